@@ -1,0 +1,121 @@
+"""The values that walk the line from camera to broker. Frozen; one word per thing (see ARCHITECTURE.md)."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from daemon.core.boxes import Box
+
+Image = npt.NDArray[np.uint8]
+"""A picture, uint8 [height, width, 3]. Frames are BGR as OpenCV delivers them; crops are RGB as the bundle expects them."""
+
+Vector = npt.NDArray[np.float32]
+"""An embedding, float32 [dimension], unit length."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """One picture of one camera.
+
+    `at_s` is the time of capture on a clock that never steps (seconds; only differences mean anything): ages, tracks and
+    timeouts use it. `captured_at` is the same instant for people and records (UTC seconds since the epoch).
+    """
+
+    gate: str
+    number: int
+    at_s: float
+    captured_at: float
+    image: Image
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Face:
+    """A face the detector found: its box, the detector's score, and five landmarks if the detector gives them.
+
+    `landmarks` is float32 [5, 2] in frame pixels: the picture's left eye, right eye, nose, left and right corner of the mouth.
+    """
+
+    box: Box
+    score: float
+    landmarks: npt.NDArray[np.float32] | None = None
+
+
+class Quality(StrEnum):
+    """Whether a face can be scored, or the reason why not."""
+
+    OK = "ok"
+    TOO_SMALL = "too_small"
+    BLURRED = "blurred"
+    TOO_DARK = "too_dark"
+    TOO_BRIGHT = "too_bright"
+    PROFILE = "profile"
+    CUT = "cut"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Probe:
+    """A face of one frame that wants an answer. `crop` is uint8 [112, 112, 3] RGB, aligned."""
+
+    face: Face
+    crop: Image
+    quality: Quality
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class View:
+    """What one frame showed, ready for the engine: every face in it, scorable or not."""
+
+    gate: str
+    number: int
+    at_s: float
+    captured_at: float
+    probes: tuple[Probe, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """The nearest enrolled person to one probe.
+
+    `person` is None when nobody is enrolled. `rival` is the best similarity of any *other* person (-1 when there is none).
+    Similarities are cosines in [-1, 1].
+    """
+
+    person: str | None
+    similarity: float
+    rival: float
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """One face of one frame on its track. `match` is None when the face was too poor to be scored."""
+
+    track: int
+    number: int
+    at_s: float
+    captured_at: float
+    box: Box
+    quality: Quality
+    match: Match | None
+
+
+class Verdict(StrEnum):
+    """What the gate says. Only `accept` opens."""
+
+    ACCEPT = "accept"
+    REJECT = "reject"
+    UNKNOWN = "unknown"
+
+
+class Reason(StrEnum):
+    """Why. The names are part of the MQTT contract."""
+
+    MATCHED = "matched"
+    SUSPENDED = "suspended"
+    EXPIRED = "expired"
+    NOT_YET_VALID = "not_yet_valid"
+    NOT_PERMITTED_HERE = "not_permitted_here"
+    AMBIGUOUS = "ambiguous"
+    NO_MATCH = "no_match"
+    UNSCORABLE = "unscorable"
