@@ -55,9 +55,11 @@ def align(image: Image, face: Face) -> Image:
     matrix = box_transform(face.box) if face.landmarks is None else similarity_transform(face.landmarks)
     # Warping a large face straight to 112 px skips pixels; bring the picture near the right scale first.
     scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
-    interpolation = cv2.INTER_LINEAR
     if scale < 0.5:
-        image = cv2.resize(image, None, fx=2 * scale, fy=2 * scale, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
-        matrix = matrix @ np.diag([1 / (2 * scale), 1 / (2 * scale), 1.0])
-    crop = cv2.warpAffine(image, matrix, (CROP_PX, CROP_PX), flags=interpolation)
+        shrunk = cv2.resize(image, None, fx=2 * scale, fy=2 * scale, interpolation=cv2.INTER_AREA)
+        # Pixel centres lie at half coordinates: that is what `resize` keeps, so the shift carries half a pixel.
+        kx, ky = image.shape[1] / shrunk.shape[1], image.shape[0] / shrunk.shape[0]
+        matrix = matrix @ np.array([[kx, 0, kx / 2 - 0.5], [0, ky, ky / 2 - 0.5], [0, 0, 1]])
+        image = np.asarray(shrunk, np.uint8)
+    crop = cv2.warpAffine(image, matrix, (CROP_PX, CROP_PX), flags=cv2.INTER_LINEAR)
     return np.ascontiguousarray(crop[:, :, ::-1], np.uint8)

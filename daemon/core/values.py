@@ -119,3 +119,49 @@ class Reason(StrEnum):
     AMBIGUOUS = "ambiguous"
     NO_MATCH = "no_match"
     UNSCORABLE = "unscorable"
+
+
+# ---- what crosses between the broker's thread and the engine
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A message the broker delivered on a command topic of `gate`.
+
+    `receipt` is opaque to the engine: it is handed back to acknowledge the message once its result is durable.
+    """
+
+    gate: str
+    topic: str
+    payload: bytes
+    retained: bool
+    receipt: tuple[int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """The broker answered for an outgoing message. `row` is its number in the outbox; `error` names a refusal (an ACL, say)."""
+
+    gate: str
+    row: int
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """The connection of `gate` to its broker came up or went down; `detail` says why."""
+
+    gate: str
+    up: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A message on its way out. `row` is its number in the outbox, 0 for what need not survive (status)."""
+
+    row: int
+    topic: str
+    payload: bytes
+    retain: bool = False
+    expiry_s: int | None = None

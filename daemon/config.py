@@ -1,0 +1,252 @@
+"""The configuration file: one frozen dataclass per TOML section. An unknown key is an error that names the nearest known one."""
+
+import difflib
+import ipaddress
+import tomllib
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from daemon.core.messages import is_topic_segment
+
+
+class ConfigError(ValueError):
+    """The configuration cannot be used. `hint` says what to do about it."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.message, self.hint = message, hint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateConfig:
+    """One camera. `source` is an rtsp:// or http:// URL, a device (/dev/video0), a video file or a folder of pictures."""
+
+    source: str
+    fps: float = 25.0
+    """Frames per second of a folder of pictures; videos carry their own rate."""
+    password_file: str = ""
+    """A file holding the camera's password, put into the URL in place of `{password}`, so that it stands in no configuration."""
+    stale_s: float = 2.0
+    """A live camera that shows nothing new for this long is down, and no older frame is decided upon."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelConfig:
+    """The bundle, and where it runs."""
+
+    bundle: str = ""
+    """Path of a bundle; empty means the one that comes with the daemon."""
+    provider: Literal["auto", "cpu", "cuda"] = "auto"
+    """`cuda` refuses to start unless the graph really runs there; `auto` takes CUDA where it works."""
+    threads: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetectorConfig:
+    """Who finds faces: `haar` (comes with OpenCV) or the path of a YuNet ONNX file."""
+
+    kind: str = "haar"
+    min_face_px: int = 40
+    """Smaller faces are not looked for. A 112 px crop made from much less than 40 px holds little to know a person by."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QualityConfig:
+    """When a face is good enough to be scored. Poorer ones are counted by reason and never make a decision."""
+
+    min_sharpness: float = 15.0
+    """Variance of the Laplacian of the grey crop."""
+    min_brightness: float = 30.0
+    max_brightness: float = 230.0
+    max_yaw: float = 0.45
+    """How far the nose may lie from the middle of the eyes, in eye distances (needs a detector with landmarks)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecisionConfig:
+    """How frames become one answer per passage."""
+
+    target_fpir: float = 0.01
+    """Of a hundred strangers' searches, how many may find somebody; the bundle's card says which threshold holds that."""
+    threshold: float | None = None
+    """An explicit similarity threshold, in place of the card's. Needed where the card cannot resolve the target."""
+    margin: float = 0.05
+    """How much nearer the best person must be than any other person."""
+    votes: int = 3
+    window: int = 5
+    """An accept needs `votes` of the last `window` scored frames of a passage for one person."""
+    patience: int = 10
+    """After this many scored frames without an answer the passage is `unknown`."""
+    lost_s: float = 1.0
+    """A face not seen for this long has left: its passage ends."""
+    accept_valid_s: float = 3.0
+    """For how long after its capture an accept may open the gate."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnrolmentConfig:
+    """What a photo must be to enrol somebody."""
+
+    min_face_px: int = 50
+    max_templates: int = 10
+    """Templates kept per person."""
+    publish_names: bool = False
+    """Send people's names with decisions."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MqttConfig:
+    """The broker."""
+
+    host: str = "127.0.0.1"
+    port: int = 1883
+    protocol: Literal["5", "3.1.1"] = "5"
+    username: str = ""
+    password_file: str = ""
+    ca_file: str = ""
+    """A CA certificate switches TLS on."""
+    cert_file: str = ""
+    key_file: str = ""
+    keepalive_s: int = 15
+    session_expiry_s: int = 86_400
+    """How long the broker keeps commands for a gate that is offline."""
+    allow_unsigned_commands: bool = False
+    """Must be set in so many words to take commands from a broker that is not on this machine."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricsConfig:
+    """The Prometheus endpoint. Port 0 switches it off."""
+
+    host: str = "127.0.0.1"
+    port: int = 9464
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Everything the daemon is told."""
+
+    site: str
+    gates: dict[str, GateConfig]
+    state_dir: str = "/var/lib/ostiary"
+    model: ModelConfig = field(default_factory=ModelConfig)
+    detector: DetectorConfig = field(default_factory=DetectorConfig)
+    quality: QualityConfig = field(default_factory=QualityConfig)
+    decision: DecisionConfig = field(default_factory=DecisionConfig)
+    enrolment: EnrolmentConfig = field(default_factory=EnrolmentConfig)
+    mqtt: MqttConfig = field(default_factory=MqttConfig)
+    metrics: MetricsConfig = field(default_factory=MetricsConfig)
+
+
+def load(path: Path) -> Config:
+    """Read and check a configuration file. Raises ConfigError. Relative paths in it are taken from the file's folder."""
+    try:
+        table = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file", "give the configuration with --config; deploy/config.toml is an example") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}", "the daemon's user must be able to read it") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: {error}", "the file is TOML; deploy/config.toml is an example") from None
+    return parse(table, str(path), path.parent)
+
+
+def parse(table: dict[str, Any], origin: str = "configuration", folder: Path = Path()) -> Config:
+    """A TOML table to a Config, with its relative paths taken from `folder`. Raises ConfigError."""
+    _check_keys(table, Config, origin, "")
+    for name in (f.name for f in fields(Config)):
+        section = {"model": ModelConfig, "detector": DetectorConfig, "quality": QualityConfig, "decision": DecisionConfig,
+                   "enrolment": EnrolmentConfig, "mqtt": MqttConfig, "metrics": MetricsConfig}.get(name)
+        if section is not None and isinstance(table.get(name), dict):
+            _check_keys(table[name], section, origin, f"{name}.")
+    for gate, keys in (table.get("gates") or {}).items() if isinstance(table.get("gates"), dict) else ():
+        if isinstance(keys, dict):
+            _check_keys(keys, GateConfig, origin, f"gates.{gate}.")
+    try:
+        config = msgspec.convert(table, Config)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{origin}: {error}", "deploy/config.toml shows every key with its type and default") from None
+    config = _with_absolute_paths(config, folder)
+    _check_values(config, origin)
+    return config
+
+
+def _check_keys(table: dict[str, Any], section: type, origin: str, prefix: str) -> None:
+    known = [f.name for f in fields(section)]
+    for key in table:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+            raise ConfigError(f"{origin}: unknown key `{prefix}{key}`", f"did you mean `{prefix}{near[0]}`?" if near else f"known keys: {', '.join(known)}")
+
+
+def _with_absolute_paths(config: Config, folder: Path) -> Config:
+    from dataclasses import replace
+
+    def absolute(text: str) -> str:
+        return str((folder / text).absolute()) if text else text
+
+    def source(text: str) -> str:
+        return text if "://" in text or text.startswith("/dev/") else absolute(text)
+
+    return replace(
+        config,
+        state_dir=absolute(config.state_dir),
+        gates={n: replace(g, source=source(g.source), password_file=absolute(g.password_file)) for n, g in config.gates.items()},
+        model=replace(config.model, bundle=absolute(config.model.bundle)),
+        detector=replace(config.detector, kind=config.detector.kind if config.detector.kind == "haar" else absolute(config.detector.kind)),
+        mqtt=replace(config.mqtt, **{k: absolute(getattr(config.mqtt, k)) for k in ("password_file", "ca_file", "cert_file", "key_file")}),
+    )
+
+
+def _check_values(config: Config, origin: str) -> None:
+    def need(holds: bool, message: str, hint: str) -> None:
+        if not holds:
+            raise ConfigError(f"{origin}: {message}", hint)
+
+    need(is_topic_segment(config.site) and config.site != "all", f"site = {config.site!r} cannot stand in an MQTT topic", "use letters, digits, '.', '_' and '-'")
+    need(bool(config.gates), "no gate is configured", "add a table [gates.NAME] with a source")
+    for name, gate in config.gates.items():
+        need(is_topic_segment(name) and name != "all", f"gate name {name!r} cannot stand in an MQTT topic", "use letters, digits, '.', '_' and '-'; 'all' is taken")
+        need(bool(gate.source), f"gates.{name}.source is empty", "give a URL, a device, a video file or a folder of pictures")
+        need(gate.fps > 0 and gate.stale_s > 0, f"gates.{name}: fps and stale_s must be above 0", "leave them out for the defaults")
+    d = config.decision
+    need(0 < d.target_fpir < 1, f"decision.target_fpir = {d.target_fpir} is no rate", "0.01 lets one stranger's search in a hundred find somebody")
+    need(d.threshold is None or 0 < d.threshold < 1, f"decision.threshold = {d.threshold} is no usable similarity", "similarities are cosines; a gate's threshold lies between 0 and 1")
+    need(0 <= d.margin < 1, f"decision.margin = {d.margin} is out of range", "0 to 1; 0.05 is the default")
+    need(1 <= d.votes <= d.window, f"decision.votes = {d.votes} of window = {d.window} cannot be met", "votes must be between 1 and window")
+    need(d.patience >= d.window, f"decision.patience = {d.patience} is shorter than window = {d.window}", "patience counts scored frames and must be at least window")
+    need(d.lost_s > 0 and d.accept_valid_s > 0, "decision.lost_s and decision.accept_valid_s must be above 0", "1.0 and 3.0 are the defaults")
+    need(config.detector.min_face_px >= 20, "detector.min_face_px is below 20", "a face of fewer than 20 pixels cannot be told from another")
+    need(config.enrolment.max_templates >= 1, "enrolment.max_templates is below 1", "10 is the default")
+    need(config.model.threads >= 1, "model.threads is below 1", "1 is the default")
+    for section, port in (("mqtt", config.mqtt.port), ("metrics", config.metrics.port)):
+        need(0 <= port <= 65_535, f"{section}.port = {port} is no port", "1 to 65535")
+    need(bool(config.mqtt.cert_file) == bool(config.mqtt.key_file), "mqtt.cert_file and mqtt.key_file go together", "give both or neither")
+    need(
+        config.mqtt.allow_unsigned_commands or _is_loopback(config.mqtt.host),
+        f"the broker {config.mqtt.host} is not on this machine and commands are not signed",
+        "anybody who can publish there could enrol a face; use a broker on 127.0.0.1, or set mqtt.allow_unsigned_commands = true",
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def read_secret(path: str, key: str) -> str:
+    """The first line of a secret file named by the configuration key `key`. Raises ConfigError."""
+    try:
+        lines = Path(path).read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{key}: {path} cannot be read ({error})", "a text file, its first line the secret, readable by the daemon's user") from None
+    if not lines or not lines[0]:
+        raise ConfigError(f"{key}: {path} is empty", "its first line must be the secret")
+    return lines[0]

@@ -1,0 +1,223 @@
+"""The MQTT contract: topics, commands in, decisions, results and status out. JSON in UTF-8, strict both ways."""
+
+import json
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import msgspec
+
+MAX_PAYLOAD_BYTES = 2 * 1024 * 1024
+MAX_IMAGES = 10
+
+PersonId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$", description="an employee number, never a name")]
+Name = Annotated[str, msgspec.Meta(max_length=200)]
+Instant = Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+class MessageError(ValueError):
+    """A payload that is not a command. `reason` is one word for machines, `detail` a line for people."""
+
+    def __init__(self, reason: str, detail: str, command_id: str | None = None) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason, self.detail, self.command_id = reason, detail, command_id
+
+
+# ---- topics
+
+
+def topic(site: str, gate: str, leaf: str) -> str:
+    return f"ostiary/v1/{site}/{gate}/{leaf}"
+
+
+def command_topics(site: str, gate: str) -> tuple[str, str]:
+    """The two topics a gate takes commands from: its own, and the one for every gate of the site."""
+    return topic(site, gate, "command"), topic(site, "all", "command")
+
+
+def utc(epoch_s: float) -> str:
+    """RFC 3339 in UTC with milliseconds, e.g. 2026-11-21T22:55:00.123Z."""
+    return datetime.fromtimestamp(epoch_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+# ---- commands
+
+
+class _Command(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="op", kw_only=True, omit_defaults=True):
+    command_id: UUID
+    issued_at: Instant
+    expires_at: Instant
+
+
+class Enroll(_Command, frozen=True, tag="enroll", kw_only=True, omit_defaults=True):
+    """A new person, or more templates for one, from JPEG pictures that show exactly one face each."""
+
+    person: PersonId
+    images: Annotated[list[bytes], msgspec.Meta(min_length=1, max_length=MAX_IMAGES, description="JPEG files in base64")]
+    name: Name | None = None
+    valid_from: Instant | None = None
+    valid_until: Instant | None = None
+    gates: Annotated[list[str], msgspec.Meta(min_length=1, max_length=64, description="gates the person may pass; all if absent")] | None = None
+    consent: Annotated[str, msgspec.Meta(max_length=500)] | None = None
+
+
+class Revoke(_Command, frozen=True, tag="revoke", kw_only=True, omit_defaults=True):
+    """Erase the person; from the next frame on."""
+
+    person: PersonId
+
+
+class Suspend(_Command, frozen=True, tag="suspend", kw_only=True, omit_defaults=True):
+    """Keep the templates, reject the person."""
+
+    person: PersonId
+
+
+class Resume(_Command, frozen=True, tag="resume", kw_only=True, omit_defaults=True):
+    """End a suspension."""
+
+    person: PersonId
+
+
+class List(_Command, frozen=True, tag="list", kw_only=True, omit_defaults=True):
+    """People and template counts, in the order of their ids, a page at a time; never vectors or images."""
+
+    after: PersonId | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
+
+
+class Ping(_Command, frozen=True, tag="ping", kw_only=True, omit_defaults=True):
+    """Is the whole line from broker to store alive?"""
+
+
+Command = Enroll | Revoke | Suspend | Resume | List | Ping
+
+_decoder = msgspec.json.Decoder(Command)
+
+
+def parse_command(payload: bytes) -> Command:
+    """Bytes of a command topic to a Command. Raises MessageError, with the command's id where that much could be read."""
+    if len(payload) > MAX_PAYLOAD_BYTES:
+        raise MessageError("too_large", f"the payload has {len(payload)} bytes, at most {MAX_PAYLOAD_BYTES} are taken; send fewer or smaller images")
+    try:
+        command = _decoder.decode(payload)
+    except msgspec.ValidationError as error:
+        raise MessageError("malformed", str(error), _readable_id(payload)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise MessageError("malformed", f"not JSON: {error}") from None
+    return command
+
+
+def _readable_id(payload: bytes) -> str | None:
+    """The command id of a payload that is JSON but no valid command, so that its sender can be answered."""
+    try:
+        value = json.loads(payload).get("command_id")
+        return str(UUID(value))
+    except (ValueError, AttributeError, TypeError, RecursionError):
+        return None
+
+
+def encode(message: msgspec.Struct) -> bytes:
+    """Any message of this module to its bytes."""
+    return msgspec.json.encode(message)
+
+
+# ---- what the gate says
+
+Outcome = Literal["done", "refused", "failed"]
+
+
+class PersonEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One row of a `list` answer."""
+
+    person: str
+    name: str | None
+    state: Literal["active", "suspended"]
+    templates: int
+    enrolled_at: str
+    valid_from: str | None = None
+    valid_until: str | None = None
+    gates: list[str] | None = None
+
+
+class Result(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The answer to one command. `command_id` is null only for a payload whose id could not be read."""
+
+    command_id: str | None
+    op: str | None
+    status: Outcome
+    reason: str | None
+    detail: str | None
+    person: str | None
+    gallery_revision: int
+    took_ms: float
+    people: list[PersonEntry] | None = None
+    next_after: str | None = None
+
+
+class DecisionMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One answer about one passage. A consumer opens only on `accept`, `live`, a new `sequence`, before `valid_until`."""
+
+    event_id: str
+    sequence: int
+    previous: int
+    boot_id: str
+    gate: str
+    passage: str
+    supersedes: str | None
+    decision: Literal["accept", "reject", "unknown"]
+    reason: str
+    person: str | None
+    captured_at: str
+    decided_at: str
+    valid_until: str
+    live: bool
+    liveness: Literal["live", "spoof", "not_evaluated"]
+    faces_in_view: int
+    model: str
+    gallery_revision: int
+    policy: str
+    name: str | None | msgspec.UnsetType = msgspec.UNSET
+
+
+class StatusMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Retained, and the last will. `state` is serving, degraded (working, but something needs a look) or closed (accepts nobody)."""
+
+    online: bool
+    state: Literal["serving", "degraded", "closed", "offline"]
+    reasons: list[str]
+    at: str | None
+    boot_id: str | None
+    camera: Literal["up", "down", "ended"] | None
+    model: str | None
+    provider: str | None
+    people: int
+    templates: int
+    gallery_revision: int
+    threshold: float | None
+    outbox_depth: int
+    version: str
+
+
+def offline_status(version: str) -> StatusMessage:
+    """What the broker says of a gate that is gone: its last will. It carries no time, because it is written beforehand."""
+    return StatusMessage(
+        online=False, state="offline", reasons=["connection_lost"], at=None, boot_id=None, camera=None, model=None, provider=None,
+        people=0, templates=0, gallery_revision=0, threshold=None, outbox_depth=0, version=version,
+    )
+
+
+def schema() -> dict[str, Any]:
+    """JSON Schema of every message, for other people's consumers."""
+    names = [Enroll, Revoke, Suspend, Resume, List, Ping, Result, DecisionMessage, StatusMessage]
+    schemas, components = msgspec.json.schema_components(names)
+    return {"messages": dict(zip([n.__name__ for n in names], schemas, strict=True)), "$defs": components}
+
+
+_SEGMENT = re.compile(r"^[A-Za-z0-9._-]{1,64}$")
+
+
+def is_topic_segment(text: str) -> bool:
+    """Whether a site or gate name can stand in a topic (no slash, wildcard, blank or control character)."""
+    return bool(_SEGMENT.match(text))
