@@ -100,6 +100,34 @@ class Sighting:
     match: Match | None
 
 
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody enrolled. `person` is an employee number; times are UTC seconds; `gates` None means all of them."""
+
+    person: str
+    name: str | None = None
+    suspended: bool = False
+    valid_from: float | None = None
+    valid_until: float | None = None
+    gates: tuple[str, ...] | None = None
+    consent: str | None = None
+    enrolled_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Template:
+    """One enrolled vector. `number` is never used again after a removal; `model` is the bundle that made the vector.
+
+    `crop` is the aligned face as a PNG file, kept so that another model can embed it again.
+    """
+
+    number: int
+    person: str
+    model: str
+    vector: Vector
+    crop: bytes
+
+
 class Verdict(StrEnum):
     """What the gate says. Only `accept` opens."""
 

@@ -1,0 +1,59 @@
+"""An enrolment photo's bytes to pixels, with nothing trusted: JPEG alone, its size read from the header before anything is decoded."""
+
+import struct
+
+import cv2
+import numpy as np
+
+from daemon.core.values import Image
+
+MAX_PIXELS = 40_000_000
+MIN_SIDE_PX = 32
+
+# Frame headers that baseline, extended and progressive JPEG files use; others (lossless, arithmetic) no camera writes.
+_FRAME_HEADERS = {0xC0, 0xC1, 0xC2}
+
+
+class PhotoError(ValueError):
+    """The bytes are no picture that can be taken; the text says what is wrong with them."""
+
+
+def jpeg_size(data: bytes) -> tuple[int, int]:
+    """(width, height) in pixels from a JPEG header, decoding nothing. Raises PhotoError."""
+    if data[:3] != b"\xff\xd8\xff":
+        raise PhotoError("not a JPEG file")
+    at = 2
+    while at + 4 <= len(data):
+        if data[at] != 0xFF:
+            raise PhotoError("a damaged JPEG file")
+        marker = data[at + 1]
+        if marker == 0xFF:  # fill byte
+            at += 1
+            continue
+        if marker == 0xDA:  # the picture begins without a frame header
+            break
+        (length,) = struct.unpack_from(">H", data, at + 2)
+        if marker in _FRAME_HEADERS and at + 9 <= len(data):
+            height, width = struct.unpack_from(">HH", data, at + 5)
+            return width, height
+        at += 2 + length
+    raise PhotoError("a JPEG file without a usable frame header")
+
+
+def decode_jpeg(data: bytes) -> Image:
+    """A JPEG file to BGR pixels, uint8 [height, width, 3], turned upright by its EXIF orientation. Raises PhotoError."""
+    width, height = jpeg_size(data)
+    if width * height > MAX_PIXELS:
+        raise PhotoError(f"{width}×{height} pixels are too many, at most {MAX_PIXELS // 1_000_000} million are taken")
+    if min(width, height) < MIN_SIDE_PX:
+        raise PhotoError(f"{width}×{height} pixels are too few")
+    # A file that broke off decodes to a picture that is grey from there on; its end marker is missing.
+    if data.rfind(b"\xff\xd9") < len(data) // 2:
+        raise PhotoError("the JPEG file is cut short")
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error as error:
+        raise PhotoError(f"the JPEG file cannot be decoded ({error.err})") from None
+    if image is None:
+        raise PhotoError("the JPEG file cannot be decoded")
+    return np.ascontiguousarray(image, np.uint8)
