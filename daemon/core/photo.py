@@ -18,37 +18,36 @@ class PhotoError(ValueError):
     """The bytes are no picture that can be taken; the text says what is wrong with them."""
 
 
-def jpeg_size(data: bytes) -> tuple[int, int]:
-    """(width, height) in pixels from a JPEG header, decoding nothing. Raises PhotoError."""
+def jpeg_header(data: bytes) -> tuple[int, int, int]:
+    """(width, height, offset of the first scan) of a JPEG file, decoding nothing. Raises PhotoError."""
     if data[:3] != b"\xff\xd8\xff":
         raise PhotoError("not a JPEG file")
-    at = 2
-    while at + 4 <= len(data):
-        if data[at] != 0xFF:
-            raise PhotoError("a damaged JPEG file")
+    at, size = 2, None
+    while at + 4 <= len(data) and data[at] == 0xFF:
         marker = data[at + 1]
         if marker == 0xFF:  # fill byte
             at += 1
             continue
-        if marker == 0xDA:  # the picture begins without a frame header
-            break
-        (length,) = struct.unpack_from(">H", data, at + 2)
+        if marker == 0xDA:
+            if size is None:
+                break
+            return *size, at
         if marker in _FRAME_HEADERS and at + 9 <= len(data):
             height, width = struct.unpack_from(">HH", data, at + 5)
-            return width, height
-        at += 2 + length
-    raise PhotoError("a JPEG file without a usable frame header")
+            size = (width, height)
+        at += 2 + struct.unpack_from(">H", data, at + 2)[0]
+    raise PhotoError("a damaged JPEG file")
 
 
 def decode_jpeg(data: bytes) -> Image:
     """A JPEG file to BGR pixels, uint8 [height, width, 3], turned upright by its EXIF orientation. Raises PhotoError."""
-    width, height = jpeg_size(data)
+    width, height, scan = jpeg_header(data)
     if width * height > MAX_PIXELS:
         raise PhotoError(f"{width}×{height} pixels are too many, at most {MAX_PIXELS // 1_000_000} million are taken")
     if min(width, height) < MIN_SIDE_PX:
         raise PhotoError(f"{width}×{height} pixels are too few")
-    # A file that broke off decodes to a picture that is grey from there on; its end marker is missing.
-    if data.rfind(b"\xff\xd9") < len(data) // 2:
+    # A file that broke off decodes to a picture that is grey from there on; only its missing end marker tells.
+    if data.find(b"\xff\xd9", scan) < 0:
         raise PhotoError("the JPEG file is cut short")
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)

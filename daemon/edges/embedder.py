@@ -1,0 +1,104 @@
+"""ONNX Runtime: crops to vectors, on the provider that was asked for or not at all."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+Provider = Literal["auto", "cpu", "cuda"]
+
+# Batches are padded to one of these sizes: a GPU plans, and keeps memory for, every shape it has seen.
+_BATCHES = (1, 2, 4, 8, 16, 32)
+
+
+class EmbedderError(RuntimeError):
+    """The model cannot be run as asked. `hint` says what to do about it."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.message, self.hint = message, hint
+
+
+@dataclass(slots=True)
+class Embedder:
+    """One ONNX Runtime session. `provider` is where it really runs: `cpu` or `cuda`."""
+
+    session: Any
+    provider: str
+
+    def embed(self, crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """uint8 [N, 112, 112, 3] RGB to float32 [N, D] unit vectors, N >= 1. Raises EmbedderError when the runtime fails."""
+        parts = [self._batch(crops[i : i + _BATCHES[-1]]) for i in range(0, len(crops), _BATCHES[-1])]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _batch(self, crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        count = len(crops)
+        size = next(b for b in _BATCHES if b >= count)
+        if self.provider != "cpu" and size != count:
+            crops = np.concatenate([crops, np.zeros((size - count, *crops.shape[1:]), np.uint8)])
+        try:
+            (vectors,) = self.session.run(["embedding"], {"image": np.ascontiguousarray(crops)})
+        except Exception as error:  # noqa: BLE001  the runtime raises classes of its own that share no public base
+            raise EmbedderError(f"the model failed on {self.provider}: {_first_line(error)}", "the process must restart; a CUDA error does not heal") from error
+        return np.asarray(vectors[:count], np.float32)
+
+    def warm_up(self) -> None:
+        """Run every batch size once, so that the first visitor does not wait and a missing library shows at start."""
+        for size in _BATCHES if self.provider != "cpu" else _BATCHES[:1]:
+            self._batch(np.zeros((size, 112, 112, 3), np.uint8))
+
+
+def open_embedder(path: Path, provider: Provider, threads: int) -> Embedder:
+    """Load a bundle. `cuda` raises EmbedderError unless every node runs there; `auto` prefers CUDA and falls back to the CPU."""
+    if provider == "cpu" or (provider == "auto" and not _has_gpu()):
+        return _open(path, "cpu", threads)
+    if provider == "cuda":
+        return _open(path, "cuda", threads)
+    try:
+        return _open(path, "cuda", threads)
+    except EmbedderError:
+        return _open(path, "cpu", threads)
+
+
+def _open(path: Path, provider: str, threads: int) -> Embedder:
+    if not path.is_file():
+        raise EmbedderError(f"{path}: no such model file", "model.bundle names a bundle that `ostiary-train export` or `adopt` made; empty is the shipped one")
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = threads
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if provider == "cuda":
+        # With the CPU provider left out and fallback off, a missing CUDA library is an error here and not a slow gate.
+        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+        if hasattr(onnxruntime, "preload_dlls"):
+            onnxruntime.preload_dlls()
+    providers = ["CUDAExecutionProvider"] if provider == "cuda" else ["CPUExecutionProvider"]
+    try:
+        session = onnxruntime.InferenceSession(str(path), options, providers=providers)
+        session.disable_fallback()
+    except Exception as error:  # noqa: BLE001  see above
+        if provider == "cuda":
+            raise EmbedderError(
+                f"the model does not run on CUDA: {_first_line(error)}",
+                f"install ostiary[cuda] and a driver for CUDA {onnxruntime.__version__ and _cuda_version()}, or set model.provider to cpu or auto",
+            ) from error
+        raise EmbedderError(f"{path}: not a model that can be loaded: {_first_line(error)}", "export it again with `ostiary-train export`") from error
+    if provider == "cuda" and session.get_providers()[0] != "CUDAExecutionProvider":
+        raise EmbedderError("the model does not run on CUDA: the session fell back to the CPU", "install ostiary[cuda], or set model.provider to cpu or auto")
+    embedder = Embedder(session, provider)
+    return embedder
+
+
+def _has_gpu() -> bool:
+    return any(Path("/dev").glob("nvidia[0-9]*")) and "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+
+
+def _cuda_version() -> str:
+    return str(getattr(onnxruntime, "cuda_version", "") or "as this onnxruntime-gpu needs it")
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
