@@ -156,6 +156,13 @@ class Gatekeeper:
         for passage in self.passages.values():
             passage.forget(person)
 
+    def retract(self, decision: Decision) -> None:
+        """A decision could not be made durable and was never published: the passage still owes it."""
+        passage = self.passages.get(decision.passage)
+        if passage is not None:
+            passage.answer = None
+            passage.recent.clear()
+
     def _end(self, numbers: list[int]) -> list[Decision]:
         decisions = []
         for number in numbers:

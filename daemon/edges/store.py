@@ -99,6 +99,11 @@ class Store:
             rows = self._db.execute("SELECT number, person, model, vector, crop FROM templates ORDER BY number").fetchall()
         return [Template(number, person, model, np.frombuffer(vector, "<f4"), crop) for number, person, model, vector, crop in rows]
 
+    def template_counts(self) -> dict[str, int]:
+        """How many templates each person has, of whatever model."""
+        with _translated("read"):
+            return dict(self._db.execute("SELECT person, count(*) FROM templates GROUP BY person").fetchall())
+
     def put_person(self, p: Person) -> None:
         gates = json.dumps(p.gates) if p.gates is not None else None
         self._db.execute(
@@ -155,6 +160,11 @@ class Store:
             "INSERT INTO sequences VALUES (?, 1) ON CONFLICT(gate) DO UPDATE SET sequence = sequence + 1 RETURNING sequence", (gate,)
         ).fetchone()
         return int(row[0])
+
+    def probe(self) -> None:
+        """Try to write. Raises StoreError while the disk does not take it."""
+        with self.transaction():
+            self._db.execute("UPDATE meta SET value = value WHERE key = 'revision'")
 
     # ---- outbox
 

@@ -1,0 +1,39 @@
+# Two commands set everything up: `make demo` and `make test`. The others work once one of them has run.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# hnswlib is compiled here; without this it would use this machine's own instructions and crash on an older one that shares a pip cache.
+export HNSWLIB_NO_NATIVE := 1
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: demo test lint bench clean
+
+demo: $(VENV)/.demo
+	$(BIN)/python -m daemon.demo
+
+test: $(VENV)/.test
+	@deploy/get-mosquitto.sh
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.test
+	@for file in bench/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(INSTALL) --editable '.[demo]'
+	@touch $@
+
+$(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(INSTALL) --editable '.[trainer,demo,dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build *.egg-info demo-out .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,250 @@
+"""The composition root: the only place that builds, connects and closes the edges."""
+
+import logging
+import signal
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as installed_version
+from pathlib import Path
+
+from daemon import pipeline
+from daemon.commands import Desk
+from daemon.config import Config, ConfigError, read_secret
+from daemon.core.decide import Gatekeeper
+from daemon.core.messages import encode, offline_status, topic
+from daemon.core.values import Outgoing, Person
+from daemon.edges import systemd
+from daemon.edges.camera import CameraError, open_camera
+from daemon.edges.detector import DetectorError, open_detector
+from daemon.edges.embedder import Embedder, EmbedderError, open_embedder
+from daemon.edges.gallery import Gallery
+from daemon.edges.metrics import Metrics, MetricsError
+from daemon.edges.model import BundleError, Card, bundle_id, check_golden, read_card
+from daemon.edges.mqtt import MqttLink
+from daemon.edges.store import Store, StoreError, open_store
+from daemon.engine import Engine, Gate, Mailbox, offline
+from daemon.gate import GateWorker
+
+log = logging.getLogger("ostiary")
+
+DEFAULT_BUNDLE = Path(__file__).parent / "models" / "faces.onnx"
+TURN_S = 0.25
+LAST_WORDS_S = 1.5
+LIKENESS_FMR = 0.01
+"""Two photos of one person must be at least as alike as one pair of strangers in a hundred."""
+
+Unusable = (ConfigError, BundleError, EmbedderError, DetectorError, CameraError, MetricsError)
+"""What no restart mends: one line, a hint, exit 78."""
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A bundle that is loaded and has passed its golden check."""
+
+    embedder: Embedder
+    card: Card
+    id: str
+
+
+def version() -> str:
+    """The installed version of the distribution."""
+    try:
+        return installed_version("ostiary")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def open_model(config: Config) -> Model:
+    """Load the bundle, on the provider asked for, and check it against its own golden vectors. Raises BundleError or EmbedderError."""
+    path = Path(config.model.bundle) if config.model.bundle else DEFAULT_BUNDLE
+    embedder = open_embedder(path, config.model.provider, config.model.threads)
+    card = read_card(embedder.session)
+    check_golden(card, embedder.embed)
+    embedder.warm_up()
+    return Model(embedder, card, bundle_id(path))
+
+
+def load_gallery(store: Store, model: Model) -> tuple[Gallery, dict[str, Person], int]:
+    """The gallery of the model's own templates, everybody's record, and how many templates are of another model and left out."""
+    gallery, others = Gallery(model.card.dimension), 0
+    for template in store.templates():
+        if template.model == model.id:
+            gallery.add(template.number, template.person, template.vector)
+        else:
+            others += 1
+    return gallery, {p.person: p for p in store.people()}, others
+
+
+def likeness(card: Card) -> float | None:
+    """The similarity that two photos of one person must reach at enrolment, or None where the card cannot say."""
+    return next((cell.threshold for cell in card.calibration.fmr if cell.fmr == LIKENESS_FMR), None)
+
+
+def run(config: Config, until_end: bool = False) -> None:
+    """Serve until SIGTERM or SIGINT, or, with `until_end`, until every recorded source has been seen to its end."""
+    stop = threading.Event()
+    with ExitStack() as stack:
+        engine, links, workers = _build(config, stack)
+
+        def on_signal(number: int, _: object) -> None:
+            log.info("%s: stopping", signal.Signals(number).name)
+            stop.set()
+            engine.mailbox.wake.set()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, on_signal)
+        for link in links.values():
+            link.start()
+        if until_end:
+            # A recording must not be over before anybody could hear of it.
+            _turn_while(engine, lambda: not stop.is_set() and not all(link.connected for link in links.values()), 10.0)
+        for worker in workers:
+            worker.start()
+        systemd.ready()
+        log.info("serving gates %s of site %s", ", ".join(config.gates), config.site)
+        try:
+            while not stop.is_set() and not (until_end and engine.idle()):
+                engine.turn(TURN_S)
+                systemd.alive()
+            if until_end and not stop.is_set():
+                engine.finish()
+                _turn_while(engine, lambda: not stop.is_set() and not engine.delivered(), 5.0)
+        finally:
+            systemd.stopping()
+            _stop(engine, links, workers, config)
+
+
+def _turn_while(engine: Engine, holds: Callable[[], bool], longest_s: float) -> None:
+    deadline = time.monotonic() + longest_s
+    while holds() and time.monotonic() < deadline:
+        engine.turn(0.05)
+        systemd.alive()
+
+
+def _stop(engine: Engine, links: dict[str, MqttLink], workers: list[GateWorker], config: Config) -> None:
+    """Everything ends within 5 seconds, also with a hanging camera or a frozen broker."""
+    for worker in workers:
+        worker.ask_to_stop()
+    deadline = time.monotonic() + LAST_WORDS_S
+    for worker in workers:
+        worker.join(max(0.0, deadline - time.monotonic()))
+    engine.finish()
+    deadline = time.monotonic() + LAST_WORDS_S
+    for name, link in links.items():
+        status = engine.gates[name].status
+        farewell = Outgoing(0, topic(config.site, name, "status"), encode(offline(status)), retain=True) if status is not None else None
+        link.stop(farewell, max(0.1, deadline - time.monotonic()))
+
+
+def _build(config: Config, stack: ExitStack) -> tuple[Engine, dict[str, MqttLink], list[GateWorker]]:
+    model = open_model(config)
+    log.info("model %s on %s", model.id, model.embedder.provider)
+    store = open_store(Path(config.state_dir))
+    stack.callback(store.close)
+    gallery, people, others = load_gallery(store, model)
+    if others:
+        log.warning("%d templates were made by another model and are left out; enrol these people again", others)
+    metrics = Metrics()
+    if config.metrics.port:
+        stack.enter_context(metrics.serve(config.metrics.host, config.metrics.port))
+    metrics.info(version(), model.id, model.embedder.provider)
+    desk = Desk(
+        store=store, gallery=gallery, people=people, embedder=model.embedder,
+        detector=open_detector(config.detector.kind, config.detector.min_face_px),
+        limits=pipeline.limits(config, config.enrolment.min_face_px), model=model.id, likeness=likeness(model.card), max_templates=config.enrolment.max_templates,
+    )
+    mailbox = Mailbox(len(config.gates))
+    password = read_secret(config.mqtt.password_file, "mqtt.password_file") if config.mqtt.password_file else None
+    links, gates, workers = {}, {}, []
+    for name, gate in config.gates.items():
+        links[name] = MqttLink(
+            config.mqtt, site=config.site, gate=name, client_id=f"ostiary-{config.site}-{name}", password=password,
+            offline=encode(offline_status(version())), deliver=mailbox.deliver,
+        )
+        keeper = Gatekeeper(name, pipeline.rules(config, model.card.calibration, gallery.templates), config.decision.lost_s)
+        gates[name] = Gate(keeper, links[name], stale_s=gate.stale_s)
+        camera = open_camera(name, gate, start_s=time.monotonic(), start_wall=time.time(), paced=True)
+        stack.callback(camera.close)
+        workers.append(GateWorker(
+            name, camera, open_detector(config.detector.kind, config.detector.min_face_px), pipeline.limits(config, config.detector.min_face_px),
+            mailbox.offer, mailbox.tell, metrics,
+        ))
+    faults = (f"other_model: {others} templates were made by another model and are left out; enrol these people again",) if others else ()
+    engine = Engine(config, desk, gates, mailbox, metrics, model.card.calibration, model.embedder.provider, version(), faults)
+    return engine, links, workers
+
+
+def check(config: Config) -> list[tuple[str, bool, str]]:
+    """Try every part as `run` would use it, changing nothing: (part, whether it works, what was seen)."""
+    findings: list[tuple[str, bool, str]] = []
+
+    def attempt(part: str, look: Callable[[], str]) -> None:
+        try:
+            findings.append((part, True, look()))
+        except (*Unusable, StoreError) as error:
+            findings.append((part, False, f"{error.message}; {error.hint}"))
+
+    def model() -> str:
+        opened = open_model(config)
+        threshold = pipeline.rules(config, opened.card.calibration, 1).threshold
+        return f"{opened.id} on {opened.embedder.provider}, golden check passed, threshold for one template {threshold}"
+
+    def detector() -> str:
+        open_detector(config.detector.kind, config.detector.min_face_px)
+        return config.detector.kind
+
+    def gallery() -> str:
+        if not (Path(config.state_dir) / "gallery.sqlite").exists():
+            return f"{config.state_dir}: none yet, it is made at the first start"
+        store = open_store(Path(config.state_dir), read_only=True)
+        try:
+            found = store.integrity()
+            if found != "ok":
+                raise StoreError(f"{config.state_dir}: damaged: {found}", "restore a backup")
+            return f"{len(store.people())} people, {sum(store.template_counts().values())} templates, intact"
+        finally:
+            store.close()
+
+    def camera(name: str) -> str:
+        opened = open_camera(name, config.gates[name], paced=False)
+        try:
+            frame = opened.read(10.0)
+            if frame is None:
+                raise CameraError(f"no picture in 10 s ({opened.detail or 'no reason given'})", "is the address right, the camera on, the network there?")
+            return f"{frame.image.shape[1]}×{frame.image.shape[0]} pixels"
+        finally:
+            opened.close()
+
+    def broker() -> str:
+        first = next(iter(config.gates))
+        password = read_secret(config.mqtt.password_file, "mqtt.password_file") if config.mqtt.password_file else None
+        heard: list[str] = []
+        up = threading.Event()
+
+        def deliver(event: object) -> bool:
+            heard.append(str(getattr(event, "detail", "")))
+            if getattr(event, "up", False):
+                up.set()
+            return True
+
+        # A client of its own name, so that a serving daemon keeps its session and its commands.
+        link = MqttLink(config.mqtt, site=config.site, gate=first, client_id=f"ostiary-{config.site}-{first}-check", password=password, offline=None, deliver=deliver)
+        link.start()
+        try:
+            if not up.wait(5.0):
+                raise ConfigError(f"{config.mqtt.host}:{config.mqtt.port} does not answer ({heard[-1] if heard else 'no connection'})", "is the broker running, and are user and password right?")
+            return f"{config.mqtt.host}:{config.mqtt.port}, commands subscribed"
+        finally:
+            link.stop(None, 1.0)
+
+    attempt("model", model)
+    attempt("detector", detector)
+    attempt("gallery", gallery)
+    for name in config.gates:
+        attempt(f"camera {name}", lambda name=name: camera(name))  # type: ignore[misc]
+    attempt("broker", broker)
+    return findings

@@ -1,0 +1,421 @@
+"""The engine: the one owner of passages, gallery and store. It turns views into decisions and commands into results, in one thread."""
+
+import logging
+import queue
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from math import ceil
+from typing import Literal, Protocol, TypeVar
+
+import msgspec
+
+from daemon import pipeline
+from daemon.commands import Desk
+from daemon.config import Config
+from daemon.core.decide import Decision, Gatekeeper
+from daemon.core.messages import DecisionMessage, StatusMessage, encode, topic, utc
+from daemon.core.policy import forbids
+from daemon.core.values import Delivery, Link, Match, Outgoing, Published, Reason, Verdict, View
+from daemon.edges.metrics import Metrics
+from daemon.edges.store import Pending, StoreError
+from daemon.gate import CameraState, WorkerFailed
+
+log = logging.getLogger("ostiary")
+T = TypeVar("T")
+
+STATUS_EVERY_S = 30.0
+RETRY_DISK_S = 2.0
+IN_FLIGHT = 16
+EVENTS = 256
+
+Event = Delivery | Published | Link | CameraState | WorkerFailed
+
+
+class EngineFailed(RuntimeError):
+    """Something the daemon cannot go on without has ended; systemd starts it anew."""
+
+
+class Broker(Protocol):
+    """One gate's connection to the broker."""
+
+    @property
+    def connected(self) -> bool: ...
+    def publish(self, message: Outgoing) -> bool: ...
+    def acknowledge(self, receipt: tuple[int, int, int]) -> None: ...
+    def is_alive(self) -> bool: ...
+
+
+class Mailbox:
+    """What other threads hand to the engine. Bounded; `wake` tells the engine that something came."""
+
+    def __init__(self, gates: int) -> None:
+        self.events: queue.Queue[Event] = queue.Queue(EVENTS)
+        self.views: queue.Queue[View] = queue.Queue(2 * gates)
+        self.wake = threading.Event()
+
+    def deliver(self, event: Event) -> bool:
+        """False when the engine is too far behind to take it."""
+        try:
+            self.events.put_nowait(event)
+        except queue.Full:
+            return False
+        self.wake.set()
+        return True
+
+    def tell(self, event: CameraState | WorkerFailed) -> None:
+        """For what must not be dropped."""
+        self.events.put(event)
+        self.wake.set()
+
+    def offer(self, view: View, stop: threading.Event) -> bool:
+        """Wait until the engine takes the view; False when `stop` is set first."""
+        while not stop.is_set():
+            try:
+                self.views.put(view, timeout=0.1)
+            except queue.Full:
+                continue
+            self.wake.set()
+            return True
+        return False
+
+
+@dataclass(slots=True)
+class Gate:
+    """What the engine keeps for one gate."""
+
+    keeper: Gatekeeper
+    link: Broker
+    camera: Literal["up", "down", "ended"] = "down"
+    camera_detail: str | None = "not opened yet"
+    live: bool = True
+    stale_s: float = 2.0
+    in_flight: set[int] = field(default_factory=set)
+    offered: int = 0
+    refused: str | None = None
+    events: dict[int, str] = field(default_factory=dict)
+    status: StatusMessage | None = None
+    status_at_s: float = 0.0
+    faces: int = 0
+
+
+class Engine:
+    """See the module's own words. `clock` never steps (seconds), `wall` is UTC seconds; both are arguments so that tests can hold them."""
+
+    def __init__(
+        self, config: Config, desk: Desk, gates: dict[str, Gate], mailbox: Mailbox, metrics: Metrics, calibration: pipeline.Thresholds,
+        provider: str, version: str, standing_faults: tuple[str, ...] = (),
+        clock: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time,
+    ) -> None:
+        self.config, self.desk, self.gates, self.mailbox, self.metrics = config, desk, gates, mailbox, metrics
+        self.boot_id = uuid.uuid4().hex
+        self._calibration, self._provider, self._version, self._standing = calibration, provider, version, standing_faults
+        self._clock, self._wall = clock, wall
+        self._disk: str | None = None
+        self._disk_tried_s = 0.0
+        self._owed: list[Delivery] = []  # commands done in memory, or refused, for want of a disk
+        self._captured: dict[int, tuple[str, float]] = {}  # outbox row to gate and capture time, for the latency
+        self._rules = pipeline.rules(config, calibration, desk.gallery.templates)
+        self._adopt_rules()
+
+    # ---- one turn
+
+    def turn(self, timeout_s: float) -> None:
+        """Wait for something to do, do all of it: commands first, then views, then what is to be sent. Raises EngineFailed."""
+        self.mailbox.wake.wait(timeout_s)
+        self.mailbox.wake.clear()
+        self._take_events()
+        views = _drain(self.mailbox.views)
+        if views:
+            self._decide(views)
+        self._retry_disk()
+        self._send()
+        self._report()
+        self.metrics.heartbeat()
+        for name, gate in self.gates.items():
+            if not gate.link.is_alive():
+                raise EngineFailed(f"gate {name}: the MQTT thread has ended")
+
+    def idle(self) -> bool:
+        """Nothing waits to be decided, and every recording has been seen to its end."""
+        return self.mailbox.views.empty() and self.mailbox.events.empty() and all(g.camera == "ended" for g in self.gates.values())
+
+    def delivered(self) -> bool:
+        """The broker has everything."""
+        return self._disk is None and self.desk.store.depth() == 0
+
+    def finish(self) -> None:
+        """End every passage (a recording is over, or the daemon stops): what they owe is decided and stored."""
+        for gate in self.gates.values():
+            self._publish(gate.keeper.finish())
+        self._send()
+
+    # ---- events
+
+    def _take_events(self) -> None:
+        published: list[Published] = []
+        for event in _drain(self.mailbox.events):
+            match event:
+                case Delivery():
+                    self._command(event)
+                case Published():
+                    published.append(event)
+                case Link():
+                    self._link(event)
+                case CameraState():
+                    self._camera(event)
+                case WorkerFailed():
+                    raise EngineFailed(f"gate {event.gate}: the worker ended: {event.error!r}") from event.error
+        if published:
+            self._settle(published)
+
+    def _command(self, delivery: Delivery) -> None:
+        gate = self.gates[delivery.gate]
+        site = self.config.site
+        with pipeline.timed(self.metrics.stage, "command"):
+            answer = self.desk.handle(
+                delivery.gate, topic(site, delivery.gate, "result"), delivery.payload, delivery.retained, self._wall()
+            )
+        result = answer.result
+        self.metrics.command(result.op or "unreadable", result.status, result.reason or "")
+        log.info("gate %s: command %s %s: %s%s", delivery.gate, result.op, result.person or "", result.status, f" ({result.reason}: {result.detail})" if result.reason else "")
+        if answer.barred is not None:
+            for each in self.gates.values():
+                each.keeper.forget(answer.barred)
+        if answer.durable:
+            gate.link.acknowledge(delivery.receipt)
+        else:
+            # Say so at once, keep the command, and do it again when the disk works: the broker still holds it too.
+            gate.link.publish(Outgoing(0, topic(site, delivery.gate, "result"), answer.encoded))
+            self._disk_failed(result.detail or "")
+            if delivery not in self._owed:
+                self._owed.append(delivery)
+        self._adopt_rules()
+
+    def _link(self, link: Link) -> None:
+        gate = self.gates[link.gate]
+        gate.in_flight.clear()
+        gate.offered, gate.refused, gate.status = 0, None, None
+        self.metrics.broker(link.gate, link.up)
+        log.info("gate %s: broker %s", link.gate, "connected" if link.up else f"lost: {link.detail}")
+
+    def _camera(self, event: CameraState) -> None:
+        gate = self.gates[event.gate]
+        gate.live = event.live
+        if event.state != gate.camera or event.detail != gate.camera_detail:
+            log.info("gate %s: camera %s%s", event.gate, event.state, f": {event.detail}" if event.detail else "")
+        gate.camera, gate.camera_detail = event.state, event.detail  # type: ignore[assignment]
+        self.metrics.camera(event.gate, event.state == "up")
+        if event.state != "up":
+            # Whoever was in view is not any more, as far as anybody can tell.
+            self._decide(_drain(self.mailbox.views))
+            self._publish(gate.keeper.finish())
+
+    def _settle(self, published: list[Published]) -> None:
+        rows = []
+        for each in published:
+            gate = self.gates[each.gate]
+            if each.row not in gate.in_flight:
+                continue  # of an earlier connection: it is being sent again
+            gate.in_flight.remove(each.row)
+            if each.error is not None:
+                gate.refused = each.error
+                log.error("gate %s: the broker refused a message: %s; it stays in the outbox", each.gate, each.error)
+                continue
+            rows.append(each.row)
+            capture = self._captured.pop(each.row, None)
+            if capture is not None:
+                self.metrics.capture_to_publish(capture[0], self._clock() - capture[1])
+        if rows:
+            try:
+                self.desk.store.sent(rows)
+            except StoreError as error:  # they will be sent twice; their event_id makes that harmless
+                self._disk_failed(error.message)
+
+    # ---- views
+
+    def _decide(self, views: list[View]) -> None:
+        now_s = self._clock()
+        fresh = []
+        for view in views:
+            gate = self.gates[view.gate]
+            gate.faces = len(view.probes)
+            if gate.live and not 0 <= now_s - view.at_s <= gate.stale_s:
+                self.metrics.dropped(view.gate, "stale")
+                continue
+            fresh.append(view)
+        if not fresh:
+            return
+        matches: list[list[Match | None]]
+        if self._rules.threshold is None:
+            matches = [[None] * len(view.probes) for view in fresh]
+        else:
+            matches = pipeline.recognise(fresh, self.desk.embedder, self.desk.gallery, self.metrics.stage)
+        for view, found in zip(fresh, matches, strict=True):
+            with pipeline.timed(self.metrics.stage, "decide"):
+                decisions = self.gates[view.gate].keeper.observe(view, found, self._permit(view.gate))
+            self._publish(decisions)
+
+    def _permit(self, gate: str) -> Callable[[str, float], Reason | None]:
+        def permit(person: str, now: float) -> Reason | None:
+            known = self.desk.people.get(person)
+            # Somebody whom the gallery found and nobody knows: doubt, and doubt forbids.
+            return forbids(known, gate, now) if known is not None else Reason.SUSPENDED
+
+        return permit
+
+    def _publish(self, decisions: list[Decision]) -> None:
+        for decision in decisions:
+            gate = self.gates[decision.gate]
+            try:
+                self._store_decision(decision, gate)
+            except StoreError as error:
+                gate.keeper.retract(decision)
+                self._disk_failed(error.message)
+                return
+            self.metrics.decision(decision.gate, decision.verdict.value, decision.reason.value)
+            log.info(
+                "gate %s: passage %d: %s (%s)%s", decision.gate, decision.passage, decision.verdict, decision.reason,
+                f" {decision.person}" if decision.person else "",
+            )
+
+    def _store_decision(self, decision: Decision, gate: Gate) -> None:
+        store, now = self.desk.store, self._wall()
+        event_id = str(uuid.uuid4())
+        valid_until = decision.captured_at + self.config.decision.accept_valid_s
+        person = self.desk.people.get(decision.person) if decision.person is not None else None
+        with store.transaction():
+            sequence = store.next_sequence(decision.gate)
+            message = DecisionMessage(
+                event_id=event_id, sequence=sequence, previous=sequence - 1, boot_id=self.boot_id, gate=decision.gate,
+                passage=f"{self.boot_id[:8]}-{decision.passage}", supersedes=gate.events.get(decision.passage) if decision.changes else None,
+                decision=decision.verdict.value, reason=decision.reason.value, person=decision.person,
+                captured_at=utc(decision.captured_at), decided_at=utc(now), valid_until=utc(valid_until), live=True, liveness="not_evaluated",
+                faces_in_view=decision.faces_in_view, model=self.desk.model, gallery_revision=store.revision(),
+                policy=pipeline.policy_digest(self.config, self._rules),
+                name=person.name if person is not None and self.config.enrolment.publish_names else msgspec.UNSET,
+            )
+            row = store.enqueue(decision.gate, topic(self.config.site, decision.gate, "decision"), encode(message), valid_until)
+        gate.events[decision.passage] = event_id
+        for passage in [p for p in gate.events if p not in gate.keeper.passages and p != decision.passage]:
+            del gate.events[passage]
+        if gate.live:
+            self._captured[row] = (decision.gate, decision.at_s)
+
+    # ---- what goes out
+
+    def _send(self) -> None:
+        if self._disk is not None:
+            return
+        try:
+            for name, gate in self.gates.items():
+                while gate.link.connected and len(gate.in_flight) < IN_FLIGHT:
+                    waiting = self.desk.store.pending(name, gate.offered, IN_FLIGHT - len(gate.in_flight))
+                    if not waiting or not all(self._offer(gate, message) for message in waiting):
+                        break
+            self.metrics.outbox(self.desk.store.depth())
+        except StoreError as error:
+            self._disk_failed(error.message)
+
+    def _offer(self, gate: Gate, message: Pending) -> bool:
+        now = self._wall()
+        payload, expiry_s = message.payload, None
+        if message.valid_until is not None:
+            decision = msgspec.json.decode(payload, type=DecisionMessage)
+            if not now < message.valid_until:
+                payload = encode(msgspec.structs.replace(decision, live=False))
+            elif decision.decision == Verdict.ACCEPT.value:
+                expiry_s = max(1, ceil(message.valid_until - now))
+        if not gate.link.publish(Outgoing(message.row, message.topic, payload, expiry_s=expiry_s)):
+            return False
+        gate.in_flight.add(message.row)
+        gate.offered = message.row
+        return True
+
+    def _report(self) -> None:
+        """Publish the status of every gate that has something new to say, or has been silent for long."""
+        for name, gate in self.gates.items():
+            status = self._status(gate)
+            due = self._clock() - gate.status_at_s >= STATUS_EVERY_S
+            if gate.link.connected and (due or gate.status is None or not _alike(status, gate.status)):
+                if gate.link.publish(Outgoing(0, topic(self.config.site, name, "status"), encode(status), retain=True)):
+                    gate.status, gate.status_at_s = status, self._clock()
+
+    def _status(self, gate: Gate) -> StatusMessage:
+        closed = [f"disk: {self._disk}"] if self._disk is not None else []
+        if self._base_rules().threshold is None:
+            closed.append("threshold_unresolved: the card has no threshold for this gallery size and decision.target_fpir; set decision.threshold")
+        degraded = list(self._standing)
+        if gate.camera != "up":
+            degraded.append(f"camera_{gate.camera}" + (f": {gate.camera_detail}" if gate.camera_detail else ""))
+        if gate.refused is not None:
+            degraded.append(f"publish_refused: {gate.refused}")
+        return StatusMessage(
+            online=True, state="closed" if closed else "degraded" if degraded else "serving", reasons=closed + degraded, at=utc(self._wall()),
+            boot_id=self.boot_id, camera=gate.camera, model=self.desk.model, provider=self._provider, people=len(self.desk.people),
+            templates=self.desk.gallery.templates, gallery_revision=self._revision(), threshold=self._rules.threshold,
+            outbox_depth=0 if self._disk is not None else self.desk.store.depth(), version=self._version,
+        )
+
+    # ---- the rules in force, and the disk
+
+    def _base_rules(self) -> pipeline.Rules:
+        return pipeline.rules(self.config, self._calibration, self.desk.gallery.templates)
+
+    def _adopt_rules(self) -> None:
+        rules = self._base_rules()
+        if self._disk is not None:  # nobody is accepted while an accept could be lost
+            rules = pipeline.Rules(None, rules.margin, rules.votes, rules.window, rules.patience)
+        self._rules = rules
+        for gate in self.gates.values():
+            gate.keeper.rules = rules
+        self.metrics.threshold(rules.threshold)
+        self.metrics.gallery(len(self.desk.people), self.desk.gallery.templates, self._revision())
+
+    def _revision(self) -> int:
+        try:
+            return self.desk.store.revision()
+        except StoreError:
+            return -1
+
+    def _disk_failed(self, detail: str) -> None:
+        if self._disk is None:
+            log.error("gate closed: %s", detail)
+        self._disk, self._disk_tried_s = detail, self._clock()
+        self._adopt_rules()
+
+    def _retry_disk(self) -> None:
+        if self._disk is None or self._clock() - self._disk_tried_s < RETRY_DISK_S:
+            return
+        self._disk_tried_s = self._clock()
+        try:
+            self.desk.store.probe()
+        except StoreError:
+            return
+        self._disk = None
+        log.info("the disk takes writes again; the gate reopens")
+        self._adopt_rules()
+        owed, self._owed = self._owed, []
+        for delivery in owed:
+            self._command(delivery)
+
+
+def offline(status: StatusMessage) -> StatusMessage:
+    """A gate's farewell when the daemon stops on purpose."""
+    return msgspec.structs.replace(status, online=False, state="offline", reasons=["stopped"], camera=None)
+
+
+def _alike(a: StatusMessage, b: StatusMessage) -> bool:
+    """Whether two statuses say the same, but for the time and the depth of the outbox."""
+    return msgspec.structs.replace(a, at=None, outbox_depth=0) == msgspec.structs.replace(b, at=None, outbox_depth=0)
+
+
+def _drain(items: "queue.Queue[T]") -> list[T]:
+    drained = []
+    while True:
+        try:
+            drained.append(items.get_nowait())
+        except queue.Empty:
+            return drained

@@ -1,0 +1,87 @@
+"""One thread per camera: frames in, views out. It owns its camera and its detector, and nothing else."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from daemon.core.quality import Limits
+from daemon.core.values import View
+from daemon.edges.camera import Camera
+from daemon.edges.metrics import Metrics
+from daemon.pipeline import Detector, look
+
+READ_S = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class CameraState:
+    """The camera of `gate` came up, went down or reached the end of its recording; `detail` says why."""
+
+    gate: str
+    state: str
+    detail: str | None
+    live: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerFailed:
+    """A gate worker ended by an error of its own: the process must not go on without it."""
+
+    gate: str
+    error: BaseException
+
+
+class GateWorker:
+    """Runs `look` on the newest frame of one camera. `offer` takes views and waits while the engine is behind; `tell` takes events."""
+
+    def __init__(
+        self, gate: str, camera: Camera, detector: Detector, limits: Limits,
+        offer: Callable[[View, threading.Event], bool], tell: Callable[[CameraState | WorkerFailed], None], metrics: Metrics,
+    ) -> None:
+        self.gate = gate
+        self._camera, self._detector, self._limits = camera, detector, limits
+        self._offer, self._tell, self._metrics = offer, tell, metrics
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"gate-{gate}", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def ask_to_stop(self) -> None:
+        self._stop.set()
+
+    def join(self, timeout_s: float) -> None:
+        """Wait for the thread to end; one that hangs in C code is left behind, the process ends anyway."""
+        if self._thread.is_alive():
+            self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        try:
+            self._work()
+        except Exception as error:  # noqa: BLE001  a thread's mouth: the engine ends the process with this error
+            self._tell(WorkerFailed(self.gate, error))
+        finally:
+            self._camera.close()
+
+    def _work(self) -> None:
+        told: tuple[str, str | None] | None = None
+        dropped: dict[str, int] = {}
+        while not self._stop.is_set():
+            frame = self._camera.read(READ_S)
+            state = (self._camera.state, self._camera.detail)
+            if frame is not None:
+                self._metrics.frame(self.gate)
+                view = look(frame, self._detector, self._limits, self._metrics.stage)
+                for probe in view.probes:
+                    self._metrics.face(self.gate, probe.quality.value)
+                if not self._offer(view, self._stop):
+                    return
+            for reason, count in self._camera.dropped.items():
+                for _ in range(count - dropped.get(reason, 0)):
+                    self._metrics.dropped(self.gate, reason)
+                dropped[reason] = count
+            if state != told:
+                told = state
+                self._tell(CameraState(self.gate, state[0], state[1], self._camera.live))
+            if state[0] == "ended" and frame is None:
+                return

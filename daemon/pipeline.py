@@ -1,0 +1,109 @@
+"""The straight line from a frame to matches, as functions. The daemon and the replay walk the same ones."""
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Protocol
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from daemon.config import Config
+from daemon.core.align import align
+from daemon.core.decide import Rules
+from daemon.core.quality import Limits, judge
+from daemon.core.values import Face, Frame, Image, Match, Probe, Quality, View
+
+
+class Detector(Protocol):
+    """Finds the faces of a BGR picture, largest first."""
+
+    def detect(self, image: Image) -> list[Face]: ...
+
+
+class Embeds(Protocol):
+    """Turns crops, uint8 [N, 112, 112, 3] RGB, into unit vectors, float32 [N, D]."""
+
+    def embed(self, crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]: ...
+
+
+class Searches(Protocol):
+    """Finds the nearest person to each of float32 [N, D]."""
+
+    def search(self, vectors: npt.NDArray[np.float32]) -> list[Match]: ...
+
+
+class Thresholds(Protocol):
+    """A card's calibration: the threshold for a gallery size and a rate, or None where the data could not resolve it."""
+
+    def threshold(self, gallery_size: int, target_fpir: float) -> float | None: ...
+
+
+Observe = Callable[[str, float], None]
+"""Takes a stage's name and how long it took, in seconds."""
+
+
+def unobserved(stage: str, seconds: float) -> None:
+    """For those who do not measure."""
+
+
+@contextmanager
+def timed(observe: Observe, stage: str) -> Iterator[None]:
+    """Measure one stage of the line."""
+    start = time.perf_counter()
+    yield
+    observe(stage, time.perf_counter() - start)
+
+
+def limits(config: Config, min_face_px: int) -> Limits:
+    """The quality limits of the configuration, for faces of at least `min_face_px`."""
+    q = config.quality
+    return Limits(
+        min_face_px=min_face_px, min_sharpness=q.min_sharpness,
+        min_brightness=q.min_brightness, max_brightness=q.max_brightness, max_yaw=q.max_yaw,
+    )
+
+
+def look(frame: Frame, detector: Detector, limits: Limits, observe: Observe = unobserved) -> View:
+    """Frame to View: find, cut out and judge every face."""
+    with timed(observe, "detect"):
+        faces = detector.detect(frame.image)
+    with timed(observe, "align"):
+        shape = (frame.image.shape[0], frame.image.shape[1])
+        probes = []
+        for face in faces:
+            try:
+                crop = align(frame.image, face)
+            except ValueError:  # an empty box or landmarks in one point: nothing that could be a face
+                continue
+            probes.append(Probe(face, crop, judge(face, shape, crop, limits)))
+    return View(frame.gate, frame.number, frame.at_s, frame.captured_at, tuple(probes))
+
+
+def recognise(views: Sequence[View], embedder: Embeds, gallery: Searches, observe: Observe = unobserved) -> list[list[Match | None]]:
+    """The match of every probe of every view, embedded in one batch; None for a face too poor to be scored."""
+    scorable = [(i, j) for i, view in enumerate(views) for j, probe in enumerate(view.probes) if probe.quality is Quality.OK]
+    matches: list[list[Match | None]] = [[None] * len(view.probes) for view in views]
+    if scorable:
+        with timed(observe, "embed"):
+            vectors = embedder.embed(np.stack([views[i].probes[j].crop for i, j in scorable]))
+        with timed(observe, "search"):
+            found = gallery.search(vectors)
+        for (i, j), match in zip(scorable, found, strict=True):
+            matches[i][j] = match
+    return matches
+
+
+def rules(config: Config, calibration: Thresholds, templates: int) -> Rules:
+    """What an answer needs at the present gallery size: the operator's threshold, or the card's for that many templates."""
+    d = config.decision
+    threshold = d.threshold if d.threshold is not None else calibration.threshold(max(1, templates), d.target_fpir)
+    return Rules(threshold=threshold, margin=d.margin, votes=d.votes, window=d.window, patience=d.patience)
+
+
+def policy_digest(config: Config, rules: Rules) -> str:
+    """Names the policy behind a decision: the same digest, the same rules."""
+    text = msgspec.json.encode([config.decision, config.quality, config.detector, [rules.threshold, rules.margin, rules.votes, rules.window, rules.patience]])
+    return hashlib.sha256(text).hexdigest()[:12]

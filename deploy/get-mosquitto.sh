@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Install the mosquitto broker for the tests where that may be done without asking; else say that the broker tests will be skipped.
+set -u
+PATH="$PATH:/usr/sbin"
+command -v mosquitto >/dev/null && exit 0
+sudo=""
+if [ "$(id -u)" -ne 0 ]; then sudo="sudo -n"; fi
+if command -v apt-get >/dev/null && $sudo true 2>/dev/null; then
+  echo "installing mosquitto for the broker tests"
+  # The package starts a service on port 1883, which the tests do not need and nobody asked for.
+  export RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive
+  { $sudo apt-get -qq update && $sudo -E apt-get -qq install -y mosquitto mosquitto-clients; } >/dev/null 2>&1
+fi
+command -v mosquitto >/dev/null || echo "mosquitto is not installed and cannot be (needs apt and root): the broker tests will be skipped"
+exit 0
