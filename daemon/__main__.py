@@ -62,24 +62,37 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"ostiary {app.version()}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    run = commands.add_parser("run", help="serve the gates of a configuration", description="Serve the gates of a configuration until stopped.")
+    run = commands.add_parser(
+        "run", help="serve the gates of a configuration", description="Serve the gates of a configuration until stopped."
+    )
     run.add_argument("--config", type=Path, required=True, metavar="FILE")
-    run.add_argument("--source", action="append", default=[], metavar="GATE=SOURCE", help="another source for a gate than the configuration's")
+    run.add_argument(
+        "--source", action="append", default=[], metavar="GATE=SOURCE", help="another source for a gate than the configuration's"
+    )
     run.add_argument("--until-end", action="store_true", help="stop when every source is a recording and has been seen to its end")
     run.set_defaults(command=_run)
 
-    check = commands.add_parser("check", help="try every part of an installation", description="Try every part of an installation, changing nothing.")
+    check = commands.add_parser(
+        "check", help="try every part of an installation", description="Try every part of an installation, changing nothing."
+    )
     check.add_argument("--config", type=Path, required=True, metavar="FILE")
     check.set_defaults(command=_check)
 
     again = commands.add_parser(
-        "replay", help="what would be decided about a recording",
+        "replay",
+        help="what would be decided about a recording",
         description="Decide about recorded frames, without broker or clock, and print one JSON line per decision."
         " The gallery is the one of --config (read only), or the photos given with --enroll.",
     )
     again.add_argument("source", help="a video file or a folder of pictures")
     again.add_argument("--config", type=Path, metavar="FILE", help="take gallery, model, detector and rules from here")
-    again.add_argument("--enroll", action="append", default=[], metavar="PERSON=JPEG", help="a person and a photo of them, in a gallery of this replay's own")
+    again.add_argument(
+        "--enroll",
+        action="append",
+        default=[],
+        metavar="PERSON=JPEG",
+        help="a person and a photo of them, in a gallery of this replay's own",
+    )
     again.add_argument("--bundle", default=None, metavar="ONNX", help="another model than the configuration's")
     again.add_argument("--detector", default=None, metavar="haar|ONNX", help="another detector than the configuration's")
     again.add_argument("--fps", type=float, default=25.0, help="frames per second of a folder of pictures (default 25)")
@@ -118,7 +131,9 @@ def _replay(arguments: argparse.Namespace) -> int:
     camera = open_camera(gate, GateConfig(source=arguments.source, fps=arguments.fps))
     try:
         if camera.live:
-            raise ConfigError(f"{arguments.source} is a live source", "replay takes a video file or a folder of pictures; `ostiaryd run` serves cameras")
+            raise ConfigError(
+                f"{arguments.source} is a live source", "replay takes a video file or a folder of pictures; `ostiaryd run` serves cameras"
+            )
         model = app.open_model(config)
         if arguments.enroll:
             gallery, people = _enrolled(arguments.enroll, config, model)
@@ -138,10 +153,19 @@ def _replay(arguments: argparse.Namespace) -> int:
         def permit(person: str, now: float) -> Reason | None:
             return forbids(people[person], gate, now)
 
-        decided = list(_printed(replay(
-            _frames(camera), open_detector(config.detector.kind, config.detector.min_face_px), pipeline.limits(config, config.detector.min_face_px),
-            model.embedder, gallery, Gatekeeper(gate, rules, config.decision.lost_s), permit,
-        )))
+        decided = list(
+            _printed(
+                replay(
+                    _frames(camera),
+                    open_detector(config.detector.kind, config.detector.min_face_px),
+                    pipeline.limits(config, config.detector.min_face_px),
+                    model.embedder,
+                    gallery,
+                    Gatekeeper(gate, rules, config.decision.lost_s),
+                    permit,
+                )
+            )
+        )
     finally:
         camera.close()
     Console(stderr=True, highlight=False).print(
@@ -165,7 +189,10 @@ def _printed(decisions: Iterator[Decision]) -> Iterator[Decision]:
 
 def _enrolled(pairs: list[str], config: Config, model: app.Model) -> tuple[Gallery, dict[str, Person]]:
     """A gallery of photos, judged as an enrolment command judges them. Raises ConfigError for a photo that would be refused."""
-    detector, limits = open_detector(config.detector.kind, config.detector.min_face_px), pipeline.limits(config, config.enrolment.min_face_px)
+    detector, limits = (
+        open_detector(config.detector.kind, config.detector.min_face_px),
+        pipeline.limits(config, config.enrolment.min_face_px),
+    )
     gallery, people = Gallery(model.card.dimension), {}
     for number, (person, path) in enumerate(_pairs(pairs, "--enroll", "PERSON=JPEG"), 1):
         try:
@@ -174,7 +201,9 @@ def _enrolled(pairs: list[str], config: Config, model: app.Model) -> tuple[Galle
             crop = align(image, face)
             enrol.need_quality(judge(face, (image.shape[0], image.shape[1]), crop, limits), 1)
         except (OSError, PhotoError, enrol.EnrolError, ValueError) as error:
-            raise ConfigError(f"--enroll {person}={path}: {error}", "a JPEG photo that shows one face, upright, sharp and well lit") from None
+            raise ConfigError(
+                f"--enroll {person}={path}: {error}", "a JPEG photo that shows one face, upright, sharp and well lit"
+            ) from None
         gallery.add(number, person, model.embedder.embed(np.stack([crop]))[0])
         people[person] = Person(person)
     return gallery, people
@@ -185,7 +214,10 @@ def _pairs(texts: list[str], option: str, form: str) -> list[tuple[str, str]]:
     for text in texts:
         name, found, value = text.partition("=")
         if not (found and name and value):
-            raise ConfigError(f"{option} {text}: not of the form {form}", f"for instance {option} {form.replace('JPEG', 'photo.jpg').replace('SOURCE', 'clip.mkv')}")
+            raise ConfigError(
+                f"{option} {text}: not of the form {form}",
+                f"for instance {option} {form.replace('JPEG', 'photo.jpg').replace('SOURCE', 'clip.mkv')}",
+            )
         pairs.append((name, value))
     return pairs
 

@@ -150,29 +150,47 @@ def _build(config: Config, stack: ExitStack) -> tuple[Engine, dict[str, MqttLink
         log.warning("%d templates were made by another model and are left out; enrol these people again", others)
     metrics = Metrics()
     if config.metrics.port:
-        stack.enter_context(metrics.serve(config.metrics.host, config.metrics.port))
+        stack.callback(metrics.serve(config.metrics.host, config.metrics.port).close)
     metrics.info(version(), model.id, model.embedder.provider)
     desk = Desk(
-        store=store, gallery=gallery, people=people, embedder=model.embedder,
+        store=store,
+        gallery=gallery,
+        people=people,
+        embedder=model.embedder,
         detector=open_detector(config.detector.kind, config.detector.min_face_px),
-        limits=pipeline.limits(config, config.enrolment.min_face_px), model=model.id, likeness=likeness(model.card), max_templates=config.enrolment.max_templates,
+        limits=pipeline.limits(config, config.enrolment.min_face_px),
+        model=model.id,
+        likeness=likeness(model.card),
+        max_templates=config.enrolment.max_templates,
     )
     mailbox = Mailbox(len(config.gates))
     password = read_secret(config.mqtt.password_file, "mqtt.password_file") if config.mqtt.password_file else None
     links, gates, workers = {}, {}, []
     for name, gate in config.gates.items():
         links[name] = MqttLink(
-            config.mqtt, site=config.site, gate=name, client_id=f"ostiary-{config.site}-{name}", password=password,
-            offline=encode(offline_status(version())), deliver=mailbox.deliver,
+            config.mqtt,
+            site=config.site,
+            gate=name,
+            client_id=f"ostiary-{config.site}-{name}",
+            password=password,
+            offline=encode(offline_status(version())),
+            deliver=mailbox.deliver,
         )
         keeper = Gatekeeper(name, pipeline.rules(config, model.card.calibration, gallery.templates), config.decision.lost_s)
         gates[name] = Gate(keeper, links[name], stale_s=gate.stale_s)
         camera = open_camera(name, gate, start_s=time.monotonic(), start_wall=time.time(), paced=True)
         stack.callback(camera.close)
-        workers.append(GateWorker(
-            name, camera, open_detector(config.detector.kind, config.detector.min_face_px), pipeline.limits(config, config.detector.min_face_px),
-            mailbox.offer, mailbox.tell, metrics,
-        ))
+        workers.append(
+            GateWorker(
+                name,
+                camera,
+                open_detector(config.detector.kind, config.detector.min_face_px),
+                pipeline.limits(config, config.detector.min_face_px),
+                mailbox.offer,
+                mailbox.tell,
+                metrics,
+            )
+        )
     faults = (f"other_model: {others} templates were made by another model and are left out; enrol these people again",) if others else ()
     engine = Engine(config, desk, gates, mailbox, metrics, model.card.calibration, model.embedder.provider, version(), faults)
     return engine, links, workers
@@ -214,7 +232,9 @@ def check(config: Config) -> list[tuple[str, bool, str]]:
         try:
             frame = opened.read(10.0)
             if frame is None:
-                raise CameraError(f"no picture in 10 s ({opened.detail or 'no reason given'})", "is the address right, the camera on, the network there?")
+                raise CameraError(
+                    f"no picture in 10 s ({opened.detail or 'no reason given'})", "is the address right, the camera on, the network there?"
+                )
             return f"{frame.image.shape[1]}×{frame.image.shape[0]} pixels"
         finally:
             opened.close()
@@ -232,11 +252,22 @@ def check(config: Config) -> list[tuple[str, bool, str]]:
             return True
 
         # A client of its own name, so that a serving daemon keeps its session and its commands.
-        link = MqttLink(config.mqtt, site=config.site, gate=first, client_id=f"ostiary-{config.site}-{first}-check", password=password, offline=None, deliver=deliver)
+        link = MqttLink(
+            config.mqtt,
+            site=config.site,
+            gate=first,
+            client_id=f"ostiary-{config.site}-{first}-check",
+            password=password,
+            offline=b"",
+            deliver=deliver,
+        )
         link.start()
         try:
             if not up.wait(5.0):
-                raise ConfigError(f"{config.mqtt.host}:{config.mqtt.port} does not answer ({heard[-1] if heard else 'no connection'})", "is the broker running, and are user and password right?")
+                raise ConfigError(
+                    f"{config.mqtt.host}:{config.mqtt.port} does not answer ({heard[-1] if heard else 'no connection'})",
+                    "is the broker running, and are user and password right?",
+                )
             return f"{config.mqtt.host}:{config.mqtt.port}, commands subscribed"
         finally:
             link.stop(None, 1.0)

@@ -13,7 +13,20 @@ import numpy.typing as npt
 from daemon.core import enrol
 from daemon.core.align import align
 from daemon.core.messages import (
-    Command, Enroll, List, MessageError, Outcome, PersonEntry, Ping, Result, Resume, Revoke, Suspend, encode, parse_command, utc,
+    Command,
+    Enroll,
+    List,
+    MessageError,
+    Outcome,
+    PersonEntry,
+    Ping,
+    Result,
+    Resume,
+    Revoke,
+    Suspend,
+    encode,
+    parse_command,
+    utc,
 )
 from daemon.core.photo import PhotoError, decode_jpeg
 from daemon.core.quality import Limits, judge
@@ -72,12 +85,23 @@ class Desk:
             command = parse_command(payload)
         except MessageError as error:
             # Not kept under its id: the sender may mend the command and send it again.
-            return self._answer(gate, topic, started, error.command_id, None, None, "refused", error.reason, error.detail, keep=False, now=now)
+            return self._answer(
+                gate, topic, started, error.command_id, None, None, "refused", error.reason, error.detail, keep=False, now=now
+            )
         command_id, op, person = str(command.command_id), _op(command), getattr(command, "person", None)
         if retained:
             return self._answer(
-                gate, topic, started, command_id, op, person, "refused", "retained",
-                "commands must not be retained: the broker would repeat them at every reconnect", keep=False, now=now,
+                gate,
+                topic,
+                started,
+                command_id,
+                op,
+                person,
+                "refused",
+                "retained",
+                "commands must not be retained: the broker would repeat them at every reconnect",
+                keep=False,
+                now=now,
             )
         try:
             stored = self.store.result(command_id)
@@ -98,7 +122,9 @@ class Desk:
         if not now < command.expires_at.timestamp():
             raise Refusal("expired", f"expired at {utc(command.expires_at.timestamp())}, it is {utc(now)} here; send it again")
         if command.issued_at.timestamp() > now + FUTURE_S:
-            raise Refusal("from_the_future", f"issued at {utc(command.issued_at.timestamp())}, but it is {utc(now)} here; check both clocks")
+            raise Refusal(
+                "from_the_future", f"issued at {utc(command.issued_at.timestamp())}, but it is {utc(now)} here; check both clocks"
+            )
         if isinstance(command, Enroll | Resume):
             last = self.store.last_issued(command.person)
             if last is not None and command.issued_at.timestamp() < last:
@@ -116,7 +142,9 @@ class Desk:
                     self.store.remove_person(command.person)
                     self.store.put_issued(command.person, command.issued_at.timestamp())
                     self.store.next_revision()
-                    return self._done(command, gate, topic, started, now, command.person, None if known else "nobody was enrolled under this id")
+                    return self._done(
+                        command, gate, topic, started, now, command.person, None if known else "nobody was enrolled under this id"
+                    )
             case Suspend() | Resume():
                 return self._set_suspended(command, gate, topic, started, now)
             case List():
@@ -144,7 +172,9 @@ class Desk:
         before = self.people.get(command.person)
         counted = self.store.template_counts().get(command.person, 0)
         if counted + len(command.images) > self.max_templates:
-            raise Refusal("too_many_templates", f"{counted} templates are kept and {self.max_templates} is the limit; revoke first to start anew")
+            raise Refusal(
+                "too_many_templates", f"{counted} templates are kept and {self.max_templates} is the limit; revoke first to start anew"
+            )
         try:
             crops = [self._crop(image, i + 1) for i, image in enumerate(command.images)]
             vectors = self.embedder.embed(np.stack(crops))
@@ -203,8 +233,19 @@ class Desk:
         return Answer(result, encoded, durable=True, barred=barred)
 
     def _answer(
-        self, gate: str, topic: str, started: float, command_id: str | None, op: str | None, person: str | None,
-        status: Outcome, reason: str, detail: str, *, keep: bool, now: float,
+        self,
+        gate: str,
+        topic: str,
+        started: float,
+        command_id: str | None,
+        op: str | None,
+        person: str | None,
+        status: Outcome,
+        reason: str,
+        detail: str,
+        *,
+        keep: bool,
+        now: float,
     ) -> Answer:
         result = self._result(started, command_id, op, person, status, reason, detail)
         encoded = encode(result)
@@ -231,15 +272,28 @@ class Desk:
         return Answer(result, encode(result), durable=False, barred=person if shut else None)
 
     def _result(
-        self, started: float, command_id: str | None, op: str | None, person: str | None, status: Outcome, reason: str | None, detail: str | None
+        self,
+        started: float,
+        command_id: str | None,
+        op: str | None,
+        person: str | None,
+        status: Outcome,
+        reason: str | None,
+        detail: str | None,
     ) -> Result:
         try:
             revision = self.store.revision()
         except StoreError:
             revision = -1
         return Result(
-            command_id=command_id, op=op, status=status, reason=reason, detail=detail, person=person,
-            gallery_revision=revision, took_ms=round((time.perf_counter() - started) * 1000, 1),
+            command_id=command_id,
+            op=op,
+            status=status,
+            reason=reason,
+            detail=detail,
+            person=person,
+            gallery_revision=revision,
+            took_ms=round((time.perf_counter() - started) * 1000, 1),
         )
 
 
@@ -266,7 +320,10 @@ def _merged(command: Enroll, before: Person | None, now: float) -> Person:
 
 def _entry(person: Person, templates: int) -> PersonEntry:
     return PersonEntry(
-        person=person.person, name=person.name, state="suspended" if person.suspended else "active", templates=templates,
+        person=person.person,
+        name=person.name,
+        state="suspended" if person.suspended else "active",
+        templates=templates,
         enrolled_at=utc(person.enrolled_at),
         valid_from=utc(person.valid_from) if person.valid_from is not None else None,
         valid_until=utc(person.valid_until) if person.valid_until is not None else None,

@@ -3,7 +3,7 @@
 import difflib
 import ipaddress
 import tomllib
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -141,6 +141,12 @@ class Config:
     metrics: MetricsConfig = field(default_factory=MetricsConfig)
 
 
+_SECTIONS = {
+    "model": ModelConfig, "detector": DetectorConfig, "quality": QualityConfig, "decision": DecisionConfig,
+    "enrolment": EnrolmentConfig, "mqtt": MqttConfig, "metrics": MetricsConfig,
+}  # fmt: skip
+
+
 def load(path: Path) -> Config:
     """Read and check a configuration file. Raises ConfigError. Relative paths in it are taken from the file's folder."""
     try:
@@ -157,14 +163,11 @@ def load(path: Path) -> Config:
 def parse(table: dict[str, Any], origin: str = "configuration", folder: Path = Path()) -> Config:
     """A TOML table to a Config, with its relative paths taken from `folder`. Raises ConfigError."""
     _check_keys(table, Config, origin, "")
-    for name in (f.name for f in fields(Config)):
-        section = {"model": ModelConfig, "detector": DetectorConfig, "quality": QualityConfig, "decision": DecisionConfig,
-                   "enrolment": EnrolmentConfig, "mqtt": MqttConfig, "metrics": MetricsConfig}.get(name)
-        if section is not None and isinstance(table.get(name), dict):
-            _check_keys(table[name], section, origin, f"{name}.")
-    for gate, keys in (table.get("gates") or {}).items() if isinstance(table.get("gates"), dict) else ():
-        if isinstance(keys, dict):
-            _check_keys(keys, GateConfig, origin, f"gates.{gate}.")
+    for name, section in _SECTIONS.items():
+        _check_keys(table.get(name), section, origin, f"{name}.")
+    gates = table.get("gates")
+    for gate, keys in gates.items() if isinstance(gates, dict) else ():
+        _check_keys(keys, GateConfig, origin, f"gates.{gate}.")
     try:
         config = msgspec.convert(table, Config)
     except msgspec.ValidationError as error:
@@ -174,17 +177,16 @@ def parse(table: dict[str, Any], origin: str = "configuration", folder: Path = P
     return config
 
 
-def _check_keys(table: dict[str, Any], section: type, origin: str, prefix: str) -> None:
+def _check_keys(table: object, section: type, origin: str, prefix: str) -> None:
     known = [f.name for f in fields(section)]
-    for key in table:
+    for key in table if isinstance(table, dict) else ():
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-            raise ConfigError(f"{origin}: unknown key `{prefix}{key}`", f"did you mean `{prefix}{near[0]}`?" if near else f"known keys: {', '.join(known)}")
+            hint = f"did you mean `{prefix}{near[0]}`?" if near else f"known keys: {', '.join(known)}"
+            raise ConfigError(f"{origin}: unknown key `{prefix}{key}`", hint)
 
 
 def _with_absolute_paths(config: Config, folder: Path) -> Config:
-    from dataclasses import replace
-
     def absolute(text: str) -> str:
         return str((folder / text).absolute()) if text else text
 
@@ -197,8 +199,17 @@ def _with_absolute_paths(config: Config, folder: Path) -> Config:
         gates={n: replace(g, source=source(g.source), password_file=absolute(g.password_file)) for n, g in config.gates.items()},
         model=replace(config.model, bundle=absolute(config.model.bundle)),
         detector=replace(config.detector, kind=config.detector.kind if config.detector.kind == "haar" else absolute(config.detector.kind)),
-        mqtt=replace(config.mqtt, **{k: absolute(getattr(config.mqtt, k)) for k in ("password_file", "ca_file", "cert_file", "key_file")}),
+        mqtt=replace(
+            config.mqtt,
+            password_file=absolute(config.mqtt.password_file),
+            ca_file=absolute(config.mqtt.ca_file),
+            cert_file=absolute(config.mqtt.cert_file),
+            key_file=absolute(config.mqtt.key_file),
+        ),
     )
+
+
+_SEGMENT_HINT = "use letters, digits, '.', '_' and '-'; the name 'all' is taken"
 
 
 def _check_values(config: Config, origin: str) -> None:
@@ -206,20 +217,36 @@ def _check_values(config: Config, origin: str) -> None:
         if not holds:
             raise ConfigError(f"{origin}: {message}", hint)
 
-    need(is_topic_segment(config.site) and config.site != "all", f"site = {config.site!r} cannot stand in an MQTT topic", "use letters, digits, '.', '_' and '-'")
+    need(is_topic_segment(config.site) and config.site != "all", f"site = {config.site!r} cannot stand in an MQTT topic", _SEGMENT_HINT)
     need(bool(config.gates), "no gate is configured", "add a table [gates.NAME] with a source")
     for name, gate in config.gates.items():
-        need(is_topic_segment(name) and name != "all", f"gate name {name!r} cannot stand in an MQTT topic", "use letters, digits, '.', '_' and '-'; 'all' is taken")
+        need(is_topic_segment(name) and name != "all", f"gate name {name!r} cannot stand in an MQTT topic", _SEGMENT_HINT)
         need(bool(gate.source), f"gates.{name}.source is empty", "give a URL, a device, a video file or a folder of pictures")
         need(gate.fps > 0 and gate.stale_s > 0, f"gates.{name}: fps and stale_s must be above 0", "leave them out for the defaults")
     d = config.decision
-    need(0 < d.target_fpir < 1, f"decision.target_fpir = {d.target_fpir} is no rate", "0.01 lets one stranger's search in a hundred find somebody")
-    need(d.threshold is None or 0 < d.threshold < 1, f"decision.threshold = {d.threshold} is no usable similarity", "similarities are cosines; a gate's threshold lies between 0 and 1")
+    need(
+        0 < d.target_fpir < 1,
+        f"decision.target_fpir = {d.target_fpir} is no rate",
+        "0.01 lets one stranger's search in a hundred find somebody",
+    )
+    need(
+        d.threshold is None or 0 < d.threshold < 1,
+        f"decision.threshold = {d.threshold} is no usable similarity",
+        "similarities are cosines; a gate's threshold lies between 0 and 1",
+    )
     need(0 <= d.margin < 1, f"decision.margin = {d.margin} is out of range", "0 to 1; 0.05 is the default")
     need(1 <= d.votes <= d.window, f"decision.votes = {d.votes} of window = {d.window} cannot be met", "votes must be between 1 and window")
-    need(d.patience >= d.window, f"decision.patience = {d.patience} is shorter than window = {d.window}", "patience counts scored frames and must be at least window")
-    need(d.lost_s > 0 and d.accept_valid_s > 0, "decision.lost_s and decision.accept_valid_s must be above 0", "1.0 and 3.0 are the defaults")
-    need(config.detector.min_face_px >= 20, "detector.min_face_px is below 20", "a face of fewer than 20 pixels cannot be told from another")
+    need(
+        d.patience >= d.window,
+        f"decision.patience = {d.patience} is shorter than window = {d.window}",
+        "patience counts scored frames and must be at least window",
+    )
+    need(
+        d.lost_s > 0 and d.accept_valid_s > 0, "decision.lost_s and decision.accept_valid_s must be above 0", "1.0 and 3.0 are the defaults"
+    )
+    need(
+        config.detector.min_face_px >= 20, "detector.min_face_px is below 20", "a face of fewer than 20 pixels cannot be told from another"
+    )
     need(config.enrolment.max_templates >= 1, "enrolment.max_templates is below 1", "10 is the default")
     need(config.model.threads >= 1, "model.threads is below 1", "1 is the default")
     for section, port in (("mqtt", config.mqtt.port), ("metrics", config.metrics.port)):
@@ -246,7 +273,9 @@ def read_secret(path: str, key: str) -> str:
     try:
         lines = Path(path).read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{key}: {path} cannot be read ({error})", "a text file, its first line the secret, readable by the daemon's user") from None
+        raise ConfigError(
+            f"{key}: {path} cannot be read ({error})", "a text file, its first line the secret, readable by the daemon's user"
+        ) from None
     if not lines or not lines[0]:
         raise ConfigError(f"{key}: {path} is empty", "its first line must be the secret")
     return lines[0]

@@ -6,7 +6,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import ceil
 from typing import Literal, Protocol, TypeVar
 
@@ -15,7 +15,7 @@ import msgspec
 from daemon import pipeline
 from daemon.commands import Desk
 from daemon.config import Config
-from daemon.core.decide import Decision, Gatekeeper
+from daemon.core.decide import Decision, Gatekeeper, Rules
 from daemon.core.messages import DecisionMessage, StatusMessage, encode, topic, utc
 from daemon.core.policy import forbids
 from daemon.core.values import Delivery, Link, Match, Outgoing, Published, Reason, Verdict, View
@@ -105,9 +105,18 @@ class Engine:
     """See the module's own words. `clock` never steps (seconds), `wall` is UTC seconds; both are arguments so that tests can hold them."""
 
     def __init__(
-        self, config: Config, desk: Desk, gates: dict[str, Gate], mailbox: Mailbox, metrics: Metrics, calibration: pipeline.Thresholds,
-        provider: str, version: str, standing_faults: tuple[str, ...] = (),
-        clock: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time,
+        self,
+        config: Config,
+        desk: Desk,
+        gates: dict[str, Gate],
+        mailbox: Mailbox,
+        metrics: Metrics,
+        calibration: pipeline.Thresholds,
+        provider: str,
+        version: str,
+        standing_faults: tuple[str, ...] = (),
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self.config, self.desk, self.gates, self.mailbox, self.metrics = config, desk, gates, mailbox, metrics
         self.boot_id = uuid.uuid4().hex
@@ -179,8 +188,15 @@ class Engine:
                 delivery.gate, topic(site, delivery.gate, "result"), delivery.payload, delivery.retained, self._wall()
             )
         result = answer.result
-        self.metrics.command(result.op or "unreadable", result.status, result.reason or "")
-        log.info("gate %s: command %s %s: %s%s", delivery.gate, result.op, result.person or "", result.status, f" ({result.reason}: {result.detail})" if result.reason else "")
+        self.metrics.command(result.op, result.status, result.reason)
+        log.info(
+            "gate %s: command %s %s: %s%s",
+            delivery.gate,
+            result.op,
+            result.person or "",
+            result.status,
+            f" ({result.reason}: {result.detail})" if result.reason else "",
+        )
         if answer.barred is not None:
             for each in self.gates.values():
                 each.keeper.forget(answer.barred)
@@ -275,9 +291,13 @@ class Engine:
                 gate.keeper.retract(decision)
                 self._disk_failed(error.message)
                 return
-            self.metrics.decision(decision.gate, decision.verdict.value, decision.reason.value)
+            self.metrics.decision(decision.gate, decision.verdict, decision.reason)
             log.info(
-                "gate %s: passage %d: %s (%s)%s", decision.gate, decision.passage, decision.verdict, decision.reason,
+                "gate %s: passage %d: %s (%s)%s",
+                decision.gate,
+                decision.passage,
+                decision.verdict,
+                decision.reason,
                 f" {decision.person}" if decision.person else "",
             )
 
@@ -289,11 +309,24 @@ class Engine:
         with store.transaction():
             sequence = store.next_sequence(decision.gate)
             message = DecisionMessage(
-                event_id=event_id, sequence=sequence, previous=sequence - 1, boot_id=self.boot_id, gate=decision.gate,
-                passage=f"{self.boot_id[:8]}-{decision.passage}", supersedes=gate.events.get(decision.passage) if decision.changes else None,
-                decision=decision.verdict.value, reason=decision.reason.value, person=decision.person,
-                captured_at=utc(decision.captured_at), decided_at=utc(now), valid_until=utc(valid_until), live=True, liveness="not_evaluated",
-                faces_in_view=decision.faces_in_view, model=self.desk.model, gallery_revision=store.revision(),
+                event_id=event_id,
+                sequence=sequence,
+                previous=sequence - 1,
+                boot_id=self.boot_id,
+                gate=decision.gate,
+                passage=f"{self.boot_id[:8]}-{decision.passage}",
+                supersedes=gate.events.get(decision.passage) if decision.changes else None,
+                decision=decision.verdict.value,
+                reason=decision.reason.value,
+                person=decision.person,
+                captured_at=utc(decision.captured_at),
+                decided_at=utc(now),
+                valid_until=utc(valid_until),
+                live=True,
+                liveness="not_evaluated",
+                faces_in_view=decision.faces_in_view,
+                model=self.desk.model,
+                gallery_revision=store.revision(),
                 policy=pipeline.policy_digest(self.config, self._rules),
                 name=person.name if person is not None and self.config.enrolment.publish_names else msgspec.UNSET,
             )
@@ -338,36 +371,48 @@ class Engine:
         """Publish the status of every gate that has something new to say, or has been silent for long."""
         for name, gate in self.gates.items():
             status = self._status(gate)
+            self.metrics.gate_state(name, status.state)
             due = self._clock() - gate.status_at_s >= STATUS_EVERY_S
-            if gate.link.connected and (due or gate.status is None or not _alike(status, gate.status)):
-                if gate.link.publish(Outgoing(0, topic(self.config.site, name, "status"), encode(status), retain=True)):
-                    gate.status, gate.status_at_s = status, self._clock()
+            if not (due or gate.status is None or not _alike(status, gate.status)):
+                continue
+            if gate.link.publish(Outgoing(0, topic(self.config.site, name, "status"), encode(status), retain=True)):
+                gate.status, gate.status_at_s = status, self._clock()
 
     def _status(self, gate: Gate) -> StatusMessage:
         closed = [f"disk: {self._disk}"] if self._disk is not None else []
         if self._base_rules().threshold is None:
-            closed.append("threshold_unresolved: the card has no threshold for this gallery size and decision.target_fpir; set decision.threshold")
+            closed.append("threshold_unresolved: the card has none for this gallery size and decision.target_fpir; set decision.threshold")
         degraded = list(self._standing)
         if gate.camera != "up":
             degraded.append(f"camera_{gate.camera}" + (f": {gate.camera_detail}" if gate.camera_detail else ""))
         if gate.refused is not None:
             degraded.append(f"publish_refused: {gate.refused}")
         return StatusMessage(
-            online=True, state="closed" if closed else "degraded" if degraded else "serving", reasons=closed + degraded, at=utc(self._wall()),
-            boot_id=self.boot_id, camera=gate.camera, model=self.desk.model, provider=self._provider, people=len(self.desk.people),
-            templates=self.desk.gallery.templates, gallery_revision=self._revision(), threshold=self._rules.threshold,
-            outbox_depth=0 if self._disk is not None else self.desk.store.depth(), version=self._version,
+            online=True,
+            state="closed" if closed else "degraded" if degraded else "serving",
+            reasons=closed + degraded,
+            at=utc(self._wall()),
+            boot_id=self.boot_id,
+            camera=gate.camera,
+            model=self.desk.model,
+            provider=self._provider,
+            people=len(self.desk.people),
+            templates=self.desk.gallery.templates,
+            gallery_revision=self._revision(),
+            threshold=self._rules.threshold,
+            outbox_depth=0 if self._disk is not None else self.desk.store.depth(),
+            version=self._version,
         )
 
     # ---- the rules in force, and the disk
 
-    def _base_rules(self) -> pipeline.Rules:
+    def _base_rules(self) -> Rules:
         return pipeline.rules(self.config, self._calibration, self.desk.gallery.templates)
 
     def _adopt_rules(self) -> None:
         rules = self._base_rules()
         if self._disk is not None:  # nobody is accepted while an accept could be lost
-            rules = pipeline.Rules(None, rules.margin, rules.votes, rules.window, rules.patience)
+            rules = replace(rules, threshold=None)
         self._rules = rules
         for gate in self.gates.values():
             gate.keeper.rules = rules

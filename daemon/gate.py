@@ -35,8 +35,14 @@ class GateWorker:
     """Runs `look` on the newest frame of one camera. `offer` takes views and waits while the engine is behind; `tell` takes events."""
 
     def __init__(
-        self, gate: str, camera: Camera, detector: Detector, limits: Limits,
-        offer: Callable[[View, threading.Event], bool], tell: Callable[[CameraState | WorkerFailed], None], metrics: Metrics,
+        self,
+        gate: str,
+        camera: Camera,
+        detector: Detector,
+        limits: Limits,
+        offer: Callable[[View, threading.Event], bool],
+        tell: Callable[[CameraState | WorkerFailed], None],
+        metrics: Metrics,
     ) -> None:
         self.gate = gate
         self._camera, self._detector, self._limits = camera, detector, limits
@@ -73,7 +79,7 @@ class GateWorker:
                 self._metrics.frame(self.gate)
                 view = look(frame, self._detector, self._limits, self._metrics.stage)
                 for probe in view.probes:
-                    self._metrics.face(self.gate, probe.quality.value)
+                    self._metrics.face(self.gate, probe.quality)
                 if not self._offer(view, self._stop):
                     return
             for reason, count in self._camera.dropped.items():

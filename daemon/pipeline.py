@@ -4,7 +4,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
 import numpy as np
@@ -41,16 +41,18 @@ class Thresholds(Protocol):
     def threshold(self, gallery_size: int, target_fpir: float) -> float | None: ...
 
 
-Observe = Callable[[str, float], None]
+Stage = Literal["detect", "align", "embed", "search", "decide", "command"]
+
+Observe = Callable[[Stage, float], None]
 """Takes a stage's name and how long it took, in seconds."""
 
 
-def unobserved(stage: str, seconds: float) -> None:
+def unobserved(stage: Stage, seconds: float) -> None:
     """For those who do not measure."""
 
 
 @contextmanager
-def timed(observe: Observe, stage: str) -> Iterator[None]:
+def timed(observe: Observe, stage: Stage) -> Iterator[None]:
     """Measure one stage of the line."""
     start = time.perf_counter()
     yield
@@ -61,8 +63,11 @@ def limits(config: Config, min_face_px: int) -> Limits:
     """The quality limits of the configuration, for faces of at least `min_face_px`."""
     q = config.quality
     return Limits(
-        min_face_px=min_face_px, min_sharpness=q.min_sharpness,
-        min_brightness=q.min_brightness, max_brightness=q.max_brightness, max_yaw=q.max_yaw,
+        min_face_px=min_face_px,
+        min_sharpness=q.min_sharpness,
+        min_brightness=q.min_brightness,
+        max_brightness=q.max_brightness,
+        max_yaw=q.max_yaw,
     )
 
 
@@ -105,5 +110,5 @@ def rules(config: Config, calibration: Thresholds, templates: int) -> Rules:
 
 def policy_digest(config: Config, rules: Rules) -> str:
     """Names the policy behind a decision: the same digest, the same rules."""
-    text = msgspec.json.encode([config.decision, config.quality, config.detector, [rules.threshold, rules.margin, rules.votes, rules.window, rules.patience]])
+    text = msgspec.json.encode([config.decision, config.quality, config.detector, rules])
     return hashlib.sha256(text).hexdigest()[:12]

@@ -1,4 +1,7 @@
-"""Recorded frames in, decisions out: one thread, one frame at a time, no clock. The same recording, bundle and policy give the same bytes."""
+"""Recorded frames in, decisions out: one thread, one frame at a time, no clock.
+
+The same recording, bundle and policy give the same bytes.
+"""
 
 from collections.abc import Callable, Iterable, Iterator
 
@@ -13,8 +16,13 @@ Permit = Callable[[str, float], Reason | None]
 
 
 def replay(
-    frames: Iterable[Frame], detector: pipeline.Detector, limits: Limits, embedder: pipeline.Embeds, gallery: pipeline.Searches,
-    keeper: Gatekeeper, permit: Permit,
+    frames: Iterable[Frame],
+    detector: pipeline.Detector,
+    limits: Limits,
+    embedder: pipeline.Embeds,
+    gallery: pipeline.Searches,
+    keeper: Gatekeeper,
+    permit: Permit,
 ) -> Iterator[Decision]:
     """Walk the line over `frames`, in order, every one of them."""
     for frame in frames:
@@ -26,8 +34,14 @@ def replay(
 
 def line(decision: Decision) -> str:
     """One decision as a line of JSON, with what a golden file compares: no time and no id that differs between runs."""
-    return msgspec.json.encode({
-        "frame": decision.number, "passage": decision.passage, "decision": decision.verdict.value, "reason": decision.reason.value,
-        "person": decision.person, "similarity": round(decision.similarity, 3) if decision.similarity is not None else None,
-        "changes": decision.changes,
-    }).decode()
+    return msgspec.json.encode(
+        {
+            "frame": decision.number,
+            "passage": decision.passage,
+            "decision": decision.verdict.value,
+            "reason": decision.reason.value,
+            "person": decision.person,
+            "similarity": round(decision.similarity, 3) if decision.similarity is not None else None,
+            "changes": decision.changes,
+        }
+    ).decode()

@@ -8,8 +8,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import daemon  # noqa: F401  sets the environment that onnxruntime and OpenCV read at import
 import pytest
+
+import daemon  # noqa: F401  sets the environment that onnxruntime and OpenCV read at import
 
 ROOT = Path(__file__).resolve().parent.parent
 

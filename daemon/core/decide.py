@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from math import isfinite
 
 from daemon.core.tracks import Tracker
-from daemon.core.values import Match, Person, Quality, Reason, Sighting, Verdict, View
+from daemon.core.values import Match, Quality, Reason, Sighting, Verdict, View
 
 AMBIGUOUS = "?"
 """A vote that is no person's id: ids begin with a letter or a digit."""
@@ -176,6 +176,15 @@ class Gatekeeper:
         verdict, reason, person = answer
         similarity = sighting.match.similarity if sighting.match is not None else None
         return Decision(
-            self.gate, sighting.track, verdict, reason, person, similarity,
-            sighting.number, sighting.at_s, sighting.captured_at, faces, changes,
+            self.gate,
+            sighting.track,
+            verdict,
+            reason,
+            person,
+            similarity,
+            sighting.number,
+            sighting.at_s,
+            sighting.captured_at,
+            faces,
+            changes,
         )

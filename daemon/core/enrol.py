@@ -61,4 +61,7 @@ def need_consistency(new: npt.NDArray[np.float32], known: npt.NDArray[np.float32
         nearest = (new @ known.T).max(1)
         worst = int(nearest.argmin())
         if not nearest[worst] >= least:
-            raise EnrolError("inconsistent", f"image {worst + 1} does not look like the person already enrolled under this id; revoke first to start anew")
+            raise EnrolError(
+                "inconsistent",
+                f"image {worst + 1} does not look like the person already enrolled under this id; revoke first to start anew",
+            )

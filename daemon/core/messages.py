@@ -58,7 +58,9 @@ class Enroll(_Command, frozen=True, tag="enroll", kw_only=True, omit_defaults=Tr
     name: Name | None = None
     valid_from: Instant | None = None
     valid_until: Instant | None = None
-    gates: Annotated[list[str], msgspec.Meta(min_length=1, max_length=64, description="gates the person may pass; all if absent")] | None = None
+    gates: (
+        Annotated[list[str], msgspec.Meta(min_length=1, max_length=64, description="gates the person may pass; all if absent")] | None
+    ) = None
     consent: Annotated[str, msgspec.Meta(max_length=500)] | None = None
 
 
@@ -93,13 +95,15 @@ class Ping(_Command, frozen=True, tag="ping", kw_only=True, omit_defaults=True):
 
 Command = Enroll | Revoke | Suspend | Resume | List | Ping
 
-_decoder = msgspec.json.Decoder(Command)
+_decoder: msgspec.json.Decoder[Command] = msgspec.json.Decoder(Command)
 
 
 def parse_command(payload: bytes) -> Command:
     """Bytes of a command topic to a Command. Raises MessageError, with the command's id where that much could be read."""
     if len(payload) > MAX_PAYLOAD_BYTES:
-        raise MessageError("too_large", f"the payload has {len(payload)} bytes, at most {MAX_PAYLOAD_BYTES} are taken; send fewer or smaller images")
+        raise MessageError(
+            "too_large", f"the payload has {len(payload)} bytes, at most {MAX_PAYLOAD_BYTES} are taken; send fewer or smaller images"
+        )
     try:
         command = _decoder.decode(payload)
     except msgspec.ValidationError as error:
@@ -178,7 +182,7 @@ class DecisionMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     model: str
     gallery_revision: int
     policy: str
-    name: str | None | msgspec.UnsetType = msgspec.UNSET
+    name: str | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class StatusMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -203,8 +207,20 @@ class StatusMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 def offline_status(version: str) -> StatusMessage:
     """What the broker says of a gate that is gone: its last will. It carries no time, because it is written beforehand."""
     return StatusMessage(
-        online=False, state="offline", reasons=["connection_lost"], at=None, boot_id=None, camera=None, model=None, provider=None,
-        people=0, templates=0, gallery_revision=0, threshold=None, outbox_depth=0, version=version,
+        online=False,
+        state="offline",
+        reasons=["connection_lost"],
+        at=None,
+        boot_id=None,
+        camera=None,
+        model=None,
+        provider=None,
+        people=0,
+        templates=0,
+        gallery_revision=0,
+        threshold=None,
+        outbox_depth=0,
+        version=version,
     )
 
 

@@ -29,26 +29,25 @@ class Tracker:
 
     def update(self, boxes: list[Box], at_s: float) -> list[Track]:
         """The track of each box, in the order of `boxes`. A box near no live track begins one."""
-        pairs = sorted(
-            ((_closeness(track.box, box), -track.number, -i, track, i) for track in self.tracks for i, box in enumerate(boxes) if _closeness(track.box, box) > 0),
-            key=lambda pair: pair[:3], reverse=True,
-        )
+        near = [(_closeness(track.box, box), track, i) for track in self.tracks for i, box in enumerate(boxes)]
         taken: dict[int, Track] = {}
         used: set[int] = set()
-        for _, _, _, track, i in pairs:
-            if i not in taken and track.number not in used:
+        for closeness, track, i in sorted(near, key=lambda pair: (-pair[0], pair[1].number, pair[2])):
+            if closeness > 0 and i not in taken and track.number not in used:
                 taken[i] = track
                 used.add(track.number)
         result = []
         for i, box in enumerate(boxes):
-            track = taken.get(i)
-            if track is None:
-                track = Track(self._next, box, at_s, at_s)
-                self._next += 1
-                self.tracks.append(track)
+            track = taken.get(i) or self._begin(box, at_s)
             track.box, track.last_s = box, at_s
             result.append(track)
         return result
+
+    def _begin(self, box: Box, at_s: float) -> Track:
+        track = Track(self._next, box, at_s, at_s)
+        self._next += 1
+        self.tracks.append(track)
+        return track
 
     def expire(self, at_s: float) -> list[Track]:
         """Remove and return the tracks not seen for longer than `lost_s`. A clock that went backwards ends them too."""

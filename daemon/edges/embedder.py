@@ -41,8 +41,10 @@ class Embedder:
             crops = np.concatenate([crops, np.zeros((size - count, *crops.shape[1:]), np.uint8)])
         try:
             (vectors,) = self.session.run(["embedding"], {"image": np.ascontiguousarray(crops)})
-        except Exception as error:  # noqa: BLE001  the runtime raises classes of its own that share no public base
-            raise EmbedderError(f"the model failed on {self.provider}: {_first_line(error)}", "the process must restart; a CUDA error does not heal") from error
+        except Exception as error:
+            raise EmbedderError(
+                f"the model failed on {self.provider}: {_first_line(error)}", "the process must restart; a CUDA error does not heal"
+            ) from error
         return np.asarray(vectors[:count], np.float32)
 
     def warm_up(self) -> None:
@@ -65,7 +67,10 @@ def open_embedder(path: Path, provider: Provider, threads: int) -> Embedder:
 
 def _open(path: Path, provider: str, threads: int) -> Embedder:
     if not path.is_file():
-        raise EmbedderError(f"{path}: no such model file", "model.bundle names a bundle that `ostiary-train export` or `adopt` made; empty is the shipped one")
+        raise EmbedderError(
+            f"{path}: no such model file",
+            "model.bundle names a bundle that `ostiary-train export` or `adopt` made; empty is the shipped one",
+        )
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = threads
@@ -79,15 +84,20 @@ def _open(path: Path, provider: str, threads: int) -> Embedder:
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=providers)
         session.disable_fallback()
-    except Exception as error:  # noqa: BLE001  see above
+    except Exception as error:
         if provider == "cuda":
             raise EmbedderError(
                 f"the model does not run on CUDA: {_first_line(error)}",
-                f"install ostiary[cuda] and a driver for CUDA {onnxruntime.__version__ and _cuda_version()}, or set model.provider to cpu or auto",
+                f"install ostiary[cuda] and a driver for CUDA {_cuda_version()}, or set model.provider to cpu or auto",
             ) from error
-        raise EmbedderError(f"{path}: not a model that can be loaded: {_first_line(error)}", "export it again with `ostiary-train export`") from error
+        raise EmbedderError(
+            f"{path}: not a model that can be loaded: {_first_line(error)}", "export it again with `ostiary-train export`"
+        ) from error
     if provider == "cuda" and session.get_providers()[0] != "CUDAExecutionProvider":
-        raise EmbedderError("the model does not run on CUDA: the session fell back to the CPU", "install ostiary[cuda], or set model.provider to cpu or auto")
+        raise EmbedderError(
+            "the model does not run on CUDA: the session fell back to the CPU",
+            "install ostiary[cuda], or set model.provider to cpu or auto",
+        )
     embedder = Embedder(session, provider)
     return embedder
 
@@ -97,7 +107,7 @@ def _has_gpu() -> bool:
 
 
 def _cuda_version() -> str:
-    return str(getattr(onnxruntime, "cuda_version", "") or "as this onnxruntime-gpu needs it")
+    return str(getattr(onnxruntime, "cuda_version", ""))
 
 
 def _first_line(error: BaseException) -> str:

@@ -95,7 +95,8 @@ class Gallery:
         """The person's vectors, float32 [K, D], K >= 0."""
         count = len(self._rows)
         owner = self._people.get(person, -1)
-        return self._matrix[:count][self._owners[:count] == owner].copy()
+        mine = np.flatnonzero(self._owners[:count] == owner)
+        return np.take(self._matrix, mine, axis=0)
 
     def search(self, vectors: npt.NDArray[np.float32]) -> list[Match]:
         """The nearest person to each of float32 [N, D]. A vector that is not finite or not of unit length is near nobody."""

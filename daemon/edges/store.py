@@ -107,8 +107,8 @@ class Store:
     def put_person(self, p: Person) -> None:
         gates = json.dumps(p.gates) if p.gates is not None else None
         self._db.execute(
-            "INSERT INTO people VALUES (?,?,?,?,?,?,?,?) ON CONFLICT(person) DO UPDATE SET name=excluded.name, suspended=excluded.suspended,"
-            " valid_from=excluded.valid_from, valid_until=excluded.valid_until, gates=excluded.gates, consent=excluded.consent",
+            "INSERT INTO people VALUES (?,?,?,?,?,?,?,?) ON CONFLICT(person) DO UPDATE SET"
+            " name=excluded.name, suspended=excluded.suspended, valid_from=excluded.valid_from, valid_until=excluded.valid_until, gates=excluded.gates, consent=excluded.consent",
             (p.person, p.name, int(p.suspended), p.valid_from, p.valid_until, gates, p.consent, p.enrolled_at),
         )
 
@@ -132,7 +132,8 @@ class Store:
 
     def put_issued(self, person: str, issued_at: float) -> None:
         self._db.execute(
-            "INSERT INTO orders VALUES (?,?) ON CONFLICT(person) DO UPDATE SET issued_at = max(issued_at, excluded.issued_at)", (person, issued_at)
+            "INSERT INTO orders VALUES (?,?) ON CONFLICT(person) DO UPDATE SET issued_at = max(issued_at, excluded.issued_at)",
+            (person, issued_at),
         )
 
     def result(self, command_id: str) -> bytes | None:
@@ -170,14 +171,17 @@ class Store:
 
     def enqueue(self, gate: str, topic: str, payload: bytes, valid_until: float | None = None) -> int:
         """Put a message into the outbox; returns its row."""
-        cursor = self._db.execute("INSERT INTO outbox (gate, topic, payload, valid_until) VALUES (?,?,?,?)", (gate, topic, payload, valid_until))
+        cursor = self._db.execute(
+            "INSERT INTO outbox (gate, topic, payload, valid_until) VALUES (?,?,?,?)", (gate, topic, payload, valid_until)
+        )
         return int(cursor.lastrowid or 0)
 
     def pending(self, gate: str, after: int, limit: int) -> list[Pending]:
         """The oldest messages of a gate with a row above `after`, in order."""
         with _translated("read"):
             rows = self._db.execute(
-                "SELECT row, gate, topic, payload, valid_until FROM outbox WHERE gate = ? AND row > ? ORDER BY row LIMIT ?", (gate, after, limit)
+                "SELECT row, gate, topic, payload, valid_until FROM outbox WHERE gate = ? AND row > ? ORDER BY row LIMIT ?",
+                (gate, after, limit),
             ).fetchall()
         return [Pending(*row) for row in rows]
 
@@ -214,7 +218,9 @@ def open_store(folder: Path, read_only: bool = False) -> Store:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         lock.close()
-        raise StoreError(f"{folder} is in use by another daemon", "one daemon a folder: stop the other one, or give this one its own state_dir") from None
+        raise StoreError(
+            f"{folder} is in use by another daemon", "one daemon a folder: stop the other one, or give this one its own state_dir"
+        ) from None
     try:
         return _open_for_writing(path, lock)
     except BaseException:
@@ -232,7 +238,9 @@ def _open_for_writing(path: Path, lock: TextIO) -> Store:
             db.execute("PRAGMA foreign_keys = ON")
             db.execute("PRAGMA secure_delete = ON")
             if db.execute("PRAGMA user_version").fetchone()[0] == 0:
-                db.executescript(f"BEGIN IMMEDIATE; {_TABLES} INSERT INTO meta VALUES ('revision', 0); PRAGMA user_version = {SCHEMA}; COMMIT;")
+                db.executescript(
+                    f"BEGIN IMMEDIATE; {_TABLES} INSERT INTO meta VALUES ('revision', 0); PRAGMA user_version = {SCHEMA}; COMMIT;"
+                )
             return _checked(Store(db, lock), path)
         except BaseException:
             db.close()
