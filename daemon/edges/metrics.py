@@ -1,0 +1,175 @@
+"""What Prometheus may know. No label names a person: a metric is not an attendance list."""
+
+import re
+import threading
+from dataclasses import dataclass
+from typing import Literal
+from wsgiref.simple_server import WSGIServer
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, start_http_server
+
+from daemon.core.values import Quality, Reason, Verdict
+
+Stage = Literal["detect", "align", "embed", "search", "decide", "command"]
+GateState = Literal["serving", "degraded", "closed"]
+
+STAGES: tuple[Stage, ...] = ("detect", "align", "embed", "search", "decide", "command")
+GATE_STATES: tuple[GateState, ...] = ("serving", "degraded", "closed")
+OPS = frozenset({"enroll", "revoke", "suspend", "resume", "update", "verify", "list", "get", "reembed", "ping"})
+OTHER = "other"
+"""Stands for every label value beyond the known ones, so that no sender can invent time series."""
+
+_STAGE_BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+_LATENCY_BUCKETS_S = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 60.0, 600.0)
+_MOST_REASONS = 64
+_WORD = re.compile(r"^[a-z_]{1,40}$")
+
+
+class MetricsError(RuntimeError):
+    """The metrics cannot be served. `hint` says what to do about it."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.message, self.hint = message, hint
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One row of the table that the README repeats."""
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    labels: tuple[str, ...]
+    help: str
+
+
+METRICS = (
+    Metric("ostiary_frames_total", "counter", ("gate",), "Frames taken from the camera and looked at."),
+    Metric("ostiary_frames_dropped_total", "counter", ("gate", "reason"), "Frames not looked at, by reason."),
+    Metric("ostiary_faces_total", "counter", ("gate", "quality"), "Faces found, by whether they could be scored or why not."),
+    Metric("ostiary_decisions_total", "counter", ("gate", "decision", "reason"), "Decisions by kind and reason."),
+    Metric("ostiary_stage_seconds", "histogram", ("stage",), "Time a stage of the line took."),
+    Metric("ostiary_capture_to_publish_seconds", "histogram", ("gate",), "From a frame's capture to the broker's acknowledgement."),
+    Metric("ostiary_gallery_people", "gauge", (), "People enrolled."),
+    Metric("ostiary_gallery_templates", "gauge", (), "Templates enrolled."),
+    Metric("ostiary_gallery_revision", "gauge", (), "Revision of the gallery; every change raises it."),
+    Metric("ostiary_threshold", "gauge", (), "Similarity from which a face is a person; NaN while there is none."),
+    Metric("ostiary_commands_total", "counter", ("op", "status", "reason"), "Commands answered, by outcome."),
+    Metric("ostiary_camera_up", "gauge", ("gate",), "1 while the camera shows something new."),
+    Metric("ostiary_broker_up", "gauge", ("gate",), "1 while connected to the broker and subscribed."),
+    Metric("ostiary_gate_state", "gauge", ("gate", "state"), "1 for the state the gate is in: serving, degraded or closed."),
+    Metric("ostiary_outbox_depth", "gauge", (), "Messages that wait for the broker."),
+    Metric("ostiary_info", "gauge", ("version", "model", "provider"), "Always 1; what runs here."),
+    Metric("ostiary_engine_heartbeat_timestamp_seconds", "gauge", (), "When the engine last made a turn of its loop (Unix time)."),
+)
+
+
+class MetricsServer:
+    """The HTTP server of the metrics, running until closed."""
+
+    def __init__(self, server: WSGIServer, thread: threading.Thread) -> None:
+        self._server, self._thread = server, thread
+
+    @property
+    def port(self) -> int:
+        return int(self._server.server_address[1])
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+class Metrics:
+    """All metrics of one daemon, in a registry of their own. Every method may be called from any thread."""
+
+    def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # a second time series per counter, which nobody asked for
+        self._registry = CollectorRegistry()
+        self._counters: dict[str, Counter] = {}
+        self._gauges: dict[str, Gauge] = {}
+        self._histograms: dict[str, Histogram] = {}
+        self._reasons: set[str] = set()
+        for metric in METRICS:
+            if metric.kind == "counter":
+                self._counters[metric.name] = Counter(metric.name, metric.help, metric.labels, registry=self._registry)
+            elif metric.kind == "gauge":
+                self._gauges[metric.name] = Gauge(metric.name, metric.help, metric.labels, registry=self._registry)
+            else:
+                buckets = _STAGE_BUCKETS_S if metric.name == "ostiary_stage_seconds" else _LATENCY_BUCKETS_S
+                self._histograms[metric.name] = Histogram(metric.name, metric.help, metric.labels, registry=self._registry, buckets=buckets)
+        self.threshold(None)
+
+    def frame(self, gate: str) -> None:
+        self._counters["ostiary_frames_total"].labels(gate).inc()
+
+    def dropped(self, gate: str, reason: str) -> None:
+        """A frame that was not looked at; `reason` is a word of ours, such as `busy` or `stale`."""
+        self._counters["ostiary_frames_dropped_total"].labels(gate, self._word(reason)).inc()
+
+    def face(self, gate: str, quality: Quality) -> None:
+        self._counters["ostiary_faces_total"].labels(gate, quality.value).inc()
+
+    def decision(self, gate: str, decision: Verdict, reason: Reason) -> None:
+        self._counters["ostiary_decisions_total"].labels(gate, decision.value, reason.value).inc()
+
+    def stage(self, name: Stage, seconds: float) -> None:
+        self._histograms["ostiary_stage_seconds"].labels(name).observe(seconds)
+
+    def capture_to_publish(self, gate: str, seconds: float) -> None:
+        self._histograms["ostiary_capture_to_publish_seconds"].labels(gate).observe(seconds)
+
+    def gallery(self, people: int, templates: int, revision: int) -> None:
+        self._gauges["ostiary_gallery_people"].set(people)
+        self._gauges["ostiary_gallery_templates"].set(templates)
+        self._gauges["ostiary_gallery_revision"].set(revision)
+
+    def threshold(self, similarity: float | None) -> None:
+        """The threshold in use, a cosine; None while the gate has none and is closed."""
+        self._gauges["ostiary_threshold"].set(float("nan") if similarity is None else similarity)
+
+    def command(self, op: str | None, status: Literal["done", "refused", "failed"], reason: str | None) -> None:
+        """One answer to a command. `op` is None for a payload that could not be read."""
+        known = op if op in OPS else OTHER
+        self._counters["ostiary_commands_total"].labels(known, status, "" if reason is None else self._word(reason)).inc()
+
+    def camera(self, gate: str, up: bool) -> None:
+        self._gauges["ostiary_camera_up"].labels(gate).set(up)
+
+    def broker(self, gate: str, up: bool) -> None:
+        self._gauges["ostiary_broker_up"].labels(gate).set(up)
+
+    def gate_state(self, gate: str, state: GateState) -> None:
+        for one in GATE_STATES:
+            self._gauges["ostiary_gate_state"].labels(gate, one).set(one == state)
+
+    def outbox(self, depth: int) -> None:
+        self._gauges["ostiary_outbox_depth"].set(depth)
+
+    def info(self, version: str, model: str, provider: str) -> None:
+        """What runs here; replaces what was said before."""
+        self._gauges["ostiary_info"].clear()
+        self._gauges["ostiary_info"].labels(version, model, provider).set(1)
+
+    def heartbeat(self) -> None:
+        """The engine made a turn of its loop."""
+        self._gauges["ostiary_engine_heartbeat_timestamp_seconds"].set_to_current_time()
+
+    def serve(self, host: str, port: int) -> MetricsServer:
+        """Serve /metrics over plain HTTP, without a password: bind to loopback. Raises MetricsError."""
+        try:
+            server, thread = start_http_server(port, addr=host, registry=self._registry)
+        except (OSError, OverflowError) as error:
+            raise MetricsError(
+                f"metrics cannot be served on {host}:{port} ({error})",
+                "set metrics.host and metrics.port to a free address, or the port to 0 for none",
+            ) from None
+        return MetricsServer(server, thread)
+
+    def _word(self, text: str) -> str:
+        """A reason as a label value: one of a bounded number of plain words, never an id (ids have digits)."""
+        if text not in self._reasons:
+            if not _WORD.match(text) or len(self._reasons) >= _MOST_REASONS:
+                return OTHER
+            self._reasons.add(text)
+        return text

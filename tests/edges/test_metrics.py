@@ -1,0 +1,126 @@
+"""The metrics as Prometheus sees them, over HTTP."""
+
+import math
+import time
+import urllib.request
+from collections.abc import Iterator
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from daemon.core.values import Quality, Reason, Verdict
+from daemon.edges.metrics import METRICS, Metrics, MetricsError, MetricsServer
+
+
+@pytest.fixture
+def served() -> Iterator[tuple[Metrics, MetricsServer]]:
+    metrics = Metrics()
+    server = metrics.serve("127.0.0.1", 0)
+    yield metrics, server
+    server.close()
+
+
+def scrape(server: MetricsServer) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/metrics", timeout=5) as response:
+        return str(response.read().decode("utf-8"))
+
+
+def touch_everything(metrics: Metrics) -> None:
+    metrics.frame("north")
+    metrics.dropped("north", "busy")
+    metrics.face("north", Quality.TOO_SMALL)
+    metrics.decision("north", Verdict.ACCEPT, Reason.MATCHED)
+    metrics.stage("embed", 0.011)
+    metrics.capture_to_publish("north", 0.12)
+    metrics.gallery(3, 7, 12)
+    metrics.threshold(0.42)
+    metrics.command("enroll", "done", None)
+    metrics.camera("north", True)
+    metrics.broker("north", False)
+    metrics.gate_state("north", "closed")
+    metrics.outbox(4)
+    metrics.info("0.1.0", "faces", "cpu")
+    metrics.heartbeat()
+
+
+def test_every_metric_of_the_table_is_served_with_its_labels_and_nothing_else(served: tuple[Metrics, MetricsServer]) -> None:
+    metrics, server = served
+    touch_everything(metrics)
+    families = {f.name: f for f in text_string_to_metric_families(scrape(server))}
+    expected = {m.name.removesuffix("_total"): m for m in METRICS}
+    assert set(families) == set(expected)
+    for name, family in families.items():
+        assert (family.type, family.documentation) == (expected[name].kind, expected[name].help)
+        for sample in family.samples:
+            assert set(sample.labels) - {"le"} == set(expected[name].labels)
+
+
+def test_the_values_are_what_was_said(served: tuple[Metrics, MetricsServer]) -> None:
+    metrics, server = served
+    touch_everything(metrics)
+    metrics.info("0.1.0", "better", "cuda")
+    text = scrape(server)
+    for line in (
+        'ostiary_frames_total{gate="north"} 1.0',
+        'ostiary_frames_dropped_total{gate="north",reason="busy"} 1.0',
+        'ostiary_faces_total{gate="north",quality="too_small"} 1.0',
+        'ostiary_decisions_total{decision="accept",gate="north",reason="matched"} 1.0',
+        'ostiary_stage_seconds_bucket{le="0.01",stage="embed"} 0.0',
+        'ostiary_stage_seconds_bucket{le="0.02",stage="embed"} 1.0',
+        'ostiary_capture_to_publish_seconds_bucket{gate="north",le="0.15"} 1.0',
+        "ostiary_gallery_people 3.0",
+        "ostiary_gallery_templates 7.0",
+        "ostiary_gallery_revision 12.0",
+        "ostiary_threshold 0.42",
+        'ostiary_commands_total{op="enroll",reason="",status="done"} 1.0',
+        'ostiary_camera_up{gate="north"} 1.0',
+        'ostiary_broker_up{gate="north"} 0.0',
+        'ostiary_gate_state{gate="north",state="closed"} 1.0',
+        'ostiary_gate_state{gate="north",state="serving"} 0.0',
+        "ostiary_outbox_depth 4.0",
+        'ostiary_info{model="better",provider="cuda",version="0.1.0"} 1.0',
+    ):
+        assert line in text.splitlines()
+    assert 'model="faces"' not in text
+    heartbeat = next(line for line in text.splitlines() if line.startswith("ostiary_engine_heartbeat_timestamp_seconds "))
+    assert abs(float(heartbeat.split()[1]) - time.time()) < 60
+
+
+def test_labels_are_bounded_and_name_nobody(served: tuple[Metrics, MetricsServer]) -> None:
+    metrics, server = served
+    metrics.command("open sesame", "refused", "duplicate_of E1042")
+    metrics.command(None, "refused", "malformed")
+    for n in range(1000):
+        metrics.command("enroll", "refused", "word_" + "".join(chr(97 + int(d)) for d in str(n)))
+    text = scrape(server)
+    assert "sesame" not in text
+    assert "E1042" not in text
+    assert 'ostiary_commands_total{op="other",reason="malformed",status="refused"} 1.0' in text
+    assert len([line for line in text.splitlines() if line.startswith("ostiary_commands_total{")]) < 80
+    assert not any(label in ("person", "name", "source", "url") for metric in METRICS for label in metric.labels)
+
+
+def test_a_threshold_that_is_not_there_is_no_number(served: tuple[Metrics, MetricsServer]) -> None:
+    line = next(line for line in scrape(served[1]).splitlines() if line.startswith("ostiary_threshold "))
+    assert math.isnan(float(line.split()[1]))
+
+
+def test_a_busy_port_is_one_clear_error(served: tuple[Metrics, MetricsServer]) -> None:
+    with pytest.raises(MetricsError, match="cannot be served") as caught:
+        Metrics().serve("127.0.0.1", served[1].port)
+    assert "metrics.port" in caught.value.hint
+
+
+def test_an_unusable_address_is_one_clear_error() -> None:
+    with pytest.raises(MetricsError):
+        Metrics().serve("203.0.113.1", 0)
+
+
+def test_two_daemons_in_one_process_do_not_meet() -> None:
+    one, two = Metrics(), Metrics()
+    one.frame("north")
+    server = two.serve("127.0.0.1", 0)
+    try:
+        assert 'ostiary_frames_total{' not in scrape(server)
+    finally:
+        server.close()
