@@ -371,7 +371,8 @@ class Engine:
         """Publish the status of every gate that has something new to say, or has been silent for long."""
         for name, gate in self.gates.items():
             status = self._status(gate)
-            self.metrics.gate_state(name, status.state)
+            if status.state != "offline":
+                self.metrics.gate_state(name, status.state)
             due = self._clock() - gate.status_at_s >= STATUS_EVERY_S
             if not (due or gate.status is None or not _alike(status, gate.status)):
                 continue

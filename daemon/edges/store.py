@@ -108,7 +108,8 @@ class Store:
         gates = json.dumps(p.gates) if p.gates is not None else None
         self._db.execute(
             "INSERT INTO people VALUES (?,?,?,?,?,?,?,?) ON CONFLICT(person) DO UPDATE SET"
-            " name=excluded.name, suspended=excluded.suspended, valid_from=excluded.valid_from, valid_until=excluded.valid_until, gates=excluded.gates, consent=excluded.consent",
+            " name=excluded.name, suspended=excluded.suspended, valid_from=excluded.valid_from,"
+            " valid_until=excluded.valid_until, gates=excluded.gates, consent=excluded.consent",
             (p.person, p.name, int(p.suspended), p.valid_from, p.valid_until, gates, p.consent, p.enrolled_at),
         )
 

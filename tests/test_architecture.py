@@ -1,0 +1,104 @@
+"""The arrows of ARCHITECTURE.md: who may import whom, and what the core may not touch."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+MODULES = sorted(p for package in ("daemon", "trainer") for p in (ROOT / package).rglob("*.py"))
+CORE_MAY = {
+    "dataclasses",
+    "enum",
+    "math",
+    "collections",
+    "typing",
+    "datetime",
+    "json",
+    "re",
+    "struct",
+    "uuid",
+    "base64",
+    "numpy",
+    "cv2",
+    "msgspec",
+    "zoneinfo",
+}
+CV2_TOUCHES_THE_WORLD = {
+    "VideoCapture",
+    "VideoWriter",
+    "imread",
+    "imwrite",
+    "imshow",
+    "dnn",
+    "FaceDetectorYN",
+    "CascadeClassifier",
+    "waitKey",
+}
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def inside(path: Path, package: str) -> bool:
+    return path.is_relative_to(ROOT / package)
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if inside(p, "daemon")], ids=lambda p: str(p.relative_to(ROOT)))
+def test_the_daemon_never_imports_the_trainer_nor_tensorflow(path: Path) -> None:
+    assert not [name for name in imports(path) if name.split(".")[0] in {"trainer", "tensorflow", "keras", "tf2onnx", "onnx", "jax"}]
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if inside(p, "daemon/core")], ids=lambda p: p.name)
+def test_the_core_is_pure(path: Path) -> None:
+    for name in imports(path):
+        top = name.split(".")[0]
+        assert name.startswith("daemon.core.") if top == "daemon" else top in CORE_MAY, f"{path.name} imports {name}"
+    tree = ast.parse(path.read_text("utf-8"))
+    touched = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)} & CV2_TOUCHES_THE_WORLD
+    assert not touched, f"{path.name} uses cv2.{touched}"
+    clocks = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)} & {
+        "now",
+        "utcnow",
+        "today",
+        "monotonic",
+        "perf_counter",
+    }
+    assert not clocks, f"{path.name} reads a clock: {clocks}"
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if inside(p, "daemon/edges")], ids=lambda p: p.name)
+def test_an_edge_imports_only_the_core_and_the_configuration(path: Path) -> None:
+    for name in imports(path):
+        if name.split(".")[0] == "daemon":
+            assert name.startswith(("daemon.core.", "daemon.config.")), f"{path.name} imports {name}"
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if inside(p, "trainer")], ids=lambda p: p.name)
+def test_the_trainer_shares_alignment_detector_and_bundle_with_the_daemon_and_nothing_else(path: Path) -> None:
+    for name in imports(path):
+        if name.split(".")[0] == "daemon":
+            assert name == "daemon" or name.startswith(("daemon.core", "daemon.edges.model", "daemon.edges.detector")), (
+                f"{path.name} imports {name}"
+            )
+
+
+def test_the_daemon_starts_without_the_trainers_libraries() -> None:
+    blocked = "import sys\nfor m in ('tensorflow','keras','tf2onnx','onnx','jax','sklearn'): sys.modules[m] = None\nimport daemon.__main__, daemon.ctl"
+    subprocess.run([sys.executable, "-c", blocked], check=True, cwd=ROOT)
+
+
+def test_telemetry_is_off_before_onnxruntime_is_imported() -> None:
+    code = "import daemon, os, sys; assert 'onnxruntime' not in sys.modules; print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    out = subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, capture_output=True, text=True).stdout
+    assert out.strip() == "1"

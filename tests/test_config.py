@@ -1,0 +1,74 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daemon.config import ConfigError, load, parse, read_secret
+
+GOOD: dict[str, Any] = {"site": "hq", "gates": {"north": {"source": "rtsp://camera/1"}}}
+
+
+def test_the_least_configuration_has_the_documented_defaults() -> None:
+    config = parse(GOOD)
+    assert (config.mqtt.host, config.metrics.host, config.detector.kind, config.decision.votes) == ("127.0.0.1", "127.0.0.1", "haar", 3)
+
+
+@pytest.mark.parametrize(
+    ("change", "message", "hint"),
+    [
+        ({"sit": "hq"}, "unknown key `sit`", "`site`"),
+        ({"gates": {"north": {"sorce": "x"}}}, "unknown key `gates.north.sorce`", "`gates.north.source`"),
+        ({"decision": {"treshold": 0.5}}, "unknown key `decision.treshold`", "`decision.threshold`"),
+        ({"decision": {"threshold": 1.5}}, "no usable similarity", "cosines"),
+        ({"decision": {"threshold": float("nan")}}, "no usable similarity", "cosines"),
+        ({"decision": {"votes": 6}}, "cannot be met", "between 1 and window"),
+        ({"decision": {"target_fpir": 0}}, "no rate", "stranger"),
+        ({"decision": {"votes": "three"}}, "Expected `int`", "deploy/config.toml"),
+        ({"gates": {}}, "no gate", "[gates.NAME]"),
+        ({"gates": {"north/south": {"source": "x"}}}, "MQTT topic", "letters"),
+        ({"gates": {"all": {"source": "x"}}}, "MQTT topic", "taken"),
+        ({"gates": {"north": {"source": ""}}}, "source is empty", "URL"),
+        ({"gates": ["north"]}, "Expected `object`", "deploy/config.toml"),
+        ({"site": "h+q"}, "MQTT topic", "letters"),
+        ({"mqtt": {"host": "10.0.0.7"}}, "not on this machine", "allow_unsigned_commands"),
+        ({"mqtt": {"port": 70_000}}, "no port", "65535"),
+        ({"mqtt": {"cert_file": "a.pem"}}, "go together", "both"),
+        ({"mqtt": {"protocol": "4"}}, "Invalid enum value", "deploy/config.toml"),
+    ],
+)
+def test_what_cannot_be_used_is_named_with_a_hint(change: dict[str, Any], message: str, hint: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        parse({**GOOD, **change}, "gate.toml")
+    assert message in error.value.message and "gate.toml" in error.value.message and hint in error.value.hint
+
+
+def test_a_broker_elsewhere_must_be_wanted_in_so_many_words() -> None:
+    assert parse({**GOOD, "mqtt": {"host": "10.0.0.7", "allow_unsigned_commands": True}}).mqtt.host == "10.0.0.7"
+
+
+def test_relative_paths_are_those_of_the_files_folder(tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text(
+        'site = "hq"\nstate_dir = "state"\n[gates.north]\nsource = "clip.mkv"\n[gates.east]\nsource = "/dev/video0"\n'
+    )
+    config = load(tmp_path / "c.toml")
+    assert (config.state_dir, config.gates["north"].source) == (str(tmp_path / "state"), str(tmp_path / "clip.mkv"))
+    assert config.gates["east"].source == "/dev/video0"
+
+
+@pytest.mark.parametrize("text", [None, "site = ", "\xff"])
+def test_a_file_that_cannot_be_read(tmp_path: Path, text: str | None) -> None:
+    path = tmp_path / "c.toml"
+    if text is not None:
+        path.write_bytes(text.encode("latin1"))
+    with pytest.raises(ConfigError) as error:
+        load(path)
+    assert "deploy/config.toml" in error.value.hint
+
+
+def test_secrets(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("hunter2\n")
+    assert read_secret(str(tmp_path / "secret"), "mqtt.password_file") == "hunter2"
+    (tmp_path / "empty").write_text("")
+    for name in ("empty", "absent"):
+        with pytest.raises(ConfigError, match=r"mqtt\.password_file"):
+            read_secret(str(tmp_path / name), "mqtt.password_file")
