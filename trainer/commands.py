@@ -1,0 +1,123 @@
+"""What each command of ostiary-train does, with its options already parsed."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from daemon.edges.model import BundleError, Figure
+from trainer import calibrate, data, evaluate, export, fit, prepare, recipe
+from trainer.runs import Run, RunError, replace
+
+REFUSALS = (data.DataError, recipe.RecipeError, RunError, fit.FitError, export.ExportError, BundleError, prepare.PrepareError)
+
+
+def run_fit(options: argparse.Namespace) -> None:
+    """Train; prints the figures on val people of the weights kept."""
+    console = Console()
+    chosen = recipe.read(options.recipe)
+    run = Run(options.run)
+    run.check(chosen)
+    crops = data.load(options.data)
+    parts = data.split(crops.people, options.split)
+    for part in ("fit", "val"):
+        if len(parts[part]) < 2:
+            raise data.DataError(f"{len(parts[part])} people are for {part}", "training needs two people or more in fit and in val")
+    facts = {
+        "data": str(options.data.resolve()),
+        "data_digest": crops.digest,
+        "split": str(options.split.resolve()) if options.split else None,
+        "people": {part: len(people) for part, people in parts.items()},
+    }
+    run.begin(chosen, facts)
+    console.print(f"{len(crops)} crops: " + ", ".join(f"{len(people)} people for {part}" for part, people in parts.items()))
+    best = fit.fit(chosen, crops.of(parts["fit"]), crops.of(parts["val"]), run, options.minutes, options.workers)
+    console.print("kept: " + ", ".join(f"{name} {value:.4f}" for name, value in best.items()))
+
+
+def run_evaluate(options: argparse.Namespace) -> None:
+    """Measure a run folder or a bundle; a table, and JSON where asked for."""
+    run = Run(options.model) if options.model.is_dir() else None
+    if run is not None:
+        embed = export.embedder(run.recipe(), run.weights())
+    else:
+        embed, _ = export.onnx_embedder(options.model)
+    crops = data.load(options.data)
+    on = options.name or options.data.stem
+    if options.split is not None:
+        crops = crops.of(data.split(crops.people, options.split)[options.part])
+        on = options.name or f"{on} {options.part}"
+    if options.same_people is not None:
+        crops = data.merged(crops, options.same_people)
+    pairs = data.pairs(options.pairs) if options.pairs is not None else None
+    figures = evaluate.evaluate(embed, crops, pairs, on)
+    if not figures:
+        raise data.DataError("nothing can be measured on these crops", "give --pairs, or at least 10 people with two crops each")
+    Console().print(_table(figures, f"{options.model.name} on {on}"))
+    content = evaluate.to_json(figures)
+    if options.json is not None:
+        replace(options.json, content)
+    if run is not None:
+        replace(run.folder / "evaluation.json", content)
+
+
+def run_export(options: argparse.Namespace) -> None:
+    """Calibrate on the calibration people and write the bundle."""
+    run = Run(options.run)
+    chosen, weights, facts = run.recipe(), run.weights(), run.facts()
+    source = options.data or Path(str(facts["data"]))
+    split = options.split or (Path(str(facts["split"])) if facts["split"] else None)
+    crops = data.load(source)
+    if crops.digest != facts["data_digest"]:
+        raise data.DataError(f"{source} is not what {run.folder} was trained from", "give the same crops with --data")
+    people = crops.of(data.split(crops.people, split)["calibration"])
+    if len(people.people) < 2:
+        raise data.DataError("fewer than two people are for calibration", "give some people the part calibration")
+    vectors = export.embedder(chosen, weights)(people.pixels)
+    calibration = calibrate.calibrate(vectors, people.person, f"{len(people.people)} calibration people of {source.name}")
+    kept = run.folder / "evaluation.json"
+    figures = evaluate.from_json(kept.read_bytes()) if kept.exists() else []
+    worst = export.export(
+        chosen, weights, options.bundle, str(facts["data_digest"]), calibration, figures, crops.pixels[:: max(1, len(crops) // 64)], options.notes
+    )
+    console = Console()
+    console.print(_calibration_table(calibration))
+    size = options.bundle.stat().st_size / 1e6
+    console.print(f"{options.bundle}: {size:.2f} MB, Keras and ONNX differ by {worst:.1e} at most")
+
+
+def run_prepare(options: argparse.Namespace) -> None:
+    """Photos to crops."""
+    prepare.prepare(options.photos, options.crops, options.detector)
+
+
+COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {
+    "prepare": run_prepare,
+    "fit": run_fit,
+    "evaluate": run_evaluate,
+    "export": run_export,
+}
+
+
+def _table(figures: list[Figure], title: str) -> Table:
+    table = Table("figure", "value", "95 % interval", title=title)
+    for figure in figures:
+        value = "not resolvable" if figure.value is None else f"{figure.value:.4f}"
+        interval = "" if figure.low is None or figure.high is None else f"{figure.low:.4f} … {figure.high:.4f}"
+        table.add_row(figure.name, value, interval)
+    return table
+
+
+def _calibration_table(calibration: export.Calibration) -> Table:
+    fpirs = sorted({cell.fpir for cell in calibration.cells}, reverse=True)
+    title = f"similarity threshold by gallery size and FPIR ({calibration.identities} people)"
+    table = Table("gallery", *(f"{fpir:g}" for fpir in fpirs), title=title)
+    for gallery in sorted({cell.gallery for cell in calibration.cells}):
+        row = {cell.fpir: cell.threshold for cell in calibration.cells if cell.gallery == gallery}
+        table.add_row(str(gallery), *("–" if row[fpir] is None else f"{np.round(row[fpir], 3):.3f}" for fpir in fpirs))
+    return table

@@ -1,0 +1,165 @@
+"""Crops of people: a folder per person, or a zip of such folders, and who of them is for what.
+
+Three parts that are never mixed: *fit* people to learn from, *val* people to choose by, *calibration* people for thresholds. A split
+file (`person,part,...`) says who is where; without one a hash of the person's name does, so that adding a person moves nobody else.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+PARTS = ("fit", "val", "calibration")
+SIDE_PX = 112
+PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+
+
+class DataError(Exception):
+    """Data that cannot be used; `message` and `hint` are one line each."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+@dataclass(frozen=True, slots=True)
+class Crops:
+    """Aligned crops in memory: `pixels` uint8 [n, 112, 112, 3] RGB, `people` names, `person` int64 [n] into names, `names` as
+    `person/file` [n]. `digest` is a sha256 over names and file contents."""
+
+    pixels: NDArray[np.uint8]
+    people: tuple[str, ...]
+    person: NDArray[np.int64]
+    names: tuple[str, ...]
+    digest: str
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def of(self, people: Sequence[str]) -> Crops:
+        """Only the crops of these people, renumbered in the order given."""
+        rank = {name: index for index, name in enumerate(people)}
+        keep = [index for index, person in enumerate(self.person) if self.people[person] in rank]
+        person = np.array([rank[self.people[self.person[index]]] for index in keep], np.int64)
+        return Crops(self.pixels[keep], tuple(people), person, tuple(self.names[index] for index in keep), self.digest)
+
+    def with_images(self, least: int) -> Crops:
+        """Only people with at least so many crops."""
+        counts = np.bincount(self.person, minlength=len(self.people))
+        return self.of([name for name, count in zip(self.people, counts, strict=True) if count >= least])
+
+
+def load(source: Path) -> Crops:
+    """Read all crops of a folder or zip into memory (37 KB each). Raises DataError, naming the first bad file."""
+    files = sorted(_files(source), key=lambda item: item[0])
+    if not files:
+        raise DataError(f"no pictures in {source}", "expected PERSON/picture.jpg, a folder per person or a zip of such folders")
+    pixels = np.empty((len(files), SIDE_PX, SIDE_PX, 3), np.uint8)
+    digest = hashlib.sha256()
+    people: dict[str, int] = {}
+    person = np.empty(len(files), np.int64)
+    for index, (name, data) in enumerate(files):
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+        if image is None:
+            raise DataError(f"{name} in {source} is not a picture", "remove it, or make crops with `ostiary-train prepare`")
+        if image.shape[:2] != (SIDE_PX, SIDE_PX):
+            raise DataError(
+                f"{name} is {image.shape[1]}x{image.shape[0]}, not an aligned {SIDE_PX}x{SIDE_PX} crop",
+                "make crops from photos with `ostiary-train prepare`",
+            )
+        pixels[index] = image[:, :, ::-1]
+        digest.update(name.encode() + b"\0" + hashlib.sha256(data).digest())
+        person[index] = people.setdefault(name.rsplit("/", 1)[0], len(people))
+    return Crops(pixels, tuple(people), person, tuple(name for name, _ in files), digest.hexdigest())
+
+
+def split(people: Sequence[str], table: Path | None) -> dict[str, list[str]]:
+    """Who is for what: {part: people}, only people that are there. Raises DataError when somebody stands in two parts, or has none."""
+    where = _read_split(table) if table is not None else {name: _hashed_part(name) for name in people}
+    parts: dict[str, list[str]] = {part: [] for part in PARTS}
+    for name in people:
+        part = where.get(name)
+        if part is None:
+            raise DataError(f"{name} is not in {table}", "give every person a part: fit, val or calibration")
+        parts[part].append(name)
+    return parts
+
+
+def merged(crops: Crops, table: Path) -> Crops:
+    """The same crops where a table `a,b` says that two names are one person: b becomes a. Raises DataError."""
+    same = {row["b"]: row["a"] for row in _rows(table, ("a", "b"))}
+    unknown = [name for pair in same.items() for name in pair if name not in crops.people]
+    if unknown:
+        raise DataError(f"{unknown[0]} of {table} is not among the people", "give the table made for these crops")
+    names = [same.get(name, name) for name in crops.people]
+    people = tuple(dict.fromkeys(names))
+    number = np.array([people.index(name) for name in names], np.int64)
+    return Crops(crops.pixels, people, number[crops.person], crops.names, crops.digest)
+
+
+def pairs(table: Path) -> tuple[list[str], list[str], NDArray[np.bool_]]:
+    """Read a pair protocol `a,b,same`: crop names, crop names, bool [n]. Raises DataError."""
+    rows = _rows(table, ("a", "b", "same"))
+    wrong = [row["same"] for row in rows if row["same"] not in ("0", "1")]
+    if wrong:
+        raise DataError(f"{table}: same is {wrong[0]!r}", "same is 1 for the same person and 0 for two people")
+    same = np.array([row["same"] == "1" for row in rows])
+    if same.all() or not same.any():
+        raise DataError(f"{table} has only one kind of pairs", "rates need pairs of the same person and pairs of two people")
+    return [row["a"] for row in rows], [row["b"] for row in rows], same
+
+
+def _files(source: Path) -> Iterator[tuple[str, bytes]]:
+    """(`person/file`, content) of every picture; deeper folders count as part of the person's name."""
+    try:
+        if source.is_dir():
+            for path in source.rglob("*"):
+                if path.suffix.lower() in PICTURES and path.parent != source and path.is_file():
+                    yield path.relative_to(source).as_posix(), path.read_bytes()
+        elif source.is_file():
+            with zipfile.ZipFile(source) as archive:
+                for info in archive.infolist():
+                    name = PurePosixPath(info.filename)
+                    if not info.is_dir() and name.suffix.lower() in PICTURES and len(name.parts) > 1:
+                        yield name.as_posix(), archive.read(info)
+        else:
+            raise DataError(f"{source} does not exist", "give a folder with a folder per person, or a zip of such folders")
+    except (OSError, zipfile.BadZipFile) as error:
+        raise DataError(f"cannot read {source}: {error}", "give a folder with a folder per person, or a zip of such folders") from error
+
+
+def _rows(table: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+    try:
+        with table.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            if not set(columns) <= set(reader.fieldnames or ()):
+                raise DataError(f"{table} lacks one of the columns {', '.join(columns)}", "the first line names the columns")
+            return [dict(row) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"cannot read {table}: {error}", f"expected a CSV file with the columns {', '.join(columns)}") from error
+
+
+def _read_split(table: Path) -> dict[str, str]:
+    where: dict[str, str] = {}
+    for row in _rows(table, ("person", "part")):
+        person, part = row["person"], row["part"]
+        if part not in PARTS:
+            raise DataError(f"{table}: {person} is for {part!r}", f"parts are {', '.join(PARTS)}")
+        if where.setdefault(person, part) != part:
+            raise DataError(f"{table}: {person} is in {where[person]} and in {part}", "a person belongs to one part only")
+    return where
+
+
+def _hashed_part(person: str) -> str:
+    """80 % fit, 10 % val, 10 % calibration, by a hash of the name."""
+    place = hashlib.sha256(person.encode()).digest()[0]
+    return "fit" if place < 205 else "val" if place < 230 else "calibration"

@@ -1,0 +1,117 @@
+"""Error rates from similarities, in numpy and exact: no binning, no interpolation, ties counted against us.
+
+Words as in ISO/IEC 19795: FMR and FNMR count comparisons, FPIR and FNIR count searches of a gallery. A threshold t accepts
+similarity >= t, as the gate does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.floating]
+
+
+@dataclass(frozen=True, slots=True)
+class Operating:
+    """One point of the ROC: at `threshold` the measured FMR is `fmr` (never above the target) and a share `tar` is recognised.
+    `threshold` is None where the data cannot resolve the target."""
+
+    target: float
+    threshold: float | None
+    fmr: float
+    tar: float
+
+
+def roc(genuine: Floats, impostor: Floats) -> tuple[Floats, Floats, Floats]:
+    """(FMR, TAR, threshold), one row for each different similarity, from accept-nobody to accept-all."""
+    scores = np.concatenate([genuine, impostor])
+    labels = np.concatenate([np.ones(len(genuine), bool), np.zeros(len(impostor), bool)])
+    order = np.argsort(-scores, kind="stable")
+    scores, labels = scores[order], labels[order]
+    last = np.flatnonzero(np.append(np.diff(scores) != 0, True))
+    accepted = np.cumsum(labels)[last]
+    fmr = (last + 1 - accepted) / max(1, len(impostor))
+    return np.append(0.0, fmr), np.append(0.0, accepted / max(1, len(genuine))), np.append(np.inf, scores[last])
+
+
+def auc(genuine: Floats, impostor: Floats) -> float:
+    """Area under the ROC: the probability that a genuine pair is more alike than an impostor pair, a tie counting half."""
+    fmr, tar, _ = roc(genuine, impostor)
+    return float(np.trapezoid(tar, fmr))
+
+
+def eer(genuine: Floats, impostor: Floats) -> float:
+    """Equal error rate: where FMR and FNMR cross, linear between the two measured points around the crossing."""
+    fmr, tar, _ = roc(genuine, impostor)
+    gap = fmr - (1 - tar)
+    after = int(np.argmax(gap >= 0))
+    if gap[after] == 0 or after == 0:
+        return float(fmr[after])
+    share = -gap[after - 1] / (gap[after] - gap[after - 1])
+    return float(fmr[after - 1] + share * (fmr[after] - fmr[after - 1]))
+
+
+def at_fmr(genuine: Floats, impostor: Floats, target: float) -> Operating:
+    """The lowest threshold whose measured FMR does not exceed the target. Not resolvable (None) when one impostor in all would
+    already be more than the target allows: then nothing but "no error seen" could be said."""
+    if len(impostor) * target < 1:
+        return Operating(target, None, float("nan"), float("nan"))
+    ordered = np.sort(impostor)[::-1]
+    allowed = int(np.floor(target * len(ordered) + 1e-9))
+    # The first impostor that must stay out sets the threshold just above itself; ties with it stay out too.
+    threshold = float(np.nextafter(ordered[allowed], np.inf, dtype=ordered.dtype)) if allowed < len(ordered) else float(ordered[-1])
+    return Operating(target, threshold, _share(impostor >= threshold), _share(genuine >= threshold))
+
+
+def _share(accepted: NDArray[np.bool_]) -> float:
+    return float(np.mean(accepted)) if len(accepted) else float("nan")
+
+
+def ten_fold_right(similarity: Floats, same: NDArray[np.bool_], folds: int = 10) -> NDArray[np.bool_]:
+    """Which pairs are judged rightly, each fold with the threshold that is best on the others; the mean is the usual accuracy. Folds
+    are cut within each kind of pair in the order given, so that every fold has both kinds and neighbours stay together."""
+    fold = np.empty(len(same), np.int64)
+    for kind in (True, False):
+        rows = np.flatnonzero(same == kind)
+        fold[rows] = np.arange(len(rows)) * folds // max(1, len(rows))
+    right = np.zeros(len(same), bool)
+    for index in np.unique(fold):
+        rest = fold != index
+        if not rest.any():
+            raise ValueError("accuracy over folds needs two pairs of each kind")
+        right[~rest] = (similarity[~rest] >= _best_threshold(similarity[rest], same[rest])) == same[~rest]
+    return right
+
+
+def wilson(count: int, total: int, z: float = 1.96) -> tuple[float, float]:
+    """Wilson's interval for a share of independent trials; zero of n gives an upper end near 3.8/n, never zero."""
+    if total == 0:
+        return 0.0, 1.0
+    share = count / total
+    middle = (share + z * z / (2 * total)) / (1 + z * z / total)
+    reach = z / (1 + z * z / total) * np.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
+    return max(0.0, float(middle - reach)), min(1.0, float(middle + reach))
+
+
+def all_pairs(vectors: Floats, person: NDArray[np.int64]) -> tuple[Floats, Floats]:
+    """(genuine, impostor) similarities of all pairs among unit vectors [n, d] of persons [n]."""
+    upper = np.triu_indices(len(vectors), 1)
+    similarity = (vectors @ vectors.T)[upper]
+    same = (person[:, None] == person[None, :])[upper]
+    return similarity[same], similarity[~same]
+
+
+def _best_threshold(similarity: Floats, same: NDArray[np.bool_]) -> float:
+    """Middle of the two similarities between which accuracy is best."""
+    order = np.argsort(similarity, kind="stable")
+    ordered, labels = similarity[order], same[order]
+    right = np.append(0, np.cumsum(~labels)) + labels.sum() - np.append(0, np.cumsum(labels))
+    # A cut between equal similarities is none.
+    right[1:-1][np.diff(ordered) == 0] = -1
+    cut = int(np.argmax(right))
+    if cut == 0:
+        return float(ordered[0])
+    return float(ordered[-1]) + 1e-6 if cut == len(ordered) else float((ordered[cut - 1] + ordered[cut]) / 2)

@@ -1,0 +1,166 @@
+"""A run folder: what one training leaves on disk, written so that a kill at any instant leaves the older or the newer state."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from trainer import recipe as recipes
+from trainer.recipe import Recipe
+
+
+class RunError(Exception):
+    """A run folder that cannot be used; `message` and `hint` are one line each."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Everything a stage needs to go on: model and optimizer variables in Keras' order, the averaged encoder weights, the clock."""
+
+    stage: str
+    step: int
+    elapsed_s: float
+    model: list[NDArray[np.float32]]
+    optimizer: list[NDArray[np.float32]]
+    average: list[NDArray[np.float32]]
+
+    @staticmethod
+    def of(stage: str, step: int, elapsed_s: float, model: keras.Model, average: list[NDArray[np.float32]]) -> State:
+        """Copy the state out of a model being trained."""
+        optimizer = [np.asarray(variable) for variable in model.optimizer.variables]
+        return State(stage, step, elapsed_s, model.get_weights(), optimizer, average)
+
+    def restore(self, model: keras.Model) -> None:
+        """Put the state back into a freshly built model of the same recipe. Raises RunError."""
+        if len(self.optimizer) != len(model.optimizer.variables):
+            raise RunError("the saved state belongs to another model", "start a new run folder")
+        try:
+            model.set_weights(self.model)
+            for variable, value in zip(model.optimizer.variables, self.optimizer, strict=True):
+                variable.assign(value)
+        except ValueError as error:
+            raise RunError("the saved state belongs to another model", "start a new run folder") from error
+
+
+class Run:
+    """One run folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def check(self, recipe: Recipe) -> None:
+        """Refuse a folder that is something else or another recipe's, before anything slow is done. Raises RunError."""
+        if (self.folder / "run.json").exists():
+            if self.facts()["recipe"] != recipe.digest:
+                raise RunError(f"{self.folder} was begun with another recipe", "give another --run folder")
+        elif self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
+            raise RunError(f"{self.folder} is not empty and not a run", "give another --run folder")
+
+    def begin(self, recipe: Recipe, facts: Mapping[str, object]) -> None:
+        """Create the folder, or check that it belongs to this very recipe and data. Raises RunError."""
+        self.check(recipe)
+        facts = {"recipe": recipe.digest, **facts}
+        if (self.folder / "run.json").exists():
+            if self.facts()["data_digest"] != facts["data_digest"]:
+                raise RunError(f"{self.folder} was begun with other data", "give another --run folder")
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        replace(self.folder / "recipe.toml", recipe.text.encode())
+        replace(self.folder / "run.json", json.dumps(facts, indent=1).encode())
+
+    def recipe(self) -> Recipe:
+        """The recipe this run was begun with. Raises RunError."""
+        if not (self.folder / "recipe.toml").exists():
+            raise RunError(f"{self.folder} is not a run folder", "make one with `ostiary-train fit`")
+        return recipes.read(self.folder / "recipe.toml")
+
+    def facts(self) -> dict[str, object]:
+        """run.json."""
+        facts: dict[str, object] = json.loads((self.folder / "run.json").read_text())
+        return facts
+
+    def note(self, line: Mapping[str, object]) -> None:
+        """Append one line to history.jsonl."""
+        with (self.folder / "history.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def checkpoint(self, state: State) -> None:
+        """Replace state.npz."""
+        arrays: dict[str, NDArray[np.generic]] = {"clock": np.array([state.step, state.elapsed_s]), "stage": np.array(state.stage)}
+        for group in ("model", "optimizer", "average"):
+            for index, value in enumerate(getattr(state, group)):
+                arrays[f"{group}_{index:04d}"] = value
+        save(self.folder / "state.npz", arrays)
+
+    def state(self) -> State | None:
+        """The last checkpoint, if the run was cut off; None for a new or finished stage."""
+        path = self.folder / "state.npz"
+        if not path.exists():
+            return None
+        with np.load(path, allow_pickle=False) as file:
+            group = {name: [file[key] for key in sorted(file.files) if key.startswith(name + "_")] for name in ("model", "optimizer", "average")}
+            return State(str(file["stage"]), int(file["clock"][0]), float(file["clock"][1]), **group)
+
+    def keep(self, weights: list[NDArray[np.float32]], figures: Mapping[str, float]) -> None:
+        """These encoder weights are what the run has to show so far."""
+        save(self.folder / "weights.npz", {f"w_{index:04d}": value for index, value in enumerate(weights)})
+        replace(self.folder / "kept.json", json.dumps(dict(figures)).encode())
+
+    def weights(self) -> list[NDArray[np.float32]]:
+        """The encoder weights kept, in Keras' order. Raises RunError."""
+        path = self.folder / "weights.npz"
+        if not path.exists():
+            raise RunError(f"{self.folder} has no trained weights yet", "let `ostiary-train fit` finish its first stage")
+        with np.load(path, allow_pickle=False) as file:
+            return [file[key] for key in sorted(file.files)]
+
+    def kept_figures(self) -> dict[str, float]:
+        """The figures given to `keep`."""
+        figures: dict[str, float] = json.loads((self.folder / "kept.json").read_text())
+        return figures
+
+    def finish(self) -> None:
+        """Mark the run as done: nothing to resume."""
+        replace(self.folder / "done", b"")
+
+    @property
+    def finished(self) -> bool:
+        """Whether training came to its end."""
+        return (self.folder / "done").exists()
+
+
+def save(path: Path, arrays: Mapping[str, NDArray[np.generic]]) -> None:
+    """Write an .npz file in one piece."""
+    temporary = path.with_suffix(".tmp")
+    with temporary.open("wb") as file:
+        np.savez(file, **{name: array for name, array in arrays.items()})
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Write a file in one piece: a reader sees the old or the new one, also after a crash."""
+    temporary = path.with_name(path.name + ".tmp")
+    with temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
