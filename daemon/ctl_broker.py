@@ -1,0 +1,169 @@
+"""How ostiaryctl talks to the broker: connect, subscribe, publish, wait. Every failure is a CtlError with a line and a hint."""
+
+import queue
+import secrets
+import socket
+import time
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Literal
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.reasoncodes import ReasonCode
+
+DONE, REFUSED, USAGE, NO_ANSWER, INTERRUPTED = 0, 1, 2, 3, 130
+CONNECT_TIMEOUT_S = 5.0
+
+
+class CtlError(Exception):
+    """What went wrong, in a line; what to do about it; and the exit code that says so to scripts."""
+
+    def __init__(self, code: int, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.code, self.message, self.hint = code, message, hint
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where the broker is and who asks."""
+
+    host: str
+    port: int
+    protocol: Literal["5", "3.1.1"]
+    username: str = ""
+    password: str | None = None
+    ca_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A message that arrived."""
+
+    topic: str
+    payload: bytes
+    retained: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The connection went away; it is being tried again."""
+
+    detail: str
+
+
+class Broker:
+    """A connection for the length of a `with`. It reconnects, and subscribes again, while it lasts."""
+
+    def __init__(self, address: Address, topics: list[str]) -> None:
+        self._address, self._topics = address, topics
+        self._mail: queue.Queue[Heard | Lost] = queue.Queue()
+        self._answers: queue.Queue[str] = queue.Queue()  # one per CONNACK and SUBACK: "" or what the broker refused
+        self._published: queue.Queue[tuple[int, str]] = queue.Queue()
+        version = MQTTProtocolVersion.MQTTv5 if address.protocol == "5" else MQTTProtocolVersion.MQTTv311
+        self._client = paho.Client(CallbackAPIVersion.VERSION2, f"ostiaryctl-{secrets.token_hex(6)}", protocol=version)
+
+    def __enter__(self) -> "Broker":
+        """Connect and subscribe. Raises CtlError."""
+        client, address = self._client, self._address
+        if address.username:
+            client.username_pw_set(address.username, address.password)
+        try:
+            if address.ca_file:
+                client.tls_set(address.ca_file, address.cert_file or None, address.key_file or None)
+        except (OSError, ValueError) as error:
+            raise CtlError(USAGE, f"TLS cannot be set up: {error}", "check --ca-file, --cert-file and --key-file (PEM)") from None
+        client.suppress_exceptions = True
+        client.on_socket_open = _no_delay
+        client.on_connect = self._on_connect
+        client.on_subscribe = self._on_subscribe
+        client.on_publish = self._on_publish
+        client.on_message = self._on_message
+        client.on_disconnect = self._on_disconnect
+        client.connect_timeout = CONNECT_TIMEOUT_S
+        client.reconnect_delay_set(1, 10)
+        where = f"{address.host}:{address.port}"
+        try:
+            client.connect(address.host, address.port, keepalive=15)
+        except (OSError, ValueError) as error:
+            raise CtlError(
+                NO_ANSWER, f"no broker at {where} ({error})", "check --host, --port and TLS options, and that the broker runs"
+            ) from None
+        client.loop_start()
+        try:
+            for step in ("connection", "subscription"):
+                refused = self._answers.get(timeout=CONNECT_TIMEOUT_S)
+                if refused:
+                    raise CtlError(NO_ANSWER, f"the broker at {where} refused the {step}: {refused}", _advice(refused, step))
+        except queue.Empty:
+            self._close()
+            raise CtlError(NO_ANSWER, f"{where} does not answer", "is it an MQTT broker? Does it want TLS (--ca-file)?") from None
+        except (CtlError, KeyboardInterrupt):
+            self._close()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._close()
+
+    def publish(self, topic: str, payload: bytes, timeout_s: float) -> None:
+        """Publish at QoS 1 and wait for the broker's answer. Raises CtlError."""
+        mid = self._client.publish(topic, payload, qos=1).mid
+        deadline_s = time.monotonic() + timeout_s
+        try:
+            while True:
+                answered, refused = self._published.get(timeout=max(0.0, deadline_s - time.monotonic()))
+                if answered == mid:
+                    break
+        except queue.Empty:
+            hint = "it may limit the size of messages (mosquitto: message_size_limit), or the network is slow: see --timeout"
+            raise CtlError(NO_ANSWER, "the broker did not acknowledge the command", hint) from None
+        if refused:
+            who = self._address.username or "this user"
+            raise CtlError(REFUSED, f"the broker refused the command: {refused}", f"let {who} write to {topic} in the broker's ACL")
+
+    def next(self, timeout_s: float | None) -> Heard | Lost | None:
+        """The next message, or None when none came in time (seconds; None waits for ever)."""
+        try:
+            return self._mail.get(timeout=None if timeout_s is None else max(0.0, timeout_s))
+        except queue.Empty:
+            return None
+
+    def _close(self) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    # ---- on the network thread
+
+    def _on_connect(self, client: paho.Client, userdata: object, flags: object, reason: ReasonCode, properties: object) -> None:
+        self._answers.put(str(reason) if reason.is_failure else "")
+        if not reason.is_failure:
+            client.subscribe([(topic, 1) for topic in self._topics])
+
+    def _on_subscribe(self, client: paho.Client, userdata: object, mid: int, reasons: list[ReasonCode], properties: object) -> None:
+        self._answers.put("; ".join(f"{t}: {r}" for t, r in zip(self._topics, reasons, strict=False) if r.is_failure))
+
+    def _on_publish(self, client: paho.Client, userdata: object, mid: int, reason: ReasonCode, properties: object) -> None:
+        self._published.put((mid, str(reason) if reason.is_failure else ""))
+
+    def _on_message(self, client: paho.Client, userdata: object, message: paho.MQTTMessage) -> None:
+        self._mail.put(Heard(message.topic, bytes(message.payload), bool(message.retain)))
+
+    def _on_disconnect(self, client: paho.Client, userdata: object, flags: Any, reason: ReasonCode, properties: object) -> None:
+        if reason.is_failure:
+            self._mail.put(Lost(f"the broker said: {reason}" if flags.is_disconnect_packet_from_server else "the connection was lost"))
+
+
+def _no_delay(client: paho.Client, userdata: object, sock: object) -> None:
+    if isinstance(sock, socket.socket):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def _advice(refused: str, step: str) -> str:
+    if step == "subscription":
+        return "let this user read the gate's result, status and decision topics in the broker's ACL"
+    if "version" in refused:
+        return "the broker may not speak MQTT 5: try --protocol 3.1.1"
+    return "check --username and --password-file against the broker's password file"

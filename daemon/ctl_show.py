@@ -1,0 +1,130 @@
+"""How ostiaryctl shows what it hears: lines and tables for people, JSON for machines. Pure but for the age of things."""
+
+from datetime import UTC, datetime
+
+import msgspec
+from rich.table import Table
+from rich.text import Text
+
+from daemon.core.messages import DecisionMessage, PersonEntry, Result, StatusMessage
+
+STALE_S = 90.0
+"""A gate says how it is every 30 s; after three silences its last word is no news any more."""
+
+_MARKS = {"accept": ("✓", "bold green"), "reject": ("✗", "bold red"), "unknown": ("?", "bold yellow")}
+_STATE_STYLES = {"serving": "green", "degraded": "yellow"}
+
+WATCH_HEADING = Text("time          gate      answer     person        why                 age     ", "bold")
+
+
+def to_json(value: object) -> str:
+    return msgspec.json.encode(value).decode("utf-8")
+
+
+def printable(text: str) -> str:
+    """Other people's text must not move the cursor or colour the screen."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def safe(text: str, style: str = "") -> Text:
+    return Text(printable(text), style)
+
+
+def age_s(instant: str) -> float:
+    try:
+        return (datetime.now(UTC) - datetime.fromisoformat(instant)).total_seconds()
+    except (ValueError, TypeError):
+        return float("nan")
+
+
+def _local(instant: str, form: str = "%Y-%m-%d %H:%M") -> str:
+    try:
+        return datetime.fromisoformat(instant).astimezone().strftime(form)
+    except (ValueError, OverflowError):
+        return instant
+
+
+def _brief(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.0f} h"
+
+
+def is_stale(status: StatusMessage) -> bool:
+    """Whether a gate that says it is online has been silent for too long."""
+    return status.online and status.at is not None and age_s(status.at) > STALE_S
+
+
+def is_well(status: StatusMessage) -> bool:
+    return status.online and status.state != "closed" and not is_stale(status)
+
+
+def result_line(op: str, person: str, gate: str, result: Result, took_ms: float) -> Text:
+    mark, style = ("✓", "bold green") if result.status == "done" else ("✗", "bold red")
+    what = " ".join(part for part in (op, person, result.status) if part)
+    why = ": ".join(part for part in (result.reason, result.detail) if part)
+    end = f"  (gallery revision {result.gallery_revision}, {took_ms:.0f} ms)"
+    return Text.assemble((mark, style), " ", safe(gate, "cyan"), " ", safe(what), safe(f"  {why}" if why else ""), (end, "dim"))
+
+
+def people_table(people: list[PersonEntry]) -> Table:
+    table = _table("person", "name", "state", "templates", "enrolled", "valid", "gates")
+    for one in people:
+        valid = " – ".join("" if t is None else _local(t) for t in (one.valid_from, one.valid_until))
+        table.add_row(
+            safe(one.person),
+            safe(one.name or ""),
+            safe(one.state, "" if one.state == "active" else "yellow"),
+            str(one.templates),
+            safe(_local(one.enrolled_at)),
+            safe("always" if valid == " – " else valid),
+            safe(", ".join(one.gates) if one.gates else "all"),
+        )
+    return table
+
+
+def status_table(found: dict[str, StatusMessage]) -> Table:
+    table = _table("gate", "state", "why", "camera", "model", "people", "templates", "revision", "threshold", "outbox", "said", "version")
+    for name, one in sorted(found.items()):
+        state = "stale" if is_stale(one) else one.state
+        table.add_row(
+            safe(name, "cyan"),
+            safe(state, _STATE_STYLES.get(state, "red")),
+            safe(", ".join(one.reasons)),
+            safe(one.camera or "–"),
+            safe(" on ".join(part for part in (one.model, one.provider) if part) or "–"),
+            str(one.people),
+            str(one.templates),
+            str(one.gallery_revision),
+            "–" if one.threshold is None else f"{one.threshold:.3f}",
+            str(one.outbox_depth),
+            "–" if one.at is None else f"{_brief(age_s(one.at))} ago",
+            safe(one.version),
+        )
+    return table
+
+
+def decision_line(one: DecisionMessage) -> Text:
+    mark, style = _MARKS[one.decision]
+    name = one.name if isinstance(one.name, str) else None
+    person = " ".join(part for part in (one.person, name) if part) or "–"
+    late = Text("live", "dim") if one.live else Text("late", "bold magenta")
+    return Text("  ").join(
+        [
+            safe(_local(one.captured_at, "%H:%M:%S.%f")[:12], "dim"),
+            safe(f"{one.gate:<8}", "cyan"),
+            Text(f"{mark} {one.decision:<7}", style),
+            safe(f"{person:<12}"),
+            safe(f"{one.reason:<18}"),
+            Text(f"{_brief(age_s(one.captured_at)):>6}"),
+            late,
+            *([Text("↻ replaces an earlier answer", "yellow")] if one.supersedes else []),
+        ]
+    )
+
+
+def _table(*titles: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in titles:
+        table.add_column(title)
+    return table
