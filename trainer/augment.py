@@ -33,7 +33,7 @@ def resize_matrix(size: int, side: int = SIDE_PX) -> NDArray[np.float32]:
     step = side / size
     centre = (np.arange(size) + 0.5) * step - 0.5
     weight = np.maximum(0.0, 1.0 - np.abs(np.arange(side)[None, :] - centre[:, None]) / max(step, 1.0))
-    return (weight / weight.sum(axis=1, keepdims=True)).astype(np.float32)
+    return np.asarray(weight / weight.sum(axis=1, keepdims=True), np.float32)
 
 
 def disturb(crop: Picture, size: int, how: Augment, rng: np.random.Generator) -> Picture:
@@ -53,14 +53,15 @@ def disturb(crop: Picture, size: int, how: Augment, rng: np.random.Generator) ->
     if rng.random() < how.noise:
         image = _noise(image, rng)
     if rng.random() < how.grey:
-        image = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+        image = np.asarray(cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB), np.uint8)
     if rng.random() < how.jpeg:
         image = _jpeg(image, int(rng.integers(how.jpeg_from, how.jpeg_to + 1)))
     if side != size:
-        image = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if side > size else cv2.INTER_LINEAR)
+        how_to = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
+        image = np.asarray(cv2.resize(image, (size, size), interpolation=how_to), np.uint8)
     if rng.random() < how.erase:
         image = _erase(image, rng)
-    return np.asarray(image, np.uint8)
+    return image
 
 
 def _warp(crop: Picture, side: int, how: Augment, rng: np.random.Generator) -> Picture:
@@ -68,17 +69,14 @@ def _warp(crop: Picture, side: int, how: Augment, rng: np.random.Generator) -> P
     scale = 1 + how.scale * rng.uniform(-1, 1)
     angle = how.rotation_deg * rng.uniform(-1, 1)
     middle = SIDE_PX / 2
-    matrix = cv2.getRotationMatrix2D((middle - 0.5, middle - 0.5), angle, scale)
-    matrix[:, 2] += how.shift_px * rng.uniform(-1, 1, 2)
+    matrix = np.asarray(cv2.getRotationMatrix2D((middle - 0.5, middle - 0.5), angle, scale), np.float64)
+    matrix[:, 2] = matrix[:, 2] + how.shift_px * rng.uniform(-1, 1, 2)
     if rng.random() < how.flip:
         matrix[0] = -matrix[0]
         matrix[0, 2] += SIDE_PX - 1
     step = side / SIDE_PX
-    if side < 80:
-        # Sampling fewer pixels without a filter would alias: a real camera's pixel gathers the light of its area.
-        soft = cv2.GaussianBlur(crop, (0, 0), 0.45 / step)
-    else:
-        soft = crop
+    # Sampling fewer pixels without a filter would alias: a real camera's pixel gathers the light of its area.
+    soft = cv2.GaussianBlur(crop, (0, 0), 0.45 / step) if side < 80 else crop
     matrix = np.array([[step, 0, (step - 1) / 2], [0, step, (step - 1) / 2]]) @ np.vstack([matrix, [0, 0, 1]])
     return np.asarray(cv2.warpAffine(soft, matrix, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.uint8)
 

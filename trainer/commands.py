@@ -6,11 +6,10 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from daemon.edges.model import BundleError, Figure
+from daemon.edges.model import BundleError, Calibration, Figure
 from trainer import calibrate, data, evaluate, export, fit, prepare, recipe
 from trainer.runs import Run, RunError, replace
 
@@ -82,9 +81,9 @@ def run_export(options: argparse.Namespace) -> None:
     calibration = calibrate.calibrate(vectors, people.person, f"{len(people.people)} calibration people of {source.name}")
     kept = run.folder / "evaluation.json"
     figures = evaluate.from_json(kept.read_bytes()) if kept.exists() else []
-    worst = export.export(
-        chosen, weights, options.bundle, str(facts["data_digest"]), calibration, figures, crops.pixels[:: max(1, len(crops) // 64)], options.notes
-    )
+    faces = crops.pixels[:: max(1, len(crops) // 64)]
+    digest = str(facts["data_digest"])
+    worst = export.export(chosen, weights, options.bundle, digest, calibration, figures, faces, options.notes)
     console = Console()
     console.print(_calibration_table(calibration))
     size = options.bundle.stat().st_size / 1e6
@@ -113,11 +112,15 @@ def _table(figures: list[Figure], title: str) -> Table:
     return table
 
 
-def _calibration_table(calibration: export.Calibration) -> Table:
+def _calibration_table(calibration: Calibration) -> Table:
     fpirs = sorted({cell.fpir for cell in calibration.cells}, reverse=True)
     title = f"similarity threshold by gallery size and FPIR ({calibration.identities} people)"
     table = Table("gallery", *(f"{fpir:g}" for fpir in fpirs), title=title)
     for gallery in sorted({cell.gallery for cell in calibration.cells}):
         row = {cell.fpir: cell.threshold for cell in calibration.cells if cell.gallery == gallery}
-        table.add_row(str(gallery), *("–" if row[fpir] is None else f"{np.round(row[fpir], 3):.3f}" for fpir in fpirs))
+        table.add_row(str(gallery), *(_three(row[fpir]) for fpir in fpirs))
     return table
+
+
+def _three(threshold: float | None) -> str:
+    return "–" if threshold is None else f"{threshold:.3f}"

@@ -1,4 +1,4 @@
-"""A trained encoder becomes a bundle: one ONNX graph from uint8 crops to unit vectors, with its card, proven equal to Keras or not written."""
+"""A trained encoder becomes a bundle: one ONNX graph from uint8 crops to unit vectors, with its card; equal to Keras or not written."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from daemon.edges import model as bundles
 from daemon.edges.model import Calibration, Card, Figure, Golden
 from trainer import augment, networks
+from trainer.losses import Tensor
 from trainer.recipe import Recipe
 from trainer.runs import replace
 
@@ -43,7 +44,7 @@ def whole(recipe: Recipe, weights: Sequence[NDArray[np.float32]]) -> keras.Model
     return keras.Model(crops, _graph(crops, encoder, recipe), name="bundle")
 
 
-def _graph(crops: networks.Tensor, encoder: keras.Model, recipe: Recipe) -> networks.Tensor:
+def _graph(crops: Tensor, encoder: keras.Model, recipe: Recipe) -> Tensor:
     """Resize by matrices, encode, add the mirror's embedding, bring to length one."""
     ops = keras.ops
     size = recipe.network.size
@@ -77,15 +78,13 @@ def onnx_embedder(content: bytes | Path, batch: int = 64) -> tuple[Embed, Card]:
     """A bundle opened with ONNX Runtime on the CPU, and its card. Raises BundleError."""
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
+    from onnxruntime.capi import onnxruntime_pybind11_state as ort
 
     if isinstance(content, Path) and not content.is_file():
         raise bundles.BundleError(f"{content} does not exist", "give a bundle made by `ostiary-train export`")
     try:
         session = onnxruntime.InferenceSession(content if isinstance(content, bytes) else str(content), providers=["CPUExecutionProvider"])
-    except (RuntimeError, ValueError) as error:
-        text = str(error).splitlines()[0]
-        raise bundles.BundleError(f"ONNX Runtime cannot open it: {text}", "give a bundle made by `ostiary-train export`") from error
-    except Exception as error:  # noqa: BLE001  onnxruntime's own exceptions share no other base
+    except (ort.Fail, ort.InvalidGraph, ort.InvalidProtobuf, ort.InvalidArgument, ort.NotImplemented, ort.RuntimeException) as error:
         text = str(error).splitlines()[0]
         raise bundles.BundleError(f"ONNX Runtime cannot open it: {text}", "give a bundle made by `ostiary-train export`") from error
     card = bundles.read_card(session)

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import keras
@@ -184,7 +183,7 @@ def _train(
     """Run one stage to its end, from `state` if that is of this stage; gives the averaged encoder weights."""
     stage.model.optimizer.build(stage.model.trainable_variables)
     step, before_s = 0, 0.0
-    average = encoder.get_weights()
+    average: list[NDArray[np.float32]] = encoder.get_weights()
     if state is not None:
         state.restore(stage.model)
         step, before_s, average = state.step, state.elapsed_s, state.average
@@ -212,8 +211,16 @@ def _train(
             if step % validate == 0 or last:
                 figures = judge(average)
                 _alarm(stage, step, figures)
-                line = {"stage": stage.name, "step": step, "epoch": round(step / stage.per_epoch, 3), "elapsed_s": round(elapsed_s, 1),
-                        "crops_per_s": round(speed, 1), "rate": stage.rate(progress), "loss": total / seen, **figures}
+                line = {
+                    "stage": stage.name,
+                    "step": step,
+                    "epoch": round(step / stage.per_epoch, 3),
+                    "elapsed_s": round(elapsed_s, 1),
+                    "crops_per_s": round(speed, 1),
+                    "rate": stage.rate(progress),
+                    "loss": total / seen,
+                    **figures,
+                }
                 run.note(line)
                 run.checkpoint(State.of(stage.name, step, elapsed_s, stage.model, average))
                 console.print(_sentence(line))

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import keras
 from keras import ops
 
-from trainer.losses import distances, soft_margin
+from trainer.losses import Tensor, distances, soft_margin
 
-Tensor = keras.KerasTensor
 FAR = 1e6
 
 

@@ -1,7 +1,7 @@
 """The encoders: a crop in, an embedding out. Keras functional models, one function per kind.
 
-Every encoder takes pixels [N, size, size, 3] RGB in 0..255 (uint8 or float32) and gives the *raw* embedding [N, D] float32; `unit` brings it
-to length one. The length is left out of the encoder because flip averaging adds two raw embeddings before it normalises.
+Every encoder takes pixels [N, size, size, 3] RGB in 0..255 and gives the *raw* embedding [N, D] float32; `unit` brings it to length
+one. That is left out of the encoder because flip averaging adds two raw embeddings before it normalises.
 
 The default is a small residual network of plain 3x3 convolutions rather than MobileFaceNet's depthwise ones: on a CPU a depthwise
 convolution trains three times slower for the same number of parameters (measured figures in LOG.md).
@@ -9,14 +9,13 @@ convolution trains three times slower for the same number of parameters (measure
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import keras
 from keras import layers
 
+from trainer.losses import Tensor
 from trainer.recipe import Network, RecipeError
-
-Tensor = keras.KerasTensor
 
 
 def encoder(network: Network, dtype: str = "float32") -> keras.Model:
@@ -98,8 +97,3 @@ KINDS: dict[str, Callable[[Tensor, Network, str], Tensor]] = {
     "mobile": _tower(_mobile_block),
     "plain": _plain,
 }
-
-
-def parameters(weights: Sequence[object]) -> int:
-    """Number of numbers in a list of weight arrays."""
-    return sum(int(getattr(weight, "size")) for weight in weights)

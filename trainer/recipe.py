@@ -193,8 +193,12 @@ def _check(recipe: Recipe) -> None:
     for name in ("flip", "low", "jpeg", "blur", "light", "colour", "grey", "shade", "noise", "erase"):
         if not 0 <= shares[name] <= 1:
             raise RecipeError(f"augment.{name} is not a probability", "give a number from 0 to 1")
-    for name, value in {"network.dropout": recipe.network.dropout, "identify.margin": recipe.identify.margin,
-                        "identify.ema": recipe.identify.ema, "triplet.ema": recipe.triplet.ema}.items():
+    for name, value in {
+        "network.dropout": recipe.network.dropout,
+        "identify.margin": recipe.identify.margin,
+        "identify.ema": recipe.identify.ema,
+        "triplet.ema": recipe.triplet.ema,
+    }.items():
         if not 0 <= value < 1:
             raise RecipeError(f"{name} is out of range", "give a number from 0 up to, but not, 1")
     if not recipe.name or not all(c.isascii() and (c.isalnum() or c in "-_") for c in recipe.name):

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from trainer import recipe as recipes
 from trainer.recipe import Recipe
 
+GROUPS = ("model", "optimizer", "average")
+
 
 class RunError(Exception):
     """A run folder that cannot be used; `message` and `hint` are one line each."""
@@ -99,7 +101,7 @@ class Run:
     def checkpoint(self, state: State) -> None:
         """Replace state.npz."""
         arrays: dict[str, NDArray[np.generic]] = {"clock": np.array([state.step, state.elapsed_s]), "stage": np.array(state.stage)}
-        for group in ("model", "optimizer", "average"):
+        for group in GROUPS:
             for index, value in enumerate(getattr(state, group)):
                 arrays[f"{group}_{index:04d}"] = value
         save(self.folder / "state.npz", arrays)
@@ -110,8 +112,8 @@ class Run:
         if not path.exists():
             return None
         with np.load(path, allow_pickle=False) as file:
-            group = {name: [file[key] for key in sorted(file.files) if key.startswith(name + "_")] for name in ("model", "optimizer", "average")}
-            return State(str(file["stage"]), int(file["clock"][0]), float(file["clock"][1]), **group)
+            groups = {name: [file[key] for key in sorted(file.files) if key.startswith(name + "_")] for name in GROUPS}
+            return State(str(file["stage"]), int(file["clock"][0]), float(file["clock"][1]), **groups)
 
     def keep(self, weights: list[NDArray[np.float32]], figures: Mapping[str, float]) -> None:
         """These encoder weights are what the run has to show so far."""
@@ -145,7 +147,7 @@ def save(path: Path, arrays: Mapping[str, NDArray[np.generic]]) -> None:
     """Write an .npz file in one piece."""
     temporary = path.with_suffix(".tmp")
     with temporary.open("wb") as file:
-        np.savez(file, **{name: array for name, array in arrays.items()})
+        np.savez(file, allow_pickle=False, **arrays)
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)

@@ -133,14 +133,14 @@ def read_card(session: Session) -> Card:
         raise BundleError("the model file has no card", "make bundles with `ostiary-train export` or `ostiary-train adopt`")
     card = parse_card(text)
     inputs, outputs = session.get_inputs(), session.get_outputs()
-    if [port.name for port in inputs] != ["image"] or inputs[0].type != "tensor(uint8)" or not _is_batch_of(inputs[0], [CROP_PX, CROP_PX, 3]):
-        raise BundleError("the model's input is not image uint8 [N, 112, 112, 3]", "export the model again; the card does not fit it")
+    again = "export the model again; the card does not fit it"
+    pixels = len(inputs) == 1 and inputs[0].type == "tensor(uint8)" and _is_batch_of(inputs[0], [CROP_PX, CROP_PX, 3])
+    if not pixels or inputs[0].name != "image":
+        raise BundleError("the model's input is not image uint8 [N, 112, 112, 3]", again)
     if [port.name for port in outputs] != ["embedding"] or outputs[0].type != "tensor(float)":
-        raise BundleError("the model's output is not embedding float32 [N, D]", "export the model again; the card does not fit it")
+        raise BundleError("the model's output is not embedding float32 [N, D]", again)
     if not _is_batch_of(outputs[0], [card.dimension]):
-        raise BundleError(
-            f"the card says {card.dimension} dimensions, the model gives {list(outputs[0].shape)}", "export the model again; the card does not fit it"
-        )
+        raise BundleError(f"the card says {card.dimension} dimensions, the model gives {list(outputs[0].shape)}", again)
     return card
 
 
@@ -194,7 +194,8 @@ def bundle_id(path: Path) -> str:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise BundleError(f"cannot read the bundle {path}: {error.strerror}", "check the path, or export a bundle with `ostiary-train export`") from error
+        hint = "check the path, or export a bundle with `ostiary-train export`"
+        raise BundleError(f"cannot read the bundle {path}: {error.strerror}", hint) from error
     return f"{path.stem}-{hashlib.sha256(content).hexdigest()[:12]}"
 
 
@@ -215,7 +216,7 @@ def _noise(key: int, grain: int) -> npt.NDArray[np.int64]:
     nodes = _hash(key, np.arange(CROP_PX // grain + 2, dtype=np.uint64))
     rows = nodes[cell] * (grain - part)[:, None, None] + nodes[cell + 1] * part[:, None, None]
     both = rows[:, cell] * (grain - part)[None, :, None] + rows[:, cell + 1] * part[None, :, None]
-    return both // (grain * grain)
+    return np.asarray(both // (grain * grain), np.int64)
 
 
 def _hash(key: int, axis: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
