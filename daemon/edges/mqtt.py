@@ -41,7 +41,11 @@ def _new_client(config: MqttConfig, client_id: str, password: str | None) -> pah
         client = paho.Client(CallbackAPIVersion.VERSION2, client_id, protocol=MQTTProtocolVersion.MQTTv5, manual_ack=True)
     else:
         client = paho.Client(
-            CallbackAPIVersion.VERSION2, client_id, clean_session=False, protocol=MQTTProtocolVersion.MQTTv311, manual_ack=True
+            CallbackAPIVersion.VERSION2,
+            client_id,
+            clean_session=config.session_expiry_s == 0,  # MQTT 3.1.1 knows only for ever or not at all
+            protocol=MQTTProtocolVersion.MQTTv311,
+            manual_ack=True,
         )
     if config.username:
         client.username_pw_set(config.username, password)
@@ -151,7 +155,8 @@ class MqttLink:
     @property
     def connected(self) -> bool:
         """Whether commands arrive and messages go out: connected and subscribed."""
-        return self._up
+        with self._lock:
+            return self._up
 
     def is_alive(self) -> bool:
         """Whether the network thread runs. If it does not, nothing will ever arrive again, whatever else looks well."""
@@ -163,7 +168,7 @@ class MqttLink:
         A Published follows once the broker has answered, with `error` if it refused. Row 0 gets none.
         """
         self._tell()
-        if not self._up:
+        if not self.connected:
             return False
         size = len(message.payload) + len(message.topic) + 64
         if self._largest and size > self._largest:
@@ -192,11 +197,11 @@ class MqttLink:
     def stop(self, farewell: Outgoing | None, timeout_s: float) -> None:
         """Publish the farewell, wait for its answer, disconnect. Takes at most `timeout_s` and about a second, whatever the broker does.
 
-        Without an answered farewell the connection is cut instead, so that the last will speaks.
+        A farewell that gets no answer is left to the last will: the connection is cut instead. Without a farewell nothing is said.
         """
         deadline_s = time.monotonic() + timeout_s
-        said = False
-        if farewell is not None and self._up:
+        said = farewell is None
+        if farewell is not None and self.connected:
             info = self._send(farewell)
             if info.rc == paho.MQTT_ERR_SUCCESS:
                 info.wait_for_publish(timeout_s)
@@ -265,8 +270,10 @@ class MqttLink:
             who = self._config.username or self._client_id
             self._drop(f"the broker does not let {who} read {' and '.join(refused)} at QoS 1: allow it in the broker's ACL")
             return
-        self._up, self._up_since_s = True, time.monotonic()
-        self._tell(Link(self._gate, True, f"connected to {self._address} as {self._client_id}"))
+        self._up_since_s = time.monotonic()
+        with self._lock:  # whoever takes this news finds the link up, and nobody finds it up before
+            self._tell(Link(self._gate, True, f"connected to {self._address} as {self._client_id}"))
+            self._up = True
 
     def _on_message(self, client: paho.Client, userdata: object, message: paho.MQTTMessage) -> None:
         if self._dropping or self._stopping:

@@ -471,7 +471,7 @@ time.sleep(60)
 
 @pytest.mark.broker
 @both
-def test_stop_says_farewell_and_without_one_leaves_it_to_the_will(broker: int, protocol: Protocol) -> None:
+def test_stop_says_farewell_and_the_last_will_stays_silent(broker: int, protocol: Protocol) -> None:
     engine = Engine()
     with office(broker, STATUS) as (_, inbox):
         with linked(broker, engine, protocol) as link:
@@ -479,11 +479,23 @@ def test_stop_says_farewell_and_without_one_leaves_it_to_the_will(broker: int, p
             assert inbox.get(timeout=5).payload == b"goodbye"
             assert not link.is_alive()
             assert not link.publish(Outgoing(1, DECISION, b"x"))
-            with pytest.raises(queue.Empty):
-                inbox.get(timeout=0.3)
         with linked(broker, engine, protocol):
             pass
-        assert inbox.get(timeout=5).payload == OFFLINE
+        with pytest.raises(queue.Empty):
+            inbox.get(timeout=0.5)
+
+
+@pytest.mark.broker
+@both
+def test_without_a_session_no_command_waits(broker: int, protocol: Protocol) -> None:
+    engine = Engine()
+    config = MqttConfig(port=broker, protocol=protocol, session_expiry_s=0)
+    with office(broker) as (client, _):
+        with linked(broker, engine, config=config):
+            pass
+        say(client, b"unheard")
+        with linked(broker, engine, config=config):
+            assert engine.quiet() == []
 
 
 @pytest.mark.broker
@@ -499,6 +511,8 @@ def test_stop_is_bounded_when_the_broker_is_frozen(own_broker: Callable[..., Mos
         assert time.monotonic() - begun < 3
         assert not link.is_alive()
         broker.signal(signal.SIGCONT)
+        with office(broker.port, STATUS) as (_, inbox):
+            assert inbox.get(timeout=10).payload == OFFLINE  # nobody said goodbye, so the will spoke
 
 
 def test_stop_is_quick_when_there_is_no_broker() -> None:
