@@ -1,0 +1,81 @@
+#!/usr/bin/env bash
+# Install or upgrade Ostiary on this machine. Safe to run again: an existing configuration is never touched.
+#   sudo deploy/install.sh [--cuda] [--python PYTHON] [--no-venv] [--root DIR] [--dry-run]
+set -euo pipefail
+
+usage() {
+  cat <<'TEXT'
+usage: deploy/install.sh [OPTIONS]
+  --cuda           with the CUDA libraries for onnxruntime-gpu
+  --python PYTHON  the Python that makes the environment (python3)
+  --no-venv        leave /opt/ostiary/venv alone
+  --root DIR       put files under DIR and leave users and services alone (for images and tests)
+  --dry-run        only say what would be done
+TEXT
+}
+
+extra="" python=python3 venv=yes root="" dry=no
+while [ $# -gt 0 ]; do
+  case "$1" in
+    --cuda) extra="[cuda]" ;;
+    --python) python="${2:?--python needs a value}"; shift ;;
+    --no-venv) venv=no ;;
+    --root) root="${2:?--root needs a value}"; shift ;;
+    --dry-run) dry=yes ;;
+    -h|--help) usage; exit 0 ;;
+    *) echo "install.sh: unknown option $1" >&2; usage >&2; exit 2 ;;
+  esac
+  shift
+done
+
+here="$(cd "$(dirname "$0")" && pwd)"
+checkout="$(dirname "$here")"
+
+run() {
+  echo "+ $*"
+  if [ "$dry" = no ]; then "$@"; fi
+}
+
+if [ "$dry" = no ] && [ -z "$root" ] && [ "$(id -u)" -ne 0 ]; then
+  echo "install.sh: needs root (or --dry-run, or --root DIR)" >&2
+  exit 1
+fi
+if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+  echo "install.sh: $python is not Python 3.11 or later; name one with --python" >&2
+  exit 1
+fi
+
+# The user first: other files belong to its group.
+run install -D -m 644 "$here/sysusers.d/ostiary.conf" "$root/usr/lib/sysusers.d/ostiary.conf"
+run install -D -m 644 "$here/tmpfiles.d/ostiary.conf" "$root/usr/lib/tmpfiles.d/ostiary.conf"
+if [ -z "$root" ]; then run systemd-sysusers /usr/lib/sysusers.d/ostiary.conf; fi
+
+if [ "$venv" = yes ]; then
+  if [ ! -x "$root/opt/ostiary/venv/bin/python" ]; then run "$python" -m venv "$root/opt/ostiary/venv"; fi
+  # hnswlib is compiled here; without this it would use instructions that the machine of another gate may not have.
+  run env HNSWLIB_NO_NATIVE=1 "$root/opt/ostiary/venv/bin/python" -m pip install --quiet --disable-pip-version-check --upgrade \
+    --constraint "$checkout/constraints.txt" "$checkout$extra"
+fi
+
+run install -d -m 750 "$root/etc/ostiary"
+if [ -e "$root/etc/ostiary/config.toml" ]; then
+  echo "  $root/etc/ostiary/config.toml is there and stays as it is"
+else
+  run install -m 640 "$here/config.toml" "$root/etc/ostiary/config.toml"
+fi
+run install -D -m 644 "$here/ostiary.service" "$root/etc/systemd/system/ostiary.service"
+
+if [ -z "$root" ]; then
+  run systemd-tmpfiles --create /usr/lib/tmpfiles.d/ostiary.conf
+  run systemctl daemon-reload
+  run systemctl enable ostiary.service
+  if [ "$dry" = no ] && systemctl --quiet is-active ostiary.service; then run systemctl restart ostiary.service; fi
+fi
+
+cat <<TEXT
+next:
+  edit $root/etc/ostiary/config.toml
+  set up the broker and its passwords as deploy/README.md says
+  sudo -u ostiary /opt/ostiary/venv/bin/ostiaryd check --config /etc/ostiary/config.toml
+  sudo systemctl start ostiary && systemctl status ostiary
+TEXT

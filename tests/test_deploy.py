@@ -1,0 +1,283 @@
+"""The files of deploy/: they parse, agree with the code, and do what they promise where that can be tried."""
+
+import configparser
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from dataclasses import MISSING, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import paho.mqtt.client as paho
+import pytest
+from paho.mqtt.enums import CallbackAPIVersion
+
+from daemon import config as settings
+from daemon.config import Config, GateConfig, load
+from daemon.edges.metrics import METRICS
+from tests.conftest import ROOT
+from tests.mosquitto import Mosquitto
+
+DEPLOY = ROOT / "deploy"
+
+
+# ---- config.toml
+
+
+def test_the_example_configuration_is_valid() -> None:
+    config = load(DEPLOY / "config.toml")
+    assert list(config.gates) == ["north"]
+
+
+def test_the_example_names_every_key_with_its_default() -> None:
+    text = (DEPLOY / "config.toml").read_text("utf-8")
+    # Keys without a value in TOML (None) stand there commented out; taking the `#` away must give a valid file.
+    table = tomllib.loads(re.sub(r"^# ([a-z_]+ = )", r"\1", text, flags=re.MULTILINE))
+    settings.parse(table)
+    sections = {f.name: f for f in fields(Config)}
+    assert set(table) == set(sections)
+    assert table["state_dir"] == sections["state_dir"].default
+    assert_section(table["gates"]["north"], GateConfig)
+    for name, field in sections.items():
+        if is_dataclass(field.default_factory):
+            assert_section(table[name], field.default_factory)
+
+
+def assert_section(table: dict[str, Any], section: Any) -> None:
+    assert set(table) == {f.name for f in fields(section)}
+    for field in fields(section):
+        if field.default is not MISSING and field.default is not None:
+            assert table[field.name] == field.default, field.name
+            assert type(table[field.name]) is type(field.default), field.name
+
+
+def test_every_key_of_the_example_has_a_comment() -> None:
+    previous_is_comment = False
+    for line in (DEPLOY / "config.toml").read_text("utf-8").splitlines():
+        if re.match(r"^[a-z_]+ = ", line) and line.split(" = ")[0] not in EXPLAINED_BY_THE_LINE_ABOVE:
+            assert previous_is_comment, line
+        previous_is_comment = line.startswith("#")
+
+
+EXPLAINED_BY_THE_LINE_ABOVE = {"max_brightness", "window", "cert_file", "key_file", "host", "port"}
+
+
+# ---- systemd
+
+
+def unit() -> configparser.RawConfigParser:
+    parser = configparser.RawConfigParser(strict=False)
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    parser.read(DEPLOY / "ostiary.service")
+    return parser
+
+
+def test_the_unit_says_what_the_daemon_relies_on() -> None:
+    service = unit()["Service"]
+    for key, value in {
+        "Type": "notify", "User": "ostiary", "Restart": "on-failure", "RestartPreventExitStatus": "78", "LimitCORE": "0",
+        "StateDirectory": "ostiary", "NoNewPrivileges": "yes", "ProtectSystem": "strict", "DevicePolicy": "closed",
+    }.items():
+        assert service[key] == value
+    assert 5 <= int(service["WatchdogSec"]) <= 60
+    assert int(service["TimeoutStopSec"]) > 5  # the daemon ends within 5 s
+    assert "ORT_DISABLE_TELEMETRY=1" in service["Environment"]
+    assert "OPENBLAS_NUM_THREADS=1" in service["Environment"]
+    assert not {"MemoryDenyWriteExecute", "PrivateDevices", "ProcSubset"} & set(service)
+    text = (DEPLOY / "ostiary.service").read_text("utf-8")
+    for device in ("video4linux", "nvidia", "nvidia-frontend", "nvidia-uvm"):
+        assert f"DeviceAllow=char-{device} rw" in text
+    assert "AF_INET6" in service["RestrictAddressFamilies"]
+    program, command, option, path = service["ExecStart"].split()
+    assert program.endswith("/bin/ostiaryd")
+    assert (command, option, path) == ("run", "--config", "/etc/ostiary/config.toml")
+
+
+def test_systemd_finds_nothing_wrong_with_the_unit(tmp_path: Path) -> None:
+    if shutil.which("systemd-analyze") is None:
+        assert set(unit().sections()) == {"Unit", "Service", "Install"}
+        return
+    copy = tmp_path / "ostiary.service"
+    text = (DEPLOY / "ostiary.service").read_text("utf-8")
+    copy.write_text(re.sub(r"^ExecStart=\S+", f"ExecStart={shutil.which('true')}", text, flags=re.MULTILINE))
+    verified = subprocess.run(["systemd-analyze", "verify", "--man=no", str(copy)], capture_output=True, text=True)
+    assert verified.returncode == 0, verified.stderr
+    # Anything that it does not know it names and ignores.
+    assert "ostiary.service:" not in verified.stderr
+
+
+def test_user_and_folders() -> None:
+    users = (DEPLOY / "sysusers.d" / "ostiary.conf").read_text("utf-8")
+    assert re.search(r'^u ostiary - ".*" /var/lib/ostiary$', users, re.MULTILINE)
+    folders = (DEPLOY / "tmpfiles.d" / "ostiary.conf").read_text("utf-8")
+    for line in folders.splitlines():
+        assert line.startswith("#") or re.fullmatch(r"[dz] /etc/ostiary\S* 0\d{3} root ostiary -", line), line
+
+
+# ---- install.sh
+
+
+def install(*args: str) -> subprocess.CompletedProcess[str]:
+    script = str(DEPLOY / "install.sh")
+    return subprocess.run(["bash", script, "--python", sys.executable, *args], capture_output=True, text=True, timeout=60)
+
+
+def test_a_dry_run_changes_nothing(tmp_path: Path) -> None:
+    done = install("--dry-run", "--root", str(tmp_path / "root"), "--cuda")
+    assert done.returncode == 0, done.stderr
+    assert "[cuda]" in done.stdout
+    assert not (tmp_path / "root").exists()
+
+
+def test_installing_twice_keeps_the_configuration(tmp_path: Path) -> None:
+    first = install("--root", str(tmp_path), "--no-venv")
+    assert first.returncode == 0, first.stderr
+    config = tmp_path / "etc" / "ostiary" / "config.toml"
+    assert config.read_bytes() == (DEPLOY / "config.toml").read_bytes()
+    assert config.stat().st_mode & 0o777 == 0o640
+    for name in ("etc/systemd/system/ostiary.service", "usr/lib/sysusers.d/ostiary.conf", "usr/lib/tmpfiles.d/ostiary.conf"):
+        assert (tmp_path / name).is_file()
+    config.write_text("mine")
+    second = install("--root", str(tmp_path), "--no-venv")
+    assert second.returncode == 0, second.stderr
+    assert config.read_text() == "mine"
+
+
+def test_install_refuses_what_it_does_not_know() -> None:
+    assert install("--frobnicate").returncode == 2
+    refused = subprocess.run(["bash", str(DEPLOY / "install.sh"), "--dry-run", "--python", "false"], capture_output=True, text=True)
+    assert refused.returncode == 1
+    assert "3.11" in refused.stderr
+
+
+# ---- alerts
+
+
+def test_alerts_use_metrics_that_exist_with_labels_that_exist() -> None:
+    rules = msgspec.yaml.decode((DEPLOY / "alerts.yml").read_bytes())["groups"][0]["rules"]
+    known = {m.name: m for m in METRICS} | {f"{m.name}_bucket": m for m in METRICS if m.kind == "histogram"}
+    used = set()
+    for rule in rules:
+        names = re.findall(r"\bostiary_[a-z_]+\b", rule["expr"])
+        assert names or rule["expr"].startswith("up{"), rule["alert"]
+        assert set(names) <= set(known), rule["alert"]
+        for name, selector in re.findall(r"\b(ostiary_[a-z_]+)\{([a-z_]+)=", rule["expr"]):
+            assert selector in known[name].labels, rule["alert"]
+        labels = {label for name in names for label in known[name].labels} | {"instance", "job"}
+        said = " ".join(rule["annotations"].values())
+        assert set(re.findall(r"\$labels\.([a-z_]+)", said)) <= labels, rule["alert"]
+        assert {"summary", "action"} <= set(rule["annotations"])
+        assert rule["labels"]["severity"] in ("critical", "warning")
+        used |= set(names)
+    for wanted in ("ostiary_camera_up", "ostiary_broker_up", "ostiary_gate_state", "ostiary_outbox_depth", "ostiary_frames_total"):
+        assert wanted in used
+
+
+# ---- the broker
+
+
+@pytest.fixture
+def deployed(tmp_path: Path, broker: int) -> Iterator[Mosquitto]:
+    """mosquitto with the configuration of deploy/, its paths and port moved (`broker` is asked for its skip)."""
+    maker = shutil.which("mosquitto_passwd")
+    assert maker is not None
+    passwords = tmp_path / "ostiary.passwd"
+    for number, user in enumerate(("ostiary", "ostiary-admin", "ostiary-door")):
+        create = ["-c"] if number == 0 else []
+        subprocess.run([maker, *create, "-b", str(passwords), user, f"secret of {user}"], check=True, capture_output=True)
+    shutil.copy(DEPLOY / "mosquitto.acl", tmp_path / "ostiary.acl")
+    (tmp_path / "ostiary.acl").chmod(0o600)
+    text = (DEPLOY / "mosquitto.conf").read_text("utf-8")
+    assert "listener 1883 127.0.0.1\n" in text
+    text = text.replace("listener 1883 127.0.0.1\n", "").replace("/etc/mosquitto/", f"{tmp_path}/").replace("set_tcp_nodelay true\n", "")
+    made = Mosquitto(tmp_path, f"persistence_location {tmp_path}/\n{text}").start()
+    yield made
+    made.stop()
+
+
+class Visitor:
+    """Logs in, and reports what the broker said."""
+
+    def __init__(self, port: int, user: str | None, password: str | None = None) -> None:
+        self.refused: list[bool] = []
+        self.said: list[str] = []
+        self.heard: list[str] = []
+        self._client = client = paho.Client(CallbackAPIVersion.VERSION2, f"{user}-{os.getpid()}", protocol=paho.MQTTv5)
+        if user is not None:
+            client.username_pw_set(user, f"secret of {user}" if password is None else password)
+        client.on_connect = lambda c, u, flags, reason, properties: self.refused.append(reason.is_failure)
+        client.on_publish = lambda c, u, mid, reason, properties: self.said.append(str(reason))
+        client.on_message = lambda c, u, message: self.heard.append(message.topic)
+        client.on_subscribe = lambda *args: self.said.append("subscribed")
+        client.connect("127.0.0.1", port)
+        self.loop_until(lambda: bool(self.refused))
+
+    def loop_until(self, done: Any) -> None:
+        for _ in range(100):
+            if done():
+                return
+            self._client.loop(0.05)
+
+    def say(self, topic: str, payload: bytes = b"{}") -> str:
+        before = len(self.said)
+        self._client.publish(topic, payload, qos=1)
+        self.loop_until(lambda: len(self.said) > before)
+        return self.said[-1] if len(self.said) > before else "nothing"
+
+    def listen(self, topic: str) -> None:
+        before = len(self.said)
+        self._client.subscribe(topic, 1)
+        self.loop_until(lambda: len(self.said) > before)
+
+    def leave(self) -> None:
+        self._client.disconnect()
+        self._client.loop(0.05)
+        self._client.on_connect = self._client.on_publish = self._client.on_message = self._client.on_subscribe = None
+
+
+@pytest.mark.broker
+def test_the_broker_lets_in_only_who_knows_a_password(deployed: Mosquitto) -> None:
+    for user, password, refused in (
+        (None, None, True), ("ostiary", "wrong", True), ("mallory", "x", True), ("ostiary", None, False), ("ostiary-admin", None, False),
+    ):
+        visitor = Visitor(deployed.port, user, password)
+        assert visitor.refused[0] is refused, user
+        visitor.leave()
+
+
+@pytest.mark.broker
+def test_everybody_says_only_what_is_theirs_to_say(deployed: Mosquitto) -> None:
+    daemon, admin, door = (Visitor(deployed.port, user) for user in ("ostiary", "ostiary-admin", "ostiary-door"))
+    gate, everybody = "ostiary/v1/acme/north", "ostiary/v1/acme/all"
+    daemon.listen(f"{gate}/command")
+    daemon.listen(f"{everybody}/command")
+    for leaf in ("decision", "status", "result", "passage"):
+        assert daemon.say(f"{gate}/{leaf}") in ("Success", "No matching subscribers")
+        assert admin.say(f"{gate}/{leaf}") == "Not authorized"
+        assert door.say(f"{gate}/{leaf}") == "Not authorized"
+    assert daemon.say(f"{gate}/command") == "Not authorized"
+    assert door.say(f"{gate}/command") == "Not authorized"
+    for topic in (f"{gate}/command", f"{everybody}/command"):
+        assert admin.say(topic) == "Success"
+    assert admin.say(f"{gate}/command", bytes(2_500_000)) == "Success"
+    daemon.loop_until(lambda: len(daemon.heard) == 3)
+    assert daemon.heard == [f"{gate}/command", f"{everybody}/command", f"{gate}/command"]
+    door.listen("ostiary/#")
+    daemon.say(f"{gate}/result")
+    daemon.say(f"{gate}/decision")
+    door.loop_until(lambda: bool(door.heard))
+    assert door.heard == [f"{gate}/decision"]
+    for visitor in (daemon, admin, door):
+        visitor.leave()
+
+
+@pytest.mark.broker
+def test_a_message_far_too_large_is_not_taken(deployed: Mosquitto) -> None:
+    admin = Visitor(deployed.port, "ostiary-admin")
+    assert admin.say("ostiary/v1/acme/north/command", bytes(5_000_000)) not in ("Success", "No matching subscribers")
+    admin.leave()
