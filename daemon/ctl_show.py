@@ -70,14 +70,15 @@ def result_line(op: str, person: str, gate: str, result: Result, took_ms: float)
 def people_table(people: list[PersonEntry]) -> Table:
     table = _table("person", "name", "state", "templates", "enrolled", "valid", "gates")
     for one in people:
-        valid = " – ".join("" if t is None else _local(t) for t in (one.valid_from, one.valid_until))
+        bounds = (("from", one.valid_from), ("until", one.valid_until))
+        valid = " ".join(f"{word} {_local(instant)}" for word, instant in bounds if instant is not None)
         table.add_row(
             safe(one.person),
             safe(one.name or ""),
             safe(one.state, "" if one.state == "active" else "yellow"),
             str(one.templates),
             safe(_local(one.enrolled_at)),
-            safe("always" if valid == " – " else valid),
+            safe(valid or "always"),
             safe(", ".join(one.gates) if one.gates else "all"),
         )
     return table

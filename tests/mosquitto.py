@@ -1,12 +1,20 @@
 """A mosquitto that a test can stop, freeze, kill and start again, on one port."""
 
+import datetime
+import ipaddress
 import os
 import shutil
 import signal
 import socket
 import subprocess
 import time
+from dataclasses import dataclass
 from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from tests.conftest import free_port
 
@@ -57,3 +65,51 @@ class Mosquitto:
             self._process.terminate()
             self._process.wait(10)
             self._process = None
+
+
+# ---- TLS
+
+
+@dataclass(frozen=True, slots=True)
+class Certificates:
+    """PEM files: an authority, a server and a client it vouches for, and an authority that vouches for neither."""
+
+    ca: Path
+    server: Path
+    server_key: Path
+    client: Path
+    client_key: Path
+    other_ca: Path
+
+
+def make_certificates(folder: Path) -> Certificates:
+    """Certificates for 127.0.0.1, good for an hour."""
+    ca, ca_key = _certificate(folder, "ca")
+    for name in ("server", "client"):
+        _certificate(folder, name, ca, ca_key)
+    _certificate(folder, "other")
+    return Certificates(*(folder / f"{name}.pem" for name in ("ca", "server", "server-key", "client", "client-key", "other")))
+
+
+def _certificate(
+    folder: Path, name: str, issuer: x509.Certificate | None = None, issuer_key: ec.EllipticCurvePrivateKey | None = None
+) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"test {name}")])
+    now = datetime.datetime.now(datetime.UTC)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject if issuer is None else issuer.subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_after(now + datetime.timedelta(hours=1))
+        .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+    )
+    certificate = builder.sign(issuer_key or key, hashes.SHA256())
+    (folder / f"{name}.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    secret = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    (folder / f"{name}-key.pem").write_bytes(secret)
+    return certificate, key

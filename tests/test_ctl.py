@@ -21,7 +21,7 @@ from daemon import ctl
 from daemon.core import messages as m
 from daemon.core.messages import DecisionMessage, PersonEntry, Result, StatusMessage
 from tests.conftest import free_port
-from tests.mosquitto import Mosquitto
+from tests.mosquitto import Mosquitto, make_certificates
 
 JPEG = b"\xff\xd8\xff\xe0 not really a picture"
 
@@ -177,6 +177,7 @@ def test_list_pages_through_all(gate: Gate, run: Callable[..., tuple[int, str, s
     assert code == 0
     assert "3 people, 5 templates" in out
     assert "suspended" in out
+    assert "until 2026-12-31" in out
     assert [c.after for c in gate.commands] == [None, "E1"]
     listed = json.loads(run("list", "--json")[1])
     assert [p["person"] for p in listed["people"]] == ["E0", "E1", "E2"]
@@ -306,6 +307,22 @@ def test_the_daemons_configuration_tells_site_gate_and_broker(
     config.write_text("sight = 1\n")
     assert ctl.main(["--config", str(config), "ping"]) == 2
     assert "did you mean `site`" in capsys.readouterr().err
+
+
+@pytest.mark.broker
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # paho leaves a socket to the collector when the handshake fails
+def test_over_tls_with_a_certificate_of_ones_own(tmp_path: Path, broker: int, capsys: pytest.CaptureFixture[str]) -> None:
+    files = make_certificates(tmp_path)
+    options = f"allow_anonymous true\ncafile {files.ca}\ncertfile {files.server}\nkeyfile {files.server_key}\nrequire_certificate true\n"
+    server = Mosquitto(tmp_path, options).start()
+    try:
+        common = ["--site", "acme", "--port", str(server.port), "status", "--timeout", "0.2", "--ca-file", str(files.ca)]
+        assert ctl.main([*common, "--cert-file", str(files.client), "--key-file", str(files.client_key)]) == 3
+        assert "no gate has said anything" in capsys.readouterr().err
+        assert ctl.main([*common[:-1], str(files.other_ca)]) == 3
+        assert "certificate verify failed" in capsys.readouterr().err
+    finally:
+        server.stop()
 
 
 # ---- status and watch

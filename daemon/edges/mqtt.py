@@ -20,8 +20,9 @@ from daemon.config import ConfigError, MqttConfig
 from daemon.core.messages import command_topics, topic
 from daemon.core.values import Delivery, Link, Outgoing, Published
 
-RECEIVE_MAXIMUM = 8
-"""Commands that an MQTT 5 broker sends ahead of our acknowledgements. The engine's mailbox must have room for more than this."""
+RECEIVE_MAXIMUM = 32
+"""Commands that an MQTT 5 broker sends ahead of our acknowledgements, per gate. The engine's mailbox must have room for more than this.
+Not fewer, because commands that wait for a working disk stay unacknowledged, and a revocation must still get past them."""
 
 MAX_PACKET_BYTES = 16 * 1024 * 1024
 """An MQTT 5 broker drops larger messages for us. Well above the command limit, so that a 10 MB command still gets its `too_large`."""
@@ -263,7 +264,7 @@ class MqttLink:
     def _on_subscribe(
         self, client: paho.Client, userdata: object, mid: int, reasons: list[ReasonCode], properties: Properties | None
     ) -> None:
-        if mid != self._subscription or self._dropping:
+        if mid != self._subscription or self._dropping or self._stopping:
             return
         refused = [f"{t} ({r})" for t, r in zip(self._topics, reasons, strict=True) if r.is_failure or r.value == 0]
         if refused:

@@ -1,5 +1,6 @@
 """The connection to the broker, against a real mosquitto and against brokers that misbehave."""
 
+import dataclasses
 import json
 import queue
 import signal
@@ -22,7 +23,7 @@ from daemon.core.values import Delivery, Link, Outgoing, Published
 from daemon.edges import mqtt
 from daemon.edges.mqtt import MqttLink
 from tests.conftest import free_port
-from tests.mosquitto import Mosquitto
+from tests.mosquitto import Mosquitto, make_certificates
 from tests.tcp_proxy import TcpProxy
 
 COMMAND = "ostiary/v1/acme/north/command"
@@ -261,12 +262,13 @@ def test_ten_megabytes_arrive_and_larger_ones_do_not_break_the_line(broker: int,
 
 
 @pytest.mark.broker
-def test_no_more_commands_than_the_receive_maximum_are_sent_ahead(broker: int) -> None:
+def test_no_more_commands_than_the_receive_maximum_are_sent_ahead(broker: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mqtt, "RECEIVE_MAXIMUM", 5)  # below mosquitto's own limit
     engine = Engine()
     with office(broker) as (client, _), linked(broker, engine) as link:
         for n in range(12):
             say(client, b"%d" % n)
-        assert len(engine.quiet()) == 8
+        assert len(engine.quiet()) == 5
         for n in range(12):
             delivery = engine.next(Delivery)
             assert delivery.payload == b"%d" % n
@@ -521,6 +523,28 @@ def test_stop_is_quick_when_there_is_no_broker() -> None:
     with linked(free_port(), engine, wait=False):
         pass
     assert time.monotonic() - begun < 2
+
+
+@pytest.mark.broker
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # paho leaves a socket to the collector when the handshake fails
+@both
+def test_over_tls_with_a_certificate_of_its_own(tmp_path: Path, own_broker: Callable[..., Mosquitto], protocol: Protocol) -> None:
+    files = make_certificates(tmp_path)
+    options = f"allow_anonymous true\ncafile {files.ca}\ncertfile {files.server}\nkeyfile {files.server_key}\nrequire_certificate true\n"
+    broker = own_broker(options)
+    good = MqttConfig(
+        port=broker.port, protocol=protocol, ca_file=str(files.ca), cert_file=str(files.client), key_file=str(files.client_key)
+    )
+    engine = Engine()
+    with linked(broker.port, engine, config=good) as link:
+        assert link.publish(Outgoing(1, DECISION, b"x" * 300_000))
+        assert engine.next(Published).row == 1
+        link._drop("a cut within TLS")
+        assert engine.next(Link, where=down).detail == "a cut within TLS"
+        engine.next(Link, where=up)
+        link.stop(Outgoing(0, STATUS, b"goodbye", retain=True), 2)
+    with linked(broker.port, engine, wait=False, config=dataclasses.replace(good, ca_file=str(files.other_ca))):
+        assert "certificate verify failed" in engine.next(Link, where=lambda link: "cannot reach" in link.detail).detail
 
 
 def test_a_missing_ca_file_is_a_configuration_error() -> None:
