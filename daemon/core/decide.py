@@ -157,11 +157,8 @@ class Gatekeeper:
             passage.forget(person)
 
     def retract(self, decision: Decision) -> None:
-        """A decision could not be made durable and was never published: the passage still owes it."""
-        passage = self.passages.get(decision.passage)
-        if passage is not None:
-            passage.answer = None
-            passage.recent.clear()
+        """A decision could not be made durable and was never published: the passage starts anew."""
+        self.passages.pop(decision.passage, None)
 
     def _end(self, numbers: list[int]) -> list[Decision]:
         decisions = []

@@ -1,0 +1,92 @@
+"""A desk without a camera or a model: pictures whose brightness says who is in them. Store and gallery are real."""
+
+import base64
+import json
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from daemon.commands import Desk
+from daemon.core.boxes import Box
+from daemon.core.quality import Limits
+from daemon.core.values import Face, Image
+from daemon.edges.gallery import Gallery
+from daemon.edges.store import Store
+
+NOW = 1_800_000_000.0
+DIMENSION = 8
+LIMITS = Limits(min_face_px=20, min_sharpness=0.0, min_brightness=0.0, max_brightness=256.0, max_yaw=1.0)
+
+
+@dataclass
+class PaintedDetector:
+    """Finds a face for every bright column block of the picture's top row: one in `painted`, none in a black picture."""
+
+    def detect(self, image: Image) -> list[Face]:
+        lit = image[0, :, 0] > 60
+        edges = np.flatnonzero(np.diff(np.concatenate([[0], lit.astype(int), [0]])))
+        return [Face(Box(float(a), 0.0, float(b - a), float(image.shape[0])), 1.0) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+
+
+@dataclass
+class PaintedEmbedder:
+    """A vector that turns with the crop's brightness: the same brightness, the same person."""
+
+    def embed(self, crops: np.ndarray) -> np.ndarray:
+        angle = crops.reshape(len(crops), -1).astype(np.float64).mean(1) / 255 * np.pi
+        vectors = np.zeros((len(crops), DIMENSION), np.float32)
+        vectors[:, 0], vectors[:, 1] = np.cos(angle), np.sin(angle)
+        return vectors
+
+
+def painted(*people: int) -> bytes:
+    """A JPEG with one block of that brightness (70 to 255) per person, black between them."""
+    image = np.zeros((100, 140 * max(1, len(people)), 3), np.uint8)
+    for place, brightness in enumerate(people):
+        image[:, 140 * place + 20 : 140 * place + 120] = brightness
+    return cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 98])[1].tobytes()
+
+
+def desk(store: Store, gallery: Gallery | None = None) -> Desk:
+    return Desk(
+        store=store,
+        gallery=gallery or Gallery(DIMENSION),
+        people={},
+        embedder=PaintedEmbedder(),
+        detector=PaintedDetector(),
+        limits=LIMITS,
+        model="painted-1",
+        likeness=0.95,
+        max_templates=4,
+    )
+
+
+def at(seconds: float) -> str:
+    return datetime.fromtimestamp(NOW + seconds, UTC).isoformat()
+
+
+def command(
+    op: str, person: str | None = None, images: list[bytes] | None = None, issued: float = 0.0, life: float = 60.0, **more: Any
+) -> bytes:
+    """A payload as a client would send it, issued so many seconds after NOW."""
+    body: dict[str, Any] = {"command_id": str(uuid.uuid4()), "op": op, "issued_at": at(issued), "expires_at": at(issued + life), **more}
+    if person is not None:
+        body["person"] = person
+    if images is not None:
+        body["images"] = [base64.b64encode(image).decode() for image in images]
+    return json.dumps(body).encode()
+
+
+def tables(folder: Path) -> list[str]:
+    """Everything the store holds about people, as text, to see that nothing changed."""
+    import sqlite3
+
+    with sqlite3.connect(f"file:{folder / 'gallery.sqlite'}?mode=ro", uri=True) as db:
+        rows = [repr(row) for table in ("people", "templates", "orders", "meta") for row in db.execute(f"SELECT * FROM {table}")]
+    db.close()
+    return rows

@@ -1,0 +1,184 @@
+"""The whole daemon as a process, with a real broker: start, enrol, crash, stop, and refuse what cannot be used."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.conftest import ROOT, free_port
+
+skimage_data = pytest.importorskip("skimage.data")
+
+
+@pytest.fixture(scope="module")
+def portrait(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A public-domain portrait that comes inside scikit-image, as a JPEG file."""
+    path = tmp_path_factory.mktemp("portrait") / "astronaut.jpg"
+    cv2.imwrite(str(path), skimage_data.astronaut()[:, :, ::-1])
+    return path
+
+
+@pytest.fixture(scope="module")
+def still(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recording of two seconds in which that person stands before the camera."""
+    folder = tmp_path_factory.mktemp("still")
+    image = cv2.resize(skimage_data.astronaut()[:, :, ::-1], (480, 480))
+    noise = np.random.default_rng(1)
+    for number in range(50):
+        noisy = np.clip(image + noise.normal(0, 3, image.shape), 0, 255).astype(np.uint8)
+        cv2.imwrite(str(folder / f"{number:03}.jpg"), noisy)
+    return folder
+
+
+def configure(folder: Path, broker: int, source: Path, metrics: int = 0, extra: str = "") -> Path:
+    path = folder / "config.toml"
+    path.write_text(
+        f'site = "test"\nstate_dir = "{folder / "state"}"\n[gates.north]\nsource = "{source}"\n[mqtt]\nport = {broker}\n'
+        f"[metrics]\nport = {metrics}\n{extra}"
+    )
+    return path
+
+
+def ostiaryd(*arguments: object) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "daemon", *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def ctl(config: Path, *arguments: object) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "daemon.ctl", *map(str, arguments), "--config", str(config), "--timeout", "30", "--json"],
+        cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+
+def result(done: "subprocess.CompletedProcess[str]") -> dict[str, object]:
+    answer = json.loads(done.stdout.splitlines()[-1])
+    assert isinstance(answer, dict), done
+    return answer
+
+
+@contextmanager
+def daemon_running(config: Path) -> Iterator["subprocess.Popen[str]"]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "daemon", "run", "--config", str(config)], cwd=ROOT, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.communicate(timeout=20)
+
+
+@pytest.mark.broker
+def test_an_enrolment_outlives_kill_9_and_so_does_a_revocation(tmp_path: Path, broker: int, portrait: Path, still: Path) -> None:
+    config = configure(tmp_path, broker, still)
+    with daemon_running(config) as process:
+        assert result(ctl(config, "enroll", "E1", "--image", portrait))["status"] == "done"
+        process.send_signal(signal.SIGKILL)
+        process.wait(10)
+    with daemon_running(config) as process:
+        listed = ctl(config, "list").stdout
+        assert "E1" in listed
+        assert result(ctl(config, "revoke", "E1"))["status"] == "done"
+        process.send_signal(signal.SIGKILL)
+        process.wait(10)
+    with daemon_running(config):
+        assert "E1" not in ctl(config, "list").stdout
+    again = ostiaryd("replay", still, "--config", config)
+    assert again.returncode == 0, again.stderr
+    assert [json.loads(line)["decision"] for line in again.stdout.splitlines()] == ["unknown"]
+
+
+@pytest.mark.broker
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_ends_cleanly_within_five_seconds(tmp_path: Path, broker: int, still: Path, number: signal.Signals) -> None:
+    config = configure(tmp_path, broker, still)
+    with daemon_running(config) as process:
+        assert result(ctl(config, "ping"))["status"] == "done"
+        started = time.monotonic()
+        process.send_signal(number)
+        assert process.wait(10) == 0
+        assert time.monotonic() - started < 5
+        assert process.stderr is not None and "Traceback" not in process.stderr.read()
+    assert "stopped" in ctl(config, "status").stdout
+
+
+@pytest.mark.broker
+def test_the_line_from_recording_to_metrics(tmp_path: Path, broker: int, portrait: Path, still: Path) -> None:
+    port = free_port()
+    config = configure(tmp_path, broker, still, port)
+    with daemon_running(config):
+        assert result(ctl(config, "enroll", "E1", "--image", portrait, "--name", "A. Stronaut"))["status"] == "done"
+        text = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5).read().decode()
+    assert re.search(r'^ostiary_gallery_people 1\.0$', text, re.M), text
+    assert "E1" not in text and "Stronaut" not in text
+    with subprocess.Popen(
+        [sys.executable, "-m", "daemon.ctl", "watch", "--config", str(config), "--count", "1", "--seconds", "60", "--json"],
+        cwd=ROOT, stdout=subprocess.PIPE, text=True,
+    ) as watch:  # fmt: skip
+        time.sleep(2)
+        played = ostiaryd("run", "--config", config, "--until-end")
+        assert played.returncode == 0, played.stderr
+        decision = json.loads(watch.communicate(timeout=90)[0].splitlines()[0])
+    decision = decision.get("decision", decision) if isinstance(decision.get("decision"), dict) else decision
+    assert (decision["decision"], decision["person"]) == ("accept", "E1")
+
+
+def test_a_replay_gives_the_same_bytes_twice(portrait: Path, still: Path) -> None:
+    first, again = (ostiaryd("replay", still, "--enroll", f"E1={portrait}") for _ in range(2))
+    assert first.returncode == 0, first.stderr
+    assert first.stdout == again.stdout and json.loads(first.stdout)["person"] == "E1"
+
+
+@pytest.mark.parametrize(
+    ("extra", "word", "hint"),
+    [
+        ('[model]\nbundle = "absent.onnx"\n', "no such model file", "export"),
+        ('[model]\nbundle = "config.toml"\n', "not a model", "export"),
+        ('[detector]\nkind = "absent.onnx"\n', "absent.onnx", ""),
+        ('[mqtt2]\n', "unknown key `mqtt2`", "`mqtt`"),
+        ('[gates.south]\nsource = "absent.mkv"\n', "absent.mkv", ""),
+    ],
+)
+def test_what_cannot_be_used_is_one_line_a_hint_and_exit_78(tmp_path: Path, still: Path, extra: str, word: str, hint: str) -> None:
+    config = configure(tmp_path, 1, still, extra=extra)
+    done = ostiaryd("run", "--config", config)
+    assert done.returncode == 78, done.stderr
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("INFO")]
+    assert len(lines) == 2 and word in lines[0] and hint in lines[1] and lines[1].startswith("  hint: "), done.stderr
+
+
+def test_a_gpu_that_is_asked_for_and_not_there_is_an_error(tmp_path: Path, still: Path) -> None:
+    if list(Path("/dev").glob("nvidia[0-9]*")):
+        pytest.skip("this machine has a GPU")
+    done = ostiaryd("run", "--config", configure(tmp_path, 1, still, extra='[model]\nprovider = "cuda"\n'))
+    assert done.returncode == 78 and "CUDA" in done.stderr, done.stderr
+
+
+def test_check_says_what_works_and_what_does_not(tmp_path: Path, still: Path) -> None:
+    done = ostiaryd("check", "--config", configure(tmp_path, 1, still))
+    assert done.returncode == 1
+    assert re.search(r"✓\s+model.*golden check passed", done.stdout) and re.search(r"✗\s+broker", done.stdout), done.stdout
+    assert not (tmp_path / "state").exists()
+
+
+def test_no_telemetry_is_left_behind(tmp_path: Path, portrait: Path, still: Path) -> None:
+    environment = {**os.environ, "HOME": str(tmp_path)}
+    subprocess.run(
+        [sys.executable, "-m", "daemon", "replay", str(still), "--enroll", f"E1={portrait}"],
+        cwd=ROOT, env=environment, check=True, capture_output=True,
+    )  # fmt: skip
+    assert not (tmp_path / ".cache" / "Microsoft").exists() and not (tmp_path / ".config" / "Microsoft").exists()

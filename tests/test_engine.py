@@ -1,0 +1,267 @@
+"""Stories about the engine: what is published when, and what happens when the broker or the disk fails. Clocks stand still here."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from daemon import pipeline
+from daemon.config import Config, DecisionConfig, GateConfig, parse
+from daemon.core.boxes import Box
+from daemon.core.decide import Gatekeeper
+from daemon.core.values import Delivery, Face, Link, Outgoing, Probe, Published, Quality, View
+from daemon.edges.metrics import Metrics
+from daemon.edges.store import Store, StoreError, open_store
+from daemon.engine import Engine, EngineFailed, Gate, Mailbox
+from daemon.gate import CameraState, WorkerFailed
+from tests.desk import NOW, command, desk, painted
+
+CONFIG = Config(site="hq", gates={"north": GateConfig(source="x")}, decision=DecisionConfig(threshold=0.99, patience=5, lost_s=0.5))
+ALICE, STRANGER = 100, 240
+
+
+@dataclass
+class Wire:
+    """A broker's end of the line: what was published, and whether it takes anything."""
+
+    connected: bool = True
+    alive: bool = True
+    sent: list[Outgoing] = field(default_factory=list)
+    acknowledged: list[tuple[int, int, int]] = field(default_factory=list)
+
+    def publish(self, message: Outgoing) -> bool:
+        if self.connected:
+            self.sent.append(message)
+        return self.connected
+
+    def acknowledge(self, receipt: tuple[int, int, int]) -> None:
+        self.acknowledged.append(receipt)
+
+    def is_alive(self) -> bool:
+        return self.alive
+
+
+class NoThreshold:
+    def threshold(self, gallery_size: int, target_fpir: float) -> float | None:
+        return None
+
+
+@dataclass
+class Site:
+    """One gate at one instant, with every edge in the test's hands."""
+
+    store: Store
+    config: Config = CONFIG
+
+    def __post_init__(self) -> None:
+        self.now_s = 100.0
+        self.wire = Wire()
+        self.mailbox = Mailbox(1)
+        self.desk = desk(self.store)
+        keeper = Gatekeeper("north", pipeline.rules(self.config, NoThreshold(), 0), self.config.decision.lost_s)
+        self.gate = Gate(keeper, self.wire)
+        self.engine = Engine(
+            self.config, self.desk, {"north": self.gate}, self.mailbox, Metrics(), NoThreshold(), "cpu", "1.0",
+            clock=lambda: self.now_s, wall=lambda: NOW + self.now_s,
+        )  # fmt: skip
+        self.receipts = 0
+        self.mailbox.tell(CameraState("north", "up", None, True))
+
+    def turn(self) -> list[dict[str, Any]]:
+        """One turn; what it published on decision and result topics."""
+        before = len(self.wire.sent)
+        self.engine.turn(0)
+        return [json.loads(m.payload) for m in self.wire.sent[before:] if not m.topic.endswith("status")]
+
+    def asks(self, payload: bytes) -> list[dict[str, Any]]:
+        self.receipts += 1
+        self.mailbox.deliver(Delivery("north", "ostiary/v1/hq/north/command", payload, False, (1, self.receipts, 1)))
+        return self.turn()
+
+    def sees(self, brightness: int | None, times: int = 1, age_s: float = 0.0) -> list[dict[str, Any]]:
+        told = []
+        for _ in range(times):
+            self.now_s += 0.1
+            probes = ()
+            if brightness is not None:
+                crop = np.full((112, 112, 3), brightness, np.uint8)
+                probes = (Probe(Face(Box(100, 100, 80, 80), 1.0), crop, Quality.OK),)
+            self.mailbox.views.put(View("north", 0, self.now_s - age_s, NOW + self.now_s - age_s, probes))
+            told += self.turn()
+        return told
+
+    def broker_took(self, *rows: int) -> None:
+        for row in rows or [m.row for m in self.wire.sent if m.row]:
+            self.mailbox.deliver(Published("north", row))
+        self.turn()
+
+    def status(self) -> dict[str, Any]:
+        found = [json.loads(m.payload) for m in self.wire.sent if m.topic == "ostiary/v1/hq/north/status"]
+        assert isinstance(found[-1], dict)
+        return found[-1]
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    store = open_store(tmp_path)
+    yield Site(store)
+    store.close()
+
+
+def test_enrolled_from_one_photo_and_accepted_on_the_next_frames(site: Site) -> None:
+    (stranger,) = site.sees(ALICE, times=10)
+    assert (stranger["decision"], stranger["reason"], stranger["person"]) == ("unknown", "no_match", None)
+    (result,) = site.asks(command("enroll", "E1", [painted(ALICE)], issued=100))
+    assert result["status"] == "done"
+    (accept,) = site.sees(ALICE, times=3)
+    assert (accept["decision"], accept["person"], accept["live"], accept["supersedes"]) == ("accept", "E1", True, stranger["event_id"])
+    assert (accept["sequence"], accept["previous"], accept["gallery_revision"]) == (2, 1, 1)
+    assert "name" not in accept
+
+
+def test_from_the_next_frame_after_a_revocation_nothing_accepts(site: Site) -> None:
+    site.asks(command("enroll", "E1", [painted(ALICE)], issued=100))
+    site.sees(ALICE, times=2)
+    site.asks(command("revoke", "E1", issued=101))
+    assert [d["decision"] for d in site.sees(ALICE, times=20)] == ["unknown"]
+
+
+def test_a_command_and_a_view_that_wait_together_are_taken_in_that_order(site: Site) -> None:
+    site.asks(command("enroll", "E1", [painted(ALICE)], issued=100))
+    site.sees(ALICE, times=2)
+    site.mailbox.deliver(Delivery("north", "t", command("revoke", "E1", issued=101), False, (1, 9, 1)))
+    assert [d.get("decision") for d in site.sees(ALICE)] == [None]  # the result; the third frame accepts nobody
+
+
+def test_a_suspended_person_is_rejected_by_name(site: Site) -> None:
+    site.asks(command("enroll", "E1", [painted(ALICE)], issued=100))
+    assert [d["decision"] for d in site.sees(ALICE, times=5)] == ["accept"]
+    site.asks(command("suspend", "E1", issued=101))
+    (reject,) = site.sees(ALICE, times=5)
+    assert (reject["decision"], reject["reason"], reject["person"]) == ("reject", "suspended", "E1") and reject["supersedes"]
+
+
+def test_a_command_is_acknowledged_after_its_result_is_stored(site: Site) -> None:
+    site.asks(command("ping", issued=100))
+    assert site.wire.acknowledged == [(1, 1, 1)]
+
+
+def test_decisions_wait_for_the_broker_and_come_in_order_marked_as_late(site: Site) -> None:
+    site.wire.connected = False
+    site.asks(command("enroll", "E1", [painted(ALICE)], issued=100))
+    site.sees(ALICE, times=5), site.sees(None, times=20), site.sees(STRANGER, times=10)
+    assert site.wire.sent == []
+    site.now_s += 60
+    site.wire.connected = True
+    site.mailbox.deliver(Link("north", True, ""))
+    result, accept, unknown = site.turn()
+    assert result["status"] == "done"
+    assert (accept["decision"], accept["live"], unknown["decision"], unknown["live"]) == ("accept", False, "unknown", False)
+    assert accept["sequence"] < unknown["sequence"] and accept["captured_at"] < accept["valid_until"]
+    assert all(m.expiry_s is None for m in site.wire.sent if m.row)
+
+
+def test_only_an_accept_expires_at_the_broker(site: Site) -> None:
+    site.asks(command("enroll", "E1", [painted(ALICE)], issued=100))
+    site.sees(ALICE, times=5), site.sees(None, times=20), site.sees(STRANGER, times=10)
+    assert [m.expiry_s for m in site.wire.sent if m.topic.endswith("decision")] == [3, None]
+
+
+def test_what_the_broker_did_not_answer_for_is_sent_again_and_what_it_took_is_not(site: Site) -> None:
+    site.sees(STRANGER, times=10)
+    site.asks(command("ping", issued=100))
+    decision, result = [m for m in site.wire.sent if m.row]
+    site.broker_took(decision.row)
+    assert site.store.depth() == 1
+    site.mailbox.deliver(Link("north", False, "gone"))
+    site.mailbox.deliver(Link("north", True, ""))
+    (again,) = site.turn()
+    assert again["command_id"] == json.loads(result.payload)["command_id"]
+    site.broker_took(result.row)
+    assert site.store.depth() == 0 and site.engine.delivered()
+
+
+def test_a_refused_publish_stays_in_the_outbox_and_shows_in_the_status(site: Site) -> None:
+    site.sees(STRANGER, times=10)
+    (row,) = [m.row for m in site.wire.sent if m.row]
+    site.mailbox.deliver(Published("north", row, "Not authorized"))
+    site.turn()
+    assert site.store.depth() == 1 and site.status()["state"] == "degraded" and "publish_refused" in site.status()["reasons"][0]
+
+
+def test_a_stale_frame_decides_nothing(site: Site) -> None:
+    site.asks(command("enroll", "E1", [painted(ALICE)], issued=100))
+    assert site.sees(ALICE, times=10, age_s=2.1) == []
+    assert site.sees(ALICE, times=10, age_s=-0.5) == [], "nor does one from the future"
+
+
+def test_status_is_retained_and_told_on_change_and_every_half_minute(site: Site) -> None:
+    site.turn()
+    assert site.wire.sent[-1].retain and site.status()["state"] == "serving"
+    count = len(site.wire.sent)
+    site.turn()
+    assert len(site.wire.sent) == count
+    site.now_s += 30
+    site.turn()
+    assert len(site.wire.sent) == count + 1
+    site.mailbox.tell(CameraState("north", "down", "no route", True))
+    site.turn()
+    assert site.status()["state"] == "degraded" and site.status()["camera"] == "down" and "no route" in site.status()["reasons"][0]
+
+
+def test_a_camera_that_goes_away_ends_its_passages(site: Site) -> None:
+    site.sees(STRANGER, times=4)
+    site.mailbox.tell(CameraState("north", "down", "no route", True))
+    assert [d["decision"] for d in site.turn()] == ["unknown"]
+
+
+def test_a_gate_without_a_threshold_is_closed(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    site = Site(store, parse({"site": "hq", "gates": {"north": {"source": "x"}}}))
+    site.asks(command("enroll", "E1", [painted(ALICE)], issued=100))
+    assert site.sees(ALICE, times=30) == []
+    assert site.status()["state"] == "closed" and "threshold_unresolved" in site.status()["reasons"][0]
+    store.close()
+
+
+def test_a_full_disk_closes_the_gate_and_it_opens_again_by_itself(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.asks(command("enroll", "E1", [painted(ALICE)], issued=100))
+    site.asks(command("enroll", "E2", [painted(STRANGER)], issued=100))
+
+    def full(self: Store) -> None:
+        raise StoreError("the gallery cannot be written: database or disk is full", "look at the disk")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(Store, "transaction", full)
+        assert site.sees(ALICE, times=10) == []
+        assert site.status()["state"] == "closed" and "disk" in site.status()["reasons"][0]
+        (result,) = site.asks(command("revoke", "E1", issued=101))
+        assert (result["status"], result["reason"]) == ("failed", "not_durable")
+        assert (1, 3, 1) not in site.wire.acknowledged
+    site.now_s += 3
+    (result,) = site.turn()
+    assert result["status"] == "done" and site.wire.acknowledged[-1] == (1, 3, 1)
+    assert [p.person for p in site.store.people()] == ["E2"]
+    assert [d["decision"] for d in site.sees(ALICE, times=10)] == ["unknown"]
+    assert site.status()["state"] == "serving"
+
+
+def test_the_daemon_does_not_go_on_without_its_threads(site: Site) -> None:
+    site.mailbox.tell(WorkerFailed("north", RuntimeError("boom")))
+    with pytest.raises(EngineFailed, match="boom"):
+        site.turn()
+    site.wire.alive = False
+    with pytest.raises(EngineFailed, match="MQTT"):
+        site.turn()
+
+
+def test_a_full_mailbox_refuses_and_loses_nothing_it_took() -> None:
+    mailbox = Mailbox(1)
+    taken = 0
+    while mailbox.deliver(Link("north", True, "")):
+        taken += 1
+    assert taken == mailbox.events.qsize() > 100
