@@ -109,9 +109,12 @@ def _usage(message: str) -> NoReturn:
 
 
 def _seconds(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
     if not 0 < value <= 86_400 * 365:
-        raise argparse.ArgumentTypeError(f"{text} is no number of seconds above 0")
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0")
     return value
 
 
@@ -137,18 +140,19 @@ def _where(args: argparse.Namespace, any_gate: bool) -> tuple[Address, str, str]
         mqtt = config.mqtt
         password_file, site = mqtt.password_file, config.site
         gates = gates or list(config.gates)
-        # The daemon's own certificate and login come along; where the ACL forbids the daemon to command itself, options replace them.
+        # The daemon's own login comes along; a broker whose ACL forbids the daemon to command itself wants --username and --password-file.
         options = {k: getattr(mqtt, k) for k in ("host", "port", "protocol", "username", "ca_file", "cert_file", "key_file")} | options
     site = given.get("site", site)
     if not m.is_topic_segment(site):
         raise CtlError(USAGE, f"{site!r} is no site" if site else "which site?", "give --site, or --config with the daemon's configuration")
     gate = given.get("gate", gates[0] if gates else "")  # the gates of one daemon share their people, so any of them will do
-    if gate != "+" and not m.is_topic_segment(gate):
+    if not (any_gate and gate == "+") and not m.is_topic_segment(gate):
         raise CtlError(USAGE, f"{gate!r} is no gate" if gate else "which gate?", "give --gate, `all` for every gate of the site")
     port = options.get("port", 1883)
     if not 0 < port < 65_536:
         raise CtlError(USAGE, f"{port} is no port", "1883 is usual, 8883 with TLS")
-    password_file = given.get("password_file", password_file)
+    # The configuration's password is the configuration's user's.
+    password_file = given.get("password_file", "" if "username" in given else password_file)
     password = read_secret(password_file, "--password-file") if password_file else None
     defaults = {"host": "127.0.0.1", "port": port, "protocol": "5", "password": password}
     return msgspec.convert(defaults | options, Address), site, gate

@@ -236,10 +236,11 @@ def test_silence_is_exit_code_3_and_says_what_is_known(gate: Gate, run: Callable
         (["open", "sesame"], "open"),
         ([], "COMMAND"),
         (["ping", "--site", "a/b"], "is no site"),
-        (["ping", "--gate", "+"], "no broker"),
+        (["ping", "--gate", "+"], "is no gate"),
         (["ping", "--gate", "a#"], "is no gate"),
         (["ping", "--port", "0"], "no port"),
         (["ping", "--timeout", "-1"], "above 0"),
+        (["ping", "--timeout", "soon"], "above 0"),
         (["ping", "--password-file", "nowhere"], "cannot be read"),
         (["ping", "--ca-file", "nowhere.pem"], "TLS cannot be set up"),
         (["ping", "--config", "nowhere.toml"], "no such file"),
@@ -255,7 +256,7 @@ def test_bad_input_is_one_line_and_a_hint(
     Path("large.jpg").write_bytes(JPEG + bytes(3_000_000))
     code = ctl.main(["--site", "acme", "--gate", "north", "--host", "127.0.0.1", "--port", str(free_port()), *args])
     out, err = capsys.readouterr()
-    assert code == (3 if says == "no broker" else 2)
+    assert code == 2
     assert out == ""
     assert says in err
     assert len(err.splitlines()) == 2
@@ -304,6 +305,11 @@ def test_the_daemons_configuration_tells_site_gate_and_broker(
     assert ctl.main(["--config", str(config), "ping"]) == 0
     assert len(gate.commands) == 1
     assert ctl.main(["ping", "--config", str(config), "--gate", "south", "--timeout", "0.3"]) == 3
+    # The daemon's password is not shown to the broker as somebody else's.
+    config.write_text(f'site = "acme"\n{gates}[mqtt]\nport = {broker}\nusername = "ostiary"\npassword_file = "nowhere"\n')
+    assert ctl.main(["--config", str(config), "--username", "somebody", "ping"]) == 0
+    assert ctl.main(["--config", str(config), "ping"]) == 2
+    capsys.readouterr()
     config.write_text("sight = 1\n")
     assert ctl.main(["--config", str(config), "ping"]) == 2
     assert "did you mean `site`" in capsys.readouterr().err
@@ -382,6 +388,32 @@ def test_watch_shows_decisions_gaps_and_changes_of_mind(broker: int, gate: Gate,
     assert "? unknown" in lines[5]
     assert "late" in lines[5]
     assert "10 min" in lines[5]
+
+
+@pytest.mark.broker
+def test_watch_outlives_a_restart_of_the_broker(broker: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    own = Mosquitto(tmp_path).start()
+    gates: list[Gate] = []
+
+    def restart() -> None:
+        own.stop()
+        own.start()
+        time.sleep(1.5)  # the watcher tries again after a second
+        gates.append(Gate(own.port))
+        gates[0].say("decision", decision())
+
+    thread = threading.Timer(0.5, restart)
+    thread.start()
+    try:
+        assert ctl.main(["--site", "acme", "--port", str(own.port), "watch", "--count", "1", "--seconds", "20"]) == 0
+    finally:
+        thread.join()
+        for gate in gates:
+            gate.close()
+        own.stop()
+    out = capsys.readouterr().out
+    assert "trying again" in out
+    assert "E1042" in out
 
 
 @pytest.mark.broker

@@ -121,7 +121,7 @@ class MqttLink:
         self._early: dict[int, str | None] = {}  # answers that overtook publish() on its way back
         self._owed: deque[Published | Link] = deque()  # what a full mailbox could not take
         self._telling = threading.Lock()
-        self._up = self._dropping = self._stopping = False
+        self._up = self._dropping = self._stopping = self._greeted = False
         self._told = Link(gate, False, "")
         self._why = ""
         self._largest = 0  # bytes; 0 is no limit
@@ -239,12 +239,14 @@ class MqttLink:
     def _on_pre_connect(self, client: paho.Client, userdata: object) -> None:
         self._thread = threading.current_thread()
         self._running.set()
+        self._greeted = False
         self._end_generation()
         client.drop_out_messages()  # the outbox offers them again; paho would send them twice, and old status after new
 
     def _on_connect(
         self, client: paho.Client, userdata: object, flags: paho.ConnectFlags, reason: ReasonCode, properties: Properties | None
     ) -> None:
+        self._greeted = True
         if self._stopping:
             client.disconnect()
             return
@@ -310,6 +312,8 @@ class MqttLink:
         detail = self._why or f"disconnected from {self._address} ({said})"
         if said == "Session taken over" or (was_up and not self._why and self._setbacks > 1):
             detail += f"; does another client, a second daemon perhaps, use the id {self._client_id}?"
+        if not self._greeted and self._config.protocol == "5":
+            detail += ' before it answered; if the broker does not speak MQTT 5, set mqtt.protocol = "3.1.1"'
         self._why = ""
         self._tell(Link(self._gate, False, detail))
 

@@ -436,6 +436,7 @@ def test_a_connection_that_never_lasts_is_tried_less_and_less_often() -> None:
         thread.start()
         with linked(server.getsockname()[1], engine, wait=False):
             thread.join(15)
+            assert 'mqtt.protocol = "3.1.1"' in engine.next(Link, where=down).detail
     assert 0.8 < times[1] - times[0] < 1.6
     assert 1.8 < times[2] - times[1] < 4.5
 
