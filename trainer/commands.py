@@ -9,11 +9,21 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from daemon.edges.detector import DetectorError
 from daemon.edges.model import BundleError, Calibration, Figure
 from trainer import calibrate, data, evaluate, export, fit, prepare, recipe
 from trainer.runs import Run, RunError, replace
 
-REFUSALS = (data.DataError, recipe.RecipeError, RunError, fit.FitError, export.ExportError, BundleError, prepare.PrepareError)
+REFUSALS = (
+    data.DataError,
+    recipe.RecipeError,
+    RunError,
+    fit.FitError,
+    export.ExportError,
+    BundleError,
+    DetectorError,
+    prepare.PrepareError,
+)
 
 
 def run_fit(options: argparse.Namespace) -> None:
@@ -22,6 +32,8 @@ def run_fit(options: argparse.Namespace) -> None:
     chosen = recipe.read(options.recipe)
     run = Run(options.run)
     run.check(chosen)
+    if run.finished:
+        raise RunError(f"{options.run} is finished", "evaluate or export it, or give another --run folder")
     crops = data.load(options.data)
     parts = data.split(crops.people, options.split)
     for part in ("fit", "val"):

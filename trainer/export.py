@@ -148,7 +148,8 @@ def golden_vectors(embed: Embed) -> tuple[Golden, ...]:
     wrong = [embed(mistake(crops)) for mistake in MISTAKES]
     chosen: list[int] = []
     for seed in seeds:
-        caught = all(float(right[seed] @ vectors[seed]) < bundles.GOLDEN_COSINE - 1e-3 for vectors in wrong)
+        length = float(np.linalg.norm(right[seed]))
+        caught = abs(length - 1) < 1e-3 and all(float(right[seed] @ vectors[seed]) < bundles.GOLDEN_COSINE - 1e-3 for vectors in wrong)
         if caught and all(float(right[seed] @ right[other]) < GOLDEN_ALIKE for other in chosen):
             chosen.append(seed)
         if len(chosen) == GOLDEN_COUNT:

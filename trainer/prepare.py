@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import typing
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +16,8 @@ from rich.progress import track
 from rich.table import Table
 
 from daemon.core.align import align
+from daemon.edges.detector import Detector, open_detector
 from trainer.data import PICTURES
-
-if typing.TYPE_CHECKING:
-    from daemon.edges.detector import Detector
 
 
 class PrepareError(Exception):
@@ -51,8 +48,6 @@ def prepare(photos: Path, crops: Path, detector: str = "haar") -> list[Refused]:
         raise PrepareError(f"{crops} exists and is not an empty folder", "give a new folder for the crops")
     if not found:
         raise PrepareError(f"no photos in {photos}", "expected PERSON/photo.jpg: a folder per person")
-    from daemon.edges.detector import open_detector
-
     machine = open_detector(detector)
     unfinished = crops.with_name(f".{crops.name}.{os.getpid()}")
     refused: list[Refused] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -96,7 +97,7 @@ class Run:
     def note(self, line: Mapping[str, object]) -> None:
         """Append one line to history.jsonl."""
         with (self.folder / "history.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+            file.write(json.dumps(_plain(line)) + "\n")
 
     def checkpoint(self, state: State) -> None:
         """Replace state.npz."""
@@ -118,7 +119,7 @@ class Run:
     def keep(self, weights: list[NDArray[np.float32]], figures: Mapping[str, float]) -> None:
         """These encoder weights are what the run has to show so far."""
         save(self.folder / "weights.npz", {f"w_{index:04d}": value for index, value in enumerate(weights)})
-        replace(self.folder / "kept.json", json.dumps(dict(figures)).encode())
+        replace(self.folder / "kept.json", json.dumps(_plain(figures)).encode())
 
     def weights(self) -> list[NDArray[np.float32]]:
         """The encoder weights kept, in Keras' order. Raises RunError."""
@@ -130,8 +131,8 @@ class Run:
 
     def kept_figures(self) -> dict[str, float]:
         """The figures given to `keep`."""
-        figures: dict[str, float] = json.loads((self.folder / "kept.json").read_text())
-        return figures
+        figures: dict[str, float | None] = json.loads((self.folder / "kept.json").read_text())
+        return {name: math.nan if value is None else value for name, value in figures.items()}
 
     def finish(self) -> None:
         """Mark the run as done: nothing to resume."""
@@ -141,6 +142,13 @@ class Run:
     def finished(self) -> bool:
         """Whether training came to its end."""
         return (self.folder / "done").exists()
+
+
+def _plain(value: object) -> object:
+    """The value with NaN (not resolvable) as null, which JSON knows."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def save(path: Path, arrays: Mapping[str, NDArray[np.generic]]) -> None:

@@ -109,13 +109,17 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class _Port(Protocol):
-    name: str
-    type: str
-    shape: Sequence[Any]
+    @property
+    def name(self) -> str: ...
+    @property
+    def type(self) -> str: ...
+    @property
+    def shape(self) -> Sequence[Any]: ...
 
 
 class _Meta(Protocol):
-    custom_metadata_map: dict[str, str]
+    @property
+    def custom_metadata_map(self) -> dict[str, str]: ...
 
 
 class Session(Protocol):

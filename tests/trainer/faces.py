@@ -1,0 +1,58 @@
+"""Made-up people for tests that need no data: each is a pattern, each picture of it moved, lit and grained a little differently."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from daemon.edges.model import golden_crop
+
+
+def picture(person: int, number: int) -> np.ndarray:
+    """uint8 [112, 112, 3] RGB; the same numbers give the same picture."""
+    rng = np.random.default_rng((person, number))
+    base = golden_crop(1000 + person).astype(np.float32)
+    moved = cv2.warpAffine(
+        base, np.array([[1, 0, rng.uniform(-3, 3)], [0, 1, rng.uniform(-3, 3)]]), (112, 112), borderMode=cv2.BORDER_REPLICATE
+    )
+    lit = moved * rng.uniform(0.8, 1.2) + rng.normal(0, 6, moved.shape)
+    return np.asarray(np.clip(lit, 0, 255), np.uint8)
+
+
+def folder(where: Path, people: int, images: int) -> Path:
+    """A folder per made-up person, PNG crops."""
+    for person in range(people):
+        own = where / f"person{person:02d}"
+        own.mkdir(parents=True)
+        for number in range(images):
+            cv2.imwrite(str(own / f"{number}.png"), picture(person, number)[:, :, ::-1])
+    return where
+
+
+RECIPE = """
+name = "tiny"
+validate_every = 1
+[network]
+size = 32
+stem = 8
+widths = [16, 24]
+blocks = [1, 1]
+head = 32
+embedding = 16
+dropout = 0.0
+compute = "float32"
+[identify]
+epochs = 10
+batch = 16
+min_images = 2
+rate = 0.01
+warm_epochs = 1
+ramp_epochs = 2
+margin = 0.1
+ema = 0.9
+[triplet]
+epochs = 2
+people = 4
+images = 3
+min_images = 3
+"""

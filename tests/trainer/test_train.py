@@ -1,0 +1,252 @@
+"""The whole trainer through its own command: fit, evaluate, export, and what it does with bad input or a kill."""
+
+import functools
+import json
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from daemon.edges import model
+from tests.trainer import faces
+from trainer import data, export, fit, recipe
+from trainer.__main__ import main
+from trainer.data import Crops
+from trainer.runs import Run, RunError, State
+
+# TensorFlow and tf2onnx use things that their own dependencies have deprecated.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+
+
+def split_of(folder: Path, people: list[str]) -> Path:
+    """Half of the people to learn from, a quarter each to choose by and to calibrate on."""
+    parts = ["fit", "val", "fit", "calibration"]
+    table = folder / "split.csv"
+    table.write_text("person,part\n" + "".join(f"{who},{parts[number % 4]}\n" for number, who in enumerate(people)))
+    return table
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A tiny model trained on made-up people, evaluated and exported, all by command."""
+    where = tmp_path_factory.mktemp("trained")
+    crops = faces.folder(where / "crops", people=24, images=5)
+    paths = {
+        "crops": crops,
+        "split": split_of(where, sorted(path.name for path in crops.iterdir())),
+        "recipe": where / "tiny.toml",
+        "run": where / "run",
+        "pairs": where / "pairs.csv",
+        "bundle": where / "tiny.onnx",
+        "json": where / "figures.json",
+    }
+    paths["recipe"].write_text(faces.RECIPE)
+    same = [f"person{who:02d}/0.png,person{who:02d}/1.png,1\n" for who in range(1, 24, 4)]
+    other = [f"person{who:02d}/0.png,person{(who + 4) % 24:02d}/1.png,0\n" for who in range(1, 24, 4)]
+    paths["pairs"].write_text("a,b,same\n" + "".join(same + other))
+    given = ["--data", str(crops), "--split", str(paths["split"])]
+    assert main(["fit", *given, "--recipe", str(paths["recipe"]), "--run", str(paths["run"])]) == 0
+    assert main(["evaluate", str(paths["run"]), *given, "--pairs", str(paths["pairs"]), "--json", str(paths["json"])]) == 0
+    assert main(["export", str(paths["run"]), str(paths["bundle"]), "--notes", "a test"]) == 0
+    return paths
+
+
+def test_the_bundle_is_one_the_daemon_takes(made: dict[str, Path]) -> None:
+    embed, card = export.onnx_embedder(made["bundle"])
+    assert model.check_golden(card, embed) > 0.99999
+    assert card.name == "tiny" and card.recipe == faces.RECIPE and card.notes == "a test"
+    assert card.calibration.identities == 6
+    assert [figure.name for figure in card.evaluation[:3]] == ["accuracy", "auc", "eer"]
+    crops = np.stack([faces.picture(1, number) for number in range(8)])
+    for batch in (1, 3, 8):
+        vectors = embed(crops[:batch])
+        assert vectors.shape == (batch, 16) and np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    # Flip averaging: the mirrored crop has the same vector.
+    assert np.allclose(embed(crops), embed(np.ascontiguousarray(crops[:, :, ::-1])), atol=1e-4)
+
+
+def test_keras_and_onnx_agree(made: dict[str, Path]) -> None:
+    run = Run(made["run"])
+    embed, _ = export.onnx_embedder(made["bundle"])
+    crops = np.stack([faces.picture(who, 9) for who in range(5)])
+    assert np.max(np.abs(embed(crops) - export.embedder(run.recipe(), run.weights())(crops))) <= export.PARITY
+
+
+def answer_wrongly(embed: export.Embed, mistake: Callable[[np.ndarray], np.ndarray], crops: np.ndarray) -> np.ndarray:
+    return embed(mistake(crops))
+
+
+def test_swapped_channels_fail_the_golden_check(made: dict[str, Path]) -> None:
+    embed, card = export.onnx_embedder(made["bundle"])
+    for mistake in export.MISTAKES:
+        wrong = functools.partial(answer_wrongly, embed, mistake)
+        with pytest.raises(model.BundleError, match="golden check"):
+            model.check_golden(card, wrong)
+
+
+def test_it_learned_people_it_never_saw(made: dict[str, Path]) -> None:
+    figures = {figure["name"]: figure["value"] for figure in json.loads(made["json"].read_text())}
+    assert figures["auc"] > 0.9
+
+
+def test_the_run_folder_tells_what_happened(made: dict[str, Path]) -> None:
+    history = [json.loads(line) for line in (made["run"] / "history.jsonl").read_text().splitlines()]
+    assert {line["stage"] for line in history} == {"identify", "triplet"}
+    assert history[0]["loss"] > history[9]["loss"]
+    verdict = history[-1]
+    assert verdict["kept"] == (
+        fit.merit({k: np.nan if v is None else v for k, v in verdict["after"].items()}) > 1 - verdict["before"]["eer"]
+    )
+
+
+def test_a_bundle_can_be_evaluated_too(made: dict[str, Path], tmp_path: Path) -> None:
+    out = tmp_path / "figures.json"
+    given = ["--data", str(made["crops"]), "--split", str(made["split"]), "--pairs", str(made["pairs"])]
+    assert main(["evaluate", str(made["bundle"]), *given, "--json", str(out)]) == 0
+    assert json.loads(out.read_text()) == json.loads(made["json"].read_text())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["fit", "--data", "none", "--run", "new"], "none does not exist"),
+        (["fit", "--data", "CROPS", "--run", "RUN", "--recipe", "RECIPE"], "finished"),
+        (["fit", "--data", "CROPS", "--run", "RUN"], "another recipe"),
+        (["fit", "--data", "CROPS", "--run", "CROPS"], "not a run"),
+        (["fit", "--data", "CROPS", "--recipe", "BAD", "--run", "new"], "did you mean identify.epochs"),
+        (["export", "CROPS", "new.onnx"], "not a run folder"),
+        (["export", "RUN", "new.onnx", "--data", "OTHER"], "not what"),
+        (["evaluate", "RECIPE", "--data", "CROPS"], "cannot open it"),
+        (["evaluate", "none.onnx", "--data", "CROPS"], "does not exist"),
+        (["evaluate", "RUN", "--data", "CROPS", "--pairs", "SPLIT"], "columns"),
+    ],
+)
+def test_bad_input_is_one_line_and_changes_nothing(
+    made: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    says: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    bad = tmp_path / "bad.toml"
+    bad.write_text("[identify]\nepoch = 1\n")
+    other = faces.folder(tmp_path / "other", people=2, images=1)
+    names = {"CROPS": made["crops"], "RUN": made["run"], "RECIPE": made["recipe"], "SPLIT": made["split"], "BAD": bad, "OTHER": other}
+    before = {path: path.stat().st_mtime_ns for path in made["run"].parent.rglob("*")}
+    assert main([str(names.get(word, word)) for word in arguments]) == 2
+    err = capsys.readouterr().err
+    assert says in err and "hint:" in err and "Traceback" not in err and len(err.splitlines()) == 2
+    assert {path: path.stat().st_mtime_ns for path in made["run"].parent.rglob("*")} == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.toml", "other"]
+
+
+def test_a_model_that_knows_nobody_is_not_exported(tmp_path: Path) -> None:
+    chosen = recipe.parse(faces.RECIPE)
+    from trainer import networks
+
+    blind = [np.zeros_like(weight) for weight in networks.encoder(chosen.network).get_weights()]
+    with pytest.raises(export.ExportError, match="apart"):
+        export.export(chosen, blind, tmp_path / "x.onnx", "", model.Calibration((), (), 0, 0), (), np.zeros((1, 112, 112, 3), np.uint8))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_killed_run_goes_on_as_if_nothing_had_happened(made: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = recipe.parse(faces.RECIPE.replace("epochs = 10", "epochs = 3").replace("epochs = 2\n", "epochs = 0\n"))
+    crops = data.load(made["crops"])
+    parts = data.split(crops.people, made["split"])
+
+    def train(run: Run) -> list[np.ndarray]:
+        run.begin(chosen, {"data_digest": crops.digest})
+        fit.fit(chosen, crops.of(parts["fit"]), crops.of(parts["val"]), run)
+        return run.weights()
+
+    whole = train(Run(tmp_path / "whole"))
+    cut = Run(tmp_path / "cut")
+    keep = Run.checkpoint
+
+    def checkpoint_and_die(self: Run, state: State) -> None:
+        keep(self, state)
+        if state.step == 4:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Run, "checkpoint", checkpoint_and_die)
+        with pytest.raises(KeyboardInterrupt):
+            train(cut)
+    state = cut.state()
+    assert state is not None and state.step == 4
+    for one, two in zip(whole, train(cut), strict=True):
+        assert np.allclose(one, two, atol=1e-3)
+
+
+def test_another_models_state_is_refused(made: dict[str, Path], tmp_path: Path) -> None:
+    state = Run(made["run"]).state()
+    assert state is not None
+    run = Run(tmp_path / "run")
+    chosen = recipe.parse(faces.RECIPE.replace("widths = [16, 24]", "widths = [16, 32]"))
+    run.begin(chosen, {"data_digest": ""})
+    run.checkpoint(State("identify", 1, 1.0, state.model, state.optimizer, state.average))
+    crops = data.load(made["crops"])
+    with pytest.raises(RunError, match="another model"):
+        fit.fit(chosen, crops, crops, run)
+
+
+def test_collapse_raises_the_alarm(made: dict[str, Path]) -> None:
+    crops = data.load(made["crops"])
+    chosen = recipe.parse(faces.RECIPE)
+    from trainer import networks
+
+    judge = fit.Judge(chosen, crops)
+    weights = networks.encoder(chosen.network).get_weights()
+    weights[-3] = np.full_like(weights[-3], 100.0)  # the last batch norm's shift: one and the same vector for everybody
+    figures = judge(weights)
+    assert figures["impostor"] > 0.95
+    stage = fit.Stage("triplet", None, 1, 1, 1, 0, math.exp, lambda step, progress: (crops.pixels, np.empty(0, np.float32)))
+    with pytest.raises(fit.FitError, match="collapse"):
+        fit._alarm(stage, 1, figures)
+
+
+@pytest.mark.parametrize("command", [[], ["prepare"], ["fit"], ["evaluate"], ["export"]])
+def test_help(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main([*command, "--help"])
+    assert left.value.code == 0
+    assert "usage: ostiary-train" in capsys.readouterr().out
+
+
+@pytest.mark.data
+def test_real_faces_end_to_end(data_dir: Path, tmp_path: Path) -> None:
+    """Twenty people with the most pictures, from the zip: the command line as a person types it, in a process of its own."""
+    source = data.load(data_dir / "faces" / "train.zip")
+    people = [source.people[who] for who in np.argsort(-np.bincount(source.person))[:24]]
+    write_folder(source.of(people), tmp_path / "crops", most=8)
+    table = split_of(tmp_path, sorted(people))
+    (tmp_path / "tiny.toml").write_text(faces.RECIPE)
+    given = ["--data", "crops", "--split", str(table)]
+    for arguments in (
+        ["fit", *given, "--recipe", "tiny.toml", "--run", "run", "--minutes", "0.2"],
+        ["evaluate", "run", "--data", "crops"],
+        ["export", "run", "faces.onnx"],
+    ):
+        root = Path(model.__file__).parents[2]
+        environment = {**os.environ, "PYTHONPATH": str(root)}
+        subprocess.run([sys.executable, "-m", "trainer", *arguments], cwd=tmp_path, env=environment, check=True, timeout=120)
+    embed, card = export.onnx_embedder(tmp_path / "faces.onnx")
+    assert model.check_golden(card, embed) > 0.999
+
+
+def write_folder(crops: Crops, where: Path, most: int) -> None:
+    for name, pixels in zip(crops.names, crops.pixels, strict=True):
+        folder = (where / name).parent
+        folder.mkdir(parents=True, exist_ok=True)
+        if len(list(folder.iterdir())) == most:
+            continue
+        cv2.imwrite(str(where / name), pixels[:, :, ::-1])
