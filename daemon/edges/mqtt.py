@@ -307,7 +307,7 @@ class MqttLink:
         steady = self._up_since_s is not None and time.monotonic() - self._up_since_s >= _STEADY_S
         self._up_since_s = None
         self._setbacks = 0 if steady else self._setbacks + 1
-        client.reconnect_delay_set(min(_LONGEST_RETRY_S, _SHORTEST_RETRY_S << max(0, min(self._setbacks, 8) - 1)), _LONGEST_RETRY_S)
+        client.reconnect_delay_set(min(_LONGEST_RETRY_S, _SHORTEST_RETRY_S * 2 ** max(0, min(self._setbacks, 8) - 1)), _LONGEST_RETRY_S)
         said = str(reason) if flags.is_disconnect_packet_from_server else "connection lost"
         detail = self._why or f"disconnected from {self._address} ({said})"
         if said == "Session taken over" or (was_up and not self._why and self._setbacks > 1):

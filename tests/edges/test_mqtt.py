@@ -121,8 +121,9 @@ def say(client: paho.Client, payload: bytes, topic: str = COMMAND, retain: bool 
 
 
 @pytest.fixture(autouse=True)
-def _every_connection_counts_as_steady(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Otherwise each connection that a test breaks would double the wait for the next."""
+def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tenth of the real wait for the next connection, which no connection that a test breaks makes longer."""
+    monkeypatch.setattr(mqtt, "_SHORTEST_RETRY_S", 0.1)
     monkeypatch.setattr(mqtt, "_STEADY_S", 0.0)
 
 
@@ -373,6 +374,19 @@ def test_what_was_in_flight_is_not_sent_again_behind_the_outboxs_back(broker: in
 
 
 @pytest.mark.broker
+@both
+def test_a_network_that_swallows_everything_is_noticed(broker: int, proxy: TcpProxy, protocol: Protocol) -> None:
+    engine = Engine()
+    with linked(proxy.port, engine, config=MqttConfig(port=proxy.port, protocol=protocol, keepalive_s=1)) as link:
+        proxy.freeze()
+        engine.next(Link, where=down)
+        proxy.freeze(False)
+        engine.next(Link, where=up)
+        assert link.publish(Outgoing(1, DECISION, b"x"))
+        assert engine.next(Published).row == 1
+
+
+@pytest.mark.broker
 def test_a_broker_that_is_away_is_waited_for(own_broker: Callable[..., Mosquitto]) -> None:
     engine = Engine()
     port = free_port()
@@ -421,7 +435,8 @@ def test_a_refused_subscription_says_what_to_do() -> None:
         thread.join(5)
 
 
-def test_a_connection_that_never_lasts_is_tried_less_and_less_often() -> None:
+def test_a_connection_that_never_lasts_is_tried_less_and_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mqtt, "_SHORTEST_RETRY_S", 1)
     engine = Engine()
     times: list[float] = []
     with socket.create_server(("127.0.0.1", 0)) as server:
