@@ -35,10 +35,10 @@ class PaintedDetector:
 
 @dataclass
 class PaintedEmbedder:
-    """A vector that turns with the crop's brightness: the same brightness, the same person."""
+    """A vector that turns with the brightness in the middle of the crop: the same brightness, the same person."""
 
     def embed(self, crops: np.ndarray) -> np.ndarray:
-        angle = crops.reshape(len(crops), -1).astype(np.float64).mean(1) / 255 * np.pi
+        angle = crops[:, 50:70, 50:70].astype(np.float64).mean((1, 2, 3)) / 255 * np.pi
         vectors = np.zeros((len(crops), DIMENSION), np.float32)
         vectors[:, 0], vectors[:, 1] = np.cos(angle), np.sin(angle)
         return vectors

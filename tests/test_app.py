@@ -70,16 +70,21 @@ def result(done: "subprocess.CompletedProcess[str]") -> dict[str, object]:
 
 
 @contextmanager
-def daemon_running(config: Path) -> Iterator["subprocess.Popen[str]"]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "daemon", "run", "--config", str(config)], cwd=ROOT, stderr=subprocess.PIPE, text=True
-    )
+def daemon_running(config: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    """A daemon that is connected to its broker. What it logs is in `daemon.log` beside its configuration."""
+    path = config.with_name("daemon.log")
+    with path.open("wb") as log:
+        process = subprocess.Popen([sys.executable, "-m", "daemon", "run", "--config", str(config)], cwd=ROOT, stderr=log)
     try:
+        deadline = time.monotonic() + 60
+        while "broker connected" not in path.read_text():
+            assert process.poll() is None and time.monotonic() < deadline, path.read_text()
+            time.sleep(0.05)
         yield process
     finally:
         if process.poll() is None:
             process.kill()
-        process.communicate(timeout=20)
+        process.wait(20)
 
 
 @pytest.mark.broker
@@ -112,7 +117,7 @@ def test_it_ends_cleanly_within_five_seconds(tmp_path: Path, broker: int, still:
         process.send_signal(number)
         assert process.wait(10) == 0
         assert time.monotonic() - started < 5
-        assert process.stderr is not None and "Traceback" not in process.stderr.read()
+    assert "Traceback" not in config.with_name("daemon.log").read_text()
     assert "stopped" in ctl(config, "status").stdout
 
 
@@ -123,7 +128,7 @@ def test_the_line_from_recording_to_metrics(tmp_path: Path, broker: int, portrai
     with daemon_running(config):
         assert result(ctl(config, "enroll", "E1", "--image", portrait, "--name", "A. Stronaut"))["status"] == "done"
         text = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5).read().decode()
-    assert re.search(r'^ostiary_gallery_people 1\.0$', text, re.M), text
+    assert re.search(r"^ostiary_gallery_people 1\.0$", text, re.M), text
     assert "E1" not in text and "Stronaut" not in text
     with subprocess.Popen(
         [sys.executable, "-m", "daemon.ctl", "watch", "--config", str(config), "--count", "1", "--seconds", "60", "--json"],
@@ -149,7 +154,7 @@ def test_a_replay_gives_the_same_bytes_twice(portrait: Path, still: Path) -> Non
         ('[model]\nbundle = "absent.onnx"\n', "no such model file", "export"),
         ('[model]\nbundle = "config.toml"\n', "not a model", "export"),
         ('[detector]\nkind = "absent.onnx"\n', "absent.onnx", ""),
-        ('[mqtt2]\n', "unknown key `mqtt2`", "`mqtt`"),
+        ("[mqtt2]\n", "unknown key `mqtt2`", "`mqtt`"),
         ('[gates.south]\nsource = "absent.mkv"\n', "absent.mkv", ""),
     ],
 )

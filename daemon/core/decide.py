@@ -71,9 +71,11 @@ class Passage:
 
     def weigh(self, sighting: Sighting, rules: Rules, permit: Permit) -> Answer | None:
         """Take one sighting; return the answer if there is a new one."""
+        if rules.threshold is None:  # a closed gate takes no evidence
+            return None
         self.seen += 1
         self.last = sighting
-        if sighting.match is None or rules.threshold is None:
+        if sighting.match is None:
             return None
         self.scored += 1
         self.recent.append(vote(sighting.match, rules))
