@@ -1,5 +1,6 @@
 """Boxes in picture coordinates (x to the right, y down, pixels)."""
 
+import math
 from dataclasses import dataclass
 
 
@@ -17,15 +18,23 @@ class Box:
         return self.width * self.height
 
     @property
+    def side(self) -> float:
+        """The side of the square of the same area: one number for the size of a face, whatever shape its detector draws."""
+        return math.sqrt(max(self.width, 0.0) * max(self.height, 0.0))
+
+    @property
     def centre(self) -> tuple[float, float]:
         return self.x + self.width / 2, self.y + self.height / 2
 
 
-def iou(a: Box, b: Box) -> float:
-    """Intersection over union of two boxes, 0 (apart or empty) to 1 (the same)."""
+def overlap(a: Box, b: Box) -> float:
+    """The area two boxes share, square pixels; 0 when they are apart, empty or touch."""
     width = min(a.x + a.width, b.x + b.width) - max(a.x, b.x)
     height = min(a.y + a.height, b.y + b.height) - max(a.y, b.y)
-    if width <= 0 or height <= 0:
-        return 0.0
-    shared = width * height
-    return shared / (a.area + b.area - shared)
+    return width * height if width > 0 and height > 0 else 0.0
+
+
+def iou(a: Box, b: Box) -> float:
+    """Intersection over union of two boxes, 0 (apart or empty) to 1 (the same)."""
+    shared = overlap(a, b)
+    return shared / (a.area + b.area - shared) if shared > 0 else 0.0
