@@ -1,0 +1,45 @@
+"""What README says must be so: metrics, topics, reasons, commands, options and files."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from daemon.core.messages import Command
+from daemon.core.values import Reason
+from daemon.edges.metrics import METRICS
+from tests.conftest import ROOT
+
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+def test_the_metrics_table_is_the_metrics() -> None:
+    rows = {f"| `{m.name}` | {m.kind} | {', '.join(m.labels) or '–'} | {m.help} |" for m in METRICS}
+    assert {line for line in README.splitlines() if line.startswith("| `ostiary_")} == rows
+
+
+def test_every_reason_and_every_command_is_named() -> None:
+    (decision,) = [line for line in README.splitlines() if line.startswith("| `decision`")]
+    assert {r.value for r in Reason} <= set(re.findall(r"`(\w+)`", decision))
+    (command,) = [line for line in README.splitlines() if line.startswith("| `command`")]
+    assert {c.__struct_config__.tag for c in Command.__args__} <= set(re.findall(r"`(\w+)`", command))
+
+
+def test_every_file_that_is_linked_exists() -> None:
+    for document in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "deploy/README.md"):
+        text = (ROOT / document).read_text("utf-8")
+        for target in re.findall(r"\]\(([^)#:]+)\)", text):
+            assert (ROOT / document).parent.joinpath(target).exists(), f"{document} links {target}"
+
+
+@pytest.mark.parametrize(("program", "module"), [("ostiaryd", "daemon"), ("ostiaryctl", "daemon.ctl"), ("ostiary-train", "trainer")])
+def test_every_command_and_option_in_readme_exists(program: str, module: str) -> None:
+    for line in re.findall(rf"^    {program} (.+?)(?: +#.*)?$", README, re.M):
+        words = line.split()
+        command = next(word for i, word in enumerate(words) if re.fullmatch(r"[a-z]+", word) and not words[i - 1].startswith("--"))
+        shown = subprocess.run(
+            [sys.executable, "-m", module, command, "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+        ).stdout
+        for option in re.findall(r"--[a-z-]+", line):
+            assert option in shown, f"{program} {command} has no {option}"
