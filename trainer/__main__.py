@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -27,8 +28,12 @@ EPILOG = """The usual order:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; 0 done, 2 bad input (one line and a hint on stderr), 130 interrupted."""
     options = _parser().parse_args(arguments)
-    from trainer import commands
-
+    try:
+        with _hushed():
+            from trainer import commands
+    except ImportError as error:
+        print(f"ostiary-train: {error}\n  hint: install the trainer's libraries: pip install 'ostiary[trainer]'", file=sys.stderr)  # noqa: T201
+        return 2
     try:
         commands.COMMANDS[options.command](options)
     except KeyboardInterrupt:
@@ -40,6 +45,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         console.print(f"  hint: {error.hint}", markup=False)
         return 2
     return 0
+
+
+@contextlib.contextmanager
+def _hushed() -> Iterator[None]:
+    """TensorFlow's C++ side writes a screenful to file descriptor 2 while it is imported, whatever its log level; exceptions still pass."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _parser() -> argparse.ArgumentParser:

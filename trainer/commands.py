@@ -11,14 +11,14 @@ from rich.table import Table
 
 from daemon.edges.detector import DetectorError
 from daemon.edges.model import BundleError, Calibration, Figure
-from trainer import calibrate, data, evaluate, export, fit, prepare, recipe
+from trainer import calibrate, data, evaluate, export, fit, prepare, recipe, stages
 from trainer.runs import Run, RunError, replace
 
 REFUSALS = (
     data.DataError,
     recipe.RecipeError,
     RunError,
-    fit.FitError,
+    stages.FitError,
     export.ExportError,
     BundleError,
     DetectorError,
