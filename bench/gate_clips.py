@@ -27,7 +27,6 @@ from typing import Any
 
 import cv2
 import paho.mqtt.client as paho
-from daemon.edges.detector import open_detector
 from paho.mqtt.enums import CallbackAPIVersion
 from rich.console import Console
 from rich.table import Table
@@ -35,6 +34,7 @@ from rich.table import Table
 from daemon import pipeline
 from daemon.config import Config, GateConfig
 from daemon.core.values import Frame, Quality
+from daemon.edges.detector import open_detector
 
 ROOT = Path(__file__).resolve().parent.parent
 ENROLLED = "ABCD"

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -251,16 +251,10 @@ def check(config: Config) -> list[tuple[str, bool, str]]:
                 up.set()
             return True
 
-        # A client of its own name, so that a serving daemon keeps its session and its commands.
-        link = MqttLink(
-            config.mqtt,
-            site=config.site,
-            gate=first,
-            client_id=f"ostiary-{config.site}-{first}-check",
-            password=password,
-            offline=b"",
-            deliver=deliver,
-        )
+        # A client of its own name, without session or last will: a serving daemon keeps its commands and its status.
+        settings = replace(config.mqtt, session_expiry_s=0)
+        name = f"ostiary-{config.site}-{first}-check"
+        link = MqttLink(settings, site=config.site, gate=first, client_id=name, password=password, offline=None, deliver=deliver)
         link.start()
         try:
             if not up.wait(5.0):

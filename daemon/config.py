@@ -250,8 +250,8 @@ def _check_values(config: Config, origin: str) -> None:
     )
     need(config.enrolment.max_templates >= 1, "enrolment.max_templates is below 1", "10 is the default")
     need(config.model.threads >= 1, "model.threads is below 1", "1 is the default")
-    for section, port in (("mqtt", config.mqtt.port), ("metrics", config.metrics.port)):
-        need(0 <= port <= 65_535, f"{section}.port = {port} is no port", "1 to 65535")
+    need(1 <= config.mqtt.port <= 65_535, f"mqtt.port = {config.mqtt.port} is no port", "1 to 65535")
+    need(0 <= config.metrics.port <= 65_535, f"metrics.port = {config.metrics.port} is no port", "1 to 65535, or 0 for no metrics")
     need(bool(config.mqtt.cert_file) == bool(config.mqtt.key_file), "mqtt.cert_file and mqtt.key_file go together", "give both or neither")
     need(
         config.mqtt.allow_unsigned_commands or _is_loopback(config.mqtt.host),

@@ -94,7 +94,8 @@ def test_the_trainer_shares_alignment_detector_and_bundle_with_the_daemon_and_no
 
 
 def test_the_daemon_starts_without_the_trainers_libraries() -> None:
-    blocked = "import sys\nfor m in ('tensorflow','keras','tf2onnx','onnx','jax','sklearn'): sys.modules[m] = None\nimport daemon.__main__, daemon.ctl"
+    trainers = ("tensorflow", "keras", "tf2onnx", "onnx", "jax", "sklearn")
+    blocked = f"import sys\nfor m in {trainers}: sys.modules[m] = None\nimport daemon.__main__, daemon.ctl"
     subprocess.run([sys.executable, "-c", blocked], check=True, cwd=ROOT)
 
 

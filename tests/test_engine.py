@@ -86,7 +86,7 @@ class Site:
         told = []
         for _ in range(times):
             self.now_s += 0.1
-            probes = ()
+            probes: tuple[Probe, ...] = ()
             if brightness is not None:
                 crop = np.full((112, 112, 3), brightness, np.uint8)
                 probes = (Probe(Face(Box(100, 100, 80, 80), 1.0), crop, Quality.OK),)

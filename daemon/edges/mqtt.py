@@ -106,10 +106,11 @@ class MqttLink:
         gate: str,
         client_id: str,
         password: str | None,
-        offline: bytes,
+        offline: bytes | None,
         deliver: Callable[[Delivery | Published | Link], bool],
     ) -> None:
-        """`offline` is the last will, published retained on the gate's status topic. Raises ConfigError for unusable TLS files."""
+        """`offline` is the last will, published retained on the gate's status topic; None leaves none. Raises
+        ConfigError for unusable TLS files."""
         self._config, self._gate, self._deliver, self._client_id = config, gate, deliver, client_id
         self._topics = command_topics(site, gate)
         self._address = f"{config.host}:{config.port}"
@@ -132,7 +133,8 @@ class MqttLink:
         self._running = threading.Event()
         self._thread: threading.Thread | None = None
         self._client = client = _new_client(config, client_id, password)
-        client.will_set(topic(site, gate, "status"), offline, qos=1, retain=True)
+        if offline is not None:
+            client.will_set(topic(site, gate, "status"), offline, qos=1, retain=True)
         client.on_socket_open = _no_delay
         client.on_pre_connect = self._guarded(self._on_pre_connect)
         client.on_connect = self._guarded(self._on_connect)

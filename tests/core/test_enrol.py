@@ -33,7 +33,7 @@ def test_every_poor_quality_has_its_advice() -> None:
 
 def unit(*rows: list[float]) -> np.ndarray:
     matrix = np.array(rows, np.float32)
-    return matrix / np.linalg.norm(matrix, axis=1, keepdims=True)
+    return np.asarray(matrix / np.linalg.norm(matrix, axis=1, keepdims=True), np.float32)
 
 
 NONE = np.zeros((0, 3), np.float32)

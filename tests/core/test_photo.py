@@ -1,3 +1,4 @@
+import contextlib
 import struct
 import zlib
 
@@ -63,7 +64,5 @@ def test_what_is_no_good_photo_is_named(data: bytes, word: str) -> None:
 
 @given(st.integers(0, len(JPEG) - 1), st.integers(0, 255))
 def test_a_changed_byte_is_a_picture_or_a_photo_error(at: int, value: int) -> None:
-    try:
+    with contextlib.suppress(PhotoError):
         assert decode_jpeg(JPEG[:at] + bytes([value]) + JPEG[at + 1 :]).ndim == 3
-    except PhotoError:
-        pass

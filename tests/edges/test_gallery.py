@@ -12,7 +12,7 @@ DIMENSION = 16
 
 def units(count: int, seed: int = 0, dimension: int = DIMENSION) -> np.ndarray:
     vectors = np.random.default_rng(seed).normal(size=(count, dimension)).astype(np.float32)
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
 
 
 def test_an_empty_gallery_knows_nobody() -> None:

@@ -75,7 +75,8 @@ def test_reading_beside_a_serving_daemon(tmp_path: Path) -> None:
     assert reader.people() == [ALICE]
     with pytest.raises(StoreError), reader.transaction():
         reader.put_person(ALICE)
-    reader.close(), store.close()
+    reader.close()
+    store.close()
 
 
 def test_reading_where_nothing_is(tmp_path: Path) -> None:
