@@ -26,7 +26,7 @@ from daemon.edges.metrics import Metrics, MetricsError
 from daemon.edges.model import BundleError, Card, bundle_id, check_golden, read_card
 from daemon.edges.mqtt import MqttLink
 from daemon.edges.store import Store, StoreError, open_store
-from daemon.engine import Engine, Gate, Mailbox, offline
+from daemon.engine import Engine, EngineFailed, Gate, Mailbox, offline
 from daemon.gate import GateWorker
 
 log = logging.getLogger("ostiary")
@@ -113,6 +113,9 @@ def run(config: Config, until_end: bool = False) -> None:
             if until_end and not stop.is_set():
                 engine.finish()
                 _turn_while(engine, lambda: not stop.is_set() and not engine.delivered(), 5.0)
+        except EmbedderError as error:
+            # The model worked at the start, so the configuration is right: a GPU fault, and only a new process heals it.
+            raise EngineFailed(error.message) from error
         finally:
             systemd.stopping()
             _stop(engine, links, workers, config)

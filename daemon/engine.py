@@ -153,7 +153,7 @@ class Engine:
 
     def delivered(self) -> bool:
         """The broker has everything."""
-        return self._disk is None and self.desk.store.depth() == 0
+        return self._depth() == 0
 
     def finish(self) -> None:
         """End every passage (a recording is over, or the daemon stops): what they owe is decided and stored."""
@@ -214,6 +214,7 @@ class Engine:
         gate = self.gates[link.gate]
         gate.in_flight.clear()
         gate.offered, gate.refused, gate.status = 0, None, None
+        self._captured = {row: capture for row, capture in self._captured.items() if capture[0] != link.gate}
         self.metrics.broker(link.gate, link.up)
         log.info("gate %s: broker %s", link.gate, "connected" if link.up else f"lost: {link.detail}")
 
@@ -283,12 +284,12 @@ class Engine:
         return permit
 
     def _publish(self, decisions: list[Decision]) -> None:
-        for decision in decisions:
-            gate = self.gates[decision.gate]
+        for number, decision in enumerate(decisions):
             try:
-                self._store_decision(decision, gate)
+                self._store_decision(decision, self.gates[decision.gate])
             except StoreError as error:
-                gate.keeper.retract(decision)
+                for lost in decisions[number:]:
+                    self.gates[lost.gate].keeper.retract(lost)
                 self._disk_failed(error.message)
                 return
             self.metrics.decision(decision.gate, decision.verdict, decision.reason)
@@ -401,7 +402,7 @@ class Engine:
             templates=self.desk.gallery.templates,
             gallery_revision=self._revision(),
             threshold=self._rules.threshold,
-            outbox_depth=0 if self._disk is not None else self.desk.store.depth(),
+            outbox_depth=self._depth(),
             version=self._version,
         )
 
@@ -423,6 +424,12 @@ class Engine:
     def _revision(self) -> int:
         try:
             return self.desk.store.revision()
+        except StoreError:
+            return -1
+
+    def _depth(self) -> int:
+        try:
+            return self.desk.store.depth()
         except StoreError:
             return -1
 

@@ -54,14 +54,22 @@ def run_fit(options: argparse.Namespace) -> None:
 def run_evaluate(options: argparse.Namespace) -> None:
     """Measure a run folder or a bundle; a table, and JSON where asked for."""
     run = Run(options.model) if options.model.is_dir() else None
+    split = options.split
     if run is not None:
         embed = export.embedder(run.recipe(), run.weights())
+        seen, own_split = str(run.facts()["data_digest"]), run.facts()["split"]
     else:
-        embed, _ = export.onnx_embedder(options.model)
+        embed, card = export.onnx_embedder(options.model)
+        seen, own_split = card.data_digest, None
     crops = data.load(options.data)
+    if crops.digest == seen and split is None:
+        # Figures on people the model has learned by heart would look splendid.
+        if run is None:
+            raise data.DataError("the model was trained from these very crops", "give --split and --part val, or other people")
+        split = Path(str(own_split)) if own_split else None
     on = options.name or options.data.stem
-    if options.split is not None:
-        crops = crops.of(data.split(crops.people, options.split)[options.part])
+    if split is not None or crops.digest == seen:
+        crops = crops.of(data.split(crops.people, split)[options.part])
         on = options.name or f"{on} {options.part}"
     if options.same_people is not None:
         crops = data.merged(crops, options.same_people)
@@ -74,7 +82,8 @@ def run_evaluate(options: argparse.Namespace) -> None:
     if options.json is not None:
         replace(options.json, content)
     if run is not None:
-        replace(run.folder / "evaluation.json", content)
+        kept = [figure for figure in _kept_figures(run) if figure.on != on]
+        replace(run.folder / "evaluation.json", evaluate.to_json([*kept, *figures]))
 
 
 def run_export(options: argparse.Namespace) -> None:
@@ -91,8 +100,7 @@ def run_export(options: argparse.Namespace) -> None:
         raise data.DataError("fewer than two people are for calibration", "give some people the part calibration")
     vectors = export.embedder(chosen, weights)(people.pixels)
     calibration = calibrate.calibrate(vectors, people.person, f"{len(people.people)} calibration people of {source.name}")
-    kept = run.folder / "evaluation.json"
-    figures = evaluate.from_json(kept.read_bytes()) if kept.exists() else []
+    figures = _kept_figures(run)
     faces = crops.pixels[:: max(1, len(crops) // 64)]
     digest = str(facts["data_digest"])
     worst = export.export(chosen, weights, options.bundle, digest, calibration, figures, faces, options.notes)
@@ -113,6 +121,11 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {
     "evaluate": run_evaluate,
     "export": run_export,
 }
+
+
+def _kept_figures(run: Run) -> list[Figure]:
+    path = run.folder / "evaluation.json"
+    return evaluate.from_json(path.read_bytes()) if path.exists() else []
 
 
 def _table(figures: list[Figure], title: str) -> Table:

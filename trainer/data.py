@@ -55,6 +55,8 @@ class Crops:
     def with_images(self, least: int) -> Crops:
         """Only people with at least so many crops."""
         counts = np.bincount(self.person, minlength=len(self.people))
+        if (counts >= least).all():
+            return self
         return self.of([name for name, count in zip(self.people, counts, strict=True) if count >= least])
 
 

@@ -145,6 +145,9 @@ def from_json(content: bytes) -> list[Figure]:
 
 
 def _interval(right: NDArray[np.bool_], weights: NDArray[np.float64]) -> tuple[float, float]:
+    if right.all() or not right.any():
+        # Resampling what never failed never fails; Wilson's interval knows that a failure may just not have come yet.
+        return metrics.wilson(int(right.sum()), len(right))
     total = weights.sum(axis=1)
     share = (weights @ right.astype(np.float64))[total > 0] / total[total > 0]
     return float(np.quantile(share, 0.025)), float(np.quantile(share, 0.975))

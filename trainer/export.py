@@ -108,6 +108,10 @@ def export(
 ) -> float:
     """Write the bundle; `crops` are real faces for the parity check beside the golden ones. Gives the largest difference between Keras
     and ONNX. Raises ExportError, and then no file is written."""
+    if keras.backend.backend() != "tensorflow":
+        raise ExportError(
+            f"the {keras.backend.backend()} backend cannot write ONNX", "export with KERAS_BACKEND=tensorflow; runs fit either"
+        )
     embed = embedder(recipe, weights)
     golden = golden_vectors(embed)
     card = Card(

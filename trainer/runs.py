@@ -117,7 +117,8 @@ class Run:
             return State(str(file["stage"]), int(file["clock"][0]), float(file["clock"][1]), **groups)
 
     def keep(self, weights: list[NDArray[np.float32]], figures: Mapping[str, float]) -> None:
-        """These encoder weights are what the run has to show so far."""
+        """These encoder weights are what the run has to show so far; figures of earlier ones are forgotten."""
+        (self.folder / "evaluation.json").unlink(missing_ok=True)
         save(self.folder / "weights.npz", {f"w_{index:04d}": value for index, value in enumerate(weights)})
         replace(self.folder / "kept.json", json.dumps(_plain(figures)).encode())
 

@@ -121,6 +121,8 @@ def test_a_bundle_can_be_evaluated_too(made: dict[str, Path], tmp_path: Path) ->
         (["evaluate", "RECIPE", "--data", "CROPS"], "cannot open it"),
         (["evaluate", "none.onnx", "--data", "CROPS"], "does not exist"),
         (["evaluate", "RUN", "--data", "CROPS", "--pairs", "SPLIT"], "columns"),
+        (["evaluate", "RUN", "--data", "CROPS"], "nothing can be measured"),
+        (["evaluate", "BUNDLE", "--data", "CROPS"], "these very crops"),
     ],
 )
 def test_bad_input_is_one_line_and_changes_nothing(
@@ -135,7 +137,15 @@ def test_bad_input_is_one_line_and_changes_nothing(
     bad = tmp_path / "bad.toml"
     bad.write_text("[identify]\nepoch = 1\n")
     other = faces.folder(tmp_path / "other", people=2, images=1)
-    names = {"CROPS": made["crops"], "RUN": made["run"], "RECIPE": made["recipe"], "SPLIT": made["split"], "BAD": bad, "OTHER": other}
+    names = {
+        "CROPS": made["crops"],
+        "RUN": made["run"],
+        "RECIPE": made["recipe"],
+        "SPLIT": made["split"],
+        "BAD": bad,
+        "OTHER": other,
+        "BUNDLE": made["bundle"],
+    }
     before = {path: path.stat().st_mtime_ns for path in made["run"].parent.rglob("*")}
     assert main([str(names.get(word, word)) for word in arguments]) == 2
     err = capsys.readouterr().err
@@ -234,7 +244,13 @@ def test_real_faces_end_to_end(data_dir: Path, tmp_path: Path) -> None:
     crops, run, bundle = (str(tmp_path / name) for name in ("few.zip", "run", "faces.onnx"))
     given = ["--data", crops, "--split", str(table)]
     assert main(["fit", *given, "--recipe", str(tmp_path / "tiny.toml"), "--run", run, "--minutes", "0.2"]) == 0
-    assert main(["evaluate", run, "--data", crops]) == 0
+    pairs = tmp_path / "pairs.csv"
+    val = chosen[1::4]
+    first, second = ([sorted(people[person])[index] for person in val] for index in (0, 1))
+    same = [f"{a},{b},1\n" for a, b in zip(first, second, strict=True)]
+    other = [f"{a},{b},0\n" for a, b in zip(first, [*second[1:], second[0]], strict=True)]
+    pairs.write_text("a,b,same\n" + "".join(same + other))
+    assert main(["evaluate", run, "--data", crops, "--pairs", str(pairs)]) == 0
     assert main(["export", run, bundle]) == 0
     embed, card = export.onnx_embedder(Path(bundle))
     assert model.check_golden(card, embed) > 0.999
