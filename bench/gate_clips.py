@@ -1,6 +1,6 @@
 """Whole gate, real broker, real faces: enrol four people from one frame each, play everybody's other clips, tabulate what was decided.
 
-    python bench/gate_clips.py [--detector haar|YUNET.onnx] [--bundle FILE.onnx] [--data FOLDER]
+    python -m bench.gate_clips [--detector haar|YUNET.onnx] [--bundle FILE.onnx] [--data FOLDER]
 
 Of the clips of `clips/asl`, the first of A, B, C and D each gives the enrolment frame: the first frame in which the detector finds
 one face that passes the quality gate. All other clips are played through `ostiaryd run` over mosquitto; E is enrolled nowhere. Nothing
@@ -13,8 +13,6 @@ import contextlib
 import csv
 import json
 import os
-import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -26,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 from rich.console import Console
@@ -35,6 +34,7 @@ from daemon import pipeline
 from daemon.config import Config, GateConfig
 from daemon.core.values import Frame, Quality
 from daemon.edges.detector import open_detector
+from tests.mosquitto import Mosquitto, binary, free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 ENROLLED = "ABCD"
@@ -68,34 +68,11 @@ def enrolment_frame(clip: Path, detector: pipeline.Detector) -> bytes:
             there, image = video.read()
             if not there:
                 raise SystemExit(f"{clip}: no frame shows one face fit for enrolment")
-            view = pipeline.look(Frame("x", 0, 0.0, 0.0, image), detector, limits)
+            view = pipeline.look(Frame("x", 0, 0.0, 0.0, np.asarray(image, np.uint8)), detector, limits)
             if len(view.probes) == 1 and view.probes[0].quality is Quality.OK:
                 return cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
     finally:
         video.release()
-
-
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port: int = s.getsockname()[1]
-        return port
-
-
-@contextlib.contextmanager
-def mosquitto(folder: Path) -> Iterator[int]:
-    """A broker of its own on loopback; gives its port."""
-    binary = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-    if binary is None:
-        raise SystemExit("mosquitto is not installed: apt-get install mosquitto")
-    port = free_port()
-    (folder / "mosquitto.conf").write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\n")
-    process = subprocess.Popen([binary, "-c", str(folder / "mosquitto.conf")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        yield port
-    finally:
-        process.terminate()
-        process.wait(10)
 
 
 @contextlib.contextmanager
@@ -103,7 +80,7 @@ def heard(port: int) -> Iterator[list[tuple[str, dict[str, Any]]]]:
     """Everything published under ostiary/, as it comes."""
     messages: list[tuple[str, dict[str, Any]]] = []
     client = paho.Client(CallbackAPIVersion.VERSION2)
-    client.on_connect = lambda c, *_: c.subscribe("ostiary/#", 1)  # type: ignore[assignment]
+    client.on_connect = lambda c, *_: c.subscribe("ostiary/#", 1)
     client.on_message = lambda _c, _u, m: messages.append((m.topic, json.loads(m.payload)))
     for _ in range(100):
         try:
@@ -136,7 +113,8 @@ def run(data: Path, detector: str, bundle: str, folder: Path) -> tuple[list[Pass
     first = {person: next(clip for clip, who in people.items() if who == person) for person in ENROLLED}
     others = {Path(clip).stem: clip for clip in people if clip not in first.values()}
     passages = {gate: Passages(clip, people[clip], people[clip] in ENROLLED) for gate, clip in others.items()}
-    with mosquitto(folder) as port, heard(port) as messages:
+    with Mosquitto(folder) as mosquitto, heard(mosquitto.port) as messages:
+        port = mosquitto.port
         metrics_port = free_port()
         waiting = {"door": data / "clips/no-face.mp4"}
         with serving(write_config(folder, port, waiting, detector, bundle, metrics_port)) as config:
@@ -200,6 +178,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if not (arguments.data / "clips/asl").is_dir():
         raise SystemExit(f"no gate clips in {arguments.data} (set OSTIARY_DATA)")
+    if binary() is None:
+        raise SystemExit("mosquitto is not installed: apt-get install mosquitto")
     detector = arguments.detector if arguments.detector == "haar" else str(Path(arguments.detector).absolute())
     bundle = str(Path(arguments.bundle).absolute()) if arguments.bundle else ""
     with tempfile.TemporaryDirectory() as folder:

@@ -1,16 +1,13 @@
 """Fixtures shared by all tests: where the test data lies, and a broker."""
 
 import os
-import shutil
-import socket
-import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import daemon  # noqa: F401  sets the environment that onnxruntime and OpenCV read at import
+from tests.mosquitto import Mosquitto, binary
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -31,35 +28,15 @@ def data_dir() -> Path:
     return folder
 
 
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port: int = s.getsockname()[1]
-        return port
+@pytest.fixture(scope="session")
+def mosquitto_installed() -> None:
+    """Skips where there is no mosquitto."""
+    if binary() is None:
+        _missing("mosquitto is not installed")
 
 
 @pytest.fixture
-def broker(tmp_path: Path) -> Iterator[int]:
-    """A mosquitto of its own on loopback, without persistence; gives its port."""
-    binary = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
-    if binary is None:
-        _missing("mosquitto is not installed")
-    assert binary is not None
-    port = free_port()
-    conf = tmp_path / "mosquitto.conf"
-    conf.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\n")
-    process = subprocess.Popen([binary, "-c", str(conf)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        deadline = time.monotonic() + 10
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                break
-            except OSError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.02)
-        yield port
-    finally:
-        process.terminate()
-        process.wait(10)
+def broker(mosquitto_installed: None, tmp_path: Path) -> Iterator[int]:
+    """A mosquitto of the test's own on loopback, without persistence; gives its port."""
+    with Mosquitto(tmp_path) as mosquitto:
+        yield mosquitto.port

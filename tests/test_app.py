@@ -16,7 +16,8 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.conftest import ROOT, free_port
+from tests.conftest import ROOT
+from tests.mosquitto import free_port
 
 skimage_data = pytest.importorskip("skimage.data")
 

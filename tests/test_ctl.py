@@ -20,8 +20,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from daemon import ctl
 from daemon.core import messages as m
 from daemon.core.messages import DecisionMessage, PersonEntry, Result, StatusMessage
-from tests.conftest import free_port
-from tests.mosquitto import Mosquitto, make_certificates
+from tests.mosquitto import Mosquitto, free_port, make_certificates
 
 JPEG = b"\xff\xd8\xff\xe0 not really a picture"
 

@@ -22,8 +22,7 @@ from daemon.config import ConfigError, MqttConfig
 from daemon.core.values import Delivery, Link, Outgoing, Published
 from daemon.edges import mqtt
 from daemon.edges.mqtt import MqttLink
-from tests.conftest import free_port
-from tests.mosquitto import Mosquitto, make_certificates
+from tests.mosquitto import Mosquitto, free_port, make_certificates
 from tests.tcp_proxy import TcpProxy
 
 COMMAND = "ostiary/v1/acme/north/command"
