@@ -1,0 +1,516 @@
+"""Where frames come from: a live camera (RTSP or HTTP URL, V4L2 device), or a recording (video file, folder of pictures)."""
+
+import os
+import re
+import threading
+import time
+import zlib
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+from urllib.parse import quote, urlsplit
+
+import cv2
+import numpy as np
+
+from daemon.config import GateConfig, read_secret
+from daemon.core.values import Frame, Image
+
+# FFmpeg's options come through the environment and hold for the whole process, so only what is right for every source stands here. TCP,
+# because UDP loses packets into smeared pictures. Not `nobuffer`, which would spare `_Backlog` some work: it breaks Matroska files.
+os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;tcp")
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+# A camera that is away would otherwise be a warning on the terminal at each try; `Camera.detail` says it better.
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_FATAL)
+
+PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
+SOURCES = "a source is a URL, a device (/dev/video0), a video file or a folder of pictures"
+OPEN_S = 5.0
+BACKOFF_S = (1.0, 30.0)
+SETTLED_S = 10.0
+"""A camera that delivered for this long and then fails is tried again at once; one that fails sooner waits longer each time."""
+FROZEN_REOPEN_S = 10.0
+HANG_S = 5.0
+"""How long past its own timeout a call into the video library may last before its thread is given up."""
+CLOSE_S = 1.5
+WAITED_S = 0.008
+BACKLOG_FRAMES = 250
+
+State = Literal["up", "down", "ended"]
+
+
+class CameraError(RuntimeError):
+    """The source cannot be used. `hint` says what to do about it."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.message, self.hint = message, hint
+
+
+class Camera(Protocol):
+    """One source of frames. One thread reads; any thread may close."""
+
+    @property
+    def live(self) -> bool:
+        """Whether the frames are of now: only the newest counts, and the source may come back after it went."""
+        ...
+
+    @property
+    def state(self) -> State:
+        """`up`, `down` (nothing new within stale_s; see `detail`), or `ended` (the recording is over, or the camera closed)."""
+        ...
+
+    @property
+    def detail(self) -> str | None:
+        """Why it is not up, in one line without credentials; None while there is nothing to say."""
+        ...
+
+    @property
+    def dropped(self) -> Mapping[str, int]:
+        """Frames not handed out, by reason: overrun (a newer one came), stale (too old), frozen (same bytes again), corrupt."""
+        ...
+
+    def read(self, timeout_s: float) -> Frame | None:
+        """The next frame, or None when there is nothing new within `timeout_s`."""
+        ...
+
+    def close(self) -> None:
+        """Let the source go, within 2 s, also when the video library hangs."""
+        ...
+
+
+class Capture(Protocol):
+    """What of cv2.VideoCapture a live camera needs."""
+
+    def read(self) -> tuple[bool, np.ndarray | None]: ...
+    def release(self) -> None: ...
+
+
+def open_camera(
+    gate: str,
+    config: GateConfig,
+    clock: Callable[[], float] = time.monotonic,
+    wall: Callable[[], float] = time.time,
+    *,
+    start_s: float = 0.0,
+    start_wall: float = 0.0,
+    paced: bool = False,
+) -> Camera:
+    """The source of `gate`. Raises CameraError for a recording that cannot be read, ConfigError for an unreadable password.
+
+    A live source that is missing is no error: it is tried again for ever and reported by `state` and `detail`.
+
+    A recording gives every frame in order as fast as it is read, frame n at `start_s` + n / fps and `start_wall` + n / fps. `paced` plays
+    it at its own rate as if it were live: frames carry the time at which they are handed out, and a reader that is too slow misses some.
+    """
+    source = config.source
+    if "://" in source and urlsplit(source).scheme != "file":
+        url = _with_password(source, config)
+        camera = LiveCamera(gate, redacted(source), lambda: _open_url(url, config.stale_s), config.stale_s, clock, wall)
+        camera.start()
+        return camera
+    if source.startswith("/dev/"):
+        camera = LiveCamera(gate, source, lambda: _open_device(source), config.stale_s, clock, wall)
+        camera.start()
+        return camera
+    path = Path(source.removeprefix("file://"))
+    if path.is_dir() or path.suffix.lower() in PICTURES:
+        images, fps = _pictures(path), config.fps
+    else:
+        images, fps = _video(path, config.fps)
+    return Recording(gate, images, fps, start_s, start_wall, (clock, wall) if paced else None)
+
+
+def redacted(url: str) -> str:
+    """A URL without what may be secret in it: user, password and query."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{'***@' if '@' in parts.netloc else ''}{host}{parts.path}{'?***' if parts.query else ''}"
+
+
+def _with_password(url: str, config: GateConfig) -> str:
+    if not config.password_file:
+        return url
+    return url.replace("{password}", quote(read_secret(config.password_file, "password_file"), safe=""))
+
+
+# ---- live
+
+
+def _open_url(url: str, stale_s: float) -> Capture | None:
+    timeouts = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, int(OPEN_S * 1000), cv2.CAP_PROP_READ_TIMEOUT_MSEC, int(_read_timeout_s(stale_s) * 1000)]
+    return _opened(cv2.VideoCapture(url, cv2.CAP_FFMPEG, timeouts))
+
+
+def _open_device(path: str) -> Capture | None:
+    if not Path(path).exists():
+        # Asking the library would print to the terminal each time.
+        return None
+    capture = cv2.VideoCapture(path, cv2.CAP_V4L2)
+    capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+    return _opened(capture)
+
+
+def _opened(capture: cv2.VideoCapture) -> Capture | None:
+    if capture.isOpened():
+        return capture
+    capture.release()
+    return None
+
+
+def _read_timeout_s(stale_s: float) -> float:
+    return max(2 * stale_s, 5.0)
+
+
+@dataclass(slots=True)
+class _Backlog:
+    """Tells pictures of now from pictures that waited somewhere: while the stream was probed, or in the network while it hung.
+
+    A picture that the reader had to wait for is of now. Those that come without waiting, right after opening or after a long silence, are
+    old, and so is the one that ended the silence: it is the oldest of what was held up.
+    """
+
+    stale_s: float
+    left: int = BACKLOG_FRAMES
+
+    def is_old(self, waited_s: float) -> bool:
+        if waited_s > self.stale_s:
+            self.left = BACKLOG_FRAMES
+            return True
+        if self.left > 0:
+            self.left = 0 if waited_s >= WAITED_S else self.left - 1
+        return self.left > 0
+
+
+@dataclass(slots=True)
+class _Reader:
+    """What one reader thread and its camera know of each other. A thread whose `abandoned` is set touches nothing any more."""
+
+    busy_since_s: float
+    limit_s: float
+    abandoned: threading.Event = field(default_factory=threading.Event)
+    thread: threading.Thread | None = None
+
+
+class LiveCamera:
+    """A camera that is read by a thread of its own, so that a hanging library hangs nobody else. Keeps the newest frame only."""
+
+    live = True
+
+    def __init__(
+        self,
+        gate: str,
+        name: str,
+        opener: Callable[[], Capture | None],
+        stale_s: float,
+        clock: Callable[[], float],
+        wall: Callable[[], float],
+        backoff_s: tuple[float, float] = BACKOFF_S,
+        hang_s: float = HANG_S,
+        frozen_reopen_s: float = FROZEN_REOPEN_S,
+    ) -> None:
+        self.gate, self.name = gate, name
+        self._opener, self._stale_s, self._clock, self._wall = opener, stale_s, clock, wall
+        self._backoff_s, self._hang_s, self._frozen_reopen_s = backoff_s, hang_s, frozen_reopen_s
+        self._changed = threading.Condition()
+        self._frame: Frame | None = None
+        self._number = -1
+        self._fresh_s: float | None = None
+        self._dropped: Counter[str] = Counter()
+        self._why = "not opened yet"
+        self._closed = False
+        self._reader: _Reader | None = None
+
+    def start(self) -> None:
+        reader = _Reader(self._clock(), OPEN_S + self._hang_s)
+        reader.thread = threading.Thread(target=self._run, args=(reader,), name=f"camera-{self.gate}", daemon=True)
+        self._reader = reader
+        reader.thread.start()
+
+    @property
+    def state(self) -> State:
+        with self._changed:
+            return "ended" if self._closed else "up" if self._is_fresh() else "down"
+
+    @property
+    def detail(self) -> str | None:
+        with self._changed:
+            if self._closed:
+                return "closed"
+            return None if self._is_fresh() else f"{self.name}: {self._why}"
+
+    @property
+    def dropped(self) -> Mapping[str, int]:
+        with self._changed:
+            return dict(self._dropped)
+
+    def read(self, timeout_s: float) -> Frame | None:
+        self._replace_hanging_reader()
+        with self._changed:
+            self._changed.wait_for(lambda: self._frame is not None or self._closed, timeout_s)
+            frame, self._frame = self._frame, None
+            if frame is None or self._closed:
+                return None
+            if self._clock() - frame.at_s > self._stale_s:
+                self._dropped["stale"] += 1
+                return None
+            return frame
+
+    def close(self) -> None:
+        with self._changed:
+            self._closed = True
+            self._frame = None
+            self._changed.notify_all()
+        reader = self._reader
+        if reader is not None and reader.thread is not None:
+            reader.abandoned.set()
+            reader.thread.join(CLOSE_S)
+
+    def _is_fresh(self) -> bool:
+        return self._fresh_s is not None and self._clock() - self._fresh_s <= self._stale_s
+
+    def _replace_hanging_reader(self) -> None:
+        reader = self._reader
+        if reader is None or self._closed or self._clock() - reader.busy_since_s <= reader.limit_s:
+            return
+        # A call into the library cannot be ended from outside. Its thread is left behind and does nothing more should it ever return.
+        reader.abandoned.set()
+        with self._changed:
+            self._why = "the video library hangs; trying again with a new connection"
+        self.start()
+
+    # ---- the reader thread
+
+    def _run(self, reader: _Reader) -> None:
+        pause_s = self._backoff_s[0]
+        while not reader.abandoned.is_set():
+            self._enter(reader, OPEN_S)
+            capture = self._opener()
+            if capture is None:
+                self._say(reader, f"cannot be opened; next try in {pause_s:.0f} s")
+            else:
+                began_s = self._clock()
+                try:
+                    why = self._pump(reader, capture)
+                finally:
+                    self._enter(reader, OPEN_S)
+                    capture.release()
+                if self._clock() - began_s > SETTLED_S:
+                    pause_s = self._backoff_s[0]
+                self._say(reader, f"{why}; next try in {pause_s:.0f} s")
+            reader.limit_s = float("inf")
+            if reader.abandoned.wait(pause_s):
+                return
+            pause_s = min(2 * pause_s, self._backoff_s[1])
+
+    def _pump(self, reader: _Reader, capture: Capture) -> str:
+        """Read until the connection is of no more use; says why."""
+        last_print, last_new_s, failures, backlog = None, self._clock(), 0, _Backlog(self._stale_s)
+        while not reader.abandoned.is_set():
+            self._enter(reader, _read_timeout_s(self._stale_s))
+            ok, image = capture.read()
+            at_s, captured_at = self._clock(), self._wall()
+            if reader.abandoned.is_set():
+                break
+            if not ok:
+                return "the stream ended or stopped sending"
+            if image is None or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
+                self._count("corrupt")
+                failures += 1
+                if failures > 100:
+                    return "sends no pictures that can be decoded"
+                continue
+            failures = 0
+            if backlog.is_old(at_s - reader.busy_since_s):
+                self._count("stale")
+                continue
+            # A sensor's noise changes every picture. The same bytes again are the same picture: they are no news, and no further vote.
+            fingerprint = zlib.crc32(np.ascontiguousarray(image[::4]).data)
+            if fingerprint == last_print:
+                self._count("frozen")
+                self._say(reader, f"the picture is frozen: the same for {at_s - last_new_s:.0f} s")
+                # Reopening loses seconds and a still scene at night may compress to equal pictures, so this waits longer than `down`.
+                if at_s - last_new_s > max(self._frozen_reopen_s, self._stale_s):
+                    return "the picture is frozen"
+                continue
+            last_print, last_new_s = fingerprint, at_s
+            self._put(reader, np.ascontiguousarray(image, np.uint8), at_s, captured_at)
+        return "closed"
+
+    def _enter(self, reader: _Reader, timeout_s: float) -> None:
+        reader.busy_since_s, reader.limit_s = self._clock(), timeout_s + self._hang_s
+
+    def _put(self, reader: _Reader, image: Image, at_s: float, captured_at: float) -> None:
+        with self._changed:
+            if reader.abandoned.is_set():
+                return
+            self._number += 1
+            if self._frame is not None:
+                self._dropped["overrun"] += 1
+            self._frame = Frame(self.gate, self._number, at_s, captured_at, image)
+            self._fresh_s = at_s
+            self._why = f"nothing new for more than {self._stale_s:g} s"
+            self._changed.notify_all()
+
+    def _count(self, reason: str) -> None:
+        with self._changed:
+            self._dropped[reason] += 1
+
+    def _say(self, reader: _Reader, why: str) -> None:
+        with self._changed:
+            if not reader.abandoned.is_set():
+                self._why = why
+
+
+# ---- recordings
+
+
+class Recording:
+    """A video file or a folder of pictures, frame after frame. `played` holds the clocks when it is played at its own rate."""
+
+    live = False
+
+    def __init__(
+        self,
+        gate: str,
+        images: Iterator[Image | None],
+        fps: float,
+        start_s: float,
+        start_wall: float,
+        played: tuple[Callable[[], float], Callable[[], float]] | None,
+    ) -> None:
+        self.gate, self.fps = gate, fps
+        self._images, self._start_s, self._start_wall, self._played = images, start_s, start_wall, played
+        self._began_s: float | None = None
+        self._number = 0
+        self._waiting: Image | None = None
+        self._dropped: Counter[str] = Counter()
+        self._over = False
+        self._stop = threading.Event()
+        self._reading = threading.Lock()
+
+    @property
+    def state(self) -> State:
+        return "ended" if self._over or self._stop.is_set() else "up"
+
+    @property
+    def detail(self) -> str | None:
+        return "the recording is over" if self._over else "closed" if self._stop.is_set() else None
+
+    @property
+    def dropped(self) -> Mapping[str, int]:
+        return dict(self._dropped)
+
+    def read(self, timeout_s: float) -> Frame | None:
+        with self._reading:
+            return self._next() if self._played is None else self._play(timeout_s, *self._played)
+
+    def close(self) -> None:
+        self._stop.set()
+        if self._reading.acquire(timeout=CLOSE_S):
+            try:
+                if isinstance(self._images, Generator):
+                    self._images.close()
+            finally:
+                self._reading.release()
+
+    def _advance(self) -> Image | None:
+        """The next picture that can be decoded. Its number is `self._number` - 1; None at the end."""
+        while not self._stop.is_set():
+            try:
+                image = next(self._images)
+            except StopIteration:
+                self._over = True
+                return None
+            self._number += 1
+            if image is not None:
+                return image
+            self._dropped["corrupt"] += 1
+        return None
+
+    def _next(self) -> Frame | None:
+        image = self._advance()
+        if image is None:
+            return None
+        offset_s = (self._number - 1) / self.fps
+        return Frame(self.gate, self._number - 1, self._start_s + offset_s, self._start_wall + offset_s, image)
+
+    def _play(self, timeout_s: float, clock: Callable[[], float], wall: Callable[[], float]) -> Frame | None:
+        if self._began_s is None:
+            self._began_s = clock()
+        image = self._waiting if self._waiting is not None else self._advance()
+        self._waiting = None
+        while image is not None:
+            now_s = clock()
+            if self._began_s + self._number / self.fps <= now_s:
+                # The time of the frame after this one has come too: this one is old.
+                newer = self._advance()
+                if newer is not None:
+                    self._dropped["overrun"] += 1
+                    image = newer
+                    continue
+            early_s = self._began_s + (self._number - 1) / self.fps - now_s
+            if early_s > timeout_s:
+                self._waiting = image
+                self._stop.wait(timeout_s)
+                return None
+            if early_s > 0 and self._stop.wait(early_s):
+                return None
+            return Frame(self.gate, self._number - 1, clock(), wall(), image)
+        return None
+
+
+def _video(path: Path, fallback_fps: float) -> tuple[Iterator[Image | None], float]:
+    if not path.exists():
+        raise CameraError(f"{path}: no such file or folder", SOURCES)
+    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+    ok, first = capture.read() if capture.isOpened() else (False, None)
+    if not ok or first is None:
+        capture.release()
+        raise CameraError(f"{path}: not a video that can be decoded", "most MP4, MKV, AVI and GIF files can; convert others with ffmpeg")
+    fps = float(capture.get(cv2.CAP_PROP_FPS))
+
+    def images() -> Iterator[Image | None]:
+        try:
+            image: np.ndarray | None = first
+            while image is not None:
+                yield _bgr(image)
+                ok, image = capture.read()
+                image = image if ok else None
+        finally:
+            capture.release()
+
+    # Some containers name their time base (1000, 90000) in place of a rate.
+    return images(), fps if 0.1 <= fps <= 240 else fallback_fps
+
+
+def _pictures(path: Path) -> Iterator[Image | None]:
+    if not path.exists():
+        raise CameraError(f"{path}: no such file or folder", SOURCES)
+    files = [path] if path.is_file() else sorted((p for p in path.iterdir() if p.suffix.lower() in PICTURES), key=natural)
+    if not files:
+        raise CameraError(f"{path}: no pictures in this folder", f"pictures end in {', '.join(sorted(PICTURES))}")
+    if all(_picture(p) is None for p in files):
+        raise CameraError(f"{path}: none of its {len(files)} pictures can be decoded", "are they really pictures?")
+    return (_picture(p) for p in files)
+
+
+def natural(path: Path) -> list[tuple[int, int, str]]:
+    """A sort key that puts frame-2 before frame-10."""
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", path.name) if part]
+
+
+def _picture(path: Path) -> Image | None:
+    try:
+        image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    except cv2.error:
+        return None  # larger than OPENCV_IO_MAX_IMAGE_PIXELS
+    return None if image is None else _bgr(image)
+
+
+def _bgr(image: np.ndarray) -> Image | None:
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        return None
+    return np.ascontiguousarray(image, np.uint8)
