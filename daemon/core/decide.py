@@ -2,7 +2,8 @@
 
 A passage is a track's life. Each scored frame casts one vote: for a person (near enough, and clear of the runner-up), for *ambiguous*
 (near enough, but two people are about equally near) or for *nobody*. The first answer comes as soon as `votes` of the last `window` agree,
-or after `patience` scored frames that found nobody. A later answer replaces it only if it differs, and then says so.
+and none of them names somebody else, or after `patience` scored frames that found nobody. A later answer replaces it only if it differs,
+and then says so.
 """
 
 from collections import Counter, deque
@@ -96,18 +97,27 @@ class Passage:
         self.recent = deque((None if v == person else v for v in self.recent), maxlen=self.recent.maxlen)
 
     def _standing(self, rules: Rules, permit: Permit, now: float) -> Answer | None:
+        """What the recent votes say, or None while they say nothing new."""
         counts = Counter(self.recent)
-        leader, count = max(((v, c) for v, c in counts.items() if v is not None), key=lambda vc: (vc[1], vc[0]), default=(None, 0))
-        if leader is not None and count >= rules.votes:
-            if leader == AMBIGUOUS:
-                return Verdict.REJECT, Reason.AMBIGUOUS, None
-            forbidden = permit(leader, now)
-            return (Verdict.ACCEPT, Reason.MATCHED, leader) if forbidden is None else (Verdict.REJECT, forbidden, leader)
-        nobody = counts[None]
+        nobody = counts.pop(None, 0)
+        doubtful = counts.pop(AMBIGUOUS, 0)
+        if len(counts) == 1:
+            ((person, count),) = counts.items()
+            if count >= self._needed(person, rules):
+                forbidden = permit(person, now)
+                return (Verdict.ACCEPT, Reason.MATCHED, person) if forbidden is None else (Verdict.REJECT, forbidden, person)
+        # One face that looked like two people is nobody's until it has looked like one of them for a whole window.
+        if doubtful >= rules.votes or (len(counts) > 1 and counts.total() + doubtful >= rules.votes):
+            return Verdict.REJECT, Reason.AMBIGUOUS, None
         # A first "unknown" waits for patience; to take an answer back, the whole window must have lost it.
         if (self.answer is None and self.scored >= rules.patience) or (self.answer is not None and nobody == rules.window):
             return Verdict.UNKNOWN, Reason.NO_MATCH, None
         return None
+
+    def _needed(self, person: str, rules: Rules) -> int:
+        """How many votes a person needs: more where the passage has already been somebody else's, or two people's."""
+        settled = self.answer is not None and self.answer[1] is not Reason.NO_MATCH and self.answer[2] != person
+        return rules.window if settled else rules.votes
 
     def _settle(self, answer: Answer | None) -> Answer | None:
         if answer is None or answer == self.answer:
