@@ -98,16 +98,15 @@ class Passage:
 
     def _standing(self, rules: Rules, permit: Permit, now: float) -> Answer | None:
         """What the recent votes say, or None while they say nothing new."""
-        counts = Counter(self.recent)
-        nobody = counts.pop(None, 0)
-        doubtful = counts.pop(AMBIGUOUS, 0)
-        if len(counts) == 1:
-            ((person, count),) = counts.items()
+        named = Counter(vote for vote in self.recent if vote is not None and vote != AMBIGUOUS)
+        nobody, doubtful = self.recent.count(None), self.recent.count(AMBIGUOUS)
+        if len(named) == 1:
+            ((person, count),) = named.items()
             if count >= self._needed(person, rules):
                 forbidden = permit(person, now)
                 return (Verdict.ACCEPT, Reason.MATCHED, person) if forbidden is None else (Verdict.REJECT, forbidden, person)
         # One face that looked like two people is nobody's until it has looked like one of them for a whole window.
-        if doubtful >= rules.votes or (len(counts) > 1 and counts.total() + doubtful >= rules.votes):
+        if doubtful >= rules.votes or (len(named) > 1 and named.total() + doubtful >= rules.votes):
             return Verdict.REJECT, Reason.AMBIGUOUS, None
         # A first "unknown" waits for patience; to take an answer back, the whole window must have lost it.
         if (self.answer is None and self.scored >= rules.patience) or (self.answer is not None and nobody == rules.window):
