@@ -1,5 +1,6 @@
 """Where frames come from: a live camera (RTSP or HTTP URL, V4L2 device), or a recording (video file, folder of pictures)."""
 
+import math
 import os
 import re
 import threading
@@ -102,8 +103,8 @@ def open_camera(
 
     A live source that is missing is no error: it is tried again for ever and reported by `state` and `detail`.
 
-    A recording gives every frame in order as fast as it is read, frame n at `start_s` + n / fps and `start_wall` + n / fps. `paced` plays
-    it at its own rate as if it were live: frames carry the time at which they are handed out, and a reader that is too slow misses some.
+    A recording gives every frame in order, frame n at `start_s` + n / fps and `start_wall` + n / fps: as fast as it is read, or, if `paced`,
+    no sooner than `clock` reaches the frame's time.
     """
     source = config.source
     if "://" in source and urlsplit(source).scheme != "file":
@@ -120,7 +121,7 @@ def open_camera(
         images, fps = _pictures(path), config.fps
     else:
         images, fps = _video(path, config.fps)
-    return Recording(gate, images, fps, start_s, start_wall, (clock, wall) if paced else None)
+    return Recording(gate, images, fps, start_s, start_wall, clock if paced else None)
 
 
 def redacted(url: str) -> str:
@@ -368,7 +369,7 @@ class LiveCamera:
 
 
 class Recording:
-    """A video file or a folder of pictures, frame after frame. `played` holds the clocks when it is played at its own rate."""
+    """A video file or a folder of pictures, frame after frame; with a clock, at its own rate."""
 
     live = False
 
@@ -379,13 +380,12 @@ class Recording:
         fps: float,
         start_s: float,
         start_wall: float,
-        played: tuple[Callable[[], float], Callable[[], float]] | None,
+        clock: Callable[[], float] | None,
     ) -> None:
         self.gate, self.fps = gate, fps
-        self._images, self._start_s, self._start_wall, self._played = images, start_s, start_wall, played
-        self._began_s: float | None = None
+        self._images, self._start_s, self._start_wall, self._clock = images, start_s, start_wall, clock or (lambda: math.inf)
         self._number = 0
-        self._waiting: Image | None = None
+        self._waiting: Frame | None = None
         self._dropped: Counter[str] = Counter()
         self._over = False
         self._stop = threading.Event()
@@ -405,7 +405,7 @@ class Recording:
 
     def read(self, timeout_s: float) -> Frame | None:
         with self._reading:
-            return self._next() if self._played is None else self._play(timeout_s, *self._played)
+            return self._play(timeout_s)
 
     def close(self) -> None:
         self._stop.set()
@@ -437,29 +437,17 @@ class Recording:
         offset_s = (self._number - 1) / self.fps
         return Frame(self.gate, self._number - 1, self._start_s + offset_s, self._start_wall + offset_s, image)
 
-    def _play(self, timeout_s: float, clock: Callable[[], float], wall: Callable[[], float]) -> Frame | None:
-        if self._began_s is None:
-            self._began_s = clock()
-        image = self._waiting if self._waiting is not None else self._advance()
-        self._waiting = None
-        while image is not None:
-            now_s = clock()
-            if self._began_s + self._number / self.fps <= now_s:
-                # The time of the frame after this one has come too: this one is old.
-                newer = self._advance()
-                if newer is not None:
-                    self._dropped["overrun"] += 1
-                    image = newer
-                    continue
-            early_s = self._began_s + (self._number - 1) / self.fps - now_s
-            if early_s > timeout_s:
-                self._waiting = image
-                self._stop.wait(timeout_s)
-                return None
-            if early_s > 0 and self._stop.wait(early_s):
-                return None
-            return Frame(self.gate, self._number - 1, clock(), wall(), image)
-        return None
+    def _play(self, timeout_s: float) -> Frame | None:
+        """The next frame, when its time has come. A reader that is slow gets it late, never not at all."""
+        if self._waiting is None:
+            self._waiting = self._next()
+        if self._waiting is None:
+            return None
+        early_s = self._waiting.at_s - self._clock()
+        if self._stop.wait(min(timeout_s, max(0.0, early_s))) or early_s > timeout_s:
+            return None
+        frame, self._waiting = self._waiting, None
+        return frame
 
 
 def _video(path: Path, fallback_fps: float) -> tuple[Iterator[Image | None], float]:
