@@ -1,6 +1,7 @@
 """One thread per camera: frames in, views out. It owns its camera and its detector, and nothing else."""
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from daemon.edges.metrics import Metrics
 from daemon.pipeline import Detector, look
 
 READ_S = 0.25
+REASON_EVERY_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,7 @@ class GateWorker:
 
     def _work(self) -> None:
         told: tuple[str, str | None] | None = None
+        told_s = 0.0
         dropped: dict[str, int] = {}
         while not self._stop.is_set():
             frame = self._camera.read(READ_S)
@@ -86,8 +89,9 @@ class GateWorker:
                 for _ in range(count - dropped.get(reason, 0)):
                     self._metrics.dropped(self.gate, reason)
                 dropped[reason] = count
-            if state != told:
-                told = state
+            # A reason may change with every try (seconds counted, say); a state is news at once.
+            if state != told and (told is None or state[0] != told[0] or time.monotonic() - told_s > REASON_EVERY_S):
+                told, told_s = state, time.monotonic()
                 self._tell(CameraState(self.gate, state[0], state[1], self._camera.live))
             if state[0] == "ended" and frame is None:
                 return

@@ -103,8 +103,8 @@ def open_camera(
 
     A live source that is missing is no error: it is tried again for ever and reported by `state` and `detail`.
 
-    A recording gives every frame in order, frame n at `start_s` + n / fps and `start_wall` + n / fps: as fast as it is read, or, if `paced`,
-    no sooner than `clock` reaches the frame's time.
+    A recording gives every frame in order, frame n at `start_s` + n / fps and `start_wall` + n / fps: as fast as it is read, or, if
+    `paced`, no sooner than `clock` reaches the frame's time.
     """
     source = config.source
     if "://" in source and urlsplit(source).scheme != "file":
