@@ -29,10 +29,12 @@ $(VENV)/bin/python:
 
 $(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(INSTALL) --editable '.[demo]'
+	deploy/mend-opencv.sh $(BIN)/python constraints.txt
 	@touch $@
 
 $(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(INSTALL) --editable '.[trainer,demo,dev]'
+	deploy/mend-opencv.sh $(BIN)/python constraints.txt
 	@touch $@
 
 clean:

@@ -55,6 +55,7 @@ if [ "$venv" = yes ]; then
   # hnswlib is compiled here; without this it would use instructions that the machine of another gate may not have.
   run env HNSWLIB_NO_NATIVE=1 "$root/opt/ostiary/venv/bin/python" -m pip install --quiet --disable-pip-version-check --upgrade \
     --constraint "$checkout/constraints.txt" "$checkout$extra"
+  run "$here/mend-opencv.sh" "$root/opt/ostiary/venv/bin/python" "$checkout/constraints.txt"
 fi
 
 run install -d -m 750 "$root/etc/ostiary"
