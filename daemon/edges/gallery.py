@@ -132,6 +132,7 @@ class Gallery:
         graph.init_index(max_elements=2 * count, M=GRAPH_DEGREE, ef_construction=EF_CONSTRUCTION, random_seed=1)
         graph.add_items(self._matrix[:count], self._numbers[:count])
         graph.set_ef(EF)
+        graph.set_num_threads(1)  # one probe is too little work to share
         return graph
 
     def _checked(self, vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
