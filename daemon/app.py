@@ -26,8 +26,9 @@ from daemon.edges.metrics import Metrics, MetricsError
 from daemon.edges.model import BundleError, Card, bundle_id, check_golden, read_card
 from daemon.edges.mqtt import MqttLink
 from daemon.edges.store import Store, StoreError, open_store
-from daemon.engine import Engine, EngineFailed, Gate, Mailbox, offline
+from daemon.engine import Engine, EngineFailed, Gate, offline
 from daemon.gate import GateWorker
+from daemon.mailbox import Mailbox
 
 log = logging.getLogger("ostiary")
 

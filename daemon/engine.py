@@ -1,14 +1,11 @@
 """The engine: the one owner of passages, gallery and store. It turns views into decisions and commands into results, in one thread."""
 
 import logging
-import queue
-import threading
 import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from math import ceil
-from typing import Literal, Protocol, TypeVar
+from typing import Literal
 
 import msgspec
 
@@ -18,68 +15,20 @@ from daemon.config import Config
 from daemon.core.decide import Decision, Gatekeeper, Rules
 from daemon.core.messages import DecisionMessage, StatusMessage, encode, topic, utc
 from daemon.core.policy import forbids
-from daemon.core.values import Delivery, Link, Match, Outgoing, Published, Reason, Verdict, View
+from daemon.core.values import Delivery, Link, Match, Outgoing, Published, Reason, View
 from daemon.edges.metrics import Metrics
-from daemon.edges.store import Pending, StoreError
-from daemon.gate import CameraState, WorkerFailed
+from daemon.edges.store import StoreError
+from daemon.mailbox import CameraState, Mailbox, WorkerFailed
+from daemon.sender import Broker, Sender
 
 log = logging.getLogger("ostiary")
-T = TypeVar("T")
 
 STATUS_EVERY_S = 30.0
 RETRY_DISK_S = 2.0
-IN_FLIGHT = 16
-EVENTS = 256
-
-Event = Delivery | Published | Link | CameraState | WorkerFailed
 
 
 class EngineFailed(RuntimeError):
     """Something the daemon cannot go on without has ended; systemd starts it anew."""
-
-
-class Broker(Protocol):
-    """One gate's connection to the broker."""
-
-    @property
-    def connected(self) -> bool: ...
-    def publish(self, message: Outgoing) -> bool: ...
-    def acknowledge(self, receipt: tuple[int, int, int]) -> None: ...
-    def is_alive(self) -> bool: ...
-
-
-class Mailbox:
-    """What other threads hand to the engine. Bounded; `wake` tells the engine that something came."""
-
-    def __init__(self, gates: int) -> None:
-        self.events: queue.Queue[Event] = queue.Queue(EVENTS)
-        self.views: queue.Queue[View] = queue.Queue(2 * gates)
-        self.wake = threading.Event()
-
-    def deliver(self, event: Event) -> bool:
-        """False when the engine is too far behind to take it."""
-        try:
-            self.events.put_nowait(event)
-        except queue.Full:
-            return False
-        self.wake.set()
-        return True
-
-    def tell(self, event: CameraState | WorkerFailed) -> None:
-        """For what must not be dropped."""
-        self.events.put(event)
-        self.wake.set()
-
-    def offer(self, view: View, stop: threading.Event) -> bool:
-        """Wait until the engine takes the view; False when `stop` is set first."""
-        while not stop.is_set():
-            try:
-                self.views.put(view, timeout=0.1)
-            except queue.Full:
-                continue
-            self.wake.set()
-            return True
-        return False
 
 
 @dataclass(slots=True)
@@ -92,9 +41,6 @@ class Gate:
     camera_detail: str | None = "not opened yet"
     live: bool = True
     stale_s: float = 2.0
-    in_flight: set[int] = field(default_factory=set)
-    offered: int = 0
-    refused: str | None = None
     events: dict[int, str] = field(default_factory=dict)
     status: StatusMessage | None = None
     status_at_s: float = 0.0
@@ -125,7 +71,7 @@ class Engine:
         self._disk: str | None = None
         self._disk_tried_s = 0.0
         self._owed: list[Delivery] = []  # commands done in memory, or refused, for want of a disk
-        self._captured: dict[int, tuple[str, float]] = {}  # outbox row to gate and capture time, for the latency
+        self._sender = Sender(desk.store, {name: gate.link for name, gate in gates.items()}, metrics, clock, wall)
         self._rules = pipeline.rules(config, calibration, desk.gallery.templates)
         self._adopt_rules()
 
@@ -133,12 +79,9 @@ class Engine:
 
     def turn(self, timeout_s: float) -> None:
         """Wait for something to do, do all of it: commands first, then views, then what is to be sent. Raises EngineFailed."""
-        self.mailbox.wake.wait(timeout_s)
-        self.mailbox.wake.clear()
+        self.mailbox.wait(timeout_s)
         self._take_events()
-        views = _drain(self.mailbox.views)
-        if views:
-            self._decide(views)
+        self._decide(self.mailbox.views())
         self._retry_disk()
         self._send()
         self._report()
@@ -149,7 +92,7 @@ class Engine:
 
     def idle(self) -> bool:
         """Nothing waits to be decided, and every recording has been seen to its end."""
-        return self.mailbox.views.empty() and self.mailbox.events.empty() and all(g.camera == "ended" for g in self.gates.values())
+        return self.mailbox.empty() and all(g.camera == "ended" for g in self.gates.values())
 
     def delivered(self) -> bool:
         """The broker has everything."""
@@ -165,7 +108,7 @@ class Engine:
 
     def _take_events(self) -> None:
         published: list[Published] = []
-        for event in _drain(self.mailbox.events):
+        for event in self.mailbox.events():
             match event:
                 case Delivery():
                     self._command(event)
@@ -177,8 +120,10 @@ class Engine:
                     self._camera(event)
                 case WorkerFailed():
                     raise EngineFailed(f"gate {event.gate}: the worker ended: {event.error!r}") from event.error
-        if published:
-            self._settle(published)
+        try:
+            self._sender.settle(published)
+        except StoreError as error:  # they will be sent twice; their event_id makes that harmless
+            self._disk_failed(error.message)
 
     def _command(self, delivery: Delivery) -> None:
         gate = self.gates[delivery.gate]
@@ -211,10 +156,8 @@ class Engine:
         self._adopt_rules()
 
     def _link(self, link: Link) -> None:
-        gate = self.gates[link.gate]
-        gate.in_flight.clear()
-        gate.offered, gate.refused, gate.status = 0, None, None
-        self._captured = {row: capture for row, capture in self._captured.items() if capture[0] != link.gate}
+        self.gates[link.gate].status = None
+        self._sender.reconnected(link.gate)
         self.metrics.broker(link.gate, link.up)
         log.info("gate %s: broker %s", link.gate, "connected" if link.up else f"lost: {link.detail}")
 
@@ -223,33 +166,12 @@ class Engine:
         gate.live = event.live
         if event.state != gate.camera or event.detail != gate.camera_detail:
             log.info("gate %s: camera %s%s", event.gate, event.state, f": {event.detail}" if event.detail else "")
-        gate.camera, gate.camera_detail = event.state, event.detail  # type: ignore[assignment]
+        gate.camera, gate.camera_detail = event.state, event.detail
         self.metrics.camera(event.gate, event.state == "up")
         if event.state != "up":
             # Whoever was in view is not any more, as far as anybody can tell.
-            self._decide(_drain(self.mailbox.views))
+            self._decide(self.mailbox.views())
             self._publish(gate.keeper.finish())
-
-    def _settle(self, published: list[Published]) -> None:
-        rows = []
-        for each in published:
-            gate = self.gates[each.gate]
-            if each.row not in gate.in_flight:
-                continue  # of an earlier connection: it is being sent again
-            gate.in_flight.remove(each.row)
-            if each.error is not None:
-                gate.refused = each.error
-                log.error("gate %s: the broker refused a message: %s; it stays in the outbox", each.gate, each.error)
-                continue
-            rows.append(each.row)
-            capture = self._captured.pop(each.row, None)
-            if capture is not None:
-                self.metrics.capture_to_publish(capture[0], self._clock() - capture[1])
-        if rows:
-            try:
-                self.desk.store.sent(rows)
-            except StoreError as error:  # they will be sent twice; their event_id makes that harmless
-                self._disk_failed(error.message)
 
     # ---- views
 
@@ -336,7 +258,7 @@ class Engine:
         for passage in [p for p in gate.events if p not in gate.keeper.passages and p != decision.passage]:
             del gate.events[passage]
         if gate.live:
-            self._captured[row] = (decision.gate, decision.at_s)
+            self._sender.captured(decision.gate, row, decision.at_s)
 
     # ---- what goes out
 
@@ -344,29 +266,9 @@ class Engine:
         if self._disk is not None:
             return
         try:
-            for name, gate in self.gates.items():
-                while gate.link.connected and len(gate.in_flight) < IN_FLIGHT:
-                    waiting = self.desk.store.pending(name, gate.offered, IN_FLIGHT - len(gate.in_flight))
-                    if not waiting or not all(self._offer(gate, message) for message in waiting):
-                        break
-            self.metrics.outbox(self.desk.store.depth())
+            self._sender.send()
         except StoreError as error:
             self._disk_failed(error.message)
-
-    def _offer(self, gate: Gate, message: Pending) -> bool:
-        now = self._wall()
-        payload, expiry_s = message.payload, None
-        if message.valid_until is not None:
-            decision = msgspec.json.decode(payload, type=DecisionMessage)
-            if not now < message.valid_until:
-                payload = encode(msgspec.structs.replace(decision, live=False))
-            elif decision.decision == Verdict.ACCEPT.value:
-                expiry_s = max(1, ceil(message.valid_until - now))
-        if not gate.link.publish(Outgoing(message.row, message.topic, payload, expiry_s=expiry_s)):
-            return False
-        gate.in_flight.add(message.row)
-        gate.offered = message.row
-        return True
 
     def _report(self) -> None:
         """Publish the status of every gate that has something new to say, or has been silent for long."""
@@ -387,8 +289,9 @@ class Engine:
         degraded = list(self._standing)
         if gate.camera != "up":
             degraded.append(f"camera_{gate.camera}" + (f": {gate.camera_detail}" if gate.camera_detail else ""))
-        if gate.refused is not None:
-            degraded.append(f"publish_refused: {gate.refused}")
+        refusal = self._sender.refusal(gate.keeper.gate)
+        if refusal is not None:
+            degraded.append(f"publish_refused: {refusal}")
         return StatusMessage(
             online=True,
             state="closed" if closed else "degraded" if degraded else "serving",
@@ -463,12 +366,3 @@ def offline(status: StatusMessage) -> StatusMessage:
 def _alike(a: StatusMessage, b: StatusMessage) -> bool:
     """Whether two statuses say the same, but for the time and the depth of the outbox."""
     return msgspec.structs.replace(a, at=None, outbox_depth=0) == msgspec.structs.replace(b, at=None, outbox_depth=0)
-
-
-def _drain(items: "queue.Queue[T]") -> list[T]:
-    drained = []
-    while True:
-        try:
-            drained.append(items.get_nowait())
-        except queue.Empty:
-            return drained

@@ -3,34 +3,16 @@
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from daemon.core.quality import Limits
 from daemon.core.values import View
 from daemon.edges.camera import Camera
 from daemon.edges.metrics import Metrics
+from daemon.mailbox import CameraState, WorkerFailed
 from daemon.pipeline import Detector, look
 
 READ_S = 0.25
 REASON_EVERY_S = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class CameraState:
-    """The camera of `gate` came up, went down or reached the end of its recording; `detail` says why."""
-
-    gate: str
-    state: str
-    detail: str | None
-    live: bool
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerFailed:
-    """A gate worker ended by an error of its own: the process must not go on without it."""
-
-    gate: str
-    error: BaseException
 
 
 class GateWorker:

@@ -1,6 +1,7 @@
 """Stories about the engine: what is published when, and what happens when the broker or the disk fails. Clocks stand still here."""
 
 import json
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,8 +17,8 @@ from daemon.core.decide import Gatekeeper
 from daemon.core.values import Delivery, Face, Link, Outgoing, Probe, Published, Quality, View
 from daemon.edges.metrics import Metrics
 from daemon.edges.store import Store, StoreError, open_store
-from daemon.engine import Engine, EngineFailed, Gate, Mailbox
-from daemon.gate import CameraState, WorkerFailed
+from daemon.engine import Engine, EngineFailed, Gate
+from daemon.mailbox import CameraState, Mailbox, WorkerFailed
 from tests.desk import NOW, command, desk, painted
 
 CONFIG = Config(site="hq", gates={"north": GateConfig(source="x")}, decision=DecisionConfig(threshold=0.99, patience=5, lost_s=0.5))
@@ -90,7 +91,7 @@ class Site:
             if brightness is not None:
                 crop = np.full((112, 112, 3), brightness, np.uint8)
                 probes = (Probe(Face(Box(100, 100, 80, 80), 1.0), crop, Quality.OK),)
-            self.mailbox.views.put(View("north", 0, self.now_s - age_s, NOW + self.now_s - age_s, probes))
+            self.mailbox.offer(View("north", 0, self.now_s - age_s, NOW + self.now_s - age_s, probes), threading.Event())
             told += self.turn()
         return told
 
@@ -264,4 +265,4 @@ def test_a_full_mailbox_refuses_and_loses_nothing_it_took() -> None:
     taken = 0
     while mailbox.deliver(Link("north", True, "")):
         taken += 1
-    assert taken == mailbox.events.qsize() > 100
+    assert taken == len(mailbox.events()) > 100
