@@ -267,7 +267,8 @@ class Desk:
     def _not_durable(self, command: Command, gate: str, started: float, error: StoreError) -> Answer:
         person = getattr(command, "person", None)
         shut = isinstance(command, Revoke | Suspend)
-        detail = f"{error.message}; {'in force in memory, but lost at a restart until the disk works' if shut else 'nothing was changed'}"
+        so_far = "in force in memory, but not yet on disk" if shut else "nothing was changed"
+        detail = f"{error.message}; {so_far}; it is tried again when the disk works"
         result = self._result(started, str(command.command_id), _op(command), person, "failed", "not_durable", detail)
         return Answer(result, encode(result), durable=False, barred=person if shut else None)
 

@@ -44,7 +44,6 @@ class Gate:
     events: dict[int, str] = field(default_factory=dict)
     status: StatusMessage | None = None
     status_at_s: float = 0.0
-    faces: int = 0
 
 
 class Engine:
@@ -115,11 +114,16 @@ class Engine:
                 case Published():
                     published.append(event)
                 case Link():
+                    self._settle(published)  # answers of the connection that was, before it is forgotten
+                    published = []
                     self._link(event)
                 case CameraState():
                     self._camera(event)
                 case WorkerFailed():
                     raise EngineFailed(f"gate {event.gate}: the worker ended: {event.error!r}") from event.error
+        self._settle(published)
+
+    def _settle(self, published: list[Published]) -> None:
         try:
             self._sender.settle(published)
         except StoreError as error:  # they will be sent twice; their event_id makes that harmless
@@ -180,7 +184,6 @@ class Engine:
         fresh = []
         for view in views:
             gate = self.gates[view.gate]
-            gate.faces = len(view.probes)
             if gate.live and not 0 <= now_s - view.at_s <= gate.stale_s:
                 self.metrics.dropped(view.gate, "stale")
                 continue
