@@ -3,7 +3,7 @@
 A passage is a track's life. Each scored frame casts one vote: for a person (near enough, and clear of the runner-up), for *ambiguous*
 (near enough, but two people are about equally near) or for *nobody*. The first answer comes as soon as `votes` of the last `window` agree,
 and none of them names somebody else, or after `patience` scored frames that found nobody. A later answer replaces it only if it differs,
-and then says so.
+and then says so. A passage that was one person's never becomes another's: one face is one person, and which of the two is doubtful.
 """
 
 from collections import Counter, deque
@@ -68,6 +68,7 @@ class Passage:
     seen: int = 0
     scored: int = 0
     answer: Answer | None = None
+    named: str | None = None
     last: Sighting | None = None
 
     def weigh(self, sighting: Sighting, rules: Rules, permit: Permit) -> Answer | None:
@@ -95,6 +96,8 @@ class Passage:
     def forget(self, person: str) -> None:
         """Drop the votes for somebody who was revoked or suspended: old evidence never admits them."""
         self.recent = deque((None if v == person else v for v in self.recent), maxlen=self.recent.maxlen)
+        if self.named == person:
+            self.named = None
 
     def _standing(self, rules: Rules, permit: Permit, now: float) -> Answer | None:
         """What the recent votes say, or None while they say nothing new."""
@@ -103,9 +106,12 @@ class Passage:
         if len(named) == 1:
             ((person, count),) = named.items()
             if count >= self._needed(person, rules):
+                if self.named not in (None, person):
+                    return Verdict.REJECT, Reason.AMBIGUOUS, None
+                self.named = person
                 forbidden = permit(person, now)
                 return (Verdict.ACCEPT, Reason.MATCHED, person) if forbidden is None else (Verdict.REJECT, forbidden, person)
-        # One face that looked like two people is nobody's until it has looked like one of them for a whole window.
+        # A face that looks like two people is nobody's until it has looked like the first of them for a whole window.
         if doubtful >= rules.votes or (len(named) > 1 and named.total() + doubtful >= rules.votes):
             return Verdict.REJECT, Reason.AMBIGUOUS, None
         # A first "unknown" waits for patience; to take an answer back, the whole window must have lost it.

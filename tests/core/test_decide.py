@@ -156,11 +156,20 @@ def test_one_poor_moment_does_not_take_an_accept_back() -> None:
     assert said([*story.sees(STRANGER, times=4), *story.sees(ALICE, times=10)]) == []
 
 
-def test_another_face_on_the_same_track_is_doubted_before_it_gets_its_own_answer() -> None:
+def test_a_passage_that_was_one_persons_never_becomes_anothers() -> None:
     story = Story()
     assert said(story.sees(ALICE, times=5)) == [ACCEPT_ALICE]
-    assert said(story.sees(BOB, times=4)) == [AMBIGUOUS]
-    assert said(story.sees(BOB)) == [("accept", "matched", "bob")]
+    assert said(story.sees(BOB, times=50)) == [AMBIGUOUS]
+    assert said(story.sees(ALICE, times=5)) == [ACCEPT_ALICE]
+    story.sees(None, times=10)
+    assert said(story.sees(BOB, times=5)) == [("accept", "matched", "bob")], "a new passage is a new chance"
+
+
+def test_somebody_revoked_and_enrolled_under_another_id_while_in_view_is_accepted_again() -> None:
+    story = Story()
+    story.sees(ALICE, times=5)
+    story.keeper.forget("alice")
+    assert said(story.sees(BOB, times=5)) == [("accept", "matched", "bob")]
 
 
 def test_a_face_that_looks_now_like_one_and_now_like_another_is_nobodys() -> None:
