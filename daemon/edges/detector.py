@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 
-from daemon.core.boxes import Box
+from daemon.core.boxes import Box, overlap
 from daemon.core.values import Face, Image
 
 CASCADE = "haarcascade_frontalface_alt2.xml"
@@ -16,6 +16,7 @@ CASCADE = "haarcascade_frontalface_alt2.xml"
 # `alt` finds no more and takes half as long again.
 HAAR_STEP = 1.1
 HAAR_NEIGHBOURS = 4
+NESTED = 0.5
 YUNET_SCORE = 0.7
 YUNET_OVERLAP = 0.3
 SEARCH_PX = 640
@@ -90,9 +91,19 @@ def _haar() -> Callable[[Image, float], list[Face]]:
         # Without a face OpenCV returns empty tuples in place of arrays.
         rows = np.asarray(boxes, np.float64).reshape(-1, 4)
         scores = np.asarray(weights, np.float64).reshape(-1)
-        return [Face(Box(*map(float, row)), float(score)) for row, score in zip(rows, scores, strict=True)]
+        return _one_per_face([Face(Box(*map(float, row)), float(score)) for row, score in zip(rows, scores, strict=True)])
 
     return find
+
+
+def _one_per_face(faces: list[Face]) -> list[Face]:
+    """Without the weaker of two boxes one of which mostly lies in the other: OpenCV joins boxes of like size only, so that a head with
+    much hair is found twice, and would be two tracks at the gate and `several_faces` at enrolment."""
+    kept: list[Face] = []
+    for face in sorted(faces, key=lambda face: -face.score):
+        if all(overlap(face.box, other.box) < NESTED * min(face.box.area, other.box.area) for other in kept):
+            kept.append(face)
+    return kept
 
 
 def levelled(grey: np.ndarray) -> np.ndarray:

@@ -112,6 +112,11 @@ def test_faces_that_are_not_numbers_never_pass_and_the_order_is_by_size(monkeypa
     assert [(f.box.x, f.box.width) for f in faces] == [(5, 70), (60, 70), (0, 50)]
 
 
+def test_a_head_found_twice_is_one_face() -> None:
+    inner, outer, beside = Face(Box(20, 20, 45, 45), 8.0), Face(Box(12, 15, 62, 62), 3.0), Face(Box(60, 20, 40, 40), 2.0)
+    assert edge._one_per_face([outer, beside, inner]) == [inner, beside]
+
+
 # ---- files that are no detector
 
 
