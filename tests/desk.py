@@ -66,15 +66,17 @@ def desk(store: Store, gallery: Gallery | None = None) -> Desk:
     )
 
 
-def at(seconds: float) -> str:
-    return datetime.fromtimestamp(NOW + seconds, UTC).isoformat()
+def at(epoch_s: float) -> str:
+    return datetime.fromtimestamp(epoch_s, UTC).isoformat()
 
 
 def command(
-    op: str, person: str | None = None, images: list[bytes] | None = None, issued: float = 0.0, life: float = 60.0, **more: Any
-) -> bytes:
-    """A payload as a client would send it, issued so many seconds after NOW."""
-    body: dict[str, Any] = {"command_id": str(uuid.uuid4()), "op": op, "issued_at": at(issued), "expires_at": at(issued + life), **more}
+    op: str, person: str | None = None, images: list[bytes] | None = None, *,
+    issued: float = 0.0, life: float = 60.0, now: float = NOW, **more: Any,
+) -> bytes:  # fmt: skip
+    """A payload as a client would send it, issued so many seconds after `now`."""
+    times = {"issued_at": at(now + issued), "expires_at": at(now + issued + life)}
+    body: dict[str, Any] = {"command_id": str(uuid.uuid4()), "op": op, **times, **more}
     if person is not None:
         body["person"] = person
     if images is not None:

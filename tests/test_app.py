@@ -2,6 +2,7 @@
 
 import json
 import os
+import queue
 import re
 import signal
 import subprocess
@@ -14,9 +15,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import paho.mqtt.client as paho
 import pytest
+from paho.mqtt.enums import CallbackAPIVersion
 
 from tests.conftest import ROOT
+from tests.core.test_photo import png_bomb
+from tests.desk import command
 from tests.mosquitto import free_port
 
 skimage_data = pytest.importorskip("skimage.data")
@@ -141,6 +146,44 @@ def test_the_line_from_recording_to_metrics(tmp_path: Path, broker: int, portrai
         decision = json.loads(watch.communicate(timeout=90)[0].splitlines()[0])
     decision = decision.get("decision", decision) if isinstance(decision.get("decision"), dict) else decision
     assert (decision["decision"], decision["person"]) == ("accept", "E1")
+
+
+@pytest.mark.broker
+def test_bad_input_gets_one_result_each_and_changes_nothing(tmp_path: Path, broker: int, portrait: Path) -> None:
+    astronaut = cv2.imread(str(portrait))
+    assert astronaut is not None
+    two = cv2.imencode(".jpg", np.hstack([astronaut, astronaut]))[1].tobytes()
+    wall = cv2.imencode(".jpg", np.full((300, 300, 3), 120, np.uint8))[1].tobytes()
+    whole = portrait.read_bytes()
+    inbox: queue.Queue[dict[str, object]] = queue.Queue()
+    client = paho.Client(CallbackAPIVersion.VERSION2)
+    client.on_message = lambda _c, _u, message: inbox.put(json.loads(message.payload))
+    # A camera that is not there keeps no command waiting.
+    with daemon_running(configure(tmp_path, broker, Path("/dev/video99"))):
+        client.connect("127.0.0.1", broker)
+        client.subscribe("ostiary/v1/test/north/result", 1)
+        client.loop_start()
+        try:
+            for payload, reason in [
+                (command("enroll", "E1", [wall], now=time.time()), "no_face"),
+                (command("enroll", "E1", [two], now=time.time()), "several_faces"),
+                (command("enroll", "E1", [whole[: len(whole) // 2]], now=time.time()), "bad_image"),
+                (command("enroll", "E1", [png_bomb()], now=time.time()), "bad_image"),
+                (command("enroll", "E1", [whole], now=time.time(), salary=3), "malformed"),
+                (b"{" * 1000, "malformed"),
+                (b"x" * 10_000_000, "too_large"),
+            ]:
+                client.publish("ostiary/v1/test/north/command", payload, qos=1).wait_for_publish(20)
+                answer = inbox.get(timeout=30)
+                assert (answer["status"], answer["reason"]) == ("refused", reason), answer
+            client.publish("ostiary/v1/test/north/command", command("list", now=time.time()), qos=1)
+            assert inbox.get(timeout=30)["people"] == []
+            assert inbox.empty()
+        finally:
+            client.disconnect()
+            client.loop_stop()
+        status = ctl(tmp_path / "config.toml", "status").stdout
+        assert "degraded" in status and "/dev/video99" in status
 
 
 def test_a_replay_gives_the_same_bytes_twice(portrait: Path, still: Path) -> None:
