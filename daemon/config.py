@@ -9,15 +9,12 @@ from typing import Any, Literal
 
 import msgspec
 
+from daemon.core.faults import Fault
 from daemon.core.messages import is_topic_segment
 
 
-class ConfigError(ValueError):
+class ConfigError(Fault):
     """The configuration cannot be used. `hint` says what to do about it."""
-
-    def __init__(self, message: str, hint: str) -> None:
-        super().__init__(message)
-        self.message, self.hint = message, hint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

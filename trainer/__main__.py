@@ -12,6 +12,8 @@ from pathlib import Path
 
 from rich.console import Console
 
+from daemon.core.faults import Fault
+
 # Before TensorFlow or ONNX Runtime are imported by anything below.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
@@ -39,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted; `ostiary-train fit` goes on from its last checkpoint when called again", file=sys.stderr)  # noqa: T201
         return 130
-    except commands.REFUSALS as error:
+    except Fault as error:
         console = Console(stderr=True, soft_wrap=True, highlight=False)
         console.print(f"ostiary-train: {error.message}", markup=False)
         console.print(f"  hint: {error.hint}", markup=False)

@@ -9,21 +9,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from daemon.edges.detector import DetectorError
-from daemon.edges.model import BundleError, Calibration, Figure
-from trainer import calibrate, data, evaluate, export, fit, prepare, recipe, stages
+from daemon.edges.model import Calibration, Figure
+from trainer import calibrate, data, evaluate, export, fit, prepare, recipe
 from trainer.runs import Run, RunError, replace
-
-REFUSALS = (
-    data.DataError,
-    recipe.RecipeError,
-    RunError,
-    stages.FitError,
-    export.ExportError,
-    BundleError,
-    DetectorError,
-    prepare.PrepareError,
-)
 
 
 def run_fit(options: argparse.Namespace) -> None:

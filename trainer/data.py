@@ -17,18 +17,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from daemon.core.faults import Fault
+
 PARTS = ("fit", "val", "calibration")
 SIDE_PX = 112
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
 
-class DataError(Exception):
+class DataError(Fault):
     """Data that cannot be used; `message` and `hint` are one line each."""
-
-    def __init__(self, message: str, hint: str) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from daemon.core.faults import Fault
 from daemon.edges import model as bundles
 from daemon.edges.model import Calibration, Card, Figure, Golden
 from trainer import augment, networks
@@ -27,13 +28,8 @@ GOLDEN_ALIKE = 0.9
 Embed = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 
-class ExportError(Exception):
+class ExportError(Fault):
     """A bundle that cannot be made; `message` and `hint` are one line each."""
-
-    def __init__(self, message: str, hint: str) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
 
 
 def whole(recipe: Recipe, weights: Sequence[NDArray[np.float32]]) -> keras.Model:

@@ -16,17 +16,13 @@ from rich.progress import track
 from rich.table import Table
 
 from daemon.core.align import align
+from daemon.core.faults import Fault
 from daemon.edges.detector import Detector, open_detector
 from trainer.data import PICTURES
 
 
-class PrepareError(Exception):
+class PrepareError(Fault):
     """Photos that cannot be prepared; `message` and `hint` are one line each."""
-
-    def __init__(self, message: str, hint: str) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,19 +13,15 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from daemon.core.faults import Fault
 from trainer import recipe as recipes
 from trainer.recipe import Recipe
 
 GROUPS = ("model", "optimizer", "average")
 
 
-class RunError(Exception):
+class RunError(Fault):
     """A run folder that cannot be used; `message` and `hint` are one line each."""
-
-    def __init__(self, message: str, hint: str) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
 
 
 @dataclass(frozen=True, slots=True)

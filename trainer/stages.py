@@ -10,6 +10,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from daemon.core.faults import Fault
 from trainer import augment, losses, mining, networks, samplers
 from trainer.data import Crops
 from trainer.recipe import Recipe
@@ -17,13 +18,8 @@ from trainer.recipe import Recipe
 Batch = tuple[NDArray[np.uint8], NDArray[np.float32]]
 
 
-class FitError(Exception):
+class FitError(Fault):
     """Training that cannot go on; `message` and `hint` are one line each."""
-
-    def __init__(self, message: str, hint: str) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from daemon.core.boxes import Box, overlap
+from daemon.core.faults import Fault
 from daemon.core.values import Face, Image
 
 CASCADE = "haarcascade_frontalface_alt2.xml"
@@ -28,12 +29,8 @@ CASCADE_PX = 20
 DARK, LIGHT, MIDDLE = 0.01, 0.99, 0.45
 
 
-class DetectorError(RuntimeError):
+class DetectorError(Fault):
     """The detector cannot be opened. `hint` says what to do about it."""
-
-    def __init__(self, message: str, hint: str) -> None:
-        super().__init__(message)
-        self.message, self.hint = message, hint
 
 
 class Detector(Protocol):

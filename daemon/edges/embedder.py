@@ -8,18 +8,16 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
+from daemon.core.faults import Fault
+
 Provider = Literal["auto", "cpu", "cuda"]
 
 # Batches are padded to one of these sizes: a GPU plans, and keeps memory for, every shape it has seen.
 _BATCHES = (1, 2, 4, 8, 16, 32)
 
 
-class EmbedderError(RuntimeError):
+class EmbedderError(Fault):
     """The model cannot be run as asked. `hint` says what to do about it."""
-
-    def __init__(self, message: str, hint: str) -> None:
-        super().__init__(message)
-        self.message, self.hint = message, hint
 
 
 @dataclass(slots=True)

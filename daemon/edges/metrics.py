@@ -8,6 +8,7 @@ from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, start_http_server
 
+from daemon.core.faults import Fault
 from daemon.core.values import Quality, Reason, Verdict
 
 Stage = Literal["detect", "align", "embed", "search", "decide", "command"]
@@ -25,12 +26,8 @@ _MOST_REASONS = 64
 _WORD = re.compile(r"^[a-z_]{1,40}$")
 
 
-class MetricsError(RuntimeError):
+class MetricsError(Fault):
     """The metrics cannot be served. `hint` says what to do about it."""
-
-    def __init__(self, message: str, hint: str) -> None:
-        super().__init__(message)
-        self.message, self.hint = message, hint
 
 
 @dataclass(frozen=True, slots=True)

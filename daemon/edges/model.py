@@ -14,6 +14,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from daemon.core.faults import Fault
+
 CARD_KEY = "ostiary_card"
 SCHEMA = 1
 ALIGNMENT = "arcface-112-v1"
@@ -24,13 +26,8 @@ Crops = npt.NDArray[np.uint8]
 Vectors = npt.NDArray[np.float32]
 
 
-class BundleError(Exception):
+class BundleError(Fault):
     """A bundle that must not be used; `message` and `hint` are one line each."""
-
-    def __init__(self, message: str, hint: str) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
 
 
 class Cell(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -15,6 +15,7 @@ from typing import TextIO
 
 import numpy as np
 
+from daemon.core.faults import Fault
 from daemon.core.values import Person, Template
 
 SCHEMA = 1
@@ -38,12 +39,8 @@ CREATE TABLE outbox (
 """
 
 
-class StoreError(RuntimeError):
+class StoreError(Fault):
     """The store cannot be opened, read or written. `hint` says what to do about it."""
-
-    def __init__(self, message: str, hint: str) -> None:
-        super().__init__(message)
-        self.message, self.hint = message, hint
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,9 @@ import pytest
 
 from daemon.config import ConfigError, GateConfig
 from daemon.core.values import Frame, Image
-from daemon.edges.camera import Camera, CameraError, Capture, LiveCamera, _Backlog, natural, open_camera, redacted
+from daemon.edges.camera import Camera, CameraError, open_camera, redacted
+from daemon.edges.camera.live import Backlog, Capture, LiveCamera
+from daemon.edges.camera.recording import natural
 
 SECRET = "hunter2"
 
@@ -385,7 +387,7 @@ def fresh() -> tuple[bool, np.ndarray | None]:
 
 
 def test_a_reader_that_hangs_is_given_up_and_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("daemon.edges.camera._read_timeout_s", lambda stale_s: 0.2)
+    monkeypatch.setattr("daemon.edges.camera.live._read_timeout_s", lambda stale_s: 0.2)
     let_go = threading.Event()
 
     def hang() -> tuple[bool, np.ndarray | None]:
@@ -470,11 +472,11 @@ def test_frames_that_waited_too_long_are_never_handed_out() -> None:
 
 
 def test_what_piled_up_is_told_from_what_is_new() -> None:
-    backlog = _Backlog(2.0)
+    backlog = Backlog(2.0)
     # Opening: a burst from the probe buffer, then the first picture that had to be waited for.
     assert [backlog.is_old(s) for s in (0.001, 0.002, 0.001, 0.03, 0.001, 0.04)] == [True, True, True, False, False, False]
     # A hole of five seconds: what came out first had waited longest.
     assert [backlog.is_old(s) for s in (5.0, 0.001, 0.001, 0.02, 0.001)] == [True, True, True, False, False]
     # A source that never makes anybody wait is trusted in the end.
-    backlog = _Backlog(2.0)
+    backlog = Backlog(2.0)
     assert [backlog.is_old(0.001) for _ in range(300)].count(True) < 260

@@ -1,33 +1,27 @@
-"""Where frames come from: a live camera (RTSP or HTTP URL, V4L2 device), or a recording (video file, folder of pictures)."""
+"""A live camera: an RTSP or HTTP URL, or a V4L2 device. The newest frame wins, and a camera that went away is tried again for ever."""
 
-import math
 import os
-import re
 import threading
-import time
 import zlib
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
-from urllib.parse import quote, urlsplit
+from typing import Protocol
 
 import cv2
 import numpy as np
 
-from daemon.config import GateConfig, read_secret
 from daemon.core.values import Frame, Image
+from daemon.edges.camera.source import State
 
 # FFmpeg's options come through the environment and hold for the whole process, so only what is right for every source stands here. TCP,
-# because UDP loses packets into smeared pictures. Not `nobuffer`, which would spare `_Backlog` some work: it breaks Matroska files.
+# because UDP loses packets into smeared pictures. Not `nobuffer`, which would spare `Backlog` some work: it breaks Matroska files.
 os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;tcp")
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 # A camera that is away would otherwise be a warning on the terminal at each try; `Camera.detail` says it better.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_FATAL)
 
-PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
-SOURCES = "a source is a URL, a device (/dev/video0), a video file or a folder of pictures"
 OPEN_S = 5.0
 BACKOFF_S = (1.0, 30.0)
 SETTLED_S = 10.0
@@ -39,48 +33,6 @@ CLOSE_S = 1.5
 WAITED_S = 0.008
 BACKLOG_FRAMES = 250
 
-State = Literal["up", "down", "ended"]
-
-
-class CameraError(RuntimeError):
-    """The source cannot be used. `hint` says what to do about it."""
-
-    def __init__(self, message: str, hint: str) -> None:
-        super().__init__(message)
-        self.message, self.hint = message, hint
-
-
-class Camera(Protocol):
-    """One source of frames. One thread reads; any thread may close."""
-
-    @property
-    def live(self) -> bool:
-        """Whether the frames are of now: only the newest counts, and the source may come back after it went."""
-        ...
-
-    @property
-    def state(self) -> State:
-        """`up`, `down` (nothing new within stale_s; see `detail`), or `ended` (the recording is over, or the camera closed)."""
-        ...
-
-    @property
-    def detail(self) -> str | None:
-        """Why it is not up, in one line without credentials; None while there is nothing to say."""
-        ...
-
-    @property
-    def dropped(self) -> Mapping[str, int]:
-        """Frames not handed out, by reason: overrun (a newer one came), stale (too old), frozen (same bytes again), corrupt."""
-        ...
-
-    def read(self, timeout_s: float) -> Frame | None:
-        """The next frame, or None when there is nothing new within `timeout_s`."""
-        ...
-
-    def close(self) -> None:
-        """Let the source go, within 2 s, also when the video library hangs."""
-        ...
-
 
 class Capture(Protocol):
     """What of cv2.VideoCapture a live camera needs."""
@@ -89,63 +41,12 @@ class Capture(Protocol):
     def release(self) -> None: ...
 
 
-def open_camera(
-    gate: str,
-    config: GateConfig,
-    clock: Callable[[], float] = time.monotonic,
-    wall: Callable[[], float] = time.time,
-    *,
-    start_s: float = 0.0,
-    start_wall: float = 0.0,
-    paced: bool = False,
-) -> Camera:
-    """The source of `gate`. Raises CameraError for a recording that cannot be read, ConfigError for an unreadable password.
-
-    A live source that is missing is no error: it is tried again for ever and reported by `state` and `detail`.
-
-    A recording gives every frame in order, frame n at `start_s` + n / fps and `start_wall` + n / fps: as fast as it is read, or, if
-    `paced`, no sooner than `clock` reaches the frame's time.
-    """
-    source = config.source
-    if "://" in source and urlsplit(source).scheme != "file":
-        url = _with_password(source, config)
-        camera = LiveCamera(gate, redacted(source), lambda: _open_url(url, config.stale_s), config.stale_s, clock, wall)
-        camera.start()
-        return camera
-    if source.startswith("/dev/"):
-        camera = LiveCamera(gate, source, lambda: _open_device(source), config.stale_s, clock, wall)
-        camera.start()
-        return camera
-    path = Path(source.removeprefix("file://"))
-    if path.is_dir() or path.suffix.lower() in PICTURES:
-        images, fps = _pictures(path), config.fps
-    else:
-        images, fps = _video(path, config.fps)
-    return Recording(gate, images, fps, start_s, start_wall, clock if paced else None)
-
-
-def redacted(url: str) -> str:
-    """A URL without what may be secret in it: user, password and query."""
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    return f"{parts.scheme}://{'***@' if '@' in parts.netloc else ''}{host}{parts.path}{'?***' if parts.query else ''}"
-
-
-def _with_password(url: str, config: GateConfig) -> str:
-    if not config.password_file:
-        return url
-    return url.replace("{password}", quote(read_secret(config.password_file, "password_file"), safe=""))
-
-
-# ---- live
-
-
-def _open_url(url: str, stale_s: float) -> Capture | None:
+def open_url(url: str, stale_s: float) -> Capture | None:
     timeouts = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, int(OPEN_S * 1000), cv2.CAP_PROP_READ_TIMEOUT_MSEC, int(_read_timeout_s(stale_s) * 1000)]
     return _opened(cv2.VideoCapture(url, cv2.CAP_FFMPEG, timeouts))
 
 
-def _open_device(path: str) -> Capture | None:
+def open_device(path: str) -> Capture | None:
     if not Path(path).exists():
         # Asking the library would print to the terminal each time.
         return None
@@ -166,7 +67,7 @@ def _read_timeout_s(stale_s: float) -> float:
 
 
 @dataclass(slots=True)
-class _Backlog:
+class Backlog:
     """Tells pictures of now from pictures that waited somewhere: while the stream was probed, or in the network while it hung.
 
     A picture that the reader had to wait for is of now. Those that come without waiting, right after opening or after a long silence, are
@@ -308,7 +209,7 @@ class LiveCamera:
 
     def _pump(self, reader: _Reader, capture: Capture) -> str:
         """Read until the connection is of no more use; says why."""
-        last_print, last_new_s, failures, backlog = None, self._clock(), 0, _Backlog(self._stale_s)
+        last_print, last_new_s, failures, backlog = None, self._clock(), 0, Backlog(self._stale_s)
         while not reader.abandoned.is_set():
             self._enter(reader, _read_timeout_s(self._stale_s))
             ok, image = capture.read()
@@ -363,142 +264,3 @@ class LiveCamera:
         with self._changed:
             if not reader.abandoned.is_set():
                 self._why = why
-
-
-# ---- recordings
-
-
-class Recording:
-    """A video file or a folder of pictures, frame after frame; with a clock, at its own rate."""
-
-    live = False
-
-    def __init__(
-        self,
-        gate: str,
-        images: Iterator[Image | None],
-        fps: float,
-        start_s: float,
-        start_wall: float,
-        clock: Callable[[], float] | None,
-    ) -> None:
-        self.gate, self.fps = gate, fps
-        self._images, self._start_s, self._start_wall, self._clock = images, start_s, start_wall, clock or (lambda: math.inf)
-        self._number = 0
-        self._waiting: Frame | None = None
-        self._dropped: Counter[str] = Counter()
-        self._over = False
-        self._stop = threading.Event()
-        self._reading = threading.Lock()
-
-    @property
-    def state(self) -> State:
-        return "ended" if self._over or self._stop.is_set() else "up"
-
-    @property
-    def detail(self) -> str | None:
-        return "the recording is over" if self._over else "closed" if self._stop.is_set() else None
-
-    @property
-    def dropped(self) -> Mapping[str, int]:
-        return dict(self._dropped)
-
-    def read(self, timeout_s: float) -> Frame | None:
-        with self._reading:
-            return self._play(timeout_s)
-
-    def close(self) -> None:
-        self._stop.set()
-        if self._reading.acquire(timeout=CLOSE_S):
-            try:
-                if isinstance(self._images, Generator):
-                    self._images.close()
-            finally:
-                self._reading.release()
-
-    def _advance(self) -> Image | None:
-        """The next picture that can be decoded. Its number is `self._number` - 1; None at the end."""
-        while not self._stop.is_set():
-            try:
-                image = next(self._images)
-            except StopIteration:
-                self._over = True
-                return None
-            self._number += 1
-            if image is not None:
-                return image
-            self._dropped["corrupt"] += 1
-        return None
-
-    def _next(self) -> Frame | None:
-        image = self._advance()
-        if image is None:
-            return None
-        offset_s = (self._number - 1) / self.fps
-        return Frame(self.gate, self._number - 1, self._start_s + offset_s, self._start_wall + offset_s, image)
-
-    def _play(self, timeout_s: float) -> Frame | None:
-        """The next frame, when its time has come. A reader that is slow gets it late, never not at all."""
-        if self._waiting is None:
-            self._waiting = self._next()
-        if self._waiting is None:
-            return None
-        early_s = self._waiting.at_s - self._clock()
-        if self._stop.wait(min(timeout_s, max(0.0, early_s))) or early_s > timeout_s:
-            return None
-        frame, self._waiting = self._waiting, None
-        return frame
-
-
-def _video(path: Path, fallback_fps: float) -> tuple[Iterator[Image | None], float]:
-    if not path.exists():
-        raise CameraError(f"{path}: no such file or folder", SOURCES)
-    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
-    ok, first = capture.read() if capture.isOpened() else (False, None)
-    if not ok or first is None:
-        capture.release()
-        raise CameraError(f"{path}: not a video that can be decoded", "most MP4, MKV, AVI and GIF files can; convert others with ffmpeg")
-    fps = float(capture.get(cv2.CAP_PROP_FPS))
-
-    def images() -> Iterator[Image | None]:
-        try:
-            image: np.ndarray | None = first
-            while image is not None:
-                yield _bgr(image)
-                ok, image = capture.read()
-                image = image if ok else None
-        finally:
-            capture.release()
-
-    # Some containers name their time base (1000, 90000) in place of a rate.
-    return images(), fps if 0.1 <= fps <= 240 else fallback_fps
-
-
-def _pictures(path: Path) -> Iterator[Image | None]:
-    if not path.exists():
-        raise CameraError(f"{path}: no such file or folder", SOURCES)
-    files = [path] if path.is_file() else sorted((p for p in path.iterdir() if p.suffix.lower() in PICTURES), key=natural)
-    if not files:
-        raise CameraError(f"{path}: no pictures in this folder", f"pictures end in {', '.join(sorted(PICTURES))}")
-    if all(_picture(p) is None for p in files):
-        raise CameraError(f"{path}: none of its {len(files)} pictures can be decoded", "are they really pictures?")
-    return (_picture(p) for p in files)
-
-
-def natural(path: Path) -> list[tuple[int, int, str]]:
-    """A sort key that puts frame-2 before frame-10."""
-    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", path.name) if part]
-
-
-def _picture(path: Path) -> Image | None:
-    try:
-        image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    except cv2.error:
-        return None  # larger than OPENCV_IO_MAX_IMAGE_PIXELS
-    return None if image is None else _bgr(image)
-
-
-def _bgr(image: np.ndarray) -> Image | None:
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        return None
-    return np.ascontiguousarray(image, np.uint8)

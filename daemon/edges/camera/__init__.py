@@ -1,0 +1,61 @@
+"""Where frames come from: a live camera (RTSP or HTTP URL, V4L2 device), or a recording (video file, folder of pictures)."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+from daemon.config import GateConfig, read_secret
+from daemon.edges.camera.live import LiveCamera, open_device, open_url
+from daemon.edges.camera.recording import PICTURES, Recording, pictures, video
+from daemon.edges.camera.source import Camera, CameraError
+
+__all__ = ["Camera", "CameraError", "open_camera", "redacted"]
+
+
+def open_camera(
+    gate: str,
+    config: GateConfig,
+    clock: Callable[[], float] = time.monotonic,
+    wall: Callable[[], float] = time.time,
+    *,
+    start_s: float = 0.0,
+    start_wall: float = 0.0,
+    paced: bool = False,
+) -> Camera:
+    """The source of `gate`. Raises CameraError for a recording that cannot be read, ConfigError for an unreadable password.
+
+    A live source that is missing is no error: it is tried again for ever and reported by `state` and `detail`.
+
+    A recording gives every frame in order, frame n at `start_s` + n / fps and `start_wall` + n / fps: as fast as it is read, or, if
+    `paced`, no sooner than `clock` reaches the frame's time.
+    """
+    source = config.source
+    if "://" in source and urlsplit(source).scheme != "file":
+        url = _with_password(source, config)
+        camera = LiveCamera(gate, redacted(source), lambda: open_url(url, config.stale_s), config.stale_s, clock, wall)
+        camera.start()
+        return camera
+    if source.startswith("/dev/"):
+        camera = LiveCamera(gate, source, lambda: open_device(source), config.stale_s, clock, wall)
+        camera.start()
+        return camera
+    path = Path(source.removeprefix("file://"))
+    if path.is_dir() or path.suffix.lower() in PICTURES:
+        images, fps = pictures(path), config.fps
+    else:
+        images, fps = video(path, config.fps)
+    return Recording(gate, images, fps, start_s, start_wall, clock if paced else None)
+
+
+def redacted(url: str) -> str:
+    """A URL without what may be secret in it: user, password and query."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{'***@' if '@' in parts.netloc else ''}{host}{parts.path}{'?***' if parts.query else ''}"
+
+
+def _with_password(url: str, config: GateConfig) -> str:
+    if not config.password_file:
+        return url
+    return url.replace("{password}", quote(read_secret(config.password_file, "password_file"), safe=""))

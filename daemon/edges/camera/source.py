@@ -1,0 +1,47 @@
+"""What every source of frames is, and the error for one that cannot be used."""
+
+from collections.abc import Mapping
+from typing import Literal, Protocol
+
+from daemon.core.faults import Fault
+from daemon.core.values import Frame
+
+SOURCES = "a source is a URL, a device (/dev/video0), a video file or a folder of pictures"
+
+State = Literal["up", "down", "ended"]
+
+
+class CameraError(Fault):
+    """The source cannot be used. `hint` says what to do about it."""
+
+
+class Camera(Protocol):
+    """One source of frames. One thread reads; any thread may close."""
+
+    @property
+    def live(self) -> bool:
+        """Whether the frames are of now: only the newest counts, and the source may come back after it went."""
+        ...
+
+    @property
+    def state(self) -> State:
+        """`up`, `down` (nothing new within stale_s; see `detail`), or `ended` (the recording is over, or the camera closed)."""
+        ...
+
+    @property
+    def detail(self) -> str | None:
+        """Why it is not up, in one line without credentials; None while there is nothing to say."""
+        ...
+
+    @property
+    def dropped(self) -> Mapping[str, int]:
+        """Frames not handed out, by reason: overrun (a newer one came), stale (too old), frozen (same bytes again), corrupt."""
+        ...
+
+    def read(self, timeout_s: float) -> Frame | None:
+        """The next frame, or None when there is nothing new within `timeout_s`."""
+        ...
+
+    def close(self) -> None:
+        """Let the source go, within 2 s, also when the video library hangs."""
+        ...
