@@ -13,18 +13,16 @@ from rich.table import Table
 
 from daemon import app, pipeline
 from daemon.config import Config, ConfigError, GateConfig, load
-from daemon.core import enrol
-from daemon.core.align import align
 from daemon.core.decide import Decision, Gatekeeper
-from daemon.core.photo import PhotoError, decode_jpeg
+from daemon.core.enrol import EnrolError
 from daemon.core.policy import forbids
-from daemon.core.quality import judge
 from daemon.core.values import Frame, Person, Reason
 from daemon.edges.camera import Camera, open_camera
 from daemon.edges.detector import open_detector
 from daemon.edges.gallery import Gallery
 from daemon.edges.store import StoreError, open_store
 from daemon.engine import EngineFailed
+from daemon.enrolment import enrolment_crop
 from daemon.replay import line, replay
 
 EXIT_FAILED = 1
@@ -196,11 +194,8 @@ def _enrolled(pairs: list[str], config: Config, model: app.Model) -> tuple[Galle
     gallery, people = Gallery(model.card.dimension), {}
     for number, (person, path) in enumerate(_pairs(pairs, "--enroll", "PERSON=JPEG"), 1):
         try:
-            image = decode_jpeg(Path(path).read_bytes())
-            face = enrol.the_face(detector.detect(image), 1)
-            crop = align(image, face)
-            enrol.need_quality(judge(face, (image.shape[0], image.shape[1]), crop, limits), 1)
-        except (OSError, PhotoError, enrol.EnrolError, ValueError) as error:
+            crop = enrolment_crop(Path(path).read_bytes(), 1, detector, limits)
+        except (OSError, EnrolError) as error:
             raise ConfigError(
                 f"--enroll {person}={path}: {error}", "a JPEG photo that shows one face, upright, sharp and well lit"
             ) from None

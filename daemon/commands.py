@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from daemon.core import enrol
-from daemon.core.align import align
 from daemon.core.messages import (
     Command,
     Enroll,
@@ -28,11 +27,11 @@ from daemon.core.messages import (
     parse_command,
     utc,
 )
-from daemon.core.photo import PhotoError, decode_jpeg
-from daemon.core.quality import Limits, judge
-from daemon.core.values import Image, Person
+from daemon.core.quality import Limits
+from daemon.core.values import Person
 from daemon.edges.gallery import Gallery
 from daemon.edges.store import Store, StoreError
+from daemon.enrolment import enrolment_crop
 from daemon.pipeline import Detector, Embeds
 
 LONGEST_LIFE = timedelta(minutes=10)
@@ -176,7 +175,7 @@ class Desk:
                 "too_many_templates", f"{counted} templates are kept and {self.max_templates} is the limit; revoke first to start anew"
             )
         try:
-            crops = [self._crop(image, i + 1) for i, image in enumerate(command.images)]
+            crops = [enrolment_crop(image, i + 1, self.detector, self.limits) for i, image in enumerate(command.images)]
             vectors = self.embedder.embed(np.stack(crops))
             if self.likeness is not None:
                 enrol.need_consistency(vectors, self.gallery.vectors_of(command.person), self.likeness)
@@ -195,19 +194,6 @@ class Desk:
         for number, vector in zip(numbers, vectors, strict=True):
             self.gallery.add(number, command.person, vector)
         return answer
-
-    def _crop(self, jpeg: bytes, photo: int) -> Image:
-        try:
-            image = decode_jpeg(jpeg)
-        except PhotoError as error:
-            raise Refusal("bad_image", f"image {photo}: {error}") from None
-        face = enrol.the_face(self.detector.detect(image), photo)
-        try:
-            crop = align(image, face)
-        except ValueError:
-            raise Refusal("no_face", f"image {photo}: no usable face was found") from None
-        enrol.need_quality(judge(face, (image.shape[0], image.shape[1]), crop, self.limits), photo)
-        return crop
 
     def _list(self, command: List, gate: str, topic: str, started: float, now: float) -> Answer:
         counts = self.store.template_counts()
