@@ -93,6 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--split", type=Path, help="csv person,part: with it only the people of --part")
     evaluate.add_argument("--part", choices=("fit", "val", "calibration"), default="val", help="default: %(default)s")
     evaluate.add_argument("--name", help="what to call these people in the table and the card (default: the file's name)")
+    evaluate.add_argument("--roc", type=Path, metavar="CSV", help="write the ROC of the pair list here: threshold, FMR, TAR")
     evaluate.add_argument("--json", type=Path, help="also write the figures here; for a run folder they are kept for its card anyway")
 
     export = commands.add_parser("export", help="write the bundle: one ONNX file with its card")

@@ -62,11 +62,18 @@ def run_evaluate(options: argparse.Namespace) -> None:
     if options.same_people is not None:
         crops = data.merged(crops, options.same_people)
     pairs = data.pairs(options.pairs) if options.pairs is not None else None
-    figures = evaluate.evaluate(embed, crops, pairs, on)
+    if options.roc is not None and pairs is None:
+        raise data.DataError("a ROC is drawn over a pair list", "give --pairs, or leave out --roc")
+    vectors = embed(crops.pixels)
+    measured = evaluate.measure_pairs(vectors, crops, pairs) if pairs is not None else None
+    figures = evaluate.pair_figures(measured, on) if measured is not None else []
+    figures += evaluate.open_set_figures(vectors, crops.person, on)
     if not figures:
         raise data.DataError("nothing can be measured on these crops", "give --pairs, or at least 10 people with two crops each")
     Console().print(_table(figures, f"{options.model.name} on {on}"))
     content = evaluate.to_json(figures)
+    if options.roc is not None and measured is not None:
+        replace(options.roc, evaluate.roc_csv(measured))
     if options.json is not None:
         replace(options.json, content)
     if run is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -19,8 +19,6 @@ FPIRS = (1e-1, 1e-2, 1e-3)
 DRAWS = 30
 RESAMPLES = 1000
 
-Embed = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
-
 
 @dataclass(frozen=True, slots=True)
 class OpenSet:
@@ -31,24 +29,36 @@ class OpenSet:
     misidentified: float
 
 
-def evaluate(embed: Embed, crops: Crops, pairs: tuple[Sequence[str], Sequence[str], NDArray[np.bool_]] | None, on: str) -> list[Figure]:
-    """All figures of one set of people. Raises DataError when a pair names a crop that is not there."""
-    vectors = embed(crops.pixels)
-    figures = [] if pairs is None else pair_figures(vectors, crops, pairs, on)
-    return figures + open_set_figures(vectors, crops.person, on)
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """A pair protocol as measured: similarity float64 [pairs], whether it is one person bool [pairs], and the bootstrap's weights."""
+
+    similarity: NDArray[np.float64]
+    same: NDArray[np.bool_]
+    weights: NDArray[np.float64]
 
 
-def pair_figures(
-    vectors: NDArray[np.float32], crops: Crops, pairs: tuple[Sequence[str], Sequence[str], NDArray[np.bool_]], on: str
-) -> list[Figure]:
-    """Accuracy (10-fold), AUC, EER and TAR at FMR, each with an interval from resampling people."""
+def measure_pairs(vectors: NDArray[np.float32], crops: Crops, pairs: tuple[Sequence[str], Sequence[str], NDArray[np.bool_]]) -> Pairs:
+    """The similarity of every pair of a list, from the vectors [n, d] of the crops. Raises DataError when it names a crop not there."""
     place = {name: index for index, name in enumerate(crops.names)}
     missing = [name for name in (*pairs[0], *pairs[1]) if name not in place]
     if missing:
         raise DataError(f"{missing[0]} of the pair list is not among the crops", "give the crops that the pair list was made for")
-    a, b, same = np.array([place[name] for name in pairs[0]]), np.array([place[name] for name in pairs[1]]), pairs[2]
+    a, b = np.array([place[name] for name in pairs[0]]), np.array([place[name] for name in pairs[1]])
     similarity = np.sum(vectors[a] * vectors[b], axis=1).astype(np.float64)
-    weights = person_weights(crops.person[a], crops.person[b])
+    return Pairs(similarity, pairs[2], person_weights(crops.person[a], crops.person[b]))
+
+
+def roc_csv(pairs: Pairs) -> bytes:
+    """The whole ROC as CSV: one row for each different similarity, from accept-nobody to accept-all."""
+    fmr, tar, threshold = metrics.roc(pairs.similarity[pairs.same], pairs.similarity[~pairs.same])
+    rows = (f"{t:.6f},{f:.6f},{r:.6f}" for t, f, r in zip(threshold, fmr, tar, strict=True))
+    return "\n".join(["threshold,fmr,tar", *rows, ""]).encode()
+
+
+def pair_figures(pairs: Pairs, on: str) -> list[Figure]:
+    """Accuracy (10-fold), AUC, EER and TAR at FMR, each with an interval from resampling people."""
+    similarity, same, weights = pairs.similarity, pairs.same, pairs.weights
     genuine, impostor = similarity[same], similarity[~same]
     right = metrics.ten_fold_right(similarity, same)
     figures = [

@@ -37,13 +37,14 @@ def test_pair_figures() -> None:
     crops = data.Crops(np.empty((120, 0, 0, 3), np.uint8), tuple(f"p{who}" for who in range(40)), person, names, "")
     a = [names[3 * who] for who in range(40)] * 2
     b = [names[3 * who + 1] for who in range(40)] + [names[(3 * who + 3) % 120] for who in range(40)]
-    figures = {f.name: f for f in evaluate.pair_figures(vectors, crops, (a, b, np.arange(80) < 40), "x")}
+    measured = evaluate.measure_pairs(vectors, crops, (a, b, np.arange(80) < 40))
+    figures = {f.name: f for f in evaluate.pair_figures(measured, "x")}
     accuracy = figures["accuracy"]
     assert accuracy.value is not None and accuracy.low is not None and accuracy.high is not None
     assert 0.9 <= accuracy.low <= accuracy.value <= accuracy.high <= 1
     assert figures["tar@1e-03"].value is None
     with pytest.raises(data.DataError, match="nobody/0"):
-        evaluate.pair_figures(vectors, crops, (["nobody/0"], [names[0]], np.array([True])), "x")
+        evaluate.measure_pairs(vectors, crops, (["nobody/0"], [names[0]], np.array([True])))
 
 
 def test_bootstrap_draws_people_not_pairs() -> None:

@@ -48,9 +48,18 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     paths["pairs"].write_text("a,b,same\n" + "".join(same + other))
     given = ["--data", str(crops), "--split", str(paths["split"])]
     assert main(["fit", *given, "--recipe", str(paths["recipe"]), "--run", str(paths["run"])]) == 0
-    assert main(["evaluate", str(paths["run"]), *given, "--pairs", str(paths["pairs"]), "--json", str(paths["json"])]) == 0
+    wanted = ["--pairs", str(paths["pairs"]), "--json", str(paths["json"]), "--roc", str(paths["run"] / "roc.csv")]
+    assert main(["evaluate", str(paths["run"]), *given, *wanted]) == 0
     assert main(["export", str(paths["run"]), str(paths["bundle"]), "--notes", "a test"]) == 0
     return paths
+
+
+def test_the_roc_rises_from_nobody_to_everybody(made: dict[str, Path]) -> None:
+    header, *rows = (made["run"] / "roc.csv").read_text().splitlines()
+    points = np.array([[float(number) for number in row.split(",")] for row in rows])
+    assert header == "threshold,fmr,tar"
+    assert points[0].tolist() == [np.inf, 0, 0] and points[-1, 1:].tolist() == [1, 1]
+    assert (np.diff(points[:, 0]) < 0).all() and (np.diff(points[:, 1:], axis=0) >= 0).all()
 
 
 def test_the_bundle_is_one_the_daemon_takes(made: dict[str, Path]) -> None:
