@@ -21,7 +21,7 @@ from daemon.edges import systemd
 from daemon.edges.camera import CameraError, open_camera
 from daemon.edges.detector import DetectorError, open_detector
 from daemon.edges.embedder import Embedder, EmbedderError, open_embedder
-from daemon.edges.gallery import Gallery
+from daemon.edges.gallery import Gallery, VectorError
 from daemon.edges.metrics import Metrics, MetricsError
 from daemon.edges.model import BundleError, Card, bundle_id, check_golden, read_card
 from daemon.edges.mqtt import MqttLink
@@ -70,13 +70,20 @@ def open_model(config: Config) -> Model:
 
 
 def load_gallery(store: Store, model: Model) -> tuple[Gallery, dict[str, Person], int]:
-    """The gallery of the model's own templates, everybody's record, and how many templates are of another model and left out."""
+    """The gallery of the model's own templates, everybody's record, and how many templates are of another model and left out.
+
+    Raises StoreError for a template that cannot be one: a damaged store serves nobody.
+    """
     gallery, others = Gallery(model.card.dimension), 0
     for template in store.templates():
-        if template.model == model.id:
-            gallery.add(template.number, template.person, template.vector)
-        else:
+        if template.model != model.id:
             others += 1
+            continue
+        try:
+            gallery.add(template.number, template.person, template.vector)
+        except VectorError as error:
+            message = f"template {template.number} of {template.person} is damaged: {error}"
+            raise StoreError(message, "restore state_dir from a backup, or move it away and enrol anew") from error
     return gallery, {p.person: p for p in store.people()}, others
 
 
@@ -90,6 +97,8 @@ def run(config: Config, until_end: bool = False) -> None:
     stop = threading.Event()
     with ExitStack() as stack:
         engine, links, workers = _build(config, stack)
+        if until_end and any(worker.live for worker in workers):
+            raise ConfigError("--until-end: a live camera has no end", "give every gate a video file or a folder of pictures")
 
         def on_signal(number: int, _: object) -> None:
             log.info("%s: stopping", signal.Signals(number).name)
@@ -142,6 +151,7 @@ def _stop(engine: Engine, links: dict[str, MqttLink], workers: list[GateWorker],
         status = engine.gates[name].status
         farewell = Outgoing(0, topic(config.site, name, "status"), encode(offline(status)), retain=True) if status is not None else None
         link.stop(farewell, max(0.1, deadline - time.monotonic()))
+    engine.settle()
 
 
 def _build(config: Config, stack: ExitStack) -> tuple[Engine, dict[str, MqttLink], list[GateWorker]]:

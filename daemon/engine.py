@@ -103,6 +103,10 @@ class Engine:
             self._publish(gate.keeper.finish())
         self._send()
 
+    def settle(self) -> None:
+        """The connections are closed: forget what the broker has answered for, so that the next start does not send it again."""
+        self._settle([event for event in self.mailbox.events() if isinstance(event, Published)])
+
     # ---- events
 
     def _take_events(self) -> None:

@@ -34,6 +34,11 @@ class GateWorker:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"gate-{gate}", daemon=True)
 
+    @property
+    def live(self) -> bool:
+        """Whether the camera is one that never ends."""
+        return self._camera.live
+
     def start(self) -> None:
         self._thread.start()
 

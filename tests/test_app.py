@@ -19,6 +19,10 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
+from daemon.app import DEFAULT_BUNDLE
+from daemon.core.values import Person
+from daemon.edges.model import bundle_id
+from daemon.edges.store import open_store
 from tests.conftest import ROOT
 from tests.core.test_photo import png_bomb
 from tests.desk import command
@@ -124,6 +128,9 @@ def test_it_ends_cleanly_within_five_seconds(tmp_path: Path, broker: int, still:
         assert process.wait(10) == 0
         assert time.monotonic() - started < 5
     assert "Traceback" not in config.with_name("daemon.log").read_text()
+    store = open_store(tmp_path / "state", read_only=True)
+    assert store.depth() == 0, "what the broker has taken is not sent again at the next start"
+    store.close()
     assert "stopped" in ctl(config, "status").stdout
 
 
@@ -208,6 +215,21 @@ def test_what_cannot_be_used_is_one_line_a_hint_and_exit_78(tmp_path: Path, stil
     assert done.returncode == 78, done.stderr
     lines = [line for line in done.stderr.splitlines() if not line.startswith("INFO")]
     assert len(lines) == 2 and word in lines[0] and hint in lines[1] and lines[1].startswith("  hint: "), done.stderr
+
+
+def test_a_live_camera_has_no_end_to_wait_for(tmp_path: Path) -> None:
+    done = ostiaryd("run", "--config", configure(tmp_path, 1, Path("/dev/video99")), "--until-end")
+    assert done.returncode == 78 and "no end" in done.stderr, done.stderr
+
+
+def test_a_damaged_template_serves_nobody(tmp_path: Path, still: Path, portrait: Path) -> None:
+    store = open_store(tmp_path / "state")
+    with store.transaction():
+        store.put_person(Person("E1"))
+        store.add_template("E1", bundle_id(DEFAULT_BUNDLE), np.full(128, np.nan, np.float32), b"", 0.0)
+    store.close()
+    done = ostiaryd("run", "--config", configure(tmp_path, 1, still))
+    assert done.returncode == 1 and "template 1 of E1 is damaged" in done.stderr and "hint" in done.stderr, done.stderr
 
 
 def test_a_gpu_that_is_asked_for_and_not_there_is_an_error(tmp_path: Path, still: Path) -> None:
