@@ -82,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument("--split", type=Path, help="csv person,part (fit, val, calibration); without it a hash of the name decides")
     fit.add_argument("--recipe", type=Path, default=Path(__file__).with_name("recipes") / "faces.toml", help="default: recipes/faces.toml")
     fit.add_argument("--run", type=Path, required=True, help="run folder, new or to be resumed")
+    fit.add_argument("--from", dest="start", type=Path, help="begin with the weights of this run's first stage instead of fresh ones")
     fit.add_argument("--minutes", type=_minutes, default=math.inf, help="finish within this time, the schedule shrunk to fit")
     fit.add_argument("--workers", type=int, default=2, help="threads that prepare batches (default: %(default)s)")
 

@@ -22,6 +22,13 @@ def run_fit(options: argparse.Namespace) -> None:
     run.check(chosen)
     if run.finished:
         raise RunError(f"{options.run} is finished", "evaluate or export it, or give another --run folder")
+    start = None
+    if options.start is not None:
+        start = Run(options.start).state()
+        if start is None or start.stage != "identify":
+            raise RunError(
+                f"{options.start} has no state of its first stage", "--from takes a run that was stopped in or after identification"
+            )
     crops = data.load(options.data)
     parts = data.split(crops.people, options.split)
     for part in ("fit", "val"):
@@ -35,7 +42,7 @@ def run_fit(options: argparse.Namespace) -> None:
     }
     run.begin(chosen, facts)
     console.print(f"{len(crops)} crops: " + ", ".join(f"{len(people)} people for {part}" for part, people in parts.items()))
-    best = fit.fit(chosen, crops.of(parts["fit"]), crops.of(parts["val"]), run, options.minutes, options.workers)
+    best = fit.fit(chosen, crops.of(parts["fit"]), crops.of(parts["val"]), run, options.minutes, options.workers, start)
     console.print("kept: " + ", ".join(f"{name} {value:.4f}" for name, value in best.items()))
 
 

@@ -26,9 +26,18 @@ from trainer.runs import Run, State
 from trainer.stages import FitError, Stage
 
 
-def fit(recipe: Recipe, fit_crops: Crops, val_crops: Crops, run: Run, minutes: float = math.inf, workers: int = 2) -> dict[str, float]:
+def fit(
+    recipe: Recipe,
+    fit_crops: Crops,
+    val_crops: Crops,
+    run: Run,
+    minutes: float = math.inf,
+    workers: int = 2,
+    start: State | None = None,
+) -> dict[str, float]:
     """Train until the recipe's epochs or `minutes` are used up (an eighth of them for the triplet stage); resumes from run.state().
 
+    A new run begins with the weights of `start`, the identification state of another run of the same network and people, if given.
     Gives the figures on val people of the weights kept. Raises FitError.
     """
     cv2.setNumThreads(1)
@@ -39,6 +48,8 @@ def fit(recipe: Recipe, fit_crops: Crops, val_crops: Crops, run: Run, minutes: f
     share = 0.125 if recipe.triplet.epochs > 0 else 0.0
     if state is None or state.stage == "identify":
         stage = stages.identify(recipe, fit_crops, encoder, minutes * (1 - share))
+        if state is None and start is not None:
+            start.begin(stage.model)
         weights = _train(stage, encoder, judge, recipe, run, state, workers)
         run.keep(weights, judge(weights))
         state = None

@@ -41,6 +41,15 @@ class State:
         optimizer = [np.asarray(variable) for variable in model.optimizer.variables]
         return State(stage, step, elapsed_s, model.get_weights(), optimizer, average)
 
+    def begin(self, model: keras.Model) -> None:
+        """Only the weights, for training anew from where another run ended. Raises RunError."""
+        try:
+            model.set_weights(self.model)
+        except ValueError as error:
+            raise RunError(
+                "the run to start from has another network or other people", "start from a run of the same network and data"
+            ) from error
+
     def restore(self, model: keras.Model) -> None:
         """Put the state back into a freshly built model of the same recipe. Raises RunError."""
         if len(self.optimizer) != len(model.optimizer.variables):

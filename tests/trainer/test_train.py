@@ -212,6 +212,16 @@ def test_another_models_state_is_refused(made: dict[str, Path], tmp_path: Path) 
     crops = data.load(made["crops"])
     with pytest.raises(RunError, match="another model"):
         fit.fit(chosen, crops, crops, run)
+    with pytest.raises(RunError, match="another network"):
+        fit.fit(chosen, crops, crops, Run(tmp_path / "new"), start=state)
+
+
+def test_a_run_can_start_from_another(made: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["fit", "--data", str(made["crops"]), "--recipe", str(made["recipe"]), "--run", str(made["run"].with_name("next"))]
+    # The finished run's last state is of the triplet stage: its classifier is gone.
+    assert main([*arguments, "--from", str(made["run"])]) == 2
+    assert "no state of its first stage" in capsys.readouterr().err
+    assert not made["run"].with_name("next").exists()
 
 
 def test_collapse_raises_the_alarm(made: dict[str, Path]) -> None:
