@@ -22,8 +22,10 @@ def run_fit(options: argparse.Namespace) -> None:
     run.check(chosen)
     if run.finished:
         raise RunError(f"{options.run} is finished", "evaluate or export it, or give another --run folder")
-    start = None
-    if options.start is not None:
+    start = kept = None
+    if options.start is not None and chosen.identify.epochs == 0:
+        kept = Run(options.start).weights()
+    elif options.start is not None:
         start = Run(options.start).state()
         if start is None or start.stage != "identify":
             raise RunError(
@@ -42,7 +44,7 @@ def run_fit(options: argparse.Namespace) -> None:
     }
     run.begin(chosen, facts)
     console.print(f"{len(crops)} crops: " + ", ".join(f"{len(people)} people for {part}" for part, people in parts.items()))
-    best = fit.fit(chosen, crops.of(parts["fit"]), crops.of(parts["val"]), run, options.minutes, options.workers, start)
+    best = fit.fit(chosen, crops.of(parts["fit"]), crops.of(parts["val"]), run, options.minutes, options.workers, start, kept)
     console.print("kept: " + ", ".join(f"{name} {value:.4f}" for name, value in best.items()))
 
 

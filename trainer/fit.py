@@ -34,10 +34,12 @@ def fit(
     minutes: float = math.inf,
     workers: int = 2,
     start: State | None = None,
+    kept: list[NDArray[np.float32]] | None = None,
 ) -> dict[str, float]:
     """Train until the recipe's epochs or `minutes` are used up (an eighth of them for the triplet stage); resumes from run.state().
 
-    A new run begins with the weights of `start`, the identification state of another run of the same network and people, if given.
+    A new run begins with the weights of `start`, the identification state of another run of the same network and people, if given. Without
+    a first stage (identify.epochs = 0) it begins with the encoder weights `kept` of another run.
     Gives the figures on val people of the weights kept. Raises FitError.
     """
     cv2.setNumThreads(1)
@@ -45,8 +47,13 @@ def fit(
     encoder = networks.encoder(recipe.network, recipe.network.compute)
     judge = Judge(recipe, val_crops)
     state = run.state()
-    share = 0.125 if recipe.triplet.epochs > 0 else 0.0
-    if state is None or state.stage == "identify":
+    share = 0.0 if recipe.triplet.epochs == 0 else 1.0 if recipe.identify.epochs == 0 else 0.125
+    if recipe.identify.epochs == 0:
+        if state is None:
+            if kept is None:
+                raise FitError("identify.epochs is 0 and there are no weights to start from", "give a trained run with --from")
+            run.keep(kept, judge(kept))
+    elif state is None or state.stage == "identify":
         stage = stages.identify(recipe, fit_crops, encoder, minutes * (1 - share))
         if state is None and start is not None:
             start.begin(stage.model)
