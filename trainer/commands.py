@@ -25,6 +25,8 @@ def run_fit(options: argparse.Namespace) -> None:
     start = kept = None
     if options.start is not None and chosen.identify.epochs == 0:
         kept = Run(options.start).weights()
+    elif chosen.identify.epochs == 0:
+        raise recipe.RecipeError("identify.epochs is 0 and there are no weights to start from", "give a trained run with --from")
     elif options.start is not None:
         start = Run(options.start).state()
         if start is None or start.stage != "identify":

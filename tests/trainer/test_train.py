@@ -125,6 +125,7 @@ def test_a_bundle_can_be_evaluated_too(made: dict[str, Path], tmp_path: Path) ->
         (["fit", "--data", "CROPS", "--run", "RUN"], "another recipe"),
         (["fit", "--data", "CROPS", "--run", "CROPS"], "not a run"),
         (["fit", "--data", "CROPS", "--recipe", "BAD", "--run", "new"], "did you mean identify.epochs"),
+        (["fit", "--data", "CROPS", "--recipe", "ONLY", "--run", "new"], "no weights to start from"),
         (["export", "CROPS", "new.onnx"], "not a run folder"),
         (["export", "RUN", "new.onnx", "--data", "OTHER"], "not what"),
         (["evaluate", "RECIPE", "--data", "CROPS"], "cannot open it"),
@@ -145,6 +146,8 @@ def test_bad_input_is_one_line_and_changes_nothing(
     monkeypatch.chdir(tmp_path)
     bad = tmp_path / "bad.toml"
     bad.write_text("[identify]\nepoch = 1\n")
+    only = tmp_path / "only.toml"
+    only.write_text("[identify]\nepochs = 0\n")
     other = faces.folder(tmp_path / "other", people=2, images=1)
     names = {
         "CROPS": made["crops"],
@@ -160,7 +163,7 @@ def test_bad_input_is_one_line_and_changes_nothing(
     err = capsys.readouterr().err
     assert says in err and "hint:" in err and "Traceback" not in err and len(err.splitlines()) == 2
     assert {path: path.stat().st_mtime_ns for path in made["run"].parent.rglob("*")} == before
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.toml", "other"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.toml", "only.toml", "other"]
 
 
 def test_a_model_that_knows_nobody_is_not_exported(tmp_path: Path) -> None:
