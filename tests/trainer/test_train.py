@@ -155,6 +155,7 @@ def test_bad_input_is_one_line_and_changes_nothing(
         "RECIPE": made["recipe"],
         "SPLIT": made["split"],
         "BAD": bad,
+        "ONLY": only,
         "OTHER": other,
         "BUNDLE": made["bundle"],
     }
