@@ -12,8 +12,11 @@ import numpy.typing as npt
 from daemon.core.match import NOBODY, best_two
 from daemon.core.values import Match, Vector
 
-EXACT_BELOW = 4000
-"""Templates up to which the exact search serves (bench/gallery.py measures the crossover)."""
+EXACT_NUMBERS = 2_000_000
+"""The exact search serves while the matrix holds no more numbers than this: 15,625 templates of 128 dimensions, 3,906 of 512.
+
+Its time grows with the size of the matrix, the graph's hardly at all; bench/gallery.py shows where they cross.
+"""
 
 CANDIDATES = 32
 EF = 200
@@ -28,9 +31,10 @@ class VectorError(ValueError):
 class Gallery:
     """Templates of one model. Not thread-safe: the engine owns it."""
 
-    def __init__(self, dimension: int, exact_below: int = EXACT_BELOW) -> None:
+    def __init__(self, dimension: int, exact_below: int | None = None) -> None:
+        """`exact_below` is the number of templates up to which the exact search serves, if another than usual."""
         self.dimension = dimension
-        self._exact_below = exact_below
+        self.exact_below = EXACT_NUMBERS // dimension if exact_below is None else exact_below
         self._matrix = np.zeros((64, dimension), np.float32)
         self._owners = np.zeros(64, np.int64)
         self._numbers = np.zeros(64, np.int64)
@@ -110,7 +114,7 @@ class Gallery:
 
     def _nearest(self, vector: Vector) -> Match:
         count = len(self._rows)
-        rows = self._candidates(vector) if count > self._exact_below else slice(0, count)
+        rows = self._candidates(vector) if count > self.exact_below else slice(0, count)
         owners = self._owners[rows]
         owner, best, rival = best_two(self._matrix[rows] @ vector, owners)
         return Match(self._names[owner], best, rival)
