@@ -3,8 +3,8 @@
     python -m bench.gallery [--dimension 128] [--most 32000]
 
 Vectors are worst-case (uniform on the sphere, probes are noisy copies). `exact` is the matrix product that serves small
-galleries; `graph` is hnswlib with exact re-scoring, which serves large ones; `raw` is hnswlib alone with its default ef of 10, which is what
-one gets without asking. Ratios are of one run, on one thread.
+galleries; `graph` is hnswlib with exact re-scoring, which serves large ones; `raw` is hnswlib alone with its default ef of 10, which is
+what one gets without asking. Ratios are of one run, on one thread.
 """
 
 import argparse

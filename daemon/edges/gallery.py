@@ -15,7 +15,7 @@ from daemon.core.values import Match, Vector
 EXACT_NUMBERS = 2_000_000
 """The exact search serves while the matrix holds no more numbers than this: 15,625 templates of 128 dimensions, 3,906 of 512.
 
-Its time grows with the size of the matrix, the graph's hardly at all; bench/gallery.py shows where they cross.
+Its time grows with the size of the matrix, the graph's much less; bench/gallery.py shows where they cross, which is somewhat later.
 """
 
 CANDIDATES = 32
