@@ -46,7 +46,7 @@ METRICS = (
     Metric("ostiary_faces_total", "counter", ("gate", "quality"), "Faces found, by whether they could be scored or why not."),
     Metric("ostiary_decisions_total", "counter", ("gate", "decision", "reason"), "Decisions by kind and reason."),
     Metric("ostiary_stage_seconds", "histogram", ("stage",), "Time a stage of the line took."),
-    Metric("ostiary_capture_to_publish_seconds", "histogram", ("gate",), "From a frame's capture to the broker's acknowledgement."),
+    Metric("ostiary_capture_to_publish_seconds", "histogram", ("gate",), "From a live frame's capture to the broker's acknowledgement."),
     Metric("ostiary_gallery_people", "gauge", (), "People enrolled."),
     Metric("ostiary_gallery_templates", "gauge", (), "Templates enrolled."),
     Metric("ostiary_gallery_revision", "gauge", (), "Revision of the gallery; every change raises it."),
