@@ -3,13 +3,13 @@
 set -u
 PATH="$PATH:/usr/sbin"
 command -v mosquitto >/dev/null && exit 0
-sudo=""
-if [ "$(id -u)" -ne 0 ]; then sudo="sudo -n"; fi
-if command -v apt-get >/dev/null && $sudo true 2>/dev/null; then
+sudo=()
+if [ "$(id -u)" -ne 0 ]; then sudo=(sudo -n); fi
+if command -v apt-get >/dev/null && "${sudo[@]}" true 2>/dev/null; then
   echo "installing mosquitto for the broker tests"
-  # The package starts a service on port 1883, which the tests do not need and nobody asked for.
-  export RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive
-  { $sudo apt-get -qq update && $sudo -E apt-get -qq install -y mosquitto mosquitto-clients; } >/dev/null 2>&1
+  # The package starts a service on port 1883, which the tests do not need and nobody asked for: RUNLEVEL=1 leaves it stopped.
+  apt=("${sudo[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get -qq)
+  said=$({ "${apt[@]}" update && "${apt[@]}" install -y mosquitto mosquitto-clients; } 2>&1) || echo "$said" | tail -n 3
 fi
 command -v mosquitto >/dev/null || echo "mosquitto is not installed and cannot be (needs apt and root): the broker tests will be skipped"
 exit 0

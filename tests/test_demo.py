@@ -91,7 +91,7 @@ def test_the_whole_demo_with_the_broker_inside(tmp_path: Path) -> None:
 
 
 @pytest.mark.broker
-def test_the_whole_demo_with_mosquitto(tmp_path: Path) -> None:
+def test_the_whole_demo_with_mosquitto(mosquitto_installed: None, tmp_path: Path) -> None:
     assert_played(play(tmp_path, "mosquitto"), tmp_path)
 
 
