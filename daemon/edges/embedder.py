@@ -39,7 +39,7 @@ class Embedder:
             crops = np.concatenate([crops, np.zeros((size - count, *crops.shape[1:]), np.uint8)])
         try:
             (vectors,) = self.session.run(["embedding"], {"image": np.ascontiguousarray(crops)})
-        except Exception as error:
+        except Exception as error:  # the runtime's own classes share no public base
             raise EmbedderError(
                 f"the model failed on {self.provider}: {_first_line(error)}", "the process must restart; a CUDA error does not heal"
             ) from error
@@ -82,7 +82,7 @@ def _open(path: Path, provider: str, threads: int) -> Embedder:
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=providers)
         session.disable_fallback()
-    except Exception as error:
+    except Exception as error:  # as above
         if provider == "cuda":
             raise EmbedderError(
                 f"the model does not run on CUDA: {_first_line(error)}",
