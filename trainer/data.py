@@ -31,8 +31,8 @@ class DataError(Fault):
 
 @dataclass(frozen=True, slots=True)
 class Crops:
-    """Aligned crops in memory: `pixels` uint8 [n, side, side, channels], RGB or grey, `people` names, `person` int64 [n] into names, `names`
-    as `person/file` [n]. `digest` is a sha256 over names and file contents."""
+    """Aligned crops in memory: `pixels` uint8 [n, side, side, channels], RGB or grey, `people` names, `person` int64 [n] into names,
+    `names` as `person/file` [n]. `digest` is a sha256 over names and file contents."""
 
     pixels: NDArray[np.uint8]
     people: tuple[str, ...]

@@ -1,7 +1,7 @@
 """The parts of a data set: who is learned from, who is chosen by, who is calibrated and tested on, and that none of them meet.
 
-People come as a folder or zip with a split; two drawing sets of the field have their own customs: MNIST's digits, whose ten classes stand in every
-part (a closed set, which says nothing about unseen classes; `data.classes` leaves some of them unseen), and Omniglot's characters.
+People come as a folder or zip with a split; two drawing sets of the field have their own customs: MNIST's digits, whose ten classes stand
+in every part (a closed set, which says nothing about unseen classes; `data.classes` leaves some of them unseen), and Omniglot's characters.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ def marks(crops: Crops) -> NDArray[np.uint64]:
 
 
 def digits(source: Path, what: Data) -> dict[str, Crops]:
-    """MNIST from mnist.npz, or the word `mnist` for keras.datasets (downloads). The last 5,000 training pictures are val; fit and val have only
-    the digits of `what.classes`, test has all. Raises DataError."""
+    """MNIST from mnist.npz, or the word `mnist` for keras.datasets (downloads). The last 5,000 training pictures are val; fit and val have
+    only the digits of `what.classes`, test has all. Raises DataError."""
     arrays = _mnist(source)
     digest = hashlib.sha256(b"".join(array.tobytes() for array in arrays)).hexdigest()
     train, label, test, truth = arrays
@@ -80,10 +80,12 @@ def _mnist(source: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[
         if str(source) == "mnist":
             (train, label), (test, truth) = keras.datasets.mnist.load_data()
         else:
-            with np.load(source, allow_pickle=False) as file:
+            with source.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 train, label, test, truth = (file[key] for key in ("x_train", "y_train", "x_test", "y_test"))
-    except Exception as error:  # noqa: BLE001  a download, a zip and an array file fail in as many ways
-        raise DataError(f"cannot read MNIST from {source}: {error}", "give mnist.npz, or the word mnist where the network allows it") from error
+    except Exception as error:  # a download, a zip and an array file fail in as many ways
+        raise DataError(
+            f"cannot read MNIST from {source}: {error}", "give mnist.npz, or the word mnist where it can be downloaded"
+        ) from error
     fine = train.ndim == test.ndim == 3 and train.shape[1:] == test.shape[1:] == (28, 28)
     if not fine or len(train) != len(label) or len(test) != len(truth) or len(train) <= VAL_DIGITS:
         raise DataError(f"{source} is not MNIST", "expected x_train, y_train, x_test, y_test with pictures of 28x28")

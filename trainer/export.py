@@ -144,7 +144,7 @@ def check(recipe: Recipe, weights: Sequence[NDArray[np.float32]]) -> None:
         raise ExportError(f"{recipe.name} is not a face model", "a gate needs people's crops of 112x112 in colour")
     if np.ndim(weights[-1]) == 0:
         raise ExportError(
-            f"{recipe.name} ends in a same-or-different head", "a gate compares by cosine: export a run of a recipe without a stage of kind same"
+            f"{recipe.name} ends in a same-or-different head", "a gate compares by cosine: take a recipe without a stage of kind same"
         )
     if keras.backend.backend() != "tensorflow":
         raise ExportError(

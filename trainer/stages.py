@@ -51,7 +51,7 @@ def build(recipe: Recipe, index: int, crops: Crops, encoder: keras.Model, teache
     crops = crops.with_images(how.min_images)
     if len(crops.people) < 2:
         raise FitError(
-            f"fewer than two fit people have {how.min_images} pictures", f"lower stages.{index}.min_images, or add pictures of the same people"
+            f"fewer than two fit people have {how.min_images} pictures", f"lower stages.{index}.min_images, or add pictures of these people"
         )
     try:
         if isinstance(how, Identify):
@@ -82,9 +82,7 @@ def rows_of(how: StageRecipe) -> int:
 
 def _identify(recipe: Recipe, index: int, how: Identify, crops: Crops, encoder: keras.Model) -> Stage:
     people = len(crops.people)
-    head = keras.layers.Dense(
-        people, use_bias=False, kernel_constraint=keras.constraints.UnitNorm(axis=0), dtype="float32", name="people"
-    )
+    head = keras.layers.Dense(people, use_bias=False, kernel_constraint=keras.constraints.UnitNorm(axis=0), dtype="float32", name="people")
     vectors = networks.unit(encoder.output)
     columns = [head(vectors), vectors]
     if how.verify_form == "cosine":
@@ -205,7 +203,9 @@ def _distil(recipe: Recipe, index: int, how: Distil, crops: Crops, encoder: kera
     own, theirs = recipe.network.embedding, taught.shape[1]
     vectors = networks.unit(encoder.output)
     # A teacher of another length is met in its own space; the projection is dropped afterwards.
-    seen = vectors if own == theirs else networks.unit(keras.layers.Dense(theirs, use_bias=False, dtype="float32", name="projection")(vectors))
+    seen = vectors
+    if own != theirs:
+        seen = networks.unit(keras.layers.Dense(theirs, use_bias=False, dtype="float32", name="projection")(vectors))
     model = keras.Model(encoder.input, _side_by_side([vectors, seen]))
 
     def loss(targets: Tensor, given: Tensor) -> Tensor:
