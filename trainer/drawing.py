@@ -32,7 +32,7 @@ STYLE = {
     "svg.fonttype": "none",
     "svg.hashsalt": "ostiary",
     "font.family": "sans-serif",
-    "font.size": 9,
+    "font.size": 10,
     "text.parse_math": False,
     "text.color": INK,
     "axes.labelcolor": INK,
@@ -48,7 +48,7 @@ STYLE = {
     "ytick.color": MUTED,
     "lines.linewidth": 1.6,
     "legend.frameon": False,
-    "legend.fontsize": 8.5,
+    "legend.fontsize": 9,
     "figure.facecolor": "none",
     "patch.linewidth": 0,
 }
@@ -70,7 +70,8 @@ def drawn(name: str, title: str) -> Callable[[Callable[P, Figure]], Callable[P, 
 
 def percent(share: float) -> str:
     """A share in per cent, as many digits as it needs: 10 %, 0.1 %, 0.0001 %."""
-    return f"{100 * share:.10f}".rstrip("0").rstrip(".") + " %" if share else "0 %"
+    digits = f"{100 * share:.10f}".rstrip("0").rstrip(".") if share else "0"
+    return f"{digits}\N{NO-BREAK SPACE}%"
 
 
 def figure_of(x: str, y: str, size: tuple[float, float] = SIZE_IN) -> tuple[Figure, Axes]:
@@ -91,7 +92,7 @@ def rates(axes: Axes, least: float, axis: str) -> None:
         axes.axvspan(left, least, color=MUTED, alpha=0.18)
         axes.annotate(
             "not resolvable", (math.sqrt(left * least), 0.97), xycoords=("data", "axes fraction"),
-            rotation=90, ha="center", va="top", fontsize=7.5, color=MUTED,
+            rotation=90, ha="center", va="top", fontsize=8.5, color=MUTED,
         )  # fmt: skip
     else:
         axes.set_yscale("log")
@@ -103,24 +104,24 @@ def rates(axes: Axes, least: float, axis: str) -> None:
 def decades(axes: Axes, which: str) -> None:
     """Ticks of a logarithmic axis of shares in per cent."""
     axis = axes.xaxis if which == "x" else axes.yaxis
-    axis.set_major_formatter(FuncFormatter(lambda value, _: percent(value) if value <= 1 else ""))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: percent(value).split()[0] if value <= 1 else ""))
     axis.set_minor_locator(NullLocator())
 
 
-def legend(axes: Axes, columns: int = 2) -> None:
+def legend(axes: Axes, columns: int = 2, above: float = 1.0) -> None:
     """Above the plot, where it covers nothing."""
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, borderaxespad=0.2, handlelength=1.5, columnspacing=1.2)
+    axes.legend(loc="lower left", bbox_to_anchor=(0, above), ncols=columns, borderaxespad=0.2, handlelength=1.5, columnspacing=1.2)
 
 
 def shares(axes: Axes) -> None:
     """A linear axis of shares from none to all."""
     axes.set_ylim(0, 1.04)
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: percent(round(value, 6))))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: percent(round(value, 6)).split()[0]))
 
 
 def short(share: float) -> str:
     """A share in per cent with one decimal."""
-    return f"{100 * share:.1f} %"
+    return f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
 
 
 def _svg(figure: Figure, name: str, title: str) -> str:

@@ -4,27 +4,21 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
 import cv2
 
-from trainer import plots
+from daemon.edges.model import Figure
+from trainer import curves, markup, plots
 from trainer.data import Crops
 from trainer.drawing import percent
+from trainer.markup import Absent
 from trainer.report import Pair, Report, ReportError, to_json
 from trainer.style import STYLE
 from trainer.words import NAMES, headline, interval, rate, tiles
 
 JPEG_QUALITY = 88
-
-
-@dataclass(frozen=True, slots=True)
-class Absent:
-    """A section that there is nothing for, and why."""
-
-    why: str
 
 
 def write(folder: Path, report: Report, crops: Crops | None = None) -> Path:
@@ -91,14 +85,14 @@ def _verification(report: Report) -> str | Absent:
         ]
         for point in found.operating
     ]
-    table = _table(["FMR", "threshold", "TAR (95 % interval)", "false matches, from pairs of people"], rows)
+    table = markup.table(["FMR", "threshold", "TAR (95 % interval)", "false matches, from pairs of people"], rows)
     people = report.people * (report.people - 1) // 2
     note = (
         f"All {found.genuine:,} pairs of one person and {found.impostor:,} of two people. They share {report.people:,} people, so no more "
         f"than {people:,} pairs of people stand behind a false match rate; bands are 95 % intervals from drawing people anew. "
         f"Shaded: rates below one pair in all, which these people cannot show."
     )
-    return _figures((plots.roc(found), "ROC"), (plots.det(found), "DET")) + _note(note) + table
+    return markup.figures((plots.roc(found), "ROC"), (plots.det(found), "DET")) + markup.note(note) + table
 
 
 def _similarities(report: Report) -> str | Absent:
@@ -108,7 +102,9 @@ def _similarities(report: Report) -> str | Absent:
         "Share of the pairs of each kind in each bin, on a logarithmic scale, because at a gate the right end of the two-people curve "
         "decides: whoever lies to the right of the threshold is let through. Pairs of one person to the left of it are turned away."
     )
-    return _figures((plots.histogram(report.verification, report.gate), "Similarities; dotted: thresholds by FMR"), beside=_note(note))
+    return markup.figures(
+        (plots.histogram(report.verification, report.gate), "Similarities; dotted: thresholds by FMR"), beside=markup.note(note)
+    )
 
 
 def _searches(report: Report) -> str | Absent:
@@ -125,7 +121,7 @@ def _searches(report: Report) -> str | Absent:
             for fpir in (1e-1, 1e-2, 1e-3)
         ]
         rows.append([f"{curve.gallery:,}", f"{curve.strangers:,}", *cells])
-    table = _table(["gallery", "strangers", *(f"FNIR at FPIR {percent(fpir)}" for fpir in (1e-1, 1e-2, 1e-3))], rows) if rows else ""
+    table = markup.table(["gallery", "strangers", *(f"FNIR at FPIR {percent(fpir)}" for fpir in (1e-1, 1e-2, 1e-3))], rows) if rows else ""
     note = (
         "One crop enrolled per person, one crop per search; missed is whoever is not found or taken for another. Mean and middle 95 % of "
         + (
@@ -133,7 +129,7 @@ def _searches(report: Report) -> str | Absent:
             + (f"These people allow galleries of {sizes}." if sizes else "No gallery size leaves strangers.")
         )
     )
-    return _figures(*drawn) + _note(note) + table
+    return markup.figures(*drawn) + markup.note(note) + table
 
 
 def _thresholds(report: Report) -> str | Absent:
@@ -153,22 +149,14 @@ def _thresholds(report: Report) -> str | Absent:
         f"{' (' + calibration.source + ')' if calibration.source else ''}. null, drawn as a cross above: not resolvable from so many "
         "people; there a gate stays closed until the operator sets a threshold."
     )
-    table = _table(["templates", *(f"FPIR {percent(fpir)}" for fpir in fpirs)], rows)
-    return _figures((plots.thresholds(calibration), "Threshold τ by gallery size"), beside=table) + _note(note)
+    table = markup.table(["templates", *(f"FPIR {percent(fpir)}" for fpir in fpirs)], rows)
+    return markup.figures((plots.thresholds(calibration), "Threshold τ by gallery size"), beside=table) + markup.note(note)
 
 
 def _protocol(report: Report) -> str | Absent:
     if not report.protocol:
         return Absent("none was given; the figures above are over all pairs.")
-    rows = [
-        [
-            NAMES.get(figure.name, figure.name),
-            "not resolvable" if figure.value is None else rate(figure.value),
-            interval(figure.low, figure.high),
-        ]
-        for figure in report.protocol
-    ]
-    return _table(["figure", "value", "95 % interval"], rows)
+    return _figure_table(report.protocol)
 
 
 def _hardest(report: Report, pictures: Mapping[str, bytes]) -> str | Absent:
@@ -179,8 +167,8 @@ def _hardest(report: Report, pictures: Mapping[str, bytes]) -> str | Absent:
         ("Two people, most alike", report.hardest_impostor, "There is only one person."),
     )
     note = "One pair per person, or per pair of people. Look at them first: a wrong label shows here."
-    parts = [f"<h3>{title}</h3>" + (_pairs(pairs, pictures) if pairs else _absent(empty)) for title, pairs, empty in lists]
-    return _note(note) + ("" if pictures else _absent("Pictures were left out; names stand alone.")) + "".join(parts)
+    parts = [f"<h3>{title}</h3>" + (_pairs(pairs, pictures) if pairs else markup.absent(empty)) for title, pairs, empty in lists]
+    return markup.note(note) + ("" if pictures else markup.absent("Pictures were left out; names stand alone.")) + "".join(parts)
 
 
 def _pairs(pairs: Sequence[Pair], pictures: Mapping[str, bytes]) -> str:
@@ -213,15 +201,17 @@ def _map(report: Report) -> str | Absent:
         f"{escape(cloud.person)} ({len(cloud.x)})</li>"
         for index, cloud in enumerate(found.people)
     )
-    return _figures((plots.embedding_map(found), "Principal components"), beside=f'<ol class="names">{names}</ol>') + _note(note)
+    return markup.figures((plots.embedding_map(found), "Principal components"), beside=f'<ol class="names">{names}</ol>') + markup.note(
+        note
+    )
 
 
 def _training(report: Report) -> str | Absent:
-    drawn = plots.training(report.history)
+    drawn = curves.training(report.history)
     if not drawn:
         return Absent("no history was given.")
-    warnings = "".join(_note(str(line["warning"])) for line in report.history if line.get("warning"))
-    return _figures(*((drawing, title) for title, drawing in drawn)) + warnings
+    warnings = "".join(markup.note(str(line["warning"])) for line in report.history if line.get("warning"))
+    return markup.figures(*((drawing, title) for title, drawing in drawn)) + warnings
 
 
 def _card(report: Report) -> str | Absent:
@@ -233,27 +223,25 @@ def _card(report: Report) -> str | Absent:
         "data digest": card.data_digest, "alignment": card.alignment, "dimension": str(card.dimension),
     }  # fmt: skip
     rows = "".join(f"<tr><th>{name}</th><td>{escape(value) or '–'}</td></tr>" for name, value in facts.items())
-    return f'<table class="facts">{rows}</table><details><summary>Recipe</summary><pre>{escape(card.recipe)}</pre></details>'
-
-
-def _figures(*drawings: tuple[str, str], beside: str = "") -> str:
-    items = (f"<figure>{drawing}<figcaption>{escape(caption)}</figcaption></figure>" for drawing, caption in drawings)
-    return f'<div class="plots">{"".join(items)}{beside}</div>'
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    top = "".join(f"<th>{escape(name)}</th>" for name in head)
-    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f'<div class="table"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
-
-
-def _note(text: str) -> str:
-    return f'<p class="note">{escape(text, quote=False)}</p>'
-
-
-def _absent(sentence: str) -> str:
-    return f'<p class="absent">{sentence}</p>'
+    figures = (
+        f"<details><summary>Figures on the card</summary>{_figure_table(card.evaluation, on=True)}</details>" if card.evaluation else ""
+    )
+    return f'<table class="facts">{rows}</table>{figures}<details><summary>Recipe</summary><pre>{escape(card.recipe)}</pre></details>'
 
 
 def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
+
+
+def _figure_table(figures: Sequence[Figure], on: bool = False) -> str:
+    """Figures one a row; `on` adds on whom."""
+    rows = (
+        [
+            NAMES.get(figure.name, figure.name),
+            "not resolvable" if figure.value is None else rate(figure.value),
+            interval(figure.low, figure.high),
+            *([figure.on] if on else []),
+        ]
+        for figure in figures
+    )
+    return markup.table(["figure", "value", "95 % interval", *(["on"] if on else [])], list(rows))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -18,58 +18,38 @@ from trainer.verification import Gate, Verification
 
 GENUINE, IMPOSTOR, THRESHOLD = PALETTE[0], PALETTE[1], PALETTE[2]
 
-# A stage, its epochs and values; a label and its stages.
-Piece = tuple[str, Sequence[float], Sequence[float]]
-Series = tuple[str, Sequence[Piece]]
-
-
-@dataclass(frozen=True, slots=True)
-class Panel:
-    """Training curves that share a unit: `values` are (key of history.jsonl, label), drawn `scale` times as large."""
-
-    name: str
-    title: str
-    unit: str
-    values: tuple[tuple[str, str], ...]
-    scale: float = 1.0
-    log: bool = False
-
-
-PANELS = (
-    Panel("loss", "Loss", "loss", (("loss", "loss"),)),
-    Panel("tar", "Recognised on val people (TAR)", "per cent", (("tar_1e2", "at FMR 1 %"), ("tar", "at FMR 0.1 %")), 100),
-    Panel("eer", "Equal error rate on val people", "per cent", (("eer", "EER"),), 100),
-    Panel("auc", "Area under the ROC on val people", "AUC", (("auc", "AUC"),)),
-    Panel("rate", "Learning rate", "learning rate", (("rate", "rate"),), log=True),
-    Panel("shares", "Triplets by difficulty", "per cent", (("easy", "easy"), ("semi_hard", "semi-hard"), ("hard", "hard")), 100),
-    Panel("distances", "Mean distance of two pictures", "distance (0 … 2)", (("same", "one person"), ("other", "two people"))),
-)
-
 
 @drawn("roc", "ROC: share of genuine pairs recognised against the false match rate")
 def roc(found: Verification) -> Figure:
     """TAR against FMR, FMR logarithmic, with band, operating points and what the data cannot show."""
-    figure, axes = figure_of("false match rate (FMR)", "genuine pairs recognised (TAR)")
-    curve, least = found.roc, 1 / found.impostor
-    fmr = np.maximum(curve.fmr, least / 10)
-    axes.fill_between(fmr, curve.low, curve.high, step="post", color=GENUINE, alpha=0.2)
-    axes.step(fmr, curve.tar, where="post", color=GENUINE)
+    figure, axes = figure_of("false match rate (FMR), %", "genuine pairs recognised (TAR), %")
+    least = 1 / found.impostor
+    fmr, tar, low, high = _resolved(found)
+    axes.fill_between(fmr, low, high, step="post", color=GENUINE, alpha=0.2)
+    axes.step(fmr, tar, where="post", color=GENUINE)
     for point in found.operating:
         if point.fmr is not None and point.tar is not None:
             axes.plot(point.target, point.tar, "o", color=GENUINE, markersize=4.5)
-            axes.annotate(short(point.tar), (point.target, point.tar), (-5, 5), textcoords="offset points", ha="right", fontsize=8)
+            axes.annotate(short(point.tar), (point.target, point.tar), (-5, 5), textcoords="offset points", ha="right", fontsize=9)
     rates(axes, least, "x")
     shares(axes)
     return figure
 
 
+def _resolved(found: Verification) -> NDArray[np.float64]:
+    """FMR, TAR, low and high [4, points] where at least one impostor pair is accepted."""
+    rows = np.array([found.roc.fmr, found.roc.tar, found.roc.low, found.roc.high])
+    return rows[:, rows[0] > 0]
+
+
 @drawn("det", "DET: false non-match rate against false match rate, both logarithmic")
 def det(found: Verification) -> Figure:
     """FNMR against FMR, both logarithmic, with band, operating points and the equal error rate."""
-    figure, axes = figure_of("false match rate (FMR)", "false non-match rate (FNMR)")
-    curve, least, fewest = found.roc, 1 / found.impostor, 1 / found.genuine
-    fmr, floor = np.maximum(curve.fmr, least / 10), fewest / 10
-    missed, low, high = (np.maximum(1 - np.array(values), floor) for values in (curve.tar, curve.high, curve.low))
+    figure, axes = figure_of("false match rate (FMR), %", "false non-match rate (FNMR), %")
+    least, fewest = 1 / found.impostor, 1 / found.genuine
+    fmr, *rest = _resolved(found)
+    floor = fewest / 10
+    missed, high, low = (np.maximum(1 - values, floor) for values in rest)
     axes.fill_between(fmr, low, high, step="post", color=GENUINE, alpha=0.2)
     axes.step(fmr, missed, where="post", color=GENUINE)
     for point in found.operating:
@@ -78,7 +58,7 @@ def det(found: Verification) -> Figure:
     equal = next(one.value for one in found.figures if one.name == "eer")
     if equal:
         axes.plot(equal, equal, "D", color=IMPOSTOR, markersize=5)
-        axes.annotate(f"EER {short(equal)}", (equal, equal), (7, 3), textcoords="offset points", fontsize=8.5, color=IMPOSTOR)
+        axes.annotate(f"EER {short(equal)}", (equal, equal), (7, 3), textcoords="offset points", fontsize=9, color=IMPOSTOR)
     rates(axes, least, "x")
     rates(axes, fewest, "y")
     return figure
@@ -87,7 +67,7 @@ def det(found: Verification) -> Figure:
 @drawn("histogram", "Histogram of similarities of genuine and impostor pairs")
 def histogram(found: Verification, gate: Gate) -> Figure:
     """How alike genuine and impostor pairs are, per cent of each kind per bin, logarithmic, with the thresholds."""
-    figure, axes = figure_of("similarity", "pairs of the kind, per bin")
+    figure, axes = figure_of("similarity", "pairs of the kind per bin, %")
     edges = np.array(found.histogram.edges)
     kinds = (("two people", found.histogram.impostor, IMPOSTOR), ("same person", found.histogram.genuine, GENUINE))
     least = 1.0
@@ -99,13 +79,16 @@ def histogram(found: Verification, gate: Gate) -> Figure:
     axes.set_yscale("log")
     axes.set_ylim(least / 2, 30)
     decades(axes, "y")
-    for point in found.operating:
-        if point.threshold is not None:
-            axes.axvline(point.threshold, color=MUTED, linewidth=0.8, linestyle=(0, (2, 2)))
-            axes.annotate(
-                percent(point.target), (point.threshold, 1), (-2, -2), xycoords=("data", "axes fraction"),
-                textcoords="offset points", rotation=90, ha="right", va="top", fontsize=7.5, color=MUTED,
-            )  # fmt: skip
+    axes.set_yticks([10.0**power for power in range(math.ceil(math.log10(least / 2)), 1)])
+    marks = [(point.target, point.threshold) for point in found.operating if point.threshold is not None]
+    for target, threshold in marks:
+        axes.axvline(threshold, color=MUTED, linewidth=0.8, linestyle=(0, (2, 2)))
+        # Thresholds draw nearer to one another with stricter targets; the last has its label on its free side.
+        side, shift = ("left", 2) if target == marks[-1][0] else ("right", -2)
+        axes.annotate(
+            percent(target), (threshold, 1), (shift, -2), xycoords=("data", "axes fraction"),
+            textcoords="offset points", rotation=90, ha=side, va="top", fontsize=8, color=MUTED,
+        )  # fmt: skip
     if gate.threshold is not None:
         label = f"threshold for {gate.people} people, FPIR {percent(gate.fpir)}"
         # Not into the row of FMR labels, one of which is often close.
@@ -117,7 +100,7 @@ def histogram(found: Verification, gate: Gate) -> Figure:
 @drawn("open-set", "Open-set search: rightful searches missed against strangers accepted")
 def open_set(curves: Sequence[OpenSet]) -> Figure:
     """FNIR against FPIR for each gallery size, over what its strangers resolve."""
-    figure, axes = figure_of("false positive identification rate (FPIR)", "rightful searches missed (FNIR)")
+    figure, axes = figure_of("false positive identification rate (FPIR), %", "rightful searches missed (FNIR), %")
     for colour, curve in zip(PALETTE, curves, strict=False):
         axes.fill_between(curve.fpir, curve.low, curve.high, color=colour, alpha=0.15)
         axes.plot(curve.fpir, curve.fnir, color=colour, label=f"{curve.gallery} people, {curve.strangers} strangers")
@@ -138,16 +121,19 @@ def thresholds(calibration: Calibration) -> Figure:
     fpirs = sorted({cell.fpir for cell in calibration.cells}, reverse=True)
     step = 0.05 * (max(known, default=1.0) - min(known, default=0.0) + 0.2)
     top = max(known, default=1.0) + step
-    for index, (colour, fpir) in enumerate(zip(PALETTE, fpirs, strict=False)):
+    unresolved = [fpir for fpir in fpirs if any(cell.threshold is None for cell in calibration.cells if cell.fpir == fpir)]
+    for colour, fpir in zip(PALETTE, fpirs, strict=False):
         row = [cell for cell in calibration.cells if cell.fpir == fpir]
         there = [(cell.gallery, cell.threshold) for cell in row if cell.threshold is not None]
         null = [cell.gallery for cell in row if cell.threshold is None]
         # A line without a point still has its entry in the legend.
         axes.plot([at for at, _ in there], [tau for _, tau in there], "o-", color=colour, markersize=3.5, label=f"FPIR {percent(fpir)}")
-        axes.plot(null, [top + step * (1 + len(fpirs) - index)] * len(null), "x", color=colour, markersize=4.5)
-    if len(known) < len(calibration.cells):
-        axes.axhspan(top, top + step * (2 + len(fpirs)), color=MUTED, alpha=0.18)
-        axes.annotate("not resolvable", (0.01, top + 0.3 * step), xycoords=("axes fraction", "data"), fontsize=7.5, color=MUTED)
+        height = top + step * (2.5 + unresolved.index(fpir)) if null else top
+        axes.plot(null, [height] * len(null), "x", color=colour, markersize=4.5)
+    if unresolved:
+        axes.axhspan(top, top + step * (3 + len(unresolved)), color=MUTED, alpha=0.18)
+        axes.annotate("not resolvable", (0.01, top + 0.4 * step), xycoords=("axes fraction", "data"), fontsize=8.5, color=MUTED)
+        axes.set_yticks([tick for tick in axes.get_yticks() if min(known, default=0.0) - step <= tick < top])
     axes.set_xscale("log")
     axes.margins(y=0.02)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -159,7 +145,7 @@ def thresholds(calibration: Calibration) -> Figure:
 @drawn("cmc", "CMC: rightful searches answered within the first ranks")
 def cmc(found: Cmc) -> Figure:
     """Share of rightful searches answered within the first ranks."""
-    figure, axes = figure_of("rank", "rightful searches answered")
+    figure, axes = figure_of("rank", "rightful searches answered, %")
     ranks = np.arange(1, len(found.share) + 1)
     axes.fill_between(ranks, found.low, found.high, color=GENUINE, alpha=0.2)
     axes.plot(ranks, found.share, "o-", color=GENUINE, markersize=3.5)
@@ -168,7 +154,7 @@ def cmc(found: Cmc) -> Figure:
     for rank in (1, 5):
         if rank <= len(ranks):
             share = found.share[rank - 1]
-            axes.annotate(short(share), (rank, share), (4, -12), textcoords="offset points", fontsize=8.5)
+            axes.annotate(short(share), (rank, share), (4, -12), textcoords="offset points", fontsize=9)
     return figure
 
 
@@ -204,58 +190,4 @@ def embedding_map(found: Map) -> Figure:
         box = {"boxstyle": "circle,pad=0.15", "facecolor": PAGE, "edgecolor": PALETTE[index % len(PALETTE)], "linewidth": 1.2}
         axes.annotate(str(index + 1), (x, y), ha="center", va="center", fontsize=8, bbox=box)
     axes.set_aspect("equal", "datalim")
-    return figure
-
-
-def training(history: Sequence[Mapping[str, object]]) -> list[tuple[str, str]]:
-    """(title, drawing) of each panel that the lines of history.jsonl have values for."""
-    found = ((panel, [(label, _pieces(history, key, panel.scale)) for key, label in panel.values]) for panel in PANELS)
-    there = [(panel, [(label, pieces) for label, pieces in series if pieces]) for panel, series in found]
-    return [(panel.title, lines(panel.name, panel.title, panel.unit, series, panel.log)) for panel, series in there if series]
-
-
-def lines(name: str, title: str, unit: str, series: Sequence[Series], log: bool = False) -> str:
-    """Curves over epochs, all in one unit; stages are not joined."""
-    return drawn(name, title)(_lines)(unit, series, log)
-
-
-def _pieces(history: Sequence[Mapping[str, object]], key: str, scale: float) -> Sequence[Piece]:
-    """Epochs counted on over stages and values of one key, apart by stage; lines without the key (warnings, verdicts) are passed over."""
-    pieces: list[tuple[str, list[float], list[float]]] = []
-    before = last = 0.0
-    for index, line in enumerate(history):
-        value, epoch = line.get(key), line.get("epoch", index + 1)
-        if not isinstance(value, (int, float)) or not isinstance(epoch, (int, float)):
-            continue
-        stage = str(line.get("stage") or "")
-        if not pieces or pieces[-1][0] != stage or before + epoch < last:
-            pieces.append((stage, [], []))
-            before = last
-        last = before + epoch
-        pieces[-1][1].append(last)
-        pieces[-1][2].append(scale * value)
-    return pieces
-
-
-def _lines(unit: str, series: Sequence[Series], log: bool) -> Figure:
-    figure, axes = figure_of("epochs", unit, (5.0, 2.7))
-    for colour, (label, pieces) in zip(PALETTE, series, strict=False):
-        for index, (_, epochs, values) in enumerate(pieces):
-            shape = "o-" if len(values) < 30 else "-"
-            axes.plot(epochs, values, shape, color=colour, markersize=3, label=label if index == 0 else None)
-    stages = series[0][1] if len(series[0][1]) > 1 else ()
-    for index, (stage, epochs, _) in enumerate(stages):
-        if index:
-            axes.axvline(epochs[0], color=MUTED, linewidth=0.8, linestyle=(0, (2, 2)))
-        # The last name reaches back from its end: a short last stage has no room to its right.
-        end = index + 1 == len(stages)
-        place = (epochs[-1 if end else 0], 0.99)
-        axes.annotate(stage, place, xycoords=("data", "axes fraction"), ha="right" if end else "left", va="top", fontsize=7.5, color=MUTED)
-    axes.margins(y=0.15)
-    if log:
-        axes.set_yscale("log")
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axes.yaxis.set_minor_locator(NullLocator())
-    if len(series) > 1:
-        legend(axes)
     return figure

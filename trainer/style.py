@@ -27,13 +27,17 @@ svg text { font-family: system-ui, sans-serif !important; }
 table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .9rem .3rem 0; border-bottom: 1px solid var(--grid); text-align: left; vertical-align: top; }
 th { color: var(--muted); font-weight: 500; }
+.table td { white-space: nowrap; }
 .facts td { overflow-wrap: anywhere; }
-.pairs { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 10rem), 1fr)); gap: 1rem; }
+.pairs { display: grid; grid-template-columns: repeat(4, minmax(0, 1fr)); gap: 1rem; }
+@media (max-width: 45rem) { .pairs { grid-template-columns: repeat(2, minmax(0, 1fr)); } }
 .pairs img { width: 50%; height: auto; vertical-align: bottom; }
 .pairs span { display: block; font-size: .75rem; line-height: 1.3; overflow-wrap: anywhere; }
 .pairs b { color: var(--ink); }
 .names { margin: 0; padding-left: 1.8rem; font-size: .875rem; overflow-wrap: anywhere; }
 .colour::before { content: attr(data-shape); color: var(--own); margin-right: .4rem; }
+details { margin-top: .75rem; }
+summary { cursor: pointer; }
 pre { overflow-x: auto; background: var(--tile); border-radius: .5rem; padding: .75rem; font-size: .75rem; }
 footer { margin-top: 2.5rem; }
 @media print { body { font-size: 11pt; } main { max-width: none; padding: 0; } figure, tr, dl div { break-inside: avoid; }
