@@ -50,7 +50,7 @@ def semi_hard(apart: Tensor, person: Tensor, margin: float, difficulty: Tensor) 
     nearer = ops.take_along_axis(passed, ops.argsort(order, axis=1)[:, n:], axis=1)
     # No crop is its own negative, so there are at most n - 1 and the index stays inside.
     negative = ops.take_along_axis(ops.sort(foreign, axis=1), nearer, axis=1)
-    return _kept(apart, negative, ops.logical_and(own, ops.logical_and(negative > apart, negative <= apart + margin)))
+    return _kept(apart, negative, ops.logical_and(own, negative <= apart + margin))
 
 
 def hard(apart: Tensor, person: Tensor, margin: float, difficulty: Tensor) -> Triplets:
