@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias, assert_never
 
 from keras import ops
 
 Tensor: TypeAlias = Any
 """A backend tensor or a symbolic one. Keras ships no types, so the shapes stand in the docstrings."""
+
+Reduce: TypeAlias = Literal["mean", "nonzero", "sum"]
+Form: TypeAlias = Literal["l2", "l1", "cosine"]
+
+ROUNDING = 1e-6
+"""What float32 leaves of |a|² + |b|² - 2a·b where a and b are equal, as a share of |a|² + |b|²."""
 
 
 def cosine_margin(targets: Tensor, cosines: Tensor, label_smoothing: float = 0.0) -> Tensor:
@@ -26,20 +32,113 @@ def cosine_margin(targets: Tensor, cosines: Tensor, label_smoothing: float = 0.0
     return ops.mean(nll)
 
 
-def distances(embeddings: Tensor) -> Tensor:
-    """All Euclidean distances [n, n] of rows [n, d]. The root of zero has no gradient, so the root is taken of d² + 1e-12:
-    a picture beside its copy gives distance 1e-6 and gradient zero instead of NaN."""
-    square = ops.sum(ops.square(embeddings), axis=-1)
-    product = ops.matmul(embeddings, ops.transpose(embeddings))
-    apart = square[:, None] + square[None, :] - 2.0 * product
-    return ops.sqrt(ops.maximum(apart, 0.0) + 1e-12)
+def distances(embeddings: Tensor, squared: bool = False) -> Tensor:
+    """All Euclidean distances [n, n] of rows [n, d], or their squares.
+
+    Rows nearer than rounding can tell (for unit vectors 0.0014) are at distance zero, with gradient zero: the root would otherwise
+    make a large random push out of the rounding between a picture and its copy.
+    """
+    embeddings = ops.cast(embeddings, "float32")
+    length = ops.sum(ops.square(embeddings), axis=-1)
+    lengths = length[:, None] + length[None, :]
+    square = lengths - 2.0 * ops.matmul(embeddings, ops.transpose(embeddings))
+    square = ops.where(square > ROUNDING * lengths, square, 0.0)
+    return square if squared else _root(square)
+
+
+def row_distances(a: Tensor, b: Tensor, squared: bool = False) -> Tensor:
+    """Euclidean distances [n] between equal rows of a and b [n, d], or their squares; gradient zero where the rows are equal."""
+    square = ops.sum(ops.square(_difference(a, b)), axis=-1)
+    return square if squared else _root(square)
 
 
 def soft_margin(positive: Tensor, negative: Tensor) -> Tensor:
-    """log(1 + exp(d(a,p) - d(a,n))) per anchor (Hermans et al. 2017): a margin that never quite ends. 0.693 means collapse."""
+    """log(1 + exp(d(a,p) - d(a,n))) per triplet (Hermans et al. 2017): a margin that never quite ends. 0.693 means collapse."""
     return ops.softplus(positive - negative)
 
 
 def hard_margin(positive: Tensor, negative: Tensor, margin: float) -> Tensor:
-    """max(d(a,p) - d(a,n) + margin, 0) per anchor (Schroff et al. 2015)."""
+    """max(d(a,p) - d(a,n) + margin, 0) per triplet (Schroff et al. 2015)."""
     return ops.relu(positive - negative + margin)
+
+
+def triplet(positive: Tensor, negative: Tensor, usable: Tensor, margin: float, soft: bool, reduce: Reduce) -> Tensor:
+    """Triplet loss, a scalar: zero, with gradient zero, where no triplet is usable.
+
+    positive, negative: d(a,p) and d(a,n), plain or squared, of any one shape; usable: 0/1 of the same shape. soft: the soft margin in
+    place of `margin`. reduce: "mean" over the usable triplets, "nonzero" over those of them that still cost something (Hermans et al.
+    2017; the soft margin always costs something, so there it is the mean), or "sum".
+    """
+    usable = ops.cast(usable, "float32")
+    cost = usable * (soft_margin(positive, negative) if soft else hard_margin(positive, negative, margin))
+    match reduce:
+        case "sum":
+            return ops.sum(cost)
+        case "mean":
+            counted = usable
+        case "nonzero":
+            # exp underflows far from the margin: a soft cost of 0.0 was not zero.
+            counted = usable if soft else ops.cast(cost > 0, "float32")
+        case _:
+            assert_never(reduce)
+    return ops.sum(cost) / ops.maximum(ops.sum(counted), 1.0)
+
+
+def contrastive(distance: Tensor, same: Tensor, margin: float) -> Tensor:
+    """Per pair ½d² for the same person, ½max(0, margin - d)² for two (Hadsell et al. 2006); distance and same (0/1) [n]."""
+    same = ops.cast(same, "float32")
+    return 0.5 * (same * ops.square(distance) + (1.0 - same) * ops.square(ops.relu(margin - distance)))
+
+
+def same_logits(a: Tensor, b: Tensor, weights: Tensor, bias: Tensor) -> Tensor:
+    """Σ wᵢ|aᵢ - bᵢ| + bias per pair [n]: the logit of "same person" (Taigman et al. 2014; Koch et al. 2015).
+
+    a, b: [n, d]; weights: [d], learnt along with bias, a scalar.
+    """
+    return ops.sum(weights * ops.abs(_difference(a, b)), axis=-1) + bias
+
+
+def binary_cross_entropy(logits: Tensor, same: Tensor) -> Tensor:
+    """Cross-entropy per pair of logits [n] against same [n], which is 0 or 1; exact also far from the boundary."""
+    return ops.softplus((1.0 - 2.0 * ops.cast(same, "float32")) * ops.cast(logits, "float32"))
+
+
+def verification(a: Tensor, b: Tensor, same: Tensor, form: Form, margin: float, weight: Tensor = 1.0, bias: Tensor = 0.0) -> Tensor:
+    """The pair loss that joint training adds to the softmax (DeepID2, Sun et al. 2014), per pair [n].
+
+    "l2": ½d² for the same person, ½max(0, margin - d)² for two. "l1": d and max(0, margin - d), with d = Σ|aᵢ - bᵢ|.
+    "cosine": ½(same - σ(weight·cos + bias))², weight and bias being learnt scalars; no margin.
+    a, b: [n, d]; same: 0/1 [n].
+    """
+    same = ops.cast(same, "float32")
+    match form:
+        case "l2":
+            return contrastive(row_distances(a, b), same, margin)
+        case "l1":
+            distance = ops.sum(ops.abs(_difference(a, b)), axis=-1)
+            return same * distance + (1.0 - same) * ops.relu(margin - distance)
+        case "cosine":
+            return 0.5 * ops.square(same - ops.sigmoid(weight * _cosine(a, b) + bias))
+        case _:
+            assert_never(form)
+
+
+def distillation(student: Tensor, teacher: Tensor) -> Tensor:
+    """1 - cosine per row [n] of student and teacher [n, d]; only directions are learnt, lengths are the student's own."""
+    return 1.0 - _cosine(student, teacher)
+
+
+def _difference(a: Tensor, b: Tensor) -> Tensor:
+    return ops.cast(a, "float32") - ops.cast(b, "float32")
+
+
+def _root(square: Tensor) -> Tensor:
+    """Square root whose gradient at zero is zero. The inner choice is needed too: infinity times zero would be NaN."""
+    apart = square > 0
+    return ops.where(apart, ops.sqrt(ops.where(apart, square, 1.0)), 0.0)
+
+
+def _cosine(a: Tensor, b: Tensor) -> Tensor:
+    a, b = ops.cast(a, "float32"), ops.cast(b, "float32")
+    square = ops.sum(ops.square(a), axis=-1) * ops.sum(ops.square(b), axis=-1)
+    return ops.sum(a * b, axis=-1) * ops.rsqrt(square + 1e-12)

@@ -6,12 +6,21 @@ similarity >= t, as the gate does.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.floating]
+Floats: TypeAlias = NDArray[np.floating]
+Similarity: TypeAlias = Callable[[Floats, Floats], Floats]
+"""How alike each of [n, d] is to each of [m, d]: a matrix [n, m], higher is closer, the same whichever side a vector stands on."""
+
+
+def cosine(a: Floats, b: Floats) -> Floats:
+    """Cosine similarity [n, m] of unit vectors [n, d] and [m, d]."""
+    return np.asarray(a @ b.T)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +32,20 @@ class Operating:
     threshold: float | None
     fmr: float
     tar: float
+
+    @property
+    def fnmr(self) -> float:
+        """Share of genuine comparisons refused."""
+        return 1 - self.tar
+
+
+@dataclass(frozen=True, slots=True)
+class Distances:
+    """Mean Euclidean distance of two crops of the same person and of two people; unit vectors are 0 to 2 apart, NaN where there is
+    no such pair."""
+
+    same: float
+    other: float
 
 
 def roc(genuine: Floats, impostor: Floats) -> tuple[Floats, Floats, Floats]:
@@ -37,6 +60,13 @@ def roc(genuine: Floats, impostor: Floats) -> tuple[Floats, Floats, Floats]:
     return np.append(0.0, fmr), np.append(0.0, accepted / max(1, len(genuine))), np.append(np.inf, scores[last])
 
 
+def det(genuine: Floats, impostor: Floats) -> tuple[Floats, Floats, Floats]:
+    """(FMR, FNMR, threshold), one row for each different similarity, from accept-nobody to accept-all (Martin et al. 1997; plotted
+    on normal-deviate axes)."""
+    fmr, tar, threshold = roc(genuine, impostor)
+    return fmr, 1 - tar, threshold
+
+
 def auc(genuine: Floats, impostor: Floats) -> float:
     """Area under the ROC: the probability that a genuine pair is more alike than an impostor pair, a tie counting half."""
     fmr, tar, _ = roc(genuine, impostor)
@@ -46,6 +76,11 @@ def auc(genuine: Floats, impostor: Floats) -> float:
 def eer(genuine: Floats, impostor: Floats) -> float:
     """Equal error rate: where FMR and FNMR cross, linear between the two measured points around the crossing."""
     fmr, tar, _ = roc(genuine, impostor)
+    return crossing(fmr, tar)
+
+
+def crossing(fmr: Floats, tar: Floats) -> float:
+    """Equal error rate of a ROC given as rates [points] with rising FMR; it may start late but must reach past the crossing."""
     gap = fmr - (1 - tar)
     after = int(np.argmax(gap >= 0))
     if gap[after] == 0 or after == 0:
@@ -60,10 +95,39 @@ def at_fmr(genuine: Floats, impostor: Floats, target: float) -> Operating:
     if len(impostor) * target < 1:
         return Operating(target, None, float("nan"), float("nan"))
     ordered = np.sort(impostor)[::-1]
-    allowed = int(np.floor(target * len(ordered) + 1e-9))
+    allowed = allowed_impostors(len(ordered), target)
     # The first impostor that must stay out sets the threshold just above itself; ties with it stay out too.
     threshold = float(np.nextafter(ordered[allowed], np.inf, dtype=ordered.dtype)) if allowed < len(ordered) else float(ordered[-1])
     return Operating(target, threshold, _share(impostor >= threshold), _share(genuine >= threshold))
+
+
+def allowed_impostors(impostors: int, target: float) -> int:
+    """How many of so many impostors may be accepted at this FMR; 0.3 of ten is three, though 0.1 + 0.2 is a little more than 0.3."""
+    return int(np.floor(target * impostors + 1e-9))
+
+
+def ranks(similarity: Floats, owner: NDArray[np.int64]) -> NDArray[np.int64]:
+    """At which rank, from 1, each search [probes, gallery] finds its right column `owner` [probes]; of equal columns it comes last."""
+    own = similarity[np.arange(len(owner)), owner]
+    # Not "above or equal": a NaN compares to nothing and must not win.
+    return np.asarray((~(similarity < own[:, None])).sum(axis=1), np.int64)
+
+
+def cmc(similarity: Floats, owner: NDArray[np.int64], within: Sequence[int] = (1, 5)) -> tuple[float, ...]:
+    """Cumulative match characteristic: for each rank the share of searches [probes, gallery] whose right column `owner` [probes] is
+    among so many best (closed set: everybody searched for is enrolled once). NaN without searches."""
+    found = ranks(similarity, owner)
+    return tuple(_share(found <= rank) for rank in within)
+
+
+def distances(genuine: Floats, impostor: Floats) -> Distances:
+    """Mean distances from the cosine similarities of unit vectors."""
+    return Distances(*(float(np.mean(distance(kind), dtype=np.float64)) if len(kind) else float("nan") for kind in (genuine, impostor)))
+
+
+def distance(similarity: Floats) -> Floats:
+    """Euclidean distance of unit vectors from their cosine similarity: d² = 2 - 2s."""
+    return np.sqrt(np.maximum(2 - 2 * similarity, 0))
 
 
 def _share(accepted: NDArray[np.bool_]) -> float:
@@ -96,12 +160,12 @@ def wilson(count: int, total: int, z: float = 1.96) -> tuple[float, float]:
     return max(0.0, float(middle - reach)), min(1.0, float(middle + reach))
 
 
-def all_pairs(vectors: Floats, person: NDArray[np.int64]) -> tuple[Floats, Floats]:
-    """(genuine, impostor) similarities of all pairs among unit vectors [n, d] of persons [n]."""
+def all_pairs(vectors: Floats, person: NDArray[np.int64], similarity: Similarity = cosine) -> tuple[Floats, Floats]:
+    """(genuine, impostor) similarities of all pairs among vectors [n, d] of persons [n], in memory: about 30 bytes a pair."""
     upper = np.triu_indices(len(vectors), 1)
-    similarity = (vectors @ vectors.T)[upper]
+    alike = similarity(vectors, vectors)[upper]
     same = (person[:, None] == person[None, :])[upper]
-    return similarity[same], similarity[~same]
+    return alike[same], alike[~same]
 
 
 def _best_threshold(similarity: Floats, same: NDArray[np.bool_]) -> float:

@@ -41,3 +41,68 @@ def people_by_images(person: NDArray[np.int64], people: int, images: int, seed: 
         return np.concatenate(rows)
 
     return sample
+
+
+def triplets(person: NDArray[np.int64], count: int, seed: int) -> Sampler:
+    """Random triplets, rows [3*count] laid out anchor, positive, negative, anchor, …
+
+    A person drawn evenly from those with two crops, two distinct crops of theirs, and a crop of another person drawn evenly from all.
+    person: [n], whose each crop is. Raises ValueError with fewer than two people or nobody with two crops.
+    """
+    crops, first, size = _grouped(person)
+    several = np.flatnonzero(size >= 2)
+
+    def sample(step: int) -> NDArray[np.int64]:
+        rng = np.random.default_rng((seed, 4, step))
+        own = rng.choice(several, count)
+        anchor, positive = _two(rng, size[own])
+        foreign = _others(rng, own, len(size))
+        negative = rng.integers(size[foreign])
+        places = np.stack([first[own] + anchor, first[own] + positive, first[foreign] + negative], axis=1)
+        return np.take(crops, places.ravel())
+
+    return sample
+
+
+def pairs(person: NDArray[np.int64], count: int, seed: int) -> Sampler:
+    """Random pairs, rows [2*count] laid out a, b, a, …: the first count // 2 pairs are of one person, the others of two.
+
+    People are drawn evenly, for the first half from those with two crops; the two crops of a pair are distinct.
+    person: [n], whose each crop is. Raises ValueError with fewer than two people or nobody with two crops.
+    """
+    crops, first, size = _grouped(person)
+    several = np.flatnonzero(size >= 2)
+    same = count // 2
+
+    def sample(step: int) -> NDArray[np.int64]:
+        rng = np.random.default_rng((seed, 5, step))
+        own = rng.choice(several, same)
+        one, two = _two(rng, size[own])
+        left = rng.integers(len(size), size=count - same)
+        right = _others(rng, left, len(size))
+        a = np.concatenate([first[own] + one, first[left] + rng.integers(size[left])])
+        b = np.concatenate([first[own] + two, first[right] + rng.integers(size[right])])
+        return np.take(crops, np.stack([a, b], axis=1).ravel())
+
+    return sample
+
+
+def _grouped(person: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Crops in the order of their persons, and for each person where theirs begin and how many they are."""
+    _, first, size = np.unique(np.sort(person), return_index=True, return_counts=True)
+    if len(size) < 2:
+        raise ValueError("triplets and pairs need two people")
+    if size.max() < 2:
+        raise ValueError("triplets and pairs need somebody with two crops")
+    return np.argsort(person, kind="stable").astype(np.int64), first.astype(np.int64), size.astype(np.int64)
+
+
+def _two(rng: np.random.Generator, size: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Two distinct numbers below each size."""
+    one = rng.integers(size)
+    return one, _others(rng, one, size)
+
+
+def _others(rng: np.random.Generator, taken: NDArray[np.int64], size: NDArray[np.int64] | int) -> NDArray[np.int64]:
+    """A number below size other than the one taken, evenly: a step of 1 to size - 1 around the circle."""
+    return (taken + rng.integers(1, size, size=len(taken))) % size

@@ -1,0 +1,89 @@
+"""Training curves from the lines of history.jsonl: what a run did, panel by panel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullLocator
+
+from trainer.drawing import MUTED, PALETTE, drawn, figure_of, legend
+
+# A stage, its epochs and values; a label and its stages.
+Piece = tuple[str, Sequence[float], Sequence[float]]
+Series = tuple[str, Sequence[Piece]]
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """Training curves that share a unit: `values` are (key of history.jsonl, label), drawn `scale` times as large."""
+
+    name: str
+    title: str
+    unit: str
+    values: tuple[tuple[str, str], ...]
+    scale: float = 1.0
+    log: bool = False
+
+
+PANELS = (
+    Panel("loss", "Loss", "loss", (("loss", "loss"),)),
+    Panel("tar", "Recognised on val people (TAR)", "per cent", (("tar_1e2", "at FMR 1 %"), ("tar", "at FMR 0.1 %")), 100),
+    Panel("eer", "Equal error rate on val people", "per cent", (("eer", "EER"),), 100),
+    Panel("auc", "Area under the ROC on val people", "AUC", (("auc", "AUC"),)),
+    Panel("rate", "Learning rate", "learning rate", (("rate", "rate"),), log=True),
+    Panel("shares", "Triplets by difficulty", "per cent", (("easy", "easy"), ("semi_hard", "semi-hard"), ("hard", "hard")), 100),
+    Panel("distances", "Mean distance of two pictures", "distance (0 … 2)", (("same", "one person"), ("other", "two people"))),
+)
+
+
+def training(history: Sequence[Mapping[str, object]]) -> list[tuple[str, str]]:
+    """(title, drawing) of each panel that the lines of history.jsonl have values for."""
+    found = ((panel, [(label, _pieces(history, key, panel.scale)) for key, label in panel.values]) for panel in PANELS)
+    there = [(panel, [(label, pieces) for label, pieces in series if pieces]) for panel, series in found]
+    return [(panel.title, lines(panel.name, panel.title, panel.unit, series, panel.log)) for panel, series in there if series]
+
+
+def lines(name: str, title: str, unit: str, series: Sequence[Series], log: bool = False) -> str:
+    """Curves over epochs, all in one unit; stages are not joined."""
+    return drawn(name, title)(_lines)(unit, series, log)
+
+
+def _pieces(history: Sequence[Mapping[str, object]], key: str, scale: float) -> Sequence[Piece]:
+    """Epochs counted on over stages and values of one key, apart by stage; lines without the key (warnings, verdicts) are passed over."""
+    pieces: list[tuple[str, list[float], list[float]]] = []
+    before = last = 0.0
+    for index, line in enumerate(history):
+        value, epoch = line.get(key), line.get("epoch", index + 1)
+        if not isinstance(value, (int, float)) or not isinstance(epoch, (int, float)):
+            continue
+        stage = str(line.get("stage") or "")
+        if not pieces or pieces[-1][0] != stage or before + epoch < last:
+            pieces.append((stage, [], []))
+            before = last
+        last = before + epoch
+        pieces[-1][1].append(last)
+        pieces[-1][2].append(scale * value)
+    return pieces
+
+
+def _lines(unit: str, series: Sequence[Series], log: bool) -> Figure:
+    figure, axes = figure_of("epochs", unit, (5.0, 2.7))
+    for colour, (label, pieces) in zip(PALETTE, series, strict=False):
+        for index, (_, epochs, values) in enumerate(pieces):
+            shape = "o-" if len(values) < 30 else "-"
+            axes.plot(epochs, values, shape, color=colour, markersize=3, label=label if index == 0 else None)
+    stages = series[0][1]
+    for stage, epochs, _ in stages[1:]:
+        axes.axvline(epochs[0], color=MUTED, linewidth=0.8, linestyle=(0, (2, 2)))
+        late = epochs[0] > (stages[0][1][0] + stages[-1][1][-1]) / 2
+        place, side = (epochs[0], 1.01), "right" if late else "left"
+        axes.annotate(f"from here: {stage}", place, xycoords=("data", "axes fraction"), ha=side, va="bottom", fontsize=8.5, color=MUTED)
+    if log:
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0e}".replace("e-0", "e-")))
+        axes.yaxis.set_minor_locator(NullLocator())
+    if len(series) > 1:
+        legend(axes, columns=3, above=1.08 if len(stages) > 1 else 1.0)
+    return figure

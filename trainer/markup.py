@@ -1,0 +1,37 @@
+"""The few pieces of HTML that pages are made of; what they are given as text is escaped here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """A section that there is nothing for, and why."""
+
+    why: str
+
+
+def figures(*drawings: tuple[str, str], beside: str = "") -> str:
+    """Drawings with their captions side by side where there is room, and something beside them."""
+    items = (f"<figure>{drawing}<figcaption>{escape(caption)}</figcaption></figure>" for drawing, caption in drawings)
+    return f'<div class="plots">{"".join(items)}{beside}</div>'
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table of texts, which may be wider than a phone."""
+    top = "".join(f"<th>{escape(name)}</th>" for name in head)
+    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return f'<div class="table"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def note(text: str) -> str:
+    """A paragraph in small print, from plain text."""
+    return f'<p class="note">{escape(text, quote=False)}</p>'
+
+
+def absent(sentence: str) -> str:
+    """Says in place of a part why it is not there, from plain text."""
+    return f'<p class="absent">{escape(sentence, quote=False)}</p>'

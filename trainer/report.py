@@ -1,0 +1,186 @@
+"""Everything a report shows, as numbers: what a model is worth on people it never saw, over all pairs of their crops.
+
+`measure` is pure: vectors and crops in, a `Report` out, which is written beside the page as report.json. Rates are shares 0..1,
+similarities have no unit, intervals are 95 %. What the data cannot show is null, never a guess.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from daemon.core.faults import Fault
+from daemon.edges.model import Card, Figure
+from trainer import bands, evaluate, searches
+from trainer.bands import Ints
+from trainer.data import Crops
+from trainer.metrics import Floats
+from trainer.searches import Cmc, OpenSet
+from trainer.verification import Gate, Verification, at_gate, verification
+
+GALLERIES = (10, 50, 100, 1000)
+MOST_CROPS = 5000
+HARDEST = 8
+MAP_PEOPLE = 12
+
+Similarity = Callable[[Floats, Floats], Floats]
+PairList = tuple[Sequence[str], Sequence[str], NDArray[np.bool_]]
+
+
+class ReportError(Fault):
+    """A report that cannot be made; `message` and `hint` are one line each."""
+
+
+class Pair(msgspec.Struct, frozen=True):
+    """Two crops by their names, and how alike they are."""
+
+    a: str
+    b: str
+    similarity: float
+
+
+class Cloud(msgspec.Struct, frozen=True):
+    """One person's crops on the map."""
+
+    person: str
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+
+
+class Map(msgspec.Struct, frozen=True):
+    """Embeddings of the people with most crops on their first two principal components, which hold shares `explained` of their
+    variance."""
+
+    explained: tuple[float, float]
+    people: tuple[Cloud, ...]
+
+
+class Report(msgspec.Struct, frozen=True):
+    """All that is drawn. `on` names the people measured; parts that could not be measured or were not given are null or empty."""
+
+    model: str
+    on: str
+    made: str | None
+    crops: int
+    people: int
+    dimension: int
+    verification: Verification | None
+    gate: Gate
+    open_set: tuple[OpenSet, ...]
+    cmc: Cmc | None
+    protocol: tuple[Figure, ...]
+    hardest_genuine: tuple[Pair, ...]
+    hardest_impostor: tuple[Pair, ...]
+    map: Map | None
+    history: tuple[dict[str, float | str | None], ...]
+    card: Card | None
+
+
+def cosine(a: Floats, b: Floats) -> Floats:
+    """Similarity [n, m] of unit vectors [n, d] and [m, d]."""
+    return np.asarray(a @ b.T)
+
+
+def measure(
+    vectors: Floats,
+    crops: Crops,
+    pairs: PairList | None = None,
+    similarity: Similarity = cosine,
+    history: Sequence[Mapping[str, object]] = (),
+    card: Card | None = None,
+    *,
+    model: str,
+    on: str,
+    gate: int = 100,
+    fpir: float = 0.01,
+    made: str | None = None,
+) -> Report:
+    """Measure vectors [n, d] of n crops. `pairs` is a pair protocol as `data.pairs` reads it, `history` the lines of history.jsonl,
+    `made` a date to print. Raises ReportError, and DataError for a pair list that names other crops."""
+    if len(vectors) != len(crops) or len(crops) < 2:
+        raise ReportError(f"{len(vectors)} vectors for {len(crops)} crops", "a report needs one vector per crop, and two crops or more")
+    if len(crops) > MOST_CROPS:
+        raise ReportError(f"{len(crops)} crops make too many pairs", f"report on {MOST_CROPS} crops or fewer, say one part of a split")
+    matrix = similarity(vectors, vectors)
+    if not np.isfinite(matrix).all():
+        raise ReportError("the model gives similarities that are no numbers", "its training has diverged; lower the rate")
+    every = bands.all_pairs(matrix, crops.person)
+    verified = verification(every, on) if len(every.genuine) and len(every.impostor) else None
+    least, most = np.argsort(every.genuine, kind="stable"), np.argsort(-every.impostor, kind="stable")
+    couple = every.first * len(crops.people) + every.second
+    found = (searches.open_set(matrix, crops.person, gallery) for gallery in GALLERIES)
+    return Report(
+        model=model,
+        on=on,
+        made=made,
+        crops=len(crops),
+        people=every.people,
+        dimension=vectors.shape[1],
+        verification=verified,
+        gate=at_gate(every if verified else None, card, gate, fpir),
+        open_set=tuple(curve for curve in found if curve is not None),
+        cmc=searches.cmc(matrix, crops.person),
+        protocol=protocol(vectors, crops, pairs, matrix, on) if pairs is not None else (),
+        hardest_genuine=hardest(every.genuine, least, every.genuine_a, every.genuine_b, every.owner, crops.names),
+        hardest_impostor=hardest(every.impostor, most, every.impostor_a, every.impostor_b, couple, crops.names),
+        map=embedding_map(vectors, crops),
+        history=tuple({name: _plain(value) for name, value in line.items()} for line in history),
+        # Golden vectors are for machines.
+        card=msgspec.structs.replace(card, golden=()) if card is not None else None,
+    )
+
+
+def protocol(vectors: Floats, crops: Crops, pairs: PairList, matrix: Floats, on: str) -> tuple[Figure, ...]:
+    """The figures of a pair list. Raises DataError."""
+    place = {name: index for index, name in enumerate(crops.names)}
+    listed = evaluate.measure_pairs(np.asarray(vectors, np.float32), crops, pairs)
+    similarity = np.array([matrix[place[a], place[b]] for a, b in zip(pairs[0], pairs[1], strict=True)], np.float64)
+    return tuple(evaluate.pair_figures(evaluate.Pairs(similarity, listed.same, listed.weights), on))
+
+
+def hardest(similarity: Floats, order: Ints, a: Ints, b: Ints, group: Ints, names: Sequence[str]) -> tuple[Pair, ...]:
+    """The HARDEST first pairs in this order, one of each group: one person with a wrong label must not fill the list."""
+    first = np.sort(np.unique(group[order], return_index=True)[1])[:HARDEST]
+    return tuple(Pair(names[a[at]], names[b[at]], float(similarity[at])) for at in order[first])
+
+
+def embedding_map(vectors: Floats, crops: Crops) -> Map | None:
+    """Principal components of the people with most crops; None with fewer than two people of two crops, or all crops alike."""
+    counts = np.bincount(crops.person, minlength=len(crops.people))
+    chosen = [int(who) for who in np.argsort(-counts, kind="stable")[:MAP_PEOPLE] if counts[who] >= 2]
+    rows = np.flatnonzero(np.isin(crops.person, chosen))
+    centred = np.asarray(vectors[rows], np.float64) - np.mean(vectors[rows], axis=0, dtype=np.float64)
+    if len(chosen) < 2 or vectors.shape[1] < 2 or not centred.any():
+        return None
+    _, size, axes = np.linalg.svd(centred, full_matrices=False)
+    # The sign of a component is arbitrary; its largest loading points up, so that the same vectors give the same map.
+    top = axes[:2] * np.sign(axes[np.arange(2), np.abs(axes[:2]).argmax(axis=1)])[:, None]
+    x, y = np.round(centred @ top.T, 4).T
+    explained = (size[:2] ** 2 / np.sum(size**2)).tolist()
+    of = {who: crops.person[rows] == who for who in chosen}
+    clouds = (Cloud(crops.people[who], tuple(x[own].tolist()), tuple(y[own].tolist())) for who, own in of.items())
+    return Map((explained[0], explained[1]), tuple(clouds))
+
+
+def to_json(report: Report) -> bytes:
+    """The report as report.json."""
+    return msgspec.json.format(msgspec.json.encode(report), indent=1)
+
+
+def from_json(content: bytes) -> Report:
+    """A report from its JSON. Raises ReportError."""
+    try:
+        return msgspec.json.decode(content, type=Report)
+    except msgspec.DecodeError as error:
+        raise ReportError(f"the report cannot be read: {error}", "write it again with `ostiary-train report`") from error
+
+
+def _plain(value: object) -> float | str | None:
+    """A value of a history line; what is no number or text, and NaN, is null."""
+    if isinstance(value, str):
+        return value
+    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None

@@ -1,0 +1,90 @@
+"""The report's headline: figures as a person says them, and what they mean for a gate."""
+
+from __future__ import annotations
+
+from daemon.edges.model import Figure
+from trainer.drawing import percent
+from trainer.report import Report
+from trainer.verification import Gate
+
+NAMES = {"accuracy": "accuracy (10-fold)", "auc": "AUC", "eer": "EER"} | {
+    f"tar@{fmr:.0e}": f"TAR at FMR {percent(fmr)}" for fmr in (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
+}
+
+
+def rate(share: float) -> str:
+    """A share in per cent: one decimal, below 1 % two digits, near all as many as show that it is not all."""
+    if 0 < share < 0.01:
+        return f"{float(f'{100 * share:.2g}'):.10f}".rstrip("0").rstrip(".") + "\N{NO-BREAK SPACE}%"
+    digits = next((digits for digits in (1, 2, 3, 4) if share == 1 or round(share, digits + 2) < 1), 5)
+    return f"{100 * share:.{digits}f}\N{NO-BREAK SPACE}%"
+
+
+def interval(low: float | None, high: float | None) -> str:
+    """An interval of shares in brackets, or nothing."""
+    return "" if low is None or high is None else f"({100 * low:.1f}–{100 * high:.1f})"
+
+
+def tiles(report: Report) -> list[tuple[str, str, str]]:
+    """(name, value, interval) of the three figures that matter; "not resolvable" where these people cannot show one."""
+    chosen = strictest(report)
+    equal = next((figure for figure in report.verification.figures if figure.name == "eer"), None) if report.verification else None
+    gate = report.gate
+    at_gate = f"Recognised at the threshold for {gate.people:,} people, FPIR {percent(gate.fpir)}"
+    return [
+        _tile(f"Recognised at {NAMES[chosen.name][7:]}" if chosen else "Recognised at FMR 0.1 %", chosen),
+        _tile("Equal error rate", equal),
+        _tile(at_gate, Figure("", gate.tar, gate.low, gate.high, report.on) if gate.tar is not None else None),
+    ]
+
+
+def strictest(report: Report) -> Figure | None:
+    """TAR at FMR 0.1 %, or at the next lenient FMR that these people can show."""
+    names = ("tar@1e-03", "tar@1e-02", "tar@1e-01")
+    figures = {figure.name: figure for figure in report.verification.figures} if report.verification else {}
+    return next((figures[name] for name in names if name in figures and figures[name].value is not None), None)
+
+
+def headline(report: Report) -> list[str]:
+    """What was measured, and the honest sentence about a gate."""
+    chosen = strictest(report)
+    if report.verification is None:
+        first = f"Nothing can be measured on {report.on}: rates need two people, and one of them with two crops."
+    elif chosen is None or chosen.value is None:
+        first = f"The {report.verification.impostor:,} pairs of two people in {report.on} are too few even for a false match rate of 10 %."
+    else:
+        first = (
+            f"On {report.people:,} people ({report.on}), {rate(chosen.value)} of the pairs of one person are recognised where "
+            f"{NAMES[chosen.name][11:]} of the pairs of two people are taken for one."
+        )
+    return [first, *_gate(report.gate)]
+
+
+def _gate(gate: Gate) -> list[str]:
+    asked = f"a gate of {gate.people:,} people that may take {percent(gate.fpir)} of strangers' tries for somebody"
+    if gate.threshold is None:
+        return [f"For {asked}, no threshold is known: neither the card nor these people can resolve it. Such a gate stays closed."]
+    source = "the card asks" if gate.basis == "card" else "these people, by the rule FPIR ≈ N · FMR, ask"
+    if gate.tar is None or gate.fmr is None:
+        return [
+            f"For {asked}, {source} for a similarity of {gate.threshold:.3f}; what share of rightful tries reaches it was not measured."
+        ]
+    strangers = (
+        f"Of the pairs of two people here {rate(gate.fmr)} reach it: about {rate(1 - (1 - gate.fmr) ** gate.people)} of strangers' tries "
+        f"at {gate.people:,} templates."
+        if gate.fmr > 0
+        else "No pair of two people here reaches it."
+    )
+    failing = round(100 * (1 - gate.tar))
+    return [
+        f"For {asked}, {source} for a similarity of {gate.threshold:.3f}. One picture against one enrolled picture reaches it in "
+        f"{rate(gate.tar)} {interval(gate.low, gate.high)} of rightful tries: about {failing} of 100 fail. {strangers}",
+        "A passage has several frames and a person can be enrolled with several pictures, so a gate does better than a single pair; its "
+        "camera and light make people more alike, so it does worse than photographs. Measure at the gate before relying on either.",
+    ]
+
+
+def _tile(name: str, figure: Figure | None) -> tuple[str, str, str]:
+    if figure is None or figure.value is None:
+        return name, "not resolvable", ""
+    return name, rate(figure.value), f"95 %: {100 * (figure.low or 0):.1f}–{100 * (figure.high or 0):.1f} %"
