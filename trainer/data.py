@@ -83,7 +83,7 @@ def read(source: Path, side: int, channels: int, resize: bool) -> Crops:
         if image is None:
             raise DataError(f"{name} in {source} is not a picture", "remove it, or make crops with `ostiary-train prepare`")
         if resize and image.shape[0] == image.shape[1]:
-            image = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
+            image = resized(image[None], side)[0]
         if image.shape[:2] != (side, side):
             raise DataError(
                 f"{name} is {image.shape[1]}x{image.shape[0]}, not an aligned {side}x{side} crop",
@@ -93,6 +93,13 @@ def read(source: Path, side: int, channels: int, resize: bool) -> Crops:
         digest.update(name.encode() + b"\0" + hashlib.sha256(data).digest())
         person[index] = people.setdefault(name.rsplit("/", 1)[0], len(people))
     return Crops(pixels, tuple(people), person, tuple(name for name, _ in files), digest.hexdigest())
+
+
+def resized(pictures: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """Square pictures uint8 [n, any, any] or [n, any, any, 3] at another side, each pixel the mean of the area it covers."""
+    if pictures.shape[1] == side:
+        return pictures
+    return np.stack([np.asarray(cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA), np.uint8) for picture in pictures])
 
 
 def split(people: Sequence[str], table: Path | None) -> dict[str, list[str]]:

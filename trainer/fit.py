@@ -50,7 +50,8 @@ def fit(
     """Train until the recipe's stages or `minutes` are used up; resumes from run.state().
 
     Each stage goes on from the weights kept so far. The first is always kept, unless `start` gave weights that are better; a later one
-    where val people improve, or where its recipe says `keep = "always"`. Gives the figures on val people of the weights kept. Raises FitError.
+    where val people improve, or where its recipe says `keep = "always"`. Gives the figures on val people of the weights kept. Raises
+    FitError.
     """
     cv2.setNumThreads(1)
     if not recipe.stages:

@@ -38,11 +38,10 @@ class Judge:
         self._flip = recipe.export.flip
         self._margin = next((stage.margin for stage in recipe.stages if isinstance(stage, Triplets)), 0.2)
         able = learned.with_images(2) if learned is not None else None
+        self._probe: tuple[NDArray[np.float32], NDArray[np.int64]] | None = None
         if able is not None and len(able.people) >= 2:
             able = able.at(samplers.people_by_images(able.person, *PROBE, seed=0)(0))
             self._probe = augment.shrink(able.pixels, recipe.network.size), able.person
-        else:
-            self._probe = None
 
     def __call__(self, weights: list[Weight]) -> dict[str, float]:
         """{auc, eer, tar (at FMR 1e-3), tar_1e2, impostor (mean similarity of two people), same and other (mean distances of one person's

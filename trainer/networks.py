@@ -43,7 +43,7 @@ def unit(embedding: Tensor) -> Tensor:
     return embedding * keras.ops.rsqrt(square + 1e-12)
 
 
-class SameHead(layers.Layer):
+class SameHead(layers.Layer):  # type: ignore[misc]  # Keras ships no types
     """Are two pictures of one person? From features [2n, D], a and b interleaved, to logits [n, 1]: Σ wᵢ|aᵢ - bᵢ| + bias (Koch 2015)."""
 
     def build(self, shape: tuple[int | None, ...]) -> None:
@@ -74,7 +74,7 @@ def fresh(recipe: Recipe) -> keras.Model:
     return encoder(recipe.network, recipe.network.compute)
 
 
-class Constants(layers.Layer):
+class Constants(layers.Layer):  # type: ignore[misc]
     """Learned numbers that hang on no input, repeated for each row: [n, anything] to [n, count]."""
 
     def __init__(self, start: Sequence[float]) -> None:

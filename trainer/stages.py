@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import keras
 import numpy as np
@@ -96,7 +96,7 @@ def _identify(recipe: Recipe, index: int, how: Identify, crops: Crops, encoder: 
             same = keras.ops.cast(keras.ops.equal(targets[0::2, 0], targets[1::2, 0]), "float32")
             a, b = given[0::2, people : people + width], given[1::2, people : people + width]
             steep, shift = (given[0, -2], given[0, -1]) if how.verify_form == "cosine" else SHARPNESS
-            pairs = losses.verification(a, b, same, how.verify_form, how.verify_margin, steep, shift)
+            pairs = losses.verification(a, b, same, cast(losses.Form, how.verify_form), how.verify_margin, steep, shift)
             total = total + how.verify * keras.ops.mean(pairs)
         return total
 
@@ -129,7 +129,7 @@ def _triplets(recipe: Recipe, index: int, how: Triplets, crops: Crops, encoder: 
             person = keras.ops.cast(targets[:, 0], "int32")
             apart = losses.distances(vectors, how.squared)
             positive, negative, usable = mining.MININGS[how.mining](apart, person, how.margin, targets[0, 1])
-        return losses.triplet(positive, negative, usable, how.margin, how.soft, how.reduce)
+        return losses.triplet(positive, negative, usable, how.margin, how.soft, cast(losses.Reduce, how.reduce))
 
     if how.mining == "article":
         sample = samplers.triplets(crops.person, how.candidates, recipe.seed)

@@ -45,7 +45,7 @@ def mnist(folder: Path, train: int = 5_100, test: int = 30) -> Path:
     rng = np.random.default_rng(1)
     arrays = {f"x_{part}": rng.integers(0, 256, (count, 28, 28), np.uint8) for part, count in (("train", train), ("test", test))}
     labels = {f"y_{part}": np.arange(count) % 10 for part, count in (("train", train), ("test", test))}
-    np.savez(folder / "mnist.npz", **arrays, **labels)
+    np.savez(folder / "mnist.npz", allow_pickle=False, **arrays, **labels)
     return folder / "mnist.npz"
 
 

@@ -6,7 +6,7 @@ import argparse
 
 from rich.console import Console
 
-from trainer import adopt, datasets, fit, recipe_file
+from trainer import datasets, fit, raw_model, recipe_file
 from trainer.data import Crops, DataError
 from trainer.recipe import Distil, Recipe
 from trainer.runs import Run, RunError
@@ -55,5 +55,5 @@ def _teacher(options: argparse.Namespace, chosen: Recipe, learned: Crops) -> Tea
                 "give an embedding model with --teacher MODEL.onnx" if wanted else "leave out --teacher, or use the recipe faces-distilled",
             )
         return None
-    vectors = adopt.teacher(options.teacher, order=options.teacher_order)(learned.pixels)
+    vectors = raw_model.teacher(options.teacher, order=options.teacher_order)(learned.pixels)
     return dict(zip(learned.names, vectors, strict=True))
