@@ -1,4 +1,4 @@
-"""What a model is worth on people it never saw: a pair protocol, and the gate's own measure, open-set search."""
+"""What a model is worth on people it never saw: pairs, searches of a full gallery, and the gate's own measure, open-set search."""
 
 from __future__ import annotations
 
@@ -10,14 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daemon.edges.model import Figure
-from trainer import metrics
+from trainer import allpairs, metrics, oneshot
 from trainer.data import Crops, DataError
+from trainer.metrics import Operating, Similarity
 
-FMRS = (1e-1, 1e-2, 1e-3)
+FMRS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 GALLERIES = (10, 100, 200, 1000)
 FPIRS = (1e-1, 1e-2, 1e-3)
+RANKS = (1, 5)
 DRAWS = 30
 RESAMPLES = 1000
+CURVES = 200
+"""Resamples of a whole curve."""
+BLOCK = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +43,22 @@ class Pairs:
     weights: NDArray[np.float64]
 
 
-def measure_pairs(vectors: NDArray[np.float32], crops: Crops, pairs: tuple[Sequence[str], Sequence[str], NDArray[np.bool_]]) -> Pairs:
+def measure_pairs(
+    vectors: NDArray[np.float32],
+    crops: Crops,
+    pairs: tuple[Sequence[str], Sequence[str], NDArray[np.bool_]],
+    similarity: Similarity = metrics.cosine,
+) -> Pairs:
     """The similarity of every pair of a list, from the vectors [n, d] of the crops. Raises DataError when it names a crop not there."""
     place = {name: index for index, name in enumerate(crops.names)}
     missing = [name for name in (*pairs[0], *pairs[1]) if name not in place]
     if missing:
         raise DataError(f"{missing[0]} of the pair list is not among the crops", "give the crops that the pair list was made for")
     a, b = np.array([place[name] for name in pairs[0]]), np.array([place[name] for name in pairs[1]])
-    similarity = np.sum(vectors[a] * vectors[b], axis=1).astype(np.float64)
-    return Pairs(similarity, pairs[2], person_weights(crops.person[a], crops.person[b]))
+    # A similarity knows only whole matrices; of small ones little is thrown away.
+    cuts = range(0, len(a), 32)
+    alike = np.concatenate([np.diagonal(similarity(vectors[a[cut : cut + 32]], vectors[b[cut : cut + 32]])) for cut in cuts])
+    return Pairs(alike.astype(np.float64), pairs[2], person_weights(crops.person[a], crops.person[b]))
 
 
 def roc_csv(pairs: Pairs) -> bytes:
@@ -61,27 +73,82 @@ def pair_figures(pairs: Pairs, on: str) -> list[Figure]:
     similarity, same, weights = pairs.similarity, pairs.same, pairs.weights
     genuine, impostor = similarity[same], similarity[~same]
     right = metrics.ten_fold_right(similarity, same)
+    area, equal = curve_intervals(pairs)
     figures = [
         _figure("accuracy", float(np.mean(right)), _interval(right, weights), on),
-        Figure("auc", round(metrics.auc(genuine, impostor), 5), None, None, on),
-        Figure("eer", round(metrics.eer(genuine, impostor), 5), None, None, on),
+        _figure("auc", metrics.auc(genuine, impostor), area, on),
+        _figure("eer", metrics.eer(genuine, impostor), equal, on),
     ]
-    for fmr in FMRS:
-        point = metrics.at_fmr(genuine, impostor, fmr)
-        if point.threshold is None:
-            figures.append(Figure(f"tar@{fmr:.0e}", None, None, None, on))
-        else:
-            figures.append(_figure(f"tar@{fmr:.0e}", point.tar, _interval(genuine >= point.threshold, weights[:, same]), on))
+    for point in (metrics.at_fmr(genuine, impostor, fmr) for fmr in FMRS):
+        accepted = None if point.threshold is None else _interval(genuine >= point.threshold, weights[:, same])
+        figures.append(_tar(point, accepted, on))
     return figures
 
 
-def open_set_figures(vectors: NDArray[np.float32], person: NDArray[np.int64], on: str, seed: int = 1) -> list[Figure]:
+def curve_intervals(pairs: Pairs) -> tuple[tuple[float, float], tuple[float, float]]:
+    """95 % intervals of AUC and EER from CURVES resamples of people."""
+    order = np.argsort(-pairs.similarity, kind="stable")
+    same, last = pairs.same[order], np.append(np.diff(pairs.similarity[order]) != 0, True)
+    if pairs.similarity[pairs.same].min() > pairs.similarity[~pairs.same].max():
+        # Resampling what never failed never fails. With FMR and FNMR below Wilson's upper ends at one threshold, the EER is below
+        # the larger end, and the ROC holds at least the rectangle beyond that point.
+        fnmr, fmr = metrics.wilson(0, int(same.sum()))[1], metrics.wilson(0, int((~same).sum()))[1]
+        return ((1 - fnmr) * (1 - fmr), 1.0), (0.0, max(fnmr, fmr))
+    found = []
+    for weight in pairs.weights[:CURVES, order]:
+        totals = weight[same].sum(), weight[~same].sum()
+        if all(totals):
+            rates = [np.append(0.0, np.cumsum(weight * kind)[last] / total) for kind, total in zip((same, ~same), totals, strict=True)]
+            found.append((float(np.trapezoid(rates[0], rates[1])), metrics.crossing(rates[1], rates[0])))
+    area, equal = np.transpose(found) if found else np.array([[0.0, 1.0]] * 2)
+    return _middle(area), _middle(equal)
+
+
+def all_pair_figures(measured: allpairs.AllPairs, on: str) -> list[Figure]:
+    """AUC, EER and TAR at FMR over all pairs. No intervals: so many comparisons of so few people are far from independent."""
+    figures = [Figure("auc", round(measured.auc, 6), None, None, on), Figure("eer", round(measured.eer, 6), None, None, on)]
+    return figures + [_tar(point, None, on) for point in measured.operating]
+
+
+def distance_figures(vectors: NDArray[np.float32], person: NDArray[np.int64], on: str) -> list[Figure]:
+    """Mean Euclidean distance of two crops of one person and of two people, over all pairs of unit vectors [n, d]."""
+    found = allpairs.distances(vectors, person)
+    values = {"distance:same": found.same, "distance:other": found.other}
+    return [Figure(name, round(value, 5) if np.isfinite(value) else None, None, None, on) for name, value in values.items()]
+
+
+def one_shot_figures(score: oneshot.Score, on: str) -> list[Figure]:
+    """Share of right answers on Lake's runs, with Wilson's interval."""
+    return [_figure(f"one-shot-{oneshot.WAYS}-way", score.share, (score.low, score.high), on)]
+
+
+def rank_figures(
+    vectors: NDArray[np.float32], person: NDArray[np.int64], on: str, similarity: Similarity = metrics.cosine, seed: int = 1
+) -> list[Figure]:
+    """CMC at RANKS, mean over draws and the middle 95 % of the draws: one crop of everybody who has two or more is enrolled, their
+    other crops are searched for. Nothing where fewer than two people have two crops."""
+    able = [own for own in _crops_of(person) if len(own) >= 2]
+    if len(able) < 2:
+        return []
+    rng = np.random.default_rng(seed)
+    found = []
+    for _ in range(DRAWS):
+        entries, probes, owner = _enrol(able, rng)
+        gallery, cuts = vectors[entries], range(0, len(probes), BLOCK)
+        ranks = [metrics.ranks(similarity(vectors[probes[cut : cut + BLOCK]], gallery), owner[cut : cut + BLOCK]) for cut in cuts]
+        found.append([float(np.mean(np.concatenate(ranks) <= rank)) for rank in RANKS])
+    return [_over_draws(f"rank-{rank},n={len(able)}", shares, on) for rank, shares in zip(RANKS, np.transpose(found), strict=True)]
+
+
+def open_set_figures(
+    vectors: NDArray[np.float32], person: NDArray[np.int64], on: str, seed: int = 1, similarity: Similarity = metrics.cosine
+) -> list[Figure]:
     """FNIR at FPIR for several gallery sizes, one enrolled crop per person, mean over draws and the middle 95 % of the draws.
 
     Galleries are drawn from people with two crops or more; their other crops are the rightful searches; one crop of everybody else
     is a stranger's search. A cell with fewer strangers than 1/FPIR is not resolvable.
     """
-    crops_of = [np.flatnonzero(person == who) for who in range(int(person.max(initial=-1)) + 1)]
+    crops_of = _crops_of(person)
     able = np.array([who for who, own in enumerate(crops_of) if len(own) >= 2], np.int64)
     figures: list[Figure] = []
     for gallery in GALLERIES:
@@ -91,44 +158,33 @@ def open_set_figures(vectors: NDArray[np.float32], person: NDArray[np.int64], on
         found: dict[float, list[OpenSet]] = {fpir: [] for fpir in FPIRS}
         for _ in range(DRAWS):
             enrolled = rng.choice(able, gallery, replace=False)
-            mixed = {int(who): rng.permutation(crops_of[who]) for who in enrolled}
-            entries = np.array([own[0] for own in mixed.values()])
-            probes = np.concatenate([own[1:] for own in mixed.values()])
-            owner = np.concatenate([np.full(len(own) - 1, index) for index, own in enumerate(mixed.values())])
-            others = np.array([rng.choice(own) for who, own in enumerate(crops_of) if len(own) and who not in mixed], np.int64)
+            entries, probes, owner = _enrol([crops_of[who] for who in enrolled], rng)
+            inside = set(enrolled.tolist())
+            others = np.array([rng.choice(own) for who, own in enumerate(crops_of) if len(own) and who not in inside], np.int64)
             if not len(others):
                 continue
-            strangers = (vectors[others] @ vectors[entries].T).max(axis=1)
-            rightful = vectors[probes] @ vectors[entries].T
+            strangers = similarity(vectors[others], vectors[entries]).max(axis=1)
+            rightful = similarity(vectors[probes], vectors[entries])
             for fpir in FPIRS:
                 threshold = metrics.at_fmr(np.empty(0), strangers, fpir).threshold
                 if threshold is not None:
                     found[fpir].append(search(rightful, owner, threshold))
         for fpir, draws in found.items():
-            name = f"fnir@fpir={fpir:.0e},n={gallery}"
+            cell = f"fpir={fpir:.0e},n={gallery}"
             if not draws:
-                figures.append(Figure(name, None, None, None, on))
+                figures.append(Figure(f"fnir@{cell}", None, None, None, on))
                 continue
-            fnir = np.array([draw.fnir for draw in draws])
-            figures.append(_figure(name, float(fnir.mean()), (float(np.quantile(fnir, 0.025)), float(np.quantile(fnir, 0.975))), on))
-            wrong = np.array([draw.misidentified for draw in draws])
-            figures.append(
-                _figure(
-                    f"misidentified@fpir={fpir:.0e},n={gallery}",
-                    float(wrong.mean()),
-                    (float(np.quantile(wrong, 0.025)), float(np.quantile(wrong, 0.975))),
-                    on,
-                )
-            )
+            figures.append(_over_draws(f"fnir@{cell}", np.array([draw.fnir for draw in draws]), on))
+            figures.append(_over_draws(f"misidentified@{cell}", np.array([draw.misidentified for draw in draws]), on))
     return figures
 
 
 def search(similarity: NDArray[np.floating], owner: NDArray[np.int64], threshold: float) -> OpenSet:
-    """Rightful searches [probes, gallery] whose right answer is column `owner`: missed unless the best is the owner and reaches τ."""
-    best = similarity.argmax(axis=1)
+    """Rightful searches [probes, gallery] whose right answer is column `owner`: missed unless the owner reaches τ and is more alike
+    than everybody else."""
+    best = metrics.ranks(similarity, owner) == 1
     accepted = similarity.max(axis=1) >= threshold
-    right = accepted & (best == owner)
-    return OpenSet(1 - float(np.mean(right)), float(np.mean(accepted & (best != owner))))
+    return OpenSet(1 - float(np.mean(accepted & best)), float(np.mean(accepted & ~best)))
 
 
 def person_weights(a: NDArray[np.int64], b: NDArray[np.int64], seed: int = 1) -> NDArray[np.float64]:
@@ -160,7 +216,33 @@ def _interval(right: NDArray[np.bool_], weights: NDArray[np.float64]) -> tuple[f
         return metrics.wilson(int(right.sum()), len(right))
     total = weights.sum(axis=1)
     share = (weights @ right.astype(np.float64))[total > 0] / total[total > 0]
-    return float(np.quantile(share, 0.025)), float(np.quantile(share, 0.975))
+    return _middle(share)
+
+
+def _middle(values: NDArray[np.float64]) -> tuple[float, float]:
+    return float(np.quantile(values, 0.025)), float(np.quantile(values, 0.975))
+
+
+def _crops_of(person: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    return [np.flatnonzero(person == who) for who in range(int(person.max(initial=-1)) + 1)]
+
+
+def _enrol(people: Sequence[NDArray[np.int64]], rng: np.random.Generator) -> tuple[NDArray[np.int64], ...]:
+    """(gallery entries, probes, owner of each probe): one crop of each of these people is enrolled, the others are searched for."""
+    mixed = [rng.permutation(own) for own in people]
+    owner = np.repeat(np.arange(len(mixed)), [len(own) - 1 for own in mixed])
+    return np.array([own[0] for own in mixed]), np.concatenate([own[1:] for own in mixed]), owner
+
+
+def _tar(point: Operating, interval: tuple[float, float] | None, on: str) -> Figure:
+    name = f"tar@{point.target:.0e}"
+    if point.threshold is None or interval is None:
+        return Figure(name, None if point.threshold is None else round(point.tar, 5), None, None, on)
+    return _figure(name, point.tar, interval, on)
+
+
+def _over_draws(name: str, values: NDArray[np.float64], on: str) -> Figure:
+    return _figure(name, float(values.mean()), _middle(values), on)
 
 
 def _figure(name: str, value: float, interval: tuple[float, float], on: str) -> Figure:

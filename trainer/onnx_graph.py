@@ -5,7 +5,7 @@ Whatever is done to a graph here is a proposal: the caller runs it beside the un
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -62,7 +62,7 @@ def _mend(graph: Any, source: str) -> bool:
     shapes = {tensor.name: tensor for tensor in graph.initializer}
     constants = [node for node in graph.node if node.op_type == "Constant"]
     shapes |= {node.output[0]: field.t for node in constants for field in node.attribute if field.name == "value"}
-    varying, mended = {source}, False
+    varying, mended, replaced = {source}, False, set()
     for node in graph.node:
         if varying.isdisjoint(node.input):
             continue
@@ -72,13 +72,31 @@ def _mend(graph: Any, source: str) -> bool:
             if shape[:1] == [1]:
                 # Only one place may be left to be worked out; where it is taken, 0 copies the batch from what comes in.
                 many = np.array([0 if -1 in shape else -1, *shape[1:]], np.int64)
+                replaced.add(node.input[1])
                 node.input[1] = f"{node.output[0]}/shape"
                 graph.initializer.append(numpy_helper.from_array(many, node.input[1]))
                 mended = True
         for field in node.attribute if node.op_type == "Flatten" else ():
             if field.name == "axis" and field.i == 0:
                 field.i, mended = 1, True
+    # The runtime warns of constants that nothing reads, each time the bundle is opened.
+    unread = replaced - _read(graph)
+    _keep(graph.node, lambda node: unread.isdisjoint(node.output))
+    _keep(graph.initializer, lambda tensor: tensor.name not in unread)
     return mended
+
+
+def _read(graph: Any) -> set[str]:
+    """Every tensor that a node of the graph, or of a graph inside it, takes in."""
+    inside = [field.g for node in graph.node for field in node.attribute if field.HasField("g")]
+    return {name for node in graph.node for name in node.input}.union(*(_read(inner) for inner in inside))
+
+
+def _keep(items: Any, wanted: Callable[[Any], bool]) -> None:
+    """Leave only the wanted items in a repeated field of a protobuf."""
+    for index in reversed(range(len(items))):
+        if not wanted(items[index]):
+            del items[index]
 
 
 def _loop(raw: Raw, graph: Any, source: str, result: str) -> Any:

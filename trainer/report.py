@@ -7,7 +7,7 @@ similarities have no unit, intervals are 95 %. What the data cannot show is null
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -18,7 +18,7 @@ from daemon.edges.model import Card, Figure
 from trainer import bands, evaluate, searches
 from trainer.bands import Ints
 from trainer.data import Crops
-from trainer.metrics import Floats
+from trainer.metrics import Floats, Similarity, cosine
 from trainer.searches import Cmc, OpenSet
 from trainer.verification import Gate, Verification, at_gate, verification
 
@@ -27,7 +27,6 @@ MOST_CROPS = 5000
 HARDEST = 8
 MAP_PEOPLE = 12
 
-Similarity = Callable[[Floats, Floats], Floats]
 PairList = tuple[Sequence[str], Sequence[str], NDArray[np.bool_]]
 
 
@@ -78,11 +77,6 @@ class Report(msgspec.Struct, frozen=True):
     map: Map | None
     history: tuple[dict[str, float | str | None], ...]
     card: Card | None
-
-
-def cosine(a: Floats, b: Floats) -> Floats:
-    """Similarity [n, m] of unit vectors [n, d] and [m, d]."""
-    return np.asarray(a @ b.T)
 
 
 def measure(
@@ -152,9 +146,11 @@ def embedding_map(vectors: Floats, crops: Crops) -> Map | None:
     """Principal components of the people with most crops; None with fewer than two people of two crops, or all crops alike."""
     counts = np.bincount(crops.person, minlength=len(crops.people))
     chosen = [int(who) for who in np.argsort(-counts, kind="stable")[:MAP_PEOPLE] if counts[who] >= 2]
+    if len(chosen) < 2 or vectors.shape[1] < 2:
+        return None
     rows = np.flatnonzero(np.isin(crops.person, chosen))
     centred = np.asarray(vectors[rows], np.float64) - np.mean(vectors[rows], axis=0, dtype=np.float64)
-    if len(chosen) < 2 or vectors.shape[1] < 2 or not centred.any():
+    if not centred.any():
         return None
     _, size, axes = np.linalg.svd(centred, full_matrices=False)
     # The sign of a component is arbitrary; its largest loading points up, so that the same vectors give the same map.

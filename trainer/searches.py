@@ -78,9 +78,7 @@ def cmc(similarity: Floats, person: Ints, seed: int = 1) -> Cmc | None:
     shares = np.empty((DRAWS, len(ranks)))
     for draw in range(DRAWS):
         entries, probes, owner = _enrol(crops_of, able, rng)
-        rightful = similarity[np.ix_(probes, entries)]
-        own = rightful[np.arange(len(owner)), owner]
-        rank = np.sum(rightful >= own[:, None], axis=1)
+        rank = metrics.ranks(similarity[np.ix_(probes, entries)], owner)
         shares[draw] = np.mean(rank[:, None] <= ranks, axis=0)
     return Cmc(len(able), *_summary(shares))
 

@@ -27,7 +27,6 @@ svg text { font-family: system-ui, sans-serif !important; }
 table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .9rem .3rem 0; border-bottom: 1px solid var(--grid); text-align: left; vertical-align: top; }
 th { color: var(--muted); font-weight: 500; }
-.table td { white-space: nowrap; }
 .facts td { overflow-wrap: anywhere; }
 .pairs { display: grid; grid-template-columns: repeat(4, minmax(0, 1fr)); gap: 1rem; }
 @media (max-width: 45rem) { .pairs { grid-template-columns: repeat(2, minmax(0, 1fr)); } }

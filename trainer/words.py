@@ -21,8 +21,8 @@ def rate(share: float) -> str:
 
 
 def interval(low: float | None, high: float | None) -> str:
-    """An interval of shares in brackets, or nothing."""
-    return "" if low is None or high is None else f"({100 * low:.1f}–{100 * high:.1f})"
+    """An interval of shares in brackets, never broken over lines, or nothing."""
+    return "" if low is None or high is None else f"({100 * low:.1f}\N{WORD JOINER}–\N{WORD JOINER}{100 * high:.1f})"
 
 
 def tiles(report: Report) -> list[tuple[str, str, str]]:
