@@ -83,7 +83,7 @@ def read(source: Path, side: int, channels: int, resize: bool) -> Crops:
         if image is None:
             raise DataError(f"{name} in {source} is not a picture", "remove it, or make crops with `ostiary-train prepare`")
         if resize and image.shape[0] == image.shape[1]:
-            image = resized(image[None], side)[0]
+            image = resized(np.asarray(image[None], np.uint8), side)[0]
         if image.shape[:2] != (side, side):
             raise DataError(
                 f"{name} is {image.shape[1]}x{image.shape[0]}, not an aligned {side}x{side} crop",

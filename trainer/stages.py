@@ -248,7 +248,8 @@ def _stage(
         warm = min(1.0, (progress * epochs + 0.02) / max(how.rate_warm_epochs, 1e-9))
         return how.rate * warm * (0.5 + 0.5 * math.cos(math.pi * progress)) + 1e-8
 
-    name = kind_of(how) if len(recipe.stages) == 1 else f"{index} {kind_of(how)}"
+    kinds = [kind_of(stage) for stage in recipe.stages]
+    name = kinds[index] if kinds.count(kinds[index]) == 1 else f"{kinds[index]} {index}"
     return Stage(name, model, kept, steps, per_epoch, how.ema, rate, batch, select, stuck_at)
 
 

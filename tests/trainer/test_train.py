@@ -137,7 +137,7 @@ def test_a_bundle_can_be_evaluated_too(made: dict[str, Path], tmp_path: Path) ->
         (["evaluate", "RECIPE", "--data", "CROPS"], "cannot open it"),
         (["evaluate", "none.onnx", "--data", "CROPS"], "does not exist"),
         (["evaluate", "RUN", "--data", "CROPS", "--pairs", "SPLIT"], "columns"),
-        (["evaluate", "RUN", "--data", "CROPS"], "nothing can be measured"),
+        (["evaluate", "RUN", "--data", "OTHER"], "nothing can be measured"),
         (["evaluate", "BUNDLE", "--data", "CROPS"], "these very crops"),
     ],
 )
@@ -346,7 +346,9 @@ def test_jax_fits_without_tensorflow(made: dict[str, Path], tmp_path: Path) -> N
     assert scoring.of_run(run.recipe(), run.weights()).embed(parts_of(made)[1].pixels).shape[1] == 16
 
 
-@pytest.mark.parametrize("command", [[], *([name] for name in ("prepare", "fit", "evaluate", "report", "compare", "same", "export", "adopt"))])
+@pytest.mark.parametrize(
+    "command", [[], *([name] for name in ("prepare", "fit", "evaluate", "report", "compare", "same", "export", "adopt"))]
+)
 def test_help(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
         main([*command, "--help"])

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 
 from daemon.edges.model import Figure
@@ -86,7 +87,7 @@ def _people(options: argparse.Namespace, folder: Run | None) -> list[Figure]:
             figures += evaluate.pair_figures(measured, on + when)
             if options.roc is not None and not when:
                 replace(options.roc, evaluate.roc_csv(measured))
-        figures += evaluate.search_figures(vectors, crops.person, on + when, scorer.similarity)
+        figures += _searches(vectors, crops.person, on + when, scorer)
     if not figures:
         raise DataError("nothing can be measured on these crops", "give --pairs, or at least 10 people with two crops each")
     return figures
@@ -111,14 +112,19 @@ def _drawings(options: argparse.Namespace, folder: Run) -> list[Figure]:
             figures += evaluate.all_pair_figures(allpairs.measure(vectors[rows], test.person[rows], scorer.similarity), name + which + when)
             figures += evaluate.distance_figures(vectors[rows], test.person[rows], name + which + when)
         if recipe.data.kind == "characters":
-            figures += evaluate.search_figures(vectors, test.person, name + when, scorer.similarity)
+            figures += _searches(vectors, test.person, name + when, scorer)
         if options.one_shot_runs is not None:
             trials = oneshot.read(options.one_shot_runs)
             figures += evaluate.one_shot_figures(_one_shot(recipe, scorer, trials), "Lake's one-shot runs" + when)
     return figures
 
 
-def _groups(recipe: Recipe, test: Crops) -> dict[str, np.ndarray]:
+def _searches(vectors: scoring.Vectors, person: NDArray[np.int64], on: str, scorer: Scorer) -> list[Figure]:
+    figures = evaluate.rank_figures(vectors, person, on, scorer.similarity)
+    return figures + evaluate.open_set_figures(vectors, person, on, similarity=scorer.similarity)
+
+
+def _groups(recipe: Recipe, test: Crops) -> dict[str, NDArray[np.int64]]:
     everybody = {"": np.arange(len(test))}
     if not recipe.data.classes:
         return everybody
@@ -127,8 +133,8 @@ def _groups(recipe: Recipe, test: Crops) -> dict[str, np.ndarray]:
 
 
 def _one_shot(recipe: Recipe, scorer: Scorer, trials: tuple[oneshot.Trial, ...]) -> oneshot.Score:
-    def embed(drawings: np.ndarray) -> np.ndarray:
+    def embed(drawings: NDArray[np.uint8]) -> scoring.Vectors:
         """As the recipe's own drawings are brought in: ink white on black, at its side."""
-        return scorer.embed(data.resized(255 - drawings, recipe.data.side)[:, :, :, None])
+        return scorer.embed(data.resized(np.subtract(255, drawings, dtype=np.uint8), recipe.data.side)[:, :, :, None])
 
     return oneshot.measure(trials, embed, scorer.similarity)
