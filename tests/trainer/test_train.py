@@ -16,7 +16,7 @@ import pytest
 from daemon.edges import model
 from tests.conftest import ROOT
 from tests.trainer import faces
-from trainer import data, export, fit, judge, metrics, recipe_file, scoring
+from trainer import augment, data, export, fit, judge, metrics, recipe_file, scoring
 from trainer.__main__ import main
 from trainer.data import Crops
 from trainer.recipe import Recipe
@@ -108,7 +108,7 @@ def test_it_learned_people_it_never_saw(made: dict[str, Path]) -> None:
 
 def test_the_run_folder_tells_what_happened(made: dict[str, Path]) -> None:
     history = [json.loads(line) for line in (made["run"] / "history.jsonl").read_text().splitlines()]
-    assert {line["stage"] for line in history} == {"identify", "triplet"}
+    assert {line["stage"] for line in history} == {"identify", "triplets"}
     assert history[0]["loss"] > history[9]["loss"]
     verdict = history[-1]
     assert verdict["kept"] == (
@@ -210,9 +210,9 @@ def test_the_same_seed_gives_the_same_run_and_another_another(made: dict[str, Pa
 def test_a_killed_run_goes_on_as_if_nothing_had_happened(made: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     both = recipe_file.parse(IDENTIFY + '[[stages]]\nkind = "triplets"\nsteps = 6\npeople = 4\nimages = 3\nkeep = "always"\n')
     whole = trained(both, made, Run(tmp_path / "whole"))
+    keep = Run.checkpoint
     for stage, step in ((0, 4), (0, 12), (1, 2)):
         cut = Run(tmp_path / f"cut{stage}{step}")
-        keep = Run.checkpoint
 
         def checkpoint_and_die(self: Run, state: State, stage: int = stage, step: int = step) -> None:
             keep(self, state)
@@ -268,21 +268,23 @@ LEARNERS = {
 
 @pytest.mark.parametrize("learner", LEARNERS)
 def test_every_way_to_learn_learns(made: dict[str, Path], tmp_path: Path, learner: str) -> None:
-    """Each brings people it never saw farther apart than it found them, measured as it compares."""
-    chosen = recipe_file.parse(SHORT + "[[stages]]\nsteps = 24\nrate = 0.01\nema = 0.8\nmin_images = 2\n" + LEARNERS[learner])
-    learned, val = parts_of(made)
+    """Each tells its people better apart than chance weights do, measured as it compares."""
+    chosen = recipe_file.parse(SHORT + "[[stages]]\nsteps = 60\nrate = 0.005\nema = 0.8\nmin_images = 2\n" + LEARNERS[learner])
+    learned = parts_of(made)[0]
     rng = np.random.default_rng(0)
     # The teacher knows everybody: a random direction for each person, of another length than the student's.
     towards = rng.normal(size=(len(learned.people), 24)).astype(np.float32)
     teacher = dict(zip(learned.names, (towards / np.linalg.norm(towards, axis=1, keepdims=True))[learned.person], strict=True))
     weights = trained(chosen, made, Run(tmp_path / "run"), teacher=teacher)
+    # Undisturbed, these people are told apart by chance weights too.
+    shown = np.stack([augment.disturb(crop, 112, chosen.augment, rng) for crop in learned.pixels])
+    same = learned.person[:, None] == learned.person[None, :]
     auc = {}
     for name, scorer in (("before", scoring.untrained(chosen)), ("after", scoring.of_run(chosen, weights))):
-        vectors = scorer.embed(learned.pixels)
+        vectors = scorer.embed(shown)
         matrix = scorer.similarity(vectors, vectors)
-        same = learned.person[:, None] == learned.person[None, :]
         auc[name] = metrics.auc(matrix[same & ~np.eye(len(same), dtype=bool)], matrix[~same])
-    assert auc["after"] > auc["before"]
+    assert auc["after"] > auc["before"] + 0.02
     history = Run(tmp_path / "run").history()
     assert {"loss", "cpu_s", "waited", "easy", "semi_hard", "hard", "same", "other"} <= set(history[0])
     if learner.startswith("siamese"):
@@ -325,7 +327,13 @@ def test_people_learned_from_are_not_measured_on(made: dict[str, Path], tmp_path
 JAX = """
 import os, sys
 os.environ["KERAS_BACKEND"] = "jax"
-sys.modules["tensorflow"] = None
+
+class NoTensorFlow:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "tensorflow":
+            raise ModuleNotFoundError("TensorFlow is not here", name=name)
+
+sys.meta_path.insert(0, NoTensorFlow())
 from trainer.__main__ import main
 from trainer.data import Crops
 from trainer.recipe import Recipe
@@ -346,12 +354,10 @@ def test_jax_fits_without_tensorflow(made: dict[str, Path], tmp_path: Path) -> N
     assert scoring.of_run(run.recipe(), run.weights()).embed(parts_of(made)[1].pixels).shape[1] == 16
 
 
-@pytest.mark.parametrize(
-    "command", [[], *([name] for name in ("prepare", "fit", "evaluate", "report", "compare", "same", "export", "adopt"))]
-)
-def test_help(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("command", ["", "prepare", "fit", "evaluate", "report", "compare", "same", "export", "adopt"])
+def test_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
-        main([*command, "--help"])
+        main([*command.split(), "--help"])
     assert left.value.code == 0
     assert "usage: ostiary-train" in capsys.readouterr().out
 
