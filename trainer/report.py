@@ -103,6 +103,7 @@ def measure(
     matrix = similarity(vectors, vectors)
     if not np.isfinite(matrix).all():
         raise ReportError("the model gives similarities that are no numbers", "its training has diverged; lower the rate")
+    listed = evaluate.measure_pairs(np.asarray(vectors, np.float32), crops, pairs, similarity) if pairs is not None else None
     every = bands.all_pairs(matrix, crops.person)
     verified = verification(every, on) if len(every.genuine) and len(every.impostor) else None
     least, most = lowest(every.genuine), lowest(-every.impostor)
@@ -119,7 +120,7 @@ def measure(
         gate=at_gate(every if verified else None, card, gate, fpir),
         open_set=tuple(curve for curve in found if curve is not None),
         cmc=searches.cmc(matrix, crops.person),
-        protocol=protocol(vectors, crops, pairs, matrix, on) if pairs is not None else (),
+        protocol=tuple(evaluate.pair_figures(listed, on)) if listed is not None else (),
         hardest_genuine=hardest(every.genuine, least, every.genuine_a, every.genuine_b, every.owner, crops.names),
         hardest_impostor=hardest(every.impostor, most, every.impostor_a, every.impostor_b, couple, crops.names),
         map=embedding_map(vectors, crops),
@@ -127,14 +128,6 @@ def measure(
         # Golden vectors are for machines.
         card=msgspec.structs.replace(card, golden=()) if card is not None else None,
     )
-
-
-def protocol(vectors: Floats, crops: Crops, pairs: PairList, matrix: Floats, on: str) -> tuple[Figure, ...]:
-    """The figures of a pair list. Raises DataError."""
-    place = {name: index for index, name in enumerate(crops.names)}
-    listed = evaluate.measure_pairs(np.asarray(vectors, np.float32), crops, pairs)
-    similarity = np.array([matrix[place[a], place[b]] for a, b in zip(pairs[0], pairs[1], strict=True)], np.float64)
-    return tuple(evaluate.pair_figures(evaluate.Pairs(similarity, listed.same, listed.weights), on))
 
 
 def lowest(values: Floats) -> Ints:
