@@ -40,41 +40,42 @@ PANELS = (
 
 def training(history: Sequence[Mapping[str, object]]) -> list[tuple[str, str]]:
     """(title, drawing) of each panel that the lines of history.jsonl have values for."""
-    found = ((panel, [(label, _pieces(history, key, panel.scale)) for key, label in panel.values]) for panel in PANELS)
-    there = [(panel, [(label, pieces) for label, pieces in series if pieces]) for panel, series in found]
+    found = ((panel, [(label, pieces(history, key, panel.scale)) for key, label in panel.values]) for panel in PANELS)
+    there = [(panel, [(label, parts) for label, parts in series if parts]) for panel, series in found]
     return [(panel.title, lines(panel.name, panel.title, panel.unit, series, panel.log)) for panel, series in there if series]
 
 
-def lines(name: str, title: str, unit: str, series: Sequence[Series], log: bool = False) -> str:
-    """Curves over epochs, all in one unit; stages are not joined."""
-    return drawn(name, title)(_lines)(unit, series, log)
+def lines(name: str, title: str, unit: str, series: Sequence[Series], log: bool = False, marked: bool = True) -> str:
+    """Curves over epochs, all in one unit; stages are not joined. `marked`: where the stages of the first begin."""
+    return drawn(name, title)(_lines)(unit, series, log, marked)
 
 
-def _pieces(history: Sequence[Mapping[str, object]], key: str, scale: float) -> Sequence[Piece]:
+def pieces(history: Sequence[Mapping[str, object]], key: str, scale: float) -> Sequence[Piece]:
     """Epochs counted on over stages and values of one key, apart by stage; lines without the key (warnings, verdicts) are passed over."""
-    pieces: list[tuple[str, list[float], list[float]]] = []
+    found: list[tuple[str, list[float], list[float]]] = []
     before = last = 0.0
     for index, line in enumerate(history):
         value, epoch = line.get(key), line.get("epoch", index + 1)
         if not isinstance(value, (int, float)) or not isinstance(epoch, (int, float)):
             continue
         stage = str(line.get("stage") or "")
-        if not pieces or pieces[-1][0] != stage or before + epoch < last:
-            pieces.append((stage, [], []))
+        if not found or found[-1][0] != stage or before + epoch < last:
+            found.append((stage, [], []))
             before = last
         last = before + epoch
-        pieces[-1][1].append(last)
-        pieces[-1][2].append(scale * value)
-    return pieces
+        found[-1][1].append(last)
+        found[-1][2].append(scale * value)
+    return found
 
 
-def _lines(unit: str, series: Sequence[Series], log: bool) -> Figure:
+def _lines(unit: str, series: Sequence[Series], log: bool, marked: bool) -> Figure:
     figure, axes = figure_of("epochs", unit, (5.0, 2.7))
-    for colour, (label, pieces) in zip(PALETTE, series, strict=False):
-        for index, (_, epochs, values) in enumerate(pieces):
-            shape = "o-" if len(values) < 30 else "-"
-            axes.plot(epochs, values, shape, color=colour, markersize=3, label=label if index == 0 else None)
-    stages = series[0][1]
+    for number, (label, parts) in enumerate(series):
+        colour, dashes = PALETTE[number % len(PALETTE)], ("-", "--", ":")[number // len(PALETTE) % 3]
+        for index, (_, epochs, values) in enumerate(parts):
+            marker = "o" if len(values) < 30 else ""
+            axes.plot(epochs, values, dashes, marker=marker, color=colour, markersize=3, label=label if index == 0 else None)
+    stages = series[0][1] if marked else ()
     for stage, epochs, _ in stages[1:]:
         axes.axvline(epochs[0], color=MUTED, linewidth=0.8, linestyle=(0, (2, 2)))
         late = epochs[0] > (stages[0][1][0] + stages[-1][1][-1]) / 2

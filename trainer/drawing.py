@@ -119,11 +119,6 @@ def shares(axes: Axes) -> None:
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: percent(round(value, 6)).split()[0]))
 
 
-def short(share: float) -> str:
-    """A share in per cent with one decimal."""
-    return f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
-
-
 def _svg(figure: Figure, name: str, title: str) -> str:
     """The <svg> element: labelled, its ids its own, its colours variables, without what names other addresses."""
     out = io.StringIO()

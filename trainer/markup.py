@@ -6,12 +6,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
+from trainer.style import STYLE
+
 
 @dataclass(frozen=True, slots=True)
 class Absent:
     """A section that there is nothing for, and why."""
 
     why: str
+
+
+def page(title: str, content: str) -> str:
+    """A whole page around HTML content."""
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">'
+        f"<title>{escape(title)}</title><style>{STYLE}</style></head><body><main>{content}</main></body></html>\n"
+    )
 
 
 def figures(*drawings: tuple[str, str], beside: str = "") -> str:

@@ -15,8 +15,7 @@ from trainer.data import Crops
 from trainer.drawing import percent
 from trainer.markup import Absent
 from trainer.report import Pair, Report, ReportError, to_json
-from trainer.style import STYLE
-from trainer.words import NAMES, headline, interval, rate, tiles
+from trainer.words import headline, interval, rate, spoken, tiles
 
 JPEG_QUALITY = 88
 
@@ -63,13 +62,8 @@ def render(report: Report, pictures: Mapping[str, bytes]) -> str:
     top = "".join(f"<div><dt>{escape(name)}</dt><dd>{value}</dd><dd>{note}</dd></div>" for name, value, note in tiles(report))
     words = "".join(f"<p>{escape(sentence)}</p>" for sentence in headline(report))
     faces = "<footer>This page shows pictures of people: keep it as carefully as the pictures themselves.</footer>" if pictures else ""
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">'
-        f"<title>Report: {escape(report.model)}</title><style>{STYLE}</style></head><body><main>"
-        f'<header><h1>{escape(report.model)}</h1><p class="about">{about}</p><dl>{top}</dl>{words}</header>'
-        f"{body}{faces}</main></body></html>\n"
-    )
+    header = f'<header><h1>{escape(report.model)}</h1><p class="about">{about}</p><dl>{top}</dl>{words}</header>'
+    return markup.page(f"Report: {report.model}", header + body + faces)
 
 
 def _verification(report: Report) -> str | Absent:
@@ -237,7 +231,7 @@ def _figure_table(figures: Sequence[Figure], on: bool = False) -> str:
     """Figures one a row; `on` adds on whom."""
     rows = (
         [
-            NAMES.get(figure.name, figure.name),
+            spoken(figure.name),
             "not resolvable" if figure.value is None else rate(figure.value),
             interval(figure.low, figure.high),
             *([figure.on] if on else []),

@@ -11,10 +11,11 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 from numpy.typing import NDArray
 
 from daemon.edges.model import Calibration
-from trainer.drawing import MUTED, PAGE, PALETTE, decades, drawn, figure_of, legend, percent, rates, shares, short
+from trainer.drawing import MUTED, PAGE, PALETTE, decades, drawn, figure_of, legend, percent, rates, shares
 from trainer.report import Map
 from trainer.searches import Cmc, OpenSet
 from trainer.verification import Gate, Verification
+from trainer.words import rate
 
 GENUINE, IMPOSTOR, THRESHOLD = PALETTE[0], PALETTE[1], PALETTE[2]
 
@@ -30,7 +31,7 @@ def roc(found: Verification) -> Figure:
     for point in found.operating:
         if point.fmr is not None and point.tar is not None:
             axes.plot(point.target, point.tar, "o", color=GENUINE, markersize=4.5)
-            axes.annotate(short(point.tar), (point.target, point.tar), (-5, 5), textcoords="offset points", ha="right", fontsize=9)
+            axes.annotate(rate(point.tar), (point.target, point.tar), (-5, 5), textcoords="offset points", ha="right", fontsize=9)
     rates(axes, least, "x")
     shares(axes)
     return figure
@@ -58,7 +59,7 @@ def det(found: Verification) -> Figure:
     equal = next(one.value for one in found.figures if one.name == "eer")
     if equal:
         axes.plot(equal, equal, "D", color=IMPOSTOR, markersize=5)
-        axes.annotate(f"EER {short(equal)}", (equal, equal), (7, 3), textcoords="offset points", fontsize=9, color=IMPOSTOR)
+        axes.annotate(f"EER {rate(equal)}", (equal, equal), (7, 3), textcoords="offset points", fontsize=9, color=IMPOSTOR)
     rates(axes, least, "x")
     rates(axes, fewest, "y")
     return figure
@@ -154,7 +155,7 @@ def cmc(found: Cmc) -> Figure:
     for rank in (1, 5):
         if rank <= len(ranks):
             share = found.share[rank - 1]
-            axes.annotate(short(share), (rank, share), (4, -12), textcoords="offset points", fontsize=9)
+            axes.annotate(rate(share), (rank, share), (4, -12), textcoords="offset points", fontsize=9)
     return figure
 
 
@@ -173,7 +174,7 @@ def _apart(places: NDArray[np.float64]) -> NDArray[np.float64]:
 @drawn("map", "Embeddings of the people with most crops on two principal components")
 def embedding_map(found: Map) -> Figure:
     """Crops on the first two principal components; people are numbered from 1 in their order."""
-    across, up = (f"component {index + 1} ({short(share)} of the variance)" for index, share in enumerate(found.explained))
+    across, up = (f"component {index + 1} ({rate(share)} of the variance)" for index, share in enumerate(found.explained))
     figure, axes = figure_of(across, up, (5.0, 4.2))
     for index, cloud in enumerate(found.people):
         axes.plot(

@@ -20,7 +20,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort
 from daemon.core.faults import Fault
 from daemon.edges.model import CARD_KEY, CROP_PX, golden_crop
 from trainer import augment
-from trainer.export import Embed, onnx_embedder
+from trainer.export import PARITY, Embed, onnx_embedder
 
 Order = Literal["rgb", "bgr"]
 ORDERS: tuple[Order, ...] = ("rgb", "bgr")
@@ -98,10 +98,17 @@ def read(path: Path) -> Raw:
 
 
 def open_raw(model: Path, order: Order, mean: float, scale: float) -> Embed:
-    """A raw model as a function from crops uint8 [n, 112, 112, 3] RGB to unit vectors float32 [n, D]. Raises OnnxError."""
+    """A raw model as a function from crops uint8 [n, 112, 112, 3] RGB to unit vectors float32 [n, D]: crop by crop, unless it says that it
+    takes batches and is found to answer them alike. Raises OnnxError."""
     way = way_of(order, mean, scale)
     raw = read(model)
-    return embedder(raw, way, TEACHER_BATCH if raw.batched else 1)
+    singly, batched = embedder(raw, way), embedder(raw, way, TEACHER_BATCH)
+    probes = np.stack([golden_crop(seed) for seed in range(3)])
+    try:
+        alike = raw.batched and np.allclose(singly(probes), batched(probes), rtol=0, atol=PARITY)
+    except OnnxError:
+        alike = False
+    return batched if alike else singly
 
 
 def teacher(model: Path, order: Order | None = None, mean: float = 127.5, scale: float = 127.5) -> Embed:
@@ -137,7 +144,7 @@ def embedder(raw: Raw, way: Way, batch: int = 1) -> Embed:
             try:
                 vectors[at : at + batch] = np.reshape(machine.run(None, {source: part})[0], (len(part), raw.dimension))
             except (*FAILURES, ValueError) as error:
-                raise OnnxError(f"the model fails on {len(part)} crops: {str(error).splitlines()[0]}", "adopt it first") from error
+                raise OnnxError(f"the model fails on {len(part)} crops: {str(error).splitlines()[0]}", "export the model again") from error
         length = np.linalg.norm(vectors, axis=1, keepdims=True)
         if not (np.isfinite(length).all() and (length > TINY).all()):
             raise OnnxError("the model answers faces with numbers that are not finite, or with zeros", "check mean and scale")

@@ -25,6 +25,7 @@ from trainer.verification import Gate, Verification, at_gate, verification
 GALLERIES = (10, 50, 100, 1000)
 MOST_CROPS = 5000
 HARDEST = 8
+CANDIDATES = 20_000
 MAP_PEOPLE = 12
 
 PairList = tuple[Sequence[str], Sequence[str], NDArray[np.bool_]]
@@ -102,9 +103,10 @@ def measure(
     matrix = similarity(vectors, vectors)
     if not np.isfinite(matrix).all():
         raise ReportError("the model gives similarities that are no numbers", "its training has diverged; lower the rate")
+    listed = evaluate.measure_pairs(np.asarray(vectors, np.float32), crops, pairs, similarity) if pairs is not None else None
     every = bands.all_pairs(matrix, crops.person)
     verified = verification(every, on) if len(every.genuine) and len(every.impostor) else None
-    least, most = np.argsort(every.genuine, kind="stable"), np.argsort(-every.impostor, kind="stable")
+    least, most = lowest(every.genuine), lowest(-every.impostor)
     couple = every.first * len(crops.people) + every.second
     found = (searches.open_set(matrix, crops.person, gallery) for gallery in GALLERIES)
     return Report(
@@ -118,7 +120,7 @@ def measure(
         gate=at_gate(every if verified else None, card, gate, fpir),
         open_set=tuple(curve for curve in found if curve is not None),
         cmc=searches.cmc(matrix, crops.person),
-        protocol=protocol(vectors, crops, pairs, matrix, on) if pairs is not None else (),
+        protocol=tuple(evaluate.pair_figures(listed, on)) if listed is not None else (),
         hardest_genuine=hardest(every.genuine, least, every.genuine_a, every.genuine_b, every.owner, crops.names),
         hardest_impostor=hardest(every.impostor, most, every.impostor_a, every.impostor_b, couple, crops.names),
         map=embedding_map(vectors, crops),
@@ -128,12 +130,10 @@ def measure(
     )
 
 
-def protocol(vectors: Floats, crops: Crops, pairs: PairList, matrix: Floats, on: str) -> tuple[Figure, ...]:
-    """The figures of a pair list. Raises DataError."""
-    place = {name: index for index, name in enumerate(crops.names)}
-    listed = evaluate.measure_pairs(np.asarray(vectors, np.float32), crops, pairs)
-    similarity = np.array([matrix[place[a], place[b]] for a, b in zip(pairs[0], pairs[1], strict=True)], np.float64)
-    return tuple(evaluate.pair_figures(evaluate.Pairs(similarity, listed.same, listed.weights), on))
+def lowest(values: Floats) -> Ints:
+    """Places of the lowest values in rising order, at most CANDIDATES: sorting millions of pairs to show a few is slow."""
+    few = np.argpartition(values, CANDIDATES)[:CANDIDATES] if len(values) > CANDIDATES else np.arange(len(values))
+    return few[np.lexsort((few, values[few]))]
 
 
 def hardest(similarity: Floats, order: Ints, a: Ints, b: Ints, group: Ints, names: Sequence[str]) -> tuple[Pair, ...]:

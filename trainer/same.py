@@ -25,7 +25,7 @@ from trainer.data import PICTURES
 from trainer.export import onnx_embedder
 from trainer.prepare import crop_of
 
-COLUMNS = 6
+COLUMNS = 5
 """A wider table than that cannot be read; the people left out are the farthest from all pictures."""
 
 
@@ -169,7 +169,10 @@ def _table(found: References, names: Sequence[str]) -> Table:
     shown = sorted(int(index) for index in closest)
     left_out = len(found.people) - len(shown)
     title = "squared distances to the references" + (f"; {left_out} people farther away left out" if left_out else "")
-    table = Table("picture", *(escape(found.people[index]) for index in shown), "nearest", title=title)
+    table = Table(title=title)
+    for heading in ("picture", *(escape(found.people[index]) for index in shown), "nearest"):
+        # A name cut off with an ellipsis could be anybody's.
+        table.add_column(heading, overflow="fold")
     for name, row, who in zip(names, found.distances, found.nearest, strict=True):
         best = int(row.argmin())
         cells = [f"[bold]{row[index]:.3f} *[/bold]" if index == best else f"{row[index]:.3f}" for index in shown]

@@ -56,7 +56,8 @@ def open_set(similarity: Floats, person: Ints, gallery: int, seed: int = 1) -> O
     for draw in range(DRAWS):
         enrolled = rng.choice(able, gallery, replace=False)
         entries, probes, owner = _enrol(crops_of, enrolled, rng)
-        others = np.array([rng.choice(own) for who, own in enumerate(crops_of) if who not in set(enrolled.tolist())])
+        known = set(enrolled.tolist())
+        others = np.array([rng.choice(own) for who, own in enumerate(crops_of) if who not in known])
         nearest = similarity[np.ix_(others, entries)].max(axis=1)
         rightful = similarity[np.ix_(probes, entries)]
         # A search answered with the wrong person is missed at every threshold.

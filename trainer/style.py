@@ -14,7 +14,7 @@ h3 { margin: 1.2rem 0 .5rem; font-size: 1rem; }
 p { margin: .6rem 0; max-width: 46rem; }
 .about, .note, .absent, figcaption, footer { color: var(--muted); font-size: .875rem; }
 .absent { font-style: italic; }
-dl { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 15rem), 1fr)); gap: .75rem; margin: 1.2rem 0; }
+dl { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 12rem), 1fr)); gap: .75rem; margin: 1.2rem 0; }
 dl div { display: flex; flex-direction: column; background: var(--tile); border-radius: .5rem; padding: .75rem 1rem; }
 dt, dd + dd { color: var(--muted); font-size: .875rem; }
 dd { margin: 0; }
@@ -39,6 +39,7 @@ details { margin-top: .75rem; }
 summary { cursor: pointer; }
 pre { overflow-x: auto; background: var(--tile); border-radius: .5rem; padding: .75rem; font-size: .75rem; }
 footer { margin-top: 2.5rem; }
-@media print { body { font-size: 11pt; } main { max-width: none; padding: 0; } figure, tr, dl div { break-inside: avoid; }
+@media print { body { font-size: 11pt; } main { max-width: none; padding: 0; } p, figure, tr, dl div { break-inside: avoid; }
+  .table { overflow: visible; } th, td { padding-right: .4rem; }
   h2, h3 { break-after: avoid; } pre { white-space: pre-wrap; } }
 """

@@ -98,7 +98,7 @@ def operating(pairs: AllPairs, curve: bands.Curve, target: float) -> Operating:
         return Operating(target, None, None, None, None, None, None, None)
     low, high = bands.tar_at(curve, target)
     wrong = pairs.impostor >= point.threshold
-    between = np.unique(np.stack([pairs.first[wrong], pairs.second[wrong]]), axis=1).shape[1]
+    between = len(np.unique(pairs.first[wrong] * (pairs.second.max() + 1) + pairs.second[wrong]))
     return Operating(
         target, point.threshold, point.fmr, point.tar, min(low, point.tar), max(high, point.tar), int(wrong.sum()), int(between)
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from daemon.edges.model import Figure
 from trainer.drawing import percent
 from trainer.report import Report
@@ -10,6 +12,15 @@ from trainer.verification import Gate
 NAMES = {"accuracy": "accuracy (10-fold)", "auc": "AUC", "eer": "EER"} | {
     f"tar@{fmr:.0e}": f"TAR at FMR {percent(fmr)}" for fmr in (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 }
+
+
+def spoken(name: str) -> str:
+    """A figure's name as it is printed: `fnir@fpir=1e-01,n=10` is FNIR at FPIR 10 %, N = 10. A name of another form stays."""
+    found = re.fullmatch(r"(fnir|misidentified)@fpir=([0-9e.+-]+),n=(\d+)", name)
+    if found is None:
+        return NAMES.get(name, name)
+    what = "FNIR" if found[1] == "fnir" else "misidentified"
+    return f"{what} at FPIR {percent(float(found[2]))}, N = {found[3]}"
 
 
 def rate(share: float) -> str:

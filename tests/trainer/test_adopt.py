@@ -40,7 +40,7 @@ def made_up(
     """A face model that is none: mean colours over a grid, a random projection, one bend. Blue hardly counts, so that the order does.
 
     `end` is how it becomes a row: `reshape` to a constant [1, D], `infer` to [1, -1], `flatten`, `pooled` [N, D, 1, 1], `heads` (a
-    reshape that forgets the batch), `nan` and `map` (no embedding).
+    reshape that forgets the batch), `nan` and `map` (no embedding). Files of opset 7 are as old ones are: every weight is an input too.
     """
     rng = np.random.default_rng(seed)
     shape = [batch, 3, side, side] if planes else [batch, side, side, 3]
@@ -77,14 +77,15 @@ def made_up(
         weights["row_shape"] = np.array([1, DIMENSION], np.int64)
     more = [helper.make_tensor_value_info(f"x{index}", TensorProto.FLOAT, shape) for index in range(1, inputs)]
     nodes += [helper.make_node("Identity", [port.name], [f"unused_{port.name}"]) for port in more]
+    old = [helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(w.dtype), w.shape) for n, w in weights.items() if opset == 7]
     graph = helper.make_graph(
         nodes,
         "made up",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape), *more],
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape), *more, *old],
         [helper.make_tensor_value_info("out", TensorProto.FLOAT, None)],
         [numpy_helper.from_array(value, name) for name, value in weights.items()],
     )
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8), path)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=3 if old else 8), path)
     return path
 
 
@@ -133,6 +134,7 @@ KINDS: list[tuple[dict[str, Any], str]] = [
     ({"end": "infer"}, "mended"),
     ({"end": "flatten"}, "mended"),
     ({"end": "pooled", "batch": "N"}, "as it is"),
+    ({"end": "infer", "batch": "N", "planes": False}, "mended"),
     ({"end": "heads", "opset": 18}, "one by one"),
     ({"opset": 7}, "mended"),
     ({"opset": 21}, "mended"),

@@ -87,8 +87,12 @@ def test_keys_keep_the_order_of_floats() -> None:
     assert np.array_equal(allpairs._values(keys), values)
 
 
-def test_memory_does_not_grow_with_the_pairs() -> None:
+@pytest.mark.parametrize("collapsed", [False, True])
+def test_memory_does_not_grow_with_the_pairs(collapsed: bool) -> None:
     vectors, person = _clustered(3000, 10, 0.7)
+    if collapsed:
+        # One similarity of all pairs cannot be cut into slices.
+        vectors = np.ones((3000, 1), np.float32)
     measured = []
     for count in (1500, 3000):
         tracemalloc.start()
@@ -117,6 +121,13 @@ def test_faults() -> None:
         allpairs.measure(np.ones((20, 2)), person, lambda a, b: rng.random((len(a), len(b))), ())
 
 
+def test_a_similarity_that_changes_is_noticed_in_a_crowded_bin(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(allpairs, "SLICE", 10)
+    calls = iter([1.0, 0.5])
+    with pytest.raises(allpairs.PairsError, match="other similarities the second time"):
+        allpairs.measure(np.ones((20, 2)), np.repeat(np.arange(10), 2), lambda a, b: np.full((len(a), len(b)), next(calls)))
+
+
 def test_distances() -> None:
     vectors, person = _clustered(150, 6, 0.7)
     apart = np.linalg.norm(vectors[:, None].astype(np.float64) - vectors[None], axis=-1)
@@ -133,3 +144,6 @@ def test_distances() -> None:
             assert table[a, b] == pytest.approx(apart[pairs].mean(), rel=1e-5)
     lonely = allpairs.distance_table(np.eye(2, dtype=np.float32), np.array([4, 9]))
     assert np.isnan(lonely[0, 0]) and lonely[0, 1] == pytest.approx(2**0.5)
+    # Vectors a little short would be some way from themselves.
+    short = allpairs.distance_table(0.9 * np.eye(4, dtype=np.float32), np.array([1, 1, 2, 2]))
+    assert short == pytest.approx(np.full((2, 2), 2**0.5))

@@ -134,7 +134,7 @@ def test_many_references_make_no_wide_table(tmp_path: Path, capsys: pytest.Captu
     people = faces.folder(tmp_path / "people", people=9, images=1)
     found = same.references(BUNDLE, [people / "person08" / "0.png"], people)
     assert len(found.people) == 9 and found.nearest == ("person08",)
-    assert "3 people farther away left out" in " ".join(capsys.readouterr().out.split())
+    assert "4 people farther away left out" in " ".join(capsys.readouterr().out.split())
 
 
 def test_references_that_are_none(crops: Path, tmp_path: Path) -> None:
