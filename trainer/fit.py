@@ -54,8 +54,6 @@ def fit(
     FitError.
     """
     cv2.setNumThreads(1)
-    if not recipe.stages:
-        raise FitError("the recipe has no stages", "add [[stages]], or use one of the recipes that come with the trainer")
     encoder = networks.fresh(recipe)
     judge = Judge(recipe, val_crops, fit_crops)
     state = run.state()
@@ -152,6 +150,7 @@ def _train(trip: _Trip, judge: Judge, recipe: Recipe, run: Run, state: State | N
                     {
                         "stage": stage.name,
                         "step": step,
+                        "crops": step * len(pixels),
                         "epoch": round(epoch, 3),
                         "elapsed_s": round(elapsed_s, 1),
                         "cpu_s": round(spent_s[1], 1),

@@ -19,9 +19,9 @@ def picture(person: int, number: int) -> np.ndarray:
     return np.asarray(np.clip(lit, 0, 255), np.uint8)
 
 
-def folder(where: Path, people: int, images: int) -> Path:
+def folder(where: Path, people: int, images: int, first: int = 0) -> Path:
     """A folder per made-up person, PNG crops."""
-    for person in range(people):
+    for person in range(first, first + people):
         own = where / f"person{person:02d}"
         own.mkdir(parents=True)
         for number in range(images):

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import argparse
 
-from trainer import side_by_side
+from rich.console import Console
+
+from trainer.reports import side_by_side
+from trainer.runs import replace
 
 
 def run(options: argparse.Namespace) -> None:
     """`compare`."""
-    side_by_side.compare(options.runs, options.html)
+    runs = side_by_side.compare(options.runs)
+    Console().print(side_by_side.table(runs))
+    if options.html is not None:
+        replace(options.html, side_by_side.page(runs).encode())

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from trainer import datasets, fit, raw_model, recipe_file
 from trainer.data import Crops, DataError
-from trainer.recipe import Distil, Recipe
+from trainer.recipe import Distil, Recipe, RecipeError
 from trainer.runs import Run, RunError
 from trainer.stages import FitError, Teacher
 
@@ -17,6 +17,8 @@ def run(options: argparse.Namespace) -> None:
     """`fit`."""
     console = Console()
     chosen = recipe_file.read(recipe_file.find(options.recipe), options.set)
+    if not chosen.stages:
+        raise RecipeError(f"{chosen.name} has no stages", "add [[stages]], or use one of the recipes that come with the trainer")
     folder = Run(options.run)
     folder.check(chosen)
     if folder.finished:

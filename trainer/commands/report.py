@@ -7,9 +7,10 @@ import argparse
 import numpy as np
 from rich.console import Console
 
-from trainer import data, datasets, page, report, scoring
+from trainer import data, datasets, scoring
 from trainer.commands.evaluate import crops_of
 from trainer.data import Crops, DataError
+from trainer.reports import measure, page
 from trainer.runs import Run
 
 MOST = 2000  # drawings: all pairs of them are drawn
@@ -32,7 +33,7 @@ def run(options: argparse.Namespace) -> None:
         crops, on = _drawings(folder, options)
     else:
         crops, on = crops_of(options, folder, seen)
-    measured = report.measure(
+    measured = measure.measure(
         scorer.embed(crops.pixels),
         crops,
         pairs,
