@@ -66,8 +66,11 @@ def disturb(crop: Picture, size: int, how: Augment, rng: np.random.Generator) ->
 
 
 def redrawn(drawing: Picture, size: int, how: Augment, rng: np.random.Generator) -> Picture:
-    """One drawing a little moved, turned and sheared: uint8 [side, side, 1] in, uint8 [size, size, 1] out."""
-    return _warp(drawing, size, how, rng).reshape(size, size, 1)
+    """One drawing, ink white on black, a little moved, turned and sheared: uint8 [side, side, 1] in, uint8 [size, size, 1] out."""
+    image = _warp(drawing, size, how, rng)
+    if how.ink:
+        image = np.asarray(cv2.convertScaleAbs(image, alpha=float(np.exp(how.ink * rng.uniform(-1, 1)))), np.uint8)
+    return image.reshape(size, size, 1)
 
 
 def _warp(crop: Picture, side: int, how: Augment, rng: np.random.Generator) -> Picture:
@@ -80,6 +83,9 @@ def _warp(crop: Picture, side: int, how: Augment, rng: np.random.Generator) -> P
     if how.shear_deg:
         lean = np.tan(np.radians(how.shear_deg * rng.uniform(-1, 1, 2)))
         matrix = np.array([[1, lean[0], -lean[0] * middle], [lean[1], 1, -lean[1] * middle]]) @ np.vstack([matrix, [0, 0, 1]])
+    if how.stretch:
+        wide = float(np.exp(how.stretch * rng.uniform(-1, 1)))
+        matrix = np.array([[wide, 0, middle * (1 - wide)], [0, 1 / wide, middle * (1 - 1 / wide)]]) @ np.vstack([matrix, [0, 0, 1]])
     matrix[:, 2] = matrix[:, 2] + how.shift_px * rng.uniform(-1, 1, 2)
     if rng.random() < how.flip:
         matrix[0] = -matrix[0]

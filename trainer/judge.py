@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import math
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer import augment, metrics, mining, networks, samplers, scoring
+from trainer import export, metrics, mining, networks, samplers, scoring
 from trainer.data import Crops
 from trainer.networks import Weight
 from trainer.recipe import Recipe, Triplets
 
 MOST = 2000
 PROBE = (32, 4)
+BATCH = 128
 
 
 def merit(figures: dict[str, float]) -> float:
@@ -26,29 +26,28 @@ def merit(figures: dict[str, float]) -> float:
 
 
 class Judge:
-    """Figures of weights on held-out people, with flip averaging as the bundle will have it, on at most 2,000 crops."""
+    """Figures of weights on held-out people, as the bundle will compare them, on at most 2,000 crops."""
 
     def __init__(self, recipe: Recipe, crops: Crops, learned: Crops | None = None) -> None:
         # Its own float32 encoder: judging must neither disturb the training weights nor see bfloat16's noise.
         self._encoder = networks.encoder(recipe.network)
+        self._model = export.whole(recipe, self._encoder, "raw")
         self._recipe = recipe
         crops = crops.at(np.arange(0, len(crops), max(1, math.ceil(len(crops) / MOST))))
-        self._pixels = augment.shrink(crops.pixels, recipe.network.size)
-        self._person = crops.person
-        self._flip = recipe.export.flip
+        self._pixels, self._person = crops.pixels, crops.person
         self._margin = next((stage.margin for stage in recipe.stages if isinstance(stage, Triplets)), 0.2)
         able = learned.with_images(2) if learned is not None else None
-        self._probe: tuple[NDArray[np.float32], NDArray[np.int64]] | None = None
+        self._probe: tuple[NDArray[np.uint8], NDArray[np.int64]] | None = None
         if able is not None and len(able.people) >= 2:
             able = able.at(samplers.people_by_images(able.person, *PROBE, seed=0)(0))
-            self._probe = augment.shrink(able.pixels, recipe.network.size), able.person
+            self._probe = able.pixels, able.person
 
     def __call__(self, weights: list[Weight]) -> dict[str, float]:
         """{auc, eer, tar (at FMR 1e-3), tar_1e2, impostor (mean similarity of two people), same and other (mean distances of one person's
         and of two people's pictures)}, and of fit people {easy, semi_hard, hard}: shares of triplets."""
         encoder, head = networks.split(weights)
         self._encoder.set_weights(encoder)
-        raw = embed(self._encoder, self._pixels, self._flip)
+        raw = self._embed(self._pixels)
         vectors = _unit(raw)
         genuine, impostor = metrics.all_pairs(vectors, self._person)
         figures = {
@@ -58,7 +57,7 @@ class Judge:
         }
         if self._probe is not None:
             pixels, person = self._probe
-            near = _unit(embed(self._encoder, pixels, self._flip))
+            near = _unit(self._embed(pixels))
             shares = mining.shares(_distance(near @ near.T), person, self._margin)
             figures |= {"easy": shares.easy, "semi_hard": shares.semi_hard, "hard": shares.hard}
         if head:
@@ -75,13 +74,10 @@ class Judge:
             **figures,
         }
 
-
-def embed(encoder: keras.Model, pixels: NDArray[np.float32], flip: bool) -> NDArray[np.float32]:
-    """Raw embeddings [n, d] of pixels [n, size, size, channels] in 0..255; with `flip` the mean with the mirror's."""
-    raw = np.asarray(encoder.predict(pixels, batch_size=128, verbose=0))
-    if flip:
-        raw = (raw + np.asarray(encoder.predict(pixels[:, :, ::-1], batch_size=128, verbose=0))) / 2
-    return raw
+    def _embed(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Raw embeddings [n, d], averaged over the views that the bundle will have."""
+        parts = [self._model.predict_on_batch(pixels[at : at + BATCH].astype(np.float32)) for at in range(0, len(pixels), BATCH)]
+        return np.concatenate([np.asarray(part) for part in parts])
 
 
 def _unit(raw: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -33,7 +33,9 @@ def encoder(network: Network, dtype: str = "float32") -> keras.Model:
     if len(network.widths) != len(network.blocks):
         raise RecipeError("network.widths and network.blocks differ in length", "give one number of blocks for each width")
     pixels = layers.Input((network.size, network.size, network.channels), dtype="float32", name="pixels")
-    scaled = layers.Rescaling(1 / 128, offset=-127.5 / 128, dtype="float32", name="scale")(pixels)
+    # A drawing's paper is 0, and stays 0: the convolutions' padding then looks like more paper.
+    offset = -127.5 / 128 if network.channels == 3 else 0.0
+    scaled = layers.Rescaling(1 / 128, offset=offset, dtype="float32", name="scale")(pixels)
     return keras.Model(pixels, build(scaled, network, dtype), name="encoder")
 
 
@@ -44,21 +46,31 @@ def unit(embedding: Tensor) -> Tensor:
 
 
 class SameHead(layers.Layer):  # type: ignore[misc]  # Keras ships no types
-    """Are two pictures of one person? From features [2n, D], a and b interleaved, to logits [n, 1]: Σ wᵢ|aᵢ - bᵢ| + bias (Koch 2015)."""
+    """Are two pictures of one person? The logit Σ wᵢ|aᵢ - bᵢ| + bias (Koch 2015) from features [n, D]: of `every` two rows, [n, n], or of
+    rows a, b, a, b …, [n/2, 1]."""
+
+    def __init__(self, features: str, every: bool = False, name: str = "same") -> None:
+        super().__init__(name=name, dtype="float32")
+        self.features, self.every = features, every
 
     def build(self, shape: tuple[int | None, ...]) -> None:
-        """Start as minus the L1 distance, so that the head is right about the direction from the first step on."""
-        start = keras.initializers.Constant(-1.0)
-        self.kernel = self.add_weight(shape=(shape[-1],), initializer=start, dtype="float32", name="kernel")
-        self.bias = self.add_weight(shape=(), initializer="zeros", dtype="float32", name="bias")
+        """Start as a falling function of the L1 distance, so that the head is right about the direction from the first step on."""
+        dimension = shape[-1] or 1
+        slope, bias = (-8.0 / dimension, 2.0) if self.features == "sigmoid" else (-1.0, 0.0)
+        self.kernel = self.add_weight(shape=(dimension,), initializer=keras.initializers.Constant(slope), dtype="float32", name="kernel")
+        self.bias = self.add_weight(shape=(), initializer=keras.initializers.Constant(bias), dtype="float32", name="bias")
 
     def call(self, features: Tensor) -> Tensor:
-        """Logits [n, 1]."""
+        """Logits."""
+        if self.every:
+            return losses.same_logits(features[:, None, :], features[None, :, :], self.kernel, self.bias)
         return losses.same_logits(features[0::2], features[1::2], self.kernel, self.bias)[:, None]
 
 
 def squashed(embedding: Tensor, features: str) -> Tensor:
-    """What a head compares: `sigmoid` of the raw embedding (Koch 2015), or its `unit` vector."""
+    """What is compared: the `unit` vector of a raw embedding, or for a head its `sigmoid` (Koch 2015); `raw` leaves it as it is."""
+    if features == "raw":
+        return embedding
     return keras.ops.sigmoid(embedding) if features == "sigmoid" else unit(embedding)
 
 
@@ -93,8 +105,9 @@ class Constants(layers.Layer):  # type: ignore[misc]
 
 def _embedding(x: Tensor, network: Network, dtype: str) -> Tensor:
     """Global depthwise convolution (each place of the face gets its own weight, unlike average pooling), then linear and batch norm."""
-    x = layers.DepthwiseConv2D(x.shape[1], use_bias=False, dtype=dtype)(x)
-    x = layers.BatchNormalization(dtype=dtype)(x)
+    if network.head:
+        x = layers.DepthwiseConv2D(x.shape[1], use_bias=False, dtype=dtype)(x)
+        x = layers.BatchNormalization(dtype=dtype)(x)
     x = layers.Flatten(dtype=dtype)(x)
     if network.dropout:
         x = layers.Dropout(network.dropout, dtype=dtype)(x)
@@ -134,7 +147,7 @@ def _tower(block: Callable[[Tensor, int, int, str], Tensor]) -> Callable[[Tensor
         for width, blocks in zip(network.widths, network.blocks, strict=True):
             for index in range(blocks):
                 x = block(x, width, 2 if index == 0 else 1, dtype)
-        return _embedding(_conv(x, network.head, dtype, kernel=1), network, dtype)
+        return _embedding(_conv(x, network.head, dtype, kernel=1) if network.head else x, network, dtype)
 
     return build
 

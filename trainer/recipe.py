@@ -33,7 +33,8 @@ class Data:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """The encoder's shape; `size` is the side in pixels it sees (crops are resized inside the exported graph)."""
+    """The encoder's shape; `size` is the side in pixels it sees (crops are resized inside the exported graph). `head`: channels of the 1x1
+    and global depthwise convolutions before the embedding; 0 flattens what there is."""
 
     kind: str = "residual"
     size: int = 64
@@ -49,13 +50,16 @@ class Network:
 
 @dataclass(frozen=True, slots=True)
 class Augment:
-    """How far crops are disturbed. Shares are probabilities; pixels are of a 112 crop (of a drawing's own side for drawings)."""
+    """How far crops are disturbed. Shares are probabilities; pixels are of a 112 crop. Drawings are only moved, by pixels of their own
+    side, and their ink made weaker or stronger by a factor of up to e to the power of `ink`."""
 
     flip: float = 0.5
     scale: float = 0.10
     shift_px: float = 4.0
     rotation_deg: float = 8.0
     shear_deg: float = 0.0
+    stretch: float = 0.0
+    ink: float = 0.0
     low: float = 0.4
     low_from_px: int = 28
     low_to_px: int = 64
@@ -74,8 +78,9 @@ class Augment:
 @dataclass(frozen=True, slots=True)
 class Identify:
     """Identification: cosine-margin softmax over people, whose classifier is dropped afterwards. `warm_epochs` run without margin at
-    `scale_warm`; over the next `ramp_epochs` both rise to `margin` and `scale`. With `verify` above 0 batches are pairs, half of one
-    person, and that many times a pair loss of `verify_form` (l2, l1, cosine) is added (DeepID2)."""
+    `scale_warm`; over the next `ramp_epochs` both rise to `margin` and `scale`. With `verify` above 0 that many times a second loss is
+    added: batches are pairs, half of one person, for a pair loss of `verify_form` l2, l1 or cosine (DeepID2), or people x 4 images for
+    batch-hard triplets."""
 
     epochs: float = 60.0
     steps: int = 0
@@ -141,11 +146,13 @@ class Pairs:
 @dataclass(frozen=True, slots=True)
 class Same:
     """A head that says same or different from the weighted absolute difference of two features (Koch 2015; DeepFace). `features`: sigmoid
-    of the embedding, or unit vectors; `frozen` trains the head alone."""
+    of the embedding, or unit vectors; `frozen` trains the head alone. `every` takes all pairs of a batch of people x 4 images, same and
+    different ones weighing as much, instead of random pairs."""
 
     epochs: float = 20.0
     steps: int = 0
     pairs: int = 64
+    every: bool = False
     features: str = "sigmoid"
     frozen: bool = False
     min_images: int = 2
@@ -179,9 +186,11 @@ STAGES: dict[str, type[Any]] = {"identify": Identify, "triplets": Triplets, "pai
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """What the bundle does beside the encoder: `flip` adds the mirrored crop's embedding before normalising."""
+    """What the bundle does beside the encoder, before normalising: `flip` averages the crop's embedding with its mirror's, `shift_px` with
+    those of the crop moved by so many of the encoder's pixels to each of four sides."""
 
     flip: bool = True
+    shift_px: int = 0
     licence: str = "research data, not for production"
 
 

@@ -144,13 +144,13 @@ WORDS: dict[str, tuple[str, ...]] = {
     "mining": ("batch-hard", "batch-all", "semi-hard", "hard", "rising", "random", "article"),
     "reduce": ("mean", "nonzero", "sum"),
     "features": ("sigmoid", "unit"),
-    "verify_form": ("l2", "l1", "cosine"),
+    "verify_form": ("l2", "l1", "cosine", "batch-hard"),
     "keep": ("better", "always"),
 }
 SHARES = ("flip", "low", "jpeg", "blur", "light", "colour", "grey", "shade", "noise", "erase")
 BELOW_ONE = ("dropout", "ema", "label_smoothing")
 POSITIVE = (
-    *("side", "size", "stem", "head", "embedding", "validations", "batch", "pairs", "candidates", "min_images"),
+    *("side", "size", "stem", "embedding", "validations", "batch", "pairs", "candidates", "min_images"),
     *("rate", "scale", "scale_warm", "low_from_px", "jpeg_from"),
 )
 
@@ -176,7 +176,7 @@ def _check(recipe: Recipe) -> None:
                 raise RecipeError(f"{where} is too small", "it must be positive")
             if name in ("people", "images") and not value > 1:
                 raise RecipeError(f"{where} is too small", "triplets need two people and two images each")
-            if name in ("epochs", "steps", "weight_decay", "margin", "verify", "triplets") and value < 0:
+            if name in ("epochs", "steps", "weight_decay", "margin", "verify", "triplets", "head") and value < 0:
                 raise RecipeError(f"{where} is negative", "give 0 or more")
     for name in ("widths", "blocks"):
         if not min(getattr(recipe.network, name), default=0) > 0:

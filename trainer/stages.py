@@ -20,6 +20,7 @@ from trainer.recipe import Distil, Identify, Pairs, Recipe, Same, StageRecipe, T
 Batch: TypeAlias = tuple[NDArray[np.uint8], NDArray[np.float32]]
 Teacher: TypeAlias = Mapping[str, NDArray[np.float32]]
 Loss: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+IMAGES = 4  # of a person in a batch of identification joined with triplets
 SHARPNESS = (10.0, -5.0)  # where the learned logistic of a cosine verification loss begins: a half at cosine 0.5
 
 
@@ -72,7 +73,7 @@ def rows_of(how: StageRecipe) -> int:
     if isinstance(how, Identify):
         return how.batch
     if isinstance(how, (Pairs, Same)):
-        return 2 * how.pairs
+        return 2 * how.pairs // IMAGES * IMAGES if isinstance(how, Same) and how.every else 2 * how.pairs
     if isinstance(how, Triplets) and how.mining == "article":
         return 3 * (how.hard + how.random)
     if isinstance(how, Triplets) and how.mining == "random":
@@ -88,11 +89,16 @@ def _identify(recipe: Recipe, index: int, how: Identify, crops: Crops, encoder: 
     if how.verify_form == "cosine":
         columns.append(networks.Constants(SHARPNESS)(vectors))
     model = keras.Model(encoder.input, _side_by_side(columns))
-    width = recipe.network.embedding
+    width, in_images = recipe.network.embedding, how.verify_form == "batch-hard"
 
     def loss(targets: Tensor, given: Tensor) -> Tensor:
         total = losses.cosine_margin(targets, given[:, :people], how.label_smoothing)
-        if how.verify:
+        if how.verify and in_images:
+            person = keras.ops.cast(targets[:, 0], "int32")
+            apart = losses.distances(given[:, people : people + width])
+            positive, negative, usable = mining.batch_hard(apart, person, 0.0, 0.0)
+            total = total + how.verify * losses.triplet(positive, negative, usable, 0.0, True, "mean")
+        elif how.verify:
             same = keras.ops.cast(keras.ops.equal(targets[0::2, 0], targets[1::2, 0]), "float32")
             a, b = given[0::2, people : people + width], given[1::2, people : people + width]
             steep, shift = (given[0, -2], given[0, -1]) if how.verify_form == "cosine" else SHARPNESS
@@ -100,7 +106,9 @@ def _identify(recipe: Recipe, index: int, how: Identify, crops: Crops, encoder: 
             total = total + how.verify * keras.ops.mean(pairs)
         return total
 
-    if how.verify:
+    if how.verify and in_images:
+        sample = samplers.people_by_images(crops.person, how.batch // IMAGES, IMAGES, recipe.seed)
+    elif how.verify:
         sample = samplers.pairs(crops.person, how.batch // 2, recipe.seed)
     else:
         sample = samplers.shuffled(len(crops), how.batch, recipe.seed)
@@ -176,18 +184,33 @@ def _same(recipe: Recipe, index: int, how: Same, crops: Crops, encoder: keras.Mo
     encoder.trainable = not how.frozen
     pixels = keras.Input(encoder.input.shape[1:], dtype="float32", name="pairs")
     # Calling the encoder as a whole, rather than going on from its output, keeps its weights in one piece before the head's.
-    model = keras.Model(pixels, networks.SameHead(name="same")(networks.squashed(encoder(pixels), how.features)))
+    model = keras.Model(pixels, networks.SameHead(how.features, how.every)(networks.squashed(encoder(pixels), how.features)))
 
     def loss(targets: Tensor, logits: Tensor) -> Tensor:
-        same = keras.ops.cast(keras.ops.equal(targets[0::2, 0], targets[1::2, 0]), "float32")
-        return keras.ops.mean(losses.binary_cross_entropy(logits[:, 0], same))
+        person = targets[:, 0]
+        if not how.every:
+            same = keras.ops.cast(keras.ops.equal(person[0::2], person[1::2]), "float32")
+            return keras.ops.mean(losses.binary_cross_entropy(logits[:, 0], same))
+        same = keras.ops.cast(keras.ops.equal(person[:, None], person[None, :]), "float32")
+        own = same - keras.ops.cast(keras.ops.eye(rows_of(how)), "float32")
+        each = losses.binary_cross_entropy(logits, same)
+        return (_mean(each, own) + _mean(each, 1 - same)) / 2
 
     batch, per_epoch = _pair_batches(recipe, index, how, crops)
     return _stage(recipe, index, how, model, model, loss, per_epoch, batch)
 
 
+def _mean(values: Tensor, wanted: Tensor) -> Tensor:
+    return keras.ops.sum(values * wanted) / keras.ops.maximum(keras.ops.sum(wanted), 1.0)
+
+
 def _pair_batches(recipe: Recipe, index: int, how: Pairs | Same, crops: Crops) -> tuple[Callable[[int, float], Batch], int]:
-    sample = samplers.pairs(crops.person, how.pairs, recipe.seed)
+    if isinstance(how, Same) and how.every:
+        if len(crops.people) < rows_of(how) // IMAGES:
+            raise ValueError(f"{len(crops.people)} people are too few for batches of {rows_of(how) // IMAGES}")
+        sample = samplers.people_by_images(crops.person, rows_of(how) // IMAGES, IMAGES, recipe.seed)
+    else:
+        sample = samplers.pairs(crops.person, how.pairs, recipe.seed)
 
     def batch(step: int, progress: float) -> Batch:
         rows = sample(step)
