@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib
 import math
 import os
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+import daemon
 from daemon.core.faults import Fault
 
 # Before TensorFlow or ONNX Runtime are imported by anything below.
@@ -19,11 +21,14 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+RECIPES = Path(__file__).with_name("recipes")
+DEFAULT_BUNDLE = Path(daemon.__file__).parent / "models" / "faces.onnx"
 EPILOG = """The usual order:
   ostiary-train prepare photos/ crops/              photos, a folder per person -> aligned crops
   ostiary-train fit --data crops/ --run runs/one    train (resumes when called again)
   ostiary-train evaluate runs/one --data test.zip --pairs test_pairs.csv
   ostiary-train export runs/one faces.onnx          the bundle for the daemon
+Recipes that come with it: RECIPES
 """
 
 
@@ -32,21 +37,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         with _hushed():
-            from trainer import commands
+            command = importlib.import_module(f"trainer.commands.{options.command}")
     except ImportError as error:
         print(f"ostiary-train: {error}\n  hint: install the trainer's libraries: pip install 'ostiary[trainer]'", file=sys.stderr)  # noqa: T201
         return 2
     try:
-        commands.COMMANDS[options.command](options)
+        command.run(options)
     except KeyboardInterrupt:
         print("interrupted; `ostiary-train fit` goes on from its last checkpoint when called again", file=sys.stderr)  # noqa: T201
         return 130
     except Fault as error:
-        console = Console(stderr=True, soft_wrap=True, highlight=False)
-        console.print(f"ostiary-train: {error.message}", markup=False)
-        console.print(f"  hint: {error.hint}", markup=False)
+        _complain(error.message, error.hint)
+        return 2
+    except OSError as error:
+        _complain(f"{error.filename or 'file'}: {error.strerror or error}", "check that it can be written, and that the disk has room")
         return 2
     return 0
+
+
+def _complain(message: str, hint: str) -> None:
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    console.print(f"ostiary-train: {message}", markup=False)
+    console.print(f"  hint: {hint}", markup=False)
 
 
 @contextlib.contextmanager
@@ -67,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "ostiary-train",
         description="Train, measure and export the face model of Ostiary.",
-        epilog=EPILOG,
+        epilog=EPILOG.replace("RECIPES", ", ".join(sorted(path.stem for path in RECIPES.glob("*.toml")))),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -78,24 +90,42 @@ def _parser() -> argparse.ArgumentParser:
     prepare.add_argument("--detector", default="haar", help="haar, or the path of yunet.onnx (default: %(default)s)")
 
     fit = commands.add_parser("fit", help="train a recipe; called again it goes on where it was")
-    fit.add_argument("--data", type=Path, required=True, help="crops: a folder per person, or a zip of such folders")
+    fit.add_argument("--data", type=Path, required=True, help="crops: a folder per person, or a zip of such; mnist.npz; Omniglot's images")
     fit.add_argument("--split", type=Path, help="csv person,part (fit, val, calibration); without it a hash of the name decides")
-    fit.add_argument("--recipe", type=Path, default=Path(__file__).with_name("recipes") / "faces.toml", help="default: recipes/faces.toml")
+    fit.add_argument("--recipe", default="faces", help="a TOML file, or the name of one that comes with the trainer (default: %(default)s)")
+    fit.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a key of the recipe, as network.embedding=64")
     fit.add_argument("--run", type=Path, required=True, help="run folder, new or to be resumed")
-    fit.add_argument("--from", dest="start", type=Path, help="begin with the weights of this run's first stage instead of fresh ones")
+    fit.add_argument("--from", dest="start", type=Path, help="begin with the weights of this run instead of fresh ones")
+    fit.add_argument("--teacher", type=Path, metavar="ONNX", help="the embedding model that a recipe of distillation learns from")
+    fit.add_argument("--teacher-order", choices=("rgb", "bgr"), help="its colour order, unless it is a bundle")
     fit.add_argument("--minutes", type=_minutes, default=math.inf, help="finish within this time, the schedule shrunk to fit")
-    fit.add_argument("--workers", type=int, default=2, help="threads that prepare batches (default: %(default)s)")
+    fit.add_argument("--workers", type=_count, default=2, help="threads that prepare batches (default: %(default)s)")
 
     evaluate = commands.add_parser("evaluate", help="figures of a run or a bundle on people it never saw")
     evaluate.add_argument("model", type=Path, help="run folder or bundle .onnx")
-    evaluate.add_argument("--data", type=Path, required=True, help="crops: a folder per person, or a zip of such folders")
-    evaluate.add_argument("--pairs", type=Path, help="csv a,b,same: a pair protocol over these crops")
-    evaluate.add_argument("--same-people", type=Path, help="csv a,b: two names of one person")
-    evaluate.add_argument("--split", type=Path, help="csv person,part: with it only the people of --part")
-    evaluate.add_argument("--part", choices=("fit", "val", "calibration"), default="val", help="default: %(default)s")
-    evaluate.add_argument("--name", help="what to call these people in the table and the card (default: the file's name)")
+    evaluate.add_argument("--data", type=Path, required=True, help="crops: a folder per person, or a zip of such; drawings as for fit")
+    _add_measured_on(evaluate)
+    evaluate.add_argument("--one-shot-runs", type=Path, metavar="ZIP", help="Lake's twenty one-shot runs, for a run on Omniglot")
+    evaluate.add_argument("--before", action="store_true", help="of a run: also the figures of its network before training")
     evaluate.add_argument("--roc", type=Path, metavar="CSV", help="write the ROC of the pair list here: threshold, FMR, TAR")
     evaluate.add_argument("--json", type=Path, help="also write the figures here; for a run folder they are kept for its card anyway")
+
+    report = commands.add_parser("report", help="one HTML page about a run or a bundle: curves, thresholds, hardest pairs (it shows faces)")
+    report.add_argument("model", type=Path, help="run folder or bundle .onnx")
+    report.add_argument("folder", type=Path, help="folder to write report.html and report.json to")
+    report.add_argument("--data", type=Path, required=True, help="crops: a folder per person, or a zip of such folders")
+    _add_measured_on(report)
+
+    compare = commands.add_parser("compare", help="runs side by side: what differs in the recipes, and what came of it")
+    compare.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="run folders")
+    compare.add_argument("--html", type=Path, help="also draw their training curves over each other into this file")
+
+    same = commands.add_parser("same", help="are these two pictures the same person?")
+    same.add_argument("pictures", type=Path, nargs="+", metavar="PICTURE", help="two photos or crops; with --references any number")
+    same.add_argument("--model", type=Path, default=DEFAULT_BUNDLE, help="bundle .onnx (default: the one that comes with Ostiary)")
+    same.add_argument("--references", type=Path, metavar="DIR", help="a picture of each person; prints the picture x person table")
+    same.add_argument("--fmr", type=float, default=1e-3, help="false match rate that sets the threshold (default: %(default)s)")
+    same.add_argument("--detector", default="haar", help="haar, or the path of yunet.onnx (default: %(default)s)")
 
     export = commands.add_parser("export", help="write the bundle: one ONNX file with its card")
     export.add_argument("run", type=Path, help="run folder")
@@ -103,7 +133,34 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--data", type=Path, help="the crops it was trained from, if they have moved")
     export.add_argument("--split", type=Path, help="the split it was trained with, if it has moved")
     export.add_argument("--notes", default="", help="a line for the card")
+
+    adopt = commands.add_parser("adopt", help="make a bundle of any face-embedding ONNX model")
+    adopt.add_argument("model", type=Path, help="model file: float pixels in, one vector out")
+    adopt.add_argument("bundle", type=Path, help="file to write")
+    adopt.add_argument("--data", type=Path, required=True, help="crops: val people settle the colour order, calibration people thresholds")
+    adopt.add_argument("--split", type=Path, help="csv person,part; without it a hash of the name decides")
+    adopt.add_argument("--licence", required=True, help="under which licence the model may be used, for the card")
+    adopt.add_argument("--name", help="the model's name, for the card (default: the file's)")
+    adopt.add_argument("--order", choices=("auto", "rgb", "bgr"), default="auto", help="colour order (default: measured)")
+    adopt.add_argument("--mean", type=float, help="what is subtracted from a pixel 0..255 (default: measured)")
+    adopt.add_argument("--scale", type=float, help="what it is then divided by (default: measured)")
+    adopt.add_argument("--notes", default="", help="a line for the card")
     return parser
+
+
+def _add_measured_on(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--pairs", type=Path, help="csv a,b,same: a pair protocol over these crops")
+    command.add_argument("--same-people", type=Path, help="csv a,b: two names of one person")
+    command.add_argument("--split", type=Path, help="csv person,part: with it only the people of --part")
+    command.add_argument("--part", choices=("fit", "val", "calibration"), default="val", help="default: %(default)s")
+    command.add_argument("--name", help="what to call these people in the table and the card (default: the file's name)")
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if not value > 0:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return value
 
 
 def _minutes(text: str) -> float:

@@ -16,10 +16,11 @@ SIDE_PX = 112
 
 
 def shrink(crops: NDArray[np.uint8], size: int) -> NDArray[np.float32]:
-    """Resize crops uint8 [n, 112, 112, 3] to float32 [n, size, size, 3] exactly as the exported graph does (see `resize_matrix`)."""
-    if size == SIDE_PX:
+    """Resize crops uint8 [n, side, side, channels] to float32 [n, size, size, channels] exactly as the exported graph does (see
+    `resize_matrix`)."""
+    if size == crops.shape[1]:
         return crops.astype(np.float32)
-    matrix = resize_matrix(size)
+    matrix = resize_matrix(size, crops.shape[1])
     rows = np.tensordot(crops.astype(np.float32), matrix, axes=([1], [1]))  # n, x, c, Y
     both = np.tensordot(rows, matrix, axes=([1], [1]))  # n, c, Y, X
     return np.ascontiguousarray(both.transpose(0, 2, 3, 1))
@@ -64,19 +65,34 @@ def disturb(crop: Picture, size: int, how: Augment, rng: np.random.Generator) ->
     return image
 
 
+def redrawn(drawing: Picture, size: int, how: Augment, rng: np.random.Generator) -> Picture:
+    """One drawing, ink white on black, a little moved, turned and sheared: uint8 [side, side, 1] in, uint8 [size, size, 1] out."""
+    image = _warp(drawing, size, how, rng)
+    if how.ink:
+        image = np.asarray(cv2.convertScaleAbs(image, alpha=float(np.exp(how.ink * rng.uniform(-1, 1)))), np.uint8)
+    return image.reshape(size, size, 1)
+
+
 def _warp(crop: Picture, side: int, how: Augment, rng: np.random.Generator) -> Picture:
-    """Alignment jitter (scale, rotation, shift, flip) and the change to `side` pixels, in one sampling."""
+    """Alignment jitter (scale, rotation, shear, shift, flip) and the change to `side` pixels, in one sampling."""
+    whole = crop.shape[0]
     scale = 1 + how.scale * rng.uniform(-1, 1)
     angle = how.rotation_deg * rng.uniform(-1, 1)
-    middle = SIDE_PX / 2
-    matrix = np.asarray(cv2.getRotationMatrix2D((middle - 0.5, middle - 0.5), angle, scale), np.float64)
+    middle = (whole - 1) / 2
+    matrix = np.asarray(cv2.getRotationMatrix2D((middle, middle), angle, scale), np.float64)
+    if how.shear_deg:
+        lean = np.tan(np.radians(how.shear_deg * rng.uniform(-1, 1, 2)))
+        matrix = np.array([[1, lean[0], -lean[0] * middle], [lean[1], 1, -lean[1] * middle]]) @ np.vstack([matrix, [0, 0, 1]])
+    if how.stretch:
+        wide = float(np.exp(how.stretch * rng.uniform(-1, 1)))
+        matrix = np.array([[wide, 0, middle * (1 - wide)], [0, 1 / wide, middle * (1 - 1 / wide)]]) @ np.vstack([matrix, [0, 0, 1]])
     matrix[:, 2] = matrix[:, 2] + how.shift_px * rng.uniform(-1, 1, 2)
     if rng.random() < how.flip:
         matrix[0] = -matrix[0]
-        matrix[0, 2] += SIDE_PX - 1
-    step = side / SIDE_PX
+        matrix[0, 2] += whole - 1
+    step = side / whole
     # Sampling fewer pixels without a filter would alias: a real camera's pixel gathers the light of its area.
-    soft = cv2.GaussianBlur(crop, (0, 0), 0.45 / step) if side < 80 else crop
+    soft = cv2.GaussianBlur(crop, (0, 0), 0.45 / step) if step < 0.7 else crop
     matrix = np.array([[step, 0, (step - 1) / 2], [0, step, (step - 1) / 2]]) @ np.vstack([matrix, [0, 0, 1]])
     return np.asarray(cv2.warpAffine(soft, matrix, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.uint8)
 

@@ -7,6 +7,7 @@ file (`person,part,...`) says who is where; without one a hash of the person's n
 from __future__ import annotations
 
 import csv
+import dataclasses
 import hashlib
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -30,8 +31,8 @@ class DataError(Fault):
 
 @dataclass(frozen=True, slots=True)
 class Crops:
-    """Aligned crops in memory: `pixels` uint8 [n, 112, 112, 3] RGB, `people` names, `person` int64 [n] into names, `names` as
-    `person/file` [n]. `digest` is a sha256 over names and file contents."""
+    """Aligned crops in memory: `pixels` uint8 [n, side, side, channels], RGB or grey, `people` names, `person` int64 [n] into names,
+    `names` as `person/file` [n]. `digest` is a sha256 over names and file contents."""
 
     pixels: NDArray[np.uint8]
     people: tuple[str, ...]
@@ -45,9 +46,13 @@ class Crops:
     def of(self, people: Sequence[str]) -> Crops:
         """Only the crops of these people, renumbered in the order given."""
         rank = {name: index for index, name in enumerate(people)}
-        keep = [index for index, person in enumerate(self.person) if self.people[person] in rank]
-        person = np.array([rank[self.people[self.person[index]]] for index in keep], np.int64)
-        return Crops(self.pixels[keep], tuple(people), person, tuple(self.names[index] for index in keep), self.digest)
+        number = np.array([rank.get(name, -1) for name in self.people], np.int64)[self.person]
+        return dataclasses.replace(self.at(np.flatnonzero(number >= 0)), people=tuple(people), person=number[number >= 0])
+
+    def at(self, rows: NDArray[np.int64]) -> Crops:
+        """Only these crops, of the same people."""
+        names = tuple(self.names[row] for row in rows)
+        return dataclasses.replace(self, pixels=self.pixels[rows], person=self.person[rows], names=names)
 
     def with_images(self, least: int) -> Crops:
         """Only people with at least so many crops."""
@@ -58,27 +63,43 @@ class Crops:
 
 
 def load(source: Path) -> Crops:
-    """Read all crops of a folder or zip into memory (37 KB each). Raises DataError, naming the first bad file."""
+    """Read all face crops of a folder or zip into memory (37 KB each). Raises DataError, naming the first bad file."""
+    return read(source, SIDE_PX, 3, resize=False)
+
+
+def read(source: Path, side: int, channels: int, resize: bool) -> Crops:
+    """Read the pictures of a folder or zip as [n, side, side, channels]; square ones of another side are brought to it where `resize`
+    says so. Raises DataError, naming the first bad file."""
     files = sorted(_files(source), key=lambda item: item[0])
     if not files:
         raise DataError(f"no pictures in {source}", "expected PERSON/picture.jpg, a folder per person or a zip of such folders")
-    pixels = np.empty((len(files), SIDE_PX, SIDE_PX, 3), np.uint8)
+    pixels = np.empty((len(files), side, side, channels), np.uint8)
+    mode = cv2.IMREAD_COLOR if channels == 3 else cv2.IMREAD_GRAYSCALE
     digest = hashlib.sha256()
     people: dict[str, int] = {}
     person = np.empty(len(files), np.int64)
     for index, (name, data) in enumerate(files):
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), mode) if data else None
         if image is None:
             raise DataError(f"{name} in {source} is not a picture", "remove it, or make crops with `ostiary-train prepare`")
-        if image.shape[:2] != (SIDE_PX, SIDE_PX):
+        if resize and image.shape[0] == image.shape[1]:
+            image = resized(np.asarray(image[None], np.uint8), side)[0]
+        if image.shape[:2] != (side, side):
             raise DataError(
-                f"{name} is {image.shape[1]}x{image.shape[0]}, not an aligned {SIDE_PX}x{SIDE_PX} crop",
+                f"{name} is {image.shape[1]}x{image.shape[0]}, not an aligned {side}x{side} crop",
                 "make crops from photos with `ostiary-train prepare`",
             )
-        pixels[index] = image[:, :, ::-1]
+        pixels[index] = image[:, :, ::-1] if channels == 3 else image[:, :, None]
         digest.update(name.encode() + b"\0" + hashlib.sha256(data).digest())
         person[index] = people.setdefault(name.rsplit("/", 1)[0], len(people))
     return Crops(pixels, tuple(people), person, tuple(name for name, _ in files), digest.hexdigest())
+
+
+def resized(pictures: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """Square pictures uint8 [n, any, any] or [n, any, any, 3] at another side, each pixel the mean of the area it covers."""
+    if pictures.shape[1] == side:
+        return pictures
+    return np.stack([np.asarray(cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA), np.uint8) for picture in pictures])
 
 
 def split(people: Sequence[str], table: Path | None) -> dict[str, list[str]]:

@@ -32,36 +32,48 @@ class ExportError(Fault):
     """A bundle that cannot be made; `message` and `hint` are one line each."""
 
 
-def whole(recipe: Recipe, weights: Sequence[NDArray[np.float32]]) -> keras.Model:
-    """The model as the bundle has it: crops [N, 112, 112, 3] in 0..255 to unit vectors [N, D]; float32 and free of augmentation."""
+def whole(recipe: Recipe, encoder: keras.Model, features: str = "unit") -> keras.Model:
+    """The model as the bundle has it, around a float32 encoder: crops [N, side, side, channels] in 0..255 to unit vectors [N, D] (or the
+    `features` that a head compares, or raw embeddings), free of augmentation."""
+    side = recipe.data.side
+    crops = keras.layers.Input((side, side, recipe.network.channels), dtype="float32", name="crops")
+    return keras.Model(crops, networks.squashed(_graph(crops, encoder, recipe), features), name="bundle")
+
+
+def loaded(recipe: Recipe, weights: Sequence[NDArray[np.float32]]) -> keras.Model:
+    """A float32 encoder with these weights."""
     encoder = networks.encoder(recipe.network)
     encoder.set_weights(list(weights))
-    crops = keras.layers.Input((bundles.CROP_PX, bundles.CROP_PX, 3), dtype="float32", name="crops")
-    return keras.Model(crops, _graph(crops, encoder, recipe), name="bundle")
+    return encoder
 
 
 def _graph(crops: Tensor, encoder: keras.Model, recipe: Recipe) -> Tensor:
-    """Resize by matrices, encode, add the mirror's embedding, bring to length one."""
+    """Resize by matrices, encode every view of the crop, average their embeddings."""
     ops = keras.ops
-    size = recipe.network.size
-    matrix = augment.resize_matrix(size) if size != bundles.CROP_PX else np.eye(size, dtype=np.float32)
-    # Plain numpy arrays: a tensor made here would be captured and become an input of the exported graph.
     planes = ops.transpose(crops, (0, 3, 1, 2))
-    rows = ops.matmul(matrix, planes)
-    pixels = ops.matmul(rows, np.ascontiguousarray(matrix.T))
-    if recipe.export.flip:
-        # Mirroring is the same matrix read backwards, and one batch of both lets the file hold the weights once.
-        mirrored = ops.matmul(rows, np.ascontiguousarray(matrix[:, ::-1].T))
-        pixels = ops.concatenate([pixels, mirrored], axis=0)
+    # One batch of all views lets the file hold the weights once.
+    views = [ops.matmul(ops.matmul(rows, planes), columns) for rows, columns in _views(recipe)]
+    pixels = ops.concatenate(views, axis=0) if len(views) > 1 else views[0]
     raw = encoder(ops.transpose(pixels, (0, 2, 3, 1)), training=False)
+    return ops.mean(ops.reshape(raw, (len(views), -1, recipe.network.embedding)), axis=0) if len(views) > 1 else raw
+
+
+def _views(recipe: Recipe) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    """(rows, columns) for each view: rows @ crop @ columns resizes, moves and mirrors it. Plain numpy arrays: a tensor made here would be
+    captured and become an input of the exported graph."""
+    size, side, step = recipe.network.size, recipe.data.side, recipe.export.shift_px
+    matrix = augment.resize_matrix(size, side) if size != side else np.eye(size, dtype=np.float32)
+    moves = [(0, 0), (step, 0), (-step, 0), (0, step), (0, -step)] if step else [(0, 0)]
+    views = [(np.eye(size, k=down, dtype=np.float32) @ matrix, np.eye(size, k=right, dtype=np.float32) @ matrix) for down, right in moves]
     if recipe.export.flip:
-        raw = ops.sum(ops.reshape(raw, (2, -1, recipe.network.embedding)), axis=0)
-    return networks.unit(raw)
+        # Mirroring is the same matrix read backwards.
+        views += [(rows, columns[:, ::-1]) for rows, columns in views]
+    return [(rows, np.ascontiguousarray(columns.T)) for rows, columns in views]
 
 
-def embedder(recipe: Recipe, weights: Sequence[NDArray[np.float32]], batch: int = 128) -> Embed:
+def embedder(recipe: Recipe, weights: Sequence[NDArray[np.float32]], features: str = "unit", batch: int = 128) -> Embed:
     """The Keras model of a run as a function of uint8 crops."""
-    model = whole(recipe, weights)
+    model = whole(recipe, loaded(recipe, weights), features)
 
     def embed(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         parts = [np.asarray(model.predict_on_batch(crops[at : at + batch].astype(np.float32))) for at in range(0, len(crops), batch)]
@@ -104,10 +116,7 @@ def export(
 ) -> float:
     """Write the bundle; `crops` are real faces for the parity check beside the golden ones. Gives the largest difference between Keras
     and ONNX. Raises ExportError, and then no file is written."""
-    if keras.backend.backend() != "tensorflow":
-        raise ExportError(
-            f"the {keras.backend.backend()} backend cannot write ONNX", "export with KERAS_BACKEND=tensorflow; runs fit either"
-        )
+    check(recipe, weights)
     embed = embedder(recipe, weights)
     golden = golden_vectors(embed)
     card = Card(
@@ -137,6 +146,20 @@ def export(
     path.parent.mkdir(parents=True, exist_ok=True)
     replace(path, content)
     return worst
+
+
+def check(recipe: Recipe, weights: Sequence[NDArray[np.float32]]) -> None:
+    """Raises ExportError for what cannot become a gate's bundle."""
+    if (recipe.data.kind, recipe.data.side, recipe.network.channels) != ("people", bundles.CROP_PX, 3):
+        raise ExportError(f"{recipe.name} is not a face model", "a gate needs people's crops of 112x112 in colour")
+    if np.ndim(weights[-1]) == 0:
+        raise ExportError(
+            f"{recipe.name} ends in a same-or-different head", "a gate compares by cosine: take a recipe without a stage of kind same"
+        )
+    if keras.backend.backend() != "tensorflow":
+        raise ExportError(
+            f"the {keras.backend.backend()} backend cannot write ONNX", "export with KERAS_BACKEND=tensorflow; runs fit either"
+        )
 
 
 def golden_vectors(embed: Embed) -> tuple[Golden, ...]:
@@ -179,7 +202,7 @@ def _convert(recipe: Recipe, weights: Sequence[NDArray[np.float32]], card: Card)
     import tensorflow as tf
     import tf2onnx
 
-    model = whole(recipe, weights)
+    model = whole(recipe, loaded(recipe, weights))
     signature = [tf.TensorSpec((None, bundles.CROP_PX, bundles.CROP_PX, 3), tf.uint8, name="image")]
     function = tf.function(lambda image: {"embedding": model(tf.cast(image, tf.float32), training=False)}, input_signature=signature)
     proto, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=OPSET)

@@ -1,7 +1,7 @@
-"""Train a recipe: identification first, then batch-hard triplets, each kept in a run folder that survives being killed.
+"""Train a recipe stage by stage, kept in a run folder that survives being killed.
 
 The folder holds recipe.toml, run.json (which data), history.jsonl (one line per validation), state.npz (everything needed to go on)
-and weights.npz (the encoder as it should be exported).
+and weights.npz (what the run has to show).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import cv2
 import keras
@@ -21,9 +22,19 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from trainer import networks, stages
 from trainer.data import Crops
 from trainer.judge import Judge, merit
+from trainer.networks import Weight
 from trainer.recipe import Recipe
-from trainer.runs import Run, State
-from trainer.stages import FitError, Stage
+from trainer.runs import Run, RunError, State
+from trainer.stages import Batch, FitError, Stage, Teacher
+from trainer.watch import Watch
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What another run gives to begin with: the encoder weights it kept, and its last state if that is of its first stage."""
+
+    weights: list[Weight]
+    state: State | None
 
 
 def fit(
@@ -33,129 +44,166 @@ def fit(
     run: Run,
     minutes: float = math.inf,
     workers: int = 2,
-    start: State | None = None,
-    kept: list[NDArray[np.float32]] | None = None,
+    start: Start | None = None,
+    teacher: Teacher | None = None,
 ) -> dict[str, float]:
-    """Train until the recipe's epochs or `minutes` are used up (an eighth of them for the triplet stage); resumes from run.state().
+    """Train until the recipe's stages or `minutes` are used up; resumes from run.state().
 
-    A new run begins with the weights of `start`, the identification state of another run of the same network and people, if given. Without
-    a first stage (identify.epochs = 0) it begins with the encoder weights `kept` of another run.
-    Gives the figures on val people of the weights kept. Raises FitError.
+    Each stage goes on from the weights kept so far. The first is always kept, unless `start` gave weights that are better; a later one
+    where val people improve, or where its recipe says `keep = "always"`. Gives the figures on val people of the weights kept. Raises
+    FitError.
     """
     cv2.setNumThreads(1)
-    keras.utils.set_random_seed(recipe.seed)
-    encoder = networks.encoder(recipe.network, recipe.network.compute)
-    judge = Judge(recipe, val_crops)
+    encoder = networks.fresh(recipe)
+    judge = Judge(recipe, val_crops, fit_crops)
     state = run.state()
-    share = 0.0 if recipe.triplet.epochs == 0 else 1.0 if recipe.identify.epochs == 0 else 0.125
-    if recipe.identify.epochs == 0:
-        if state is None:
-            if kept is None:
-                raise FitError("identify.epochs is 0 and there are no weights to start from", "give a trained run with --from")
-            run.keep(kept, judge(kept))
-    elif state is None or state.stage == "identify":
-        stage = stages.identify(recipe, fit_crops, encoder, minutes * (1 - share))
-        if state is None and start is not None:
-            start.begin(stage.model)
-        weights = _train(stage, encoder, judge, recipe, run, state, workers)
-        run.keep(weights, judge(weights))
-        state = None
-    best = run.kept_figures()
-    if recipe.triplet.epochs > 0:
-        encoder.set_weights(run.weights())
-        stage = stages.triplet(recipe, fit_crops, encoder, minutes * share)
-        weights = _train(stage, encoder, judge, recipe, run, state, workers)
+    if state is None and start is not None:
+        _begin(encoder, start)
+        run.keep(start.weights, judge(start.weights))
+    crops_of = [_crops(recipe, index, len(fit_crops)) for index in range(len(recipe.stages))]
+    for index, how in enumerate(recipe.stages):
+        if state is not None and state.stage > index:
+            continue
+        if run.kept and (state is None or state.stage < index):
+            encoder.set_weights(networks.split(run.weights())[0])
+        stage = stages.build(recipe, index, fit_crops, encoder, teacher)
+        if index == 0 and state is None and start is not None and start.state is not None:
+            start.state.begin(stage.model)
+        resumed = state if state is not None and state.stage == index else None
+        limit = minutes * crops_of[index] / sum(crops_of)
+        weights = _train(_Trip(stage, index, limit, workers), judge, recipe, run, resumed)
         figures = judge(weights)
-        improved = merit(figures) > merit(best)
-        run.note({"stage": "triplet", "kept": improved, "before": best, "after": figures})
-        if improved:
+        before = run.kept_figures() if run.kept else None
+        better = before is None or how.keep == "always" or merit(figures) > merit(before)
+        if before is not None:
+            run.note({"stage": stage.name, "kept": better, "before": before, "after": figures})
+        if better:
             run.keep(weights, figures)
-            best = figures
     run.finish()
-    return best
+    return run.kept_figures()
 
 
-def _train(
-    stage: Stage, encoder: keras.Model, judge: Judge, recipe: Recipe, run: Run, state: State | None, workers: int
-) -> list[NDArray[np.float32]]:
-    """Run one stage to its end, from `state` if that is of this stage; gives the averaged encoder weights."""
+def _begin(encoder: keras.Model, start: Start) -> None:
+    try:
+        encoder.set_weights(networks.split(start.weights)[0])
+    except ValueError as error:
+        raise RunError("the run to start from has another network", "start from a run of the same [network]") from error
+
+
+def _crops(recipe: Recipe, index: int, count: int) -> float:
+    """About how many crops a stage looks at: its share of a time limit."""
+    how = recipe.stages[index]
+    return how.steps * stages.rows_of(how) if how.steps else max(how.epochs, 1e-9) * count
+
+
+@dataclass(frozen=True, slots=True)
+class _Trip:
+    """A stage with what this machine adds to it: minutes it may take, threads that make batches."""
+
+    stage: Stage
+    index: int
+    minutes: float
+    workers: int
+
+    def progress(self, step: int, elapsed_s: float) -> float:
+        """0 at the start, 1 at the end; with a time limit the schedule follows whichever is nearer its end, the clock or the steps."""
+        return min(1.0, max(step / self.stage.steps, elapsed_s / (60 * self.minutes)))
+
+
+def _train(trip: _Trip, judge: Judge, recipe: Recipe, run: Run, state: State | None) -> list[Weight]:
+    """Run one stage to its end, from `state` if that is given; gives the averaged weights to keep."""
+    stage = trip.stage
     stage.model.optimizer.build(stage.model.trainable_variables)
-    step, before_s = 0, 0.0
-    average: list[NDArray[np.float32]] = encoder.get_weights()
+    average: list[Weight] = [np.array(weight) for weight in stage.kept.get_weights()]
+    step, before_s, cpu_before_s = 0, 0.0, 0.0
     if state is not None:
         state.restore(stage.model)
-        step, before_s, average = state.step, state.elapsed_s, state.average
-    began_s = time.monotonic() - before_s
-    validate = max(1, round(recipe.validate_every * stage.per_epoch))
-    total, seen, saved_s = 0.0, 0, before_s
+        step, before_s, cpu_before_s, average = state.step, state.elapsed_s, state.cpu_s, state.average
+        if trip.progress(step, before_s) >= 1:
+            return average
+    began_s, cpu_began_s = time.monotonic() - before_s, time.process_time() - cpu_before_s
+    watch = Watch(stage.stuck_at)
+    due = math.floor(trip.progress(step, before_s) * recipe.validations) + 1
+    total, seen, crops, waited_s, since_s = 0.0, 0, 0, 0.0, before_s
     console = Console()
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"), TimeRemainingColumn())
     with Progress(*columns, console=console) as bar:
         task = bar.add_task(stage.name, total=1.0)
-        for pixels, targets, progress in _prefetch(stage, step, began_s, workers):
+        for pixels, targets, progress, wait_s in _batches(trip, step, began_s):
             stage.model.optimizer.learning_rate = stage.rate(progress)
             loss = float(np.asarray(stage.model.train_on_batch(pixels, targets)))
             if not math.isfinite(loss):
                 raise FitError(f"{stage.name}: loss is {loss} at step {step}", "lower the rate, or train with network.compute = float32")
             step, total, seen = step + 1, total + loss, seen + 1
-            decay = min(stage.ema, (1 + step) / (10 + step))
-            for mean, now in zip(average, encoder.get_weights(), strict=True):
-                mean *= decay
-                mean += (1 - decay) * now
+            crops, waited_s = crops + len(pixels), waited_s + wait_s
+            _blend(average, stage.kept.get_weights(), min(stage.ema, (1 + step) / (10 + step)))
             elapsed_s = time.monotonic() - began_s
-            speed = seen * len(pixels) / max(1e-9, elapsed_s - saved_s) if seen else 0.0
-            bar.update(task, completed=progress, description=f"{stage.name} epoch {step / stage.per_epoch:.1f} loss {total / seen:.3f}")
-            last = step >= stage.steps or progress >= 1
-            if step % validate == 0 or last:
+            done = trip.progress(step, elapsed_s)
+            epoch = step / stage.per_epoch
+            bar.update(task, completed=done, description=f"{stage.name} epoch {epoch:.1f} loss {total / seen:.3f}")
+            if done * recipe.validations >= due or done >= 1:
+                due = math.floor(done * recipe.validations) + 1
+                spent_s = elapsed_s, time.process_time() - cpu_began_s
                 figures = judge(average)
-                _alarm(stage, step, figures)
-                line = {
-                    "stage": stage.name,
-                    "step": step,
-                    "epoch": round(step / stage.per_epoch, 3),
-                    "elapsed_s": round(elapsed_s, 1),
-                    "crops_per_s": round(speed, 1),
-                    "rate": stage.rate(progress),
-                    "loss": total / seen,
-                    **figures,
-                }
-                run.note(line)
-                run.checkpoint(State.of(stage.name, step, elapsed_s, stage.model, average))
-                console.print(_sentence(stage.name, step / stage.per_epoch, total / seen, speed, figures), soft_wrap=True)
-                total, seen, saved_s = 0.0, 0, time.monotonic() - began_s
-            if last:
+                speed = crops / max(1e-9, elapsed_s - since_s)
+                run.note(
+                    {
+                        "stage": stage.name,
+                        "step": step,
+                        "crops": step * len(pixels),
+                        "epoch": round(epoch, 3),
+                        "elapsed_s": round(elapsed_s, 1),
+                        "cpu_s": round(spent_s[1], 1),
+                        "crops_per_s": round(speed, 1),
+                        "waited": round(waited_s / max(1e-9, elapsed_s - since_s), 4),
+                        "rate": stage.rate(progress),
+                        "loss": total / seen,
+                        **figures,
+                    }
+                )
+                run.checkpoint(State.of(trip.index, step, spent_s, stage.model, average))
+                console.print(_sentence(stage.name, epoch, total / seen, speed, figures), soft_wrap=True)
+                warning = watch(total / seen, figures["other"])
+                if warning is not None:
+                    run.note({"stage": stage.name, "step": step, "warning": warning})
+                    console.print(f"[bold yellow]{warning}[/]", soft_wrap=True)
+                total, seen, crops, waited_s, since_s = 0.0, 0, 0, 0.0, time.monotonic() - began_s
+            if done >= 1:
                 break
     return average
 
 
-def _prefetch(stage: Stage, step: int, began_s: float, workers: int) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32], float]]:
-    """Batches from `step` on, made by threads a few steps ahead (OpenCV lets go of the interpreter lock), with progress 0..1."""
+def _blend(average: list[Weight], now: list[NDArray[np.float32]], decay: float) -> None:
+    """Exponential moving average, in place: the weights that are judged and kept."""
+    for index, (mean, value) in enumerate(zip(average, now, strict=True)):
+        average[index] = np.asarray(decay * mean + (1 - decay) * value, np.float32)
 
-    def make(wanted: int) -> tuple[NDArray[np.uint8], NDArray[np.float32], float]:
-        # With a time limit the schedule follows whichever is nearer its end, the clock or the steps.
-        progress = min(1.0, max(wanted / stage.steps, (time.monotonic() - began_s) / (60 * stage.minutes)))
-        return (*stage.batch(wanted, progress), progress)
 
-    with ThreadPoolExecutor(workers) as pool:
-        ahead = [pool.submit(make, step + offset) for offset in range(workers + 1)]
-        step += workers + 1
+def _batches(trip: _Trip, step: int, began_s: float) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32], float, float]]:
+    """Batches from `step` on, made by threads a few steps ahead (OpenCV lets go of the interpreter lock), each with progress 0..1 and the
+    seconds that had to be waited for it."""
+    stage = trip.stage
+
+    def make(wanted: int) -> tuple[Batch, float]:
+        progress = trip.progress(wanted, time.monotonic() - began_s)
+        return stage.batch(wanted, progress), progress
+
+    with ThreadPoolExecutor(trip.workers) as pool:
+        ahead = [pool.submit(make, step + offset) for offset in range(trip.workers + 1)]
         try:
             while True:
-                yield ahead.pop(0).result()
-                ahead.append(pool.submit(make, step))
+                asked_s = time.monotonic()
+                batch, progress = ahead.pop(0).result()
+                wait_s = time.monotonic() - asked_s
+                ahead.append(pool.submit(make, step + trip.workers + 1))
+                if stage.select is not None:
+                    # What the model says now decides, so this cannot be done ahead.
+                    batch = stage.select(batch, step)
+                yield (*batch, progress, wait_s)
                 step += 1
         finally:
             for future in ahead:
                 future.cancel()
-
-
-def _alarm(stage: Stage, step: int, figures: dict[str, float]) -> None:
-    """Collapse: everybody looks like everybody. Batch-hard training falls into it when the rate is too high for the batch."""
-    if stage.name == "triplet" and figures["impostor"] > 0.95:
-        raise FitError(
-            f"collapse: two people are {figures['impostor']:.3f} alike on average at step {step}",
-            "lower triplet.rate_factor, then triplet.people and triplet.images; look for wrong labels",
-        )
 
 
 def _sentence(stage: str, epoch: float, loss: float, crops_per_s: float, figures: dict[str, float]) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from trainer.losses import Tensor, distances, row_distances, soft_margin
+from trainer.losses import Tensor, row_distances
 
 Triplets: TypeAlias = tuple[Tensor, Tensor, Tensor]
 Mining: TypeAlias = Callable[[Tensor, Tensor, float, Tensor], Triplets]
@@ -120,13 +120,6 @@ def shares(apart: NDArray[np.floating[Any]], person: NDArray[np.integer[Any]], m
         near += int(np.searchsorted(negative, row[same] + margin, side="right").sum())
     total = max(valid, 1)
     return Shares((valid - near) / total, (near - hard) / total, hard / total)
-
-
-def batch_hard_loss(person: Tensor, embeddings: Tensor) -> Tensor:
-    """Mean soft margin over the usable anchors; embeddings [n, d] of unit length, person [n] or [n, 1]."""
-    person = ops.cast(ops.reshape(person, (-1,)), "int32")
-    positive, negative, usable = batch_hard(distances(embeddings), person, 0.0, 1.0)
-    return ops.sum(soft_margin(positive, negative) * usable) / ops.maximum(ops.sum(usable), 1.0)
 
 
 def _sides(person: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,7 +1,8 @@
 """The encoders: a crop in, an embedding out. Keras functional models, one function per kind.
 
-Every encoder takes pixels [N, size, size, 3] RGB in 0..255 and gives the *raw* embedding [N, D] float32; `unit` brings it to length
-one. That is left out of the encoder because flip averaging adds two raw embeddings before it normalises.
+Every encoder takes pixels [N, size, size, channels] in 0..255 and gives the *raw* embedding [N, D] float32; `unit` brings it to length
+one. That is left out of the encoder because flip averaging adds two raw embeddings before it normalises. A network that ends in a
+same-or-different head is the encoder with `SameHead` behind it; `split` takes its weights apart.
 
 The default is a small residual network of plain 3x3 convolutions rather than MobileFaceNet's depthwise ones: on a CPU a depthwise
 convolution trains three times slower for the same number of parameters (measured figures in LOG.md).
@@ -9,13 +10,19 @@ convolution trains three times slower for the same number of parameters (measure
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import keras
+import numpy as np
 from keras import layers
+from numpy.typing import NDArray
 
+from trainer import losses
 from trainer.losses import Tensor
-from trainer.recipe import Network, RecipeError
+from trainer.recipe import Network, Recipe, RecipeError
+
+Weight: TypeAlias = NDArray[np.float32]
 
 
 def encoder(network: Network, dtype: str = "float32") -> keras.Model:
@@ -25,10 +32,11 @@ def encoder(network: Network, dtype: str = "float32") -> keras.Model:
         raise RecipeError(f"unknown network kind {network.kind!r}", f"known kinds: {', '.join(sorted(KINDS))}")
     if len(network.widths) != len(network.blocks):
         raise RecipeError("network.widths and network.blocks differ in length", "give one number of blocks for each width")
-    pixels = layers.Input((network.size, network.size, 3), dtype="float32", name="pixels")
-    scaled = layers.Rescaling(1 / 128, offset=-127.5 / 128, dtype="float32", name="scale")(pixels)
-    features = build(scaled, network, dtype)
-    return keras.Model(pixels, _embedding(features, network, dtype), name="encoder")
+    pixels = layers.Input((network.size, network.size, network.channels), dtype="float32", name="pixels")
+    # A drawing's paper is 0, and stays 0: the convolutions' padding then looks like more paper.
+    offset = -127.5 / 128 if network.channels == 3 else 0.0
+    scaled = layers.Rescaling(1 / 128, offset=offset, dtype="float32", name="scale")(pixels)
+    return keras.Model(pixels, build(scaled, network, dtype), name="encoder")
 
 
 def unit(embedding: Tensor) -> Tensor:
@@ -37,10 +45,69 @@ def unit(embedding: Tensor) -> Tensor:
     return embedding * keras.ops.rsqrt(square + 1e-12)
 
 
+class SameHead(layers.Layer):  # type: ignore[misc]  # Keras ships no types
+    """Are two pictures of one person? The logit Σ wᵢ|aᵢ - bᵢ| + bias (Koch 2015) from features [n, D]: of `every` two rows, [n, n], or of
+    rows a, b, a, b …, [n/2, 1]."""
+
+    def __init__(self, features: str, every: bool = False, name: str = "same") -> None:
+        super().__init__(name=name, dtype="float32")
+        self.features, self.every = features, every
+
+    def build(self, shape: tuple[int | None, ...]) -> None:
+        """Start as a falling function of the L1 distance, so that the head is right about the direction from the first step on."""
+        dimension = shape[-1] or 1
+        slope, bias = (-8.0 / dimension, 2.0) if self.features == "sigmoid" else (-1.0, 0.0)
+        self.kernel = self.add_weight(shape=(dimension,), initializer=keras.initializers.Constant(slope), dtype="float32", name="kernel")
+        self.bias = self.add_weight(shape=(), initializer=keras.initializers.Constant(bias), dtype="float32", name="bias")
+
+    def call(self, features: Tensor) -> Tensor:
+        """Logits."""
+        if self.every:
+            return losses.same_logits(features[:, None, :], features[None, :, :], self.kernel, self.bias)
+        return losses.same_logits(features[0::2], features[1::2], self.kernel, self.bias)[:, None]
+
+
+def squashed(embedding: Tensor, features: str) -> Tensor:
+    """What is compared: the `unit` vector of a raw embedding, or for a head its `sigmoid` (Koch 2015); `raw` leaves it as it is."""
+    if features == "raw":
+        return embedding
+    return keras.ops.sigmoid(embedding) if features == "sigmoid" else unit(embedding)
+
+
+def split(weights: Sequence[Weight]) -> tuple[list[Weight], list[Weight]]:
+    """(encoder's weights, head's kernel and bias or nothing) of what a run keeps: nothing but a head ends in a scalar."""
+    extra = 2 if np.ndim(weights[-1]) == 0 else 0
+    return list(weights[: len(weights) - extra]), list(weights[len(weights) - extra :])
+
+
+def fresh(recipe: Recipe) -> keras.Model:
+    """The encoder as training begins it: the recipe's seed decides the weights."""
+    keras.utils.set_random_seed(recipe.seed)
+    return encoder(recipe.network, recipe.network.compute)
+
+
+class Constants(layers.Layer):  # type: ignore[misc]
+    """Learned numbers that hang on no input, repeated for each row: [n, anything] to [n, count]."""
+
+    def __init__(self, start: Sequence[float]) -> None:
+        super().__init__(dtype="float32")
+        self.start = start
+
+    def build(self, shape: tuple[int | None, ...]) -> None:
+        """Begin with the numbers given."""
+        self.numbers = self.add_weight(shape=(len(self.start),), initializer="zeros", dtype="float32", name="numbers")
+        self.numbers.assign(np.array(self.start, np.float32))
+
+    def call(self, rows: Tensor) -> Tensor:
+        """The numbers, once a row."""
+        return keras.ops.zeros_like(rows[:, :1]) + self.numbers[None, :]
+
+
 def _embedding(x: Tensor, network: Network, dtype: str) -> Tensor:
     """Global depthwise convolution (each place of the face gets its own weight, unlike average pooling), then linear and batch norm."""
-    x = layers.DepthwiseConv2D(x.shape[1], use_bias=False, dtype=dtype)(x)
-    x = layers.BatchNormalization(dtype=dtype)(x)
+    if network.head:
+        x = layers.DepthwiseConv2D(x.shape[1], use_bias=False, dtype=dtype)(x)
+        x = layers.BatchNormalization(dtype=dtype)(x)
     x = layers.Flatten(dtype=dtype)(x)
     if network.dropout:
         x = layers.Dropout(network.dropout, dtype=dtype)(x)
@@ -80,20 +147,35 @@ def _tower(block: Callable[[Tensor, int, int, str], Tensor]) -> Callable[[Tensor
         for width, blocks in zip(network.widths, network.blocks, strict=True):
             for index in range(blocks):
                 x = block(x, width, 2 if index == 0 else 1, dtype)
-        return _conv(x, network.head, dtype, kernel=1)
+        return _embedding(_conv(x, network.head, dtype, kernel=1) if network.head else x, network, dtype)
 
     return build
 
 
 def _plain(x: Tensor, network: Network, dtype: str) -> Tensor:
-    """Three times convolution and pooling, as small articles have it; `blocks` is ignored."""
+    """For each width `blocks` convolutions, then pooling (not after the last): what drawings need."""
+    for index, (width, blocks) in enumerate(zip(network.widths, network.blocks, strict=True)):
+        for _ in range(blocks):
+            x = _conv(x, width, dtype)
+        x = layers.MaxPooling2D(dtype=dtype)(x) if index + 1 < len(network.widths) else x
+    return _embedding(x, network, dtype)
+
+
+def _article(x: Tensor, network: Network, dtype: str) -> Tensor:
+    """Convolution and pooling for each width, then fully connected layers, no batch norm anywhere; `stem` and `blocks` are not used."""
     for width in network.widths:
-        x = layers.MaxPooling2D(dtype=dtype)(_conv(x, width, dtype))
-    return x
+        x = layers.Conv2D(width, 3, padding="same", activation="relu", kernel_initializer="he_uniform", dtype=dtype)(x)
+        x = layers.MaxPooling2D(padding="same", dtype=dtype)(x)
+    x = layers.Flatten(dtype=dtype)(x)
+    x = layers.Dense(network.head, activation="relu", dtype=dtype)(x)
+    if network.dropout:
+        x = layers.Dropout(network.dropout, dtype=dtype)(x)
+    return layers.Dense(network.embedding, dtype="float32", name="embedding")(x)
 
 
 KINDS: dict[str, Callable[[Tensor, Network, str], Tensor]] = {
     "residual": _tower(_residual_block),
     "mobile": _tower(_mobile_block),
     "plain": _plain,
+    "article": _article,
 }

@@ -1,18 +1,16 @@
-"""A recipe: everything that decides how a model is trained, read from one TOML file into frozen dataclasses.
+"""A recipe: everything that decides how a model is trained, as frozen dataclasses (see recipe_file.py for reading one).
 
-Unknown keys, wrong types and impossible values are errors that name the key, and the nearest known one.
+What a run keeps, and what the digest is taken over, is the whole recipe written out in one canonical form, so neither comments nor the way
+it was put together matter.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import hashlib
-import tomllib
-import typing
+import json
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from daemon.core.faults import Fault
 
@@ -22,11 +20,25 @@ class RecipeError(Fault):
 
 
 @dataclass(frozen=True, slots=True)
+class Data:
+    """What the pictures are. `kind`: people (a folder per person), digits (MNIST), characters (Omniglot). `side` in pixels: people's crops
+    must have it, drawings are brought to it. `classes`: which digits to learn (none: all). `rotations`: a drawing turned by 90, 180 and
+    270 degrees is a character of its own."""
+
+    kind: str = "people"
+    side: int = 112
+    classes: tuple[int, ...] = ()
+    rotations: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Network:
-    """The encoder's shape; `size` is the side in pixels it sees (crops of 112 are resized inside the exported graph)."""
+    """The encoder's shape; `size` is the side in pixels it sees (crops are resized inside the exported graph). `head`: channels of the 1x1
+    and global depthwise convolutions before the embedding; 0 flattens what there is."""
 
     kind: str = "residual"
     size: int = 64
+    channels: int = 3
     stem: int = 32
     widths: tuple[int, ...] = (64, 128, 160)
     blocks: tuple[int, ...] = (2, 2, 1)
@@ -38,12 +50,16 @@ class Network:
 
 @dataclass(frozen=True, slots=True)
 class Augment:
-    """How far crops are disturbed. Shares are probabilities; pixels are of a 112 crop."""
+    """How far crops are disturbed. Shares are probabilities; pixels are of a 112 crop. Drawings are only moved, by pixels of their own
+    side, and their ink made weaker or stronger by a factor of up to e to the power of `ink`."""
 
     flip: float = 0.5
     scale: float = 0.10
     shift_px: float = 4.0
     rotation_deg: float = 8.0
+    shear_deg: float = 0.0
+    stretch: float = 0.0
+    ink: float = 0.0
     low: float = 0.4
     low_from_px: int = 28
     low_to_px: int = 64
@@ -61,10 +77,13 @@ class Augment:
 
 @dataclass(frozen=True, slots=True)
 class Identify:
-    """Stage 1, identification: cosine-margin softmax over people. `warm_epochs` run without margin at `scale_warm`; over the next
-    `ramp_epochs` both rise to `margin` and `scale`."""
+    """Identification: cosine-margin softmax over people, whose classifier is dropped afterwards. `warm_epochs` run without margin at
+    `scale_warm`; over the next `ramp_epochs` both rise to `margin` and `scale`. With `verify` above 0 that many times a second loss is
+    added: batches are pairs, half of one person, for a pair loss of `verify_form` l2, l1 or cosine (DeepID2), or people x 4 images for
+    batch-hard triplets."""
 
     epochs: float = 60.0
+    steps: int = 0
     batch: int = 128
     min_images: int = 2
     rate: float = 2e-3
@@ -76,129 +95,144 @@ class Identify:
     warm_epochs: float = 4.0
     ramp_epochs: float = 8.0
     label_smoothing: float = 0.0
+    verify: float = 0.0
+    verify_form: str = "l2"
+    verify_margin: float = 1.0
     ema: float = 0.999
+    keep: str = "better"
 
 
 @dataclass(frozen=True, slots=True)
-class Triplet:
-    """Stage 2, batch-hard triplets with soft margin on P people x K images; kept only where held-out people improve."""
+class Triplets:
+    """Triplet loss on P people x K images. `mining`: batch-hard, batch-all, semi-hard, hard, rising (from such batches), random, or article
+    (of `candidates` random triplets the `hard` worst and as many random ones; P x K is then not used)."""
 
     epochs: float = 6.0
+    steps: int = 0
+    mining: str = "batch-hard"
+    soft: bool = True
+    margin: float = 0.2
+    squared: bool = False
+    reduce: str = "mean"
     people: int = 32
     images: int = 4
+    candidates: int = 200
+    hard: int = 16
+    random: int = 16
     min_images: int = 3
-    rate_factor: float = 0.05
+    rate: float = 1e-4
+    weight_decay: float = 0.05
+    rate_warm_epochs: float = 0.0
     ema: float = 0.999
+    keep: str = "better"
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """Contrastive loss (Hadsell 2006) on `pairs` pairs, half of them of one person."""
+
+    epochs: float = 20.0
+    steps: int = 0
+    pairs: int = 64
+    margin: float = 1.0
+    min_images: int = 2
+    rate: float = 1e-3
+    weight_decay: float = 0.05
+    rate_warm_epochs: float = 1.0
+    ema: float = 0.999
+    keep: str = "better"
+
+
+@dataclass(frozen=True, slots=True)
+class Same:
+    """A head that says same or different from the weighted absolute difference of two features (Koch 2015; DeepFace). `features`: sigmoid
+    of the embedding, or unit vectors; `frozen` trains the head alone. `every` takes all pairs of a batch of people x 4 images, same and
+    different ones weighing as much, instead of random pairs."""
+
+    epochs: float = 20.0
+    steps: int = 0
+    pairs: int = 64
+    every: bool = False
+    features: str = "sigmoid"
+    frozen: bool = False
+    min_images: int = 2
+    rate: float = 1e-3
+    weight_decay: float = 0.0
+    rate_warm_epochs: float = 1.0
+    ema: float = 0.999
+    keep: str = "always"
+
+
+@dataclass(frozen=True, slots=True)
+class Distil:
+    """Cosine to a teacher's vectors, and `triplets` times batch-hard with soft margin, on P people x K images."""
+
+    epochs: float = 20.0
+    steps: int = 0
+    people: int = 32
+    images: int = 4
+    triplets: float = 0.1
+    min_images: int = 1
+    rate: float = 1e-3
+    weight_decay: float = 0.05
+    rate_warm_epochs: float = 1.0
+    ema: float = 0.999
+    keep: str = "better"
+
+
+StageRecipe: TypeAlias = Identify | Triplets | Pairs | Same | Distil
+STAGES: dict[str, type[Any]] = {"identify": Identify, "triplets": Triplets, "pairs": Pairs, "same": Same, "distil": Distil}
 
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """What the bundle does beside the encoder: `flip` adds the mirrored crop's embedding before normalising."""
+    """What the bundle does beside the encoder, before normalising: `flip` averages the crop's embedding with its mirror's, `shift_px` with
+    those of the crop moved by so many of the encoder's pixels to each of four sides."""
 
     flip: bool = True
+    shift_px: int = 0
     licence: str = "research data, not for production"
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """The whole recipe. `seed` decides initial weights and the data order; `text` is the file as read."""
+    """The whole recipe. `seed` decides initial weights and the data order; each stage is validated `validations` times."""
 
     name: str = "faces"
     seed: int = 1
-    validate_every: float = 2.0
+    validations: int = 20
+    data: Data = field(default_factory=Data)
     network: Network = field(default_factory=Network)
     augment: Augment = field(default_factory=Augment)
-    identify: Identify = field(default_factory=Identify)
-    triplet: Triplet = field(default_factory=Triplet)
+    stages: tuple[StageRecipe, ...] = ()
     export: Export = field(default_factory=Export)
-    text: str = ""
+
+    @property
+    def text(self) -> str:
+        """The whole recipe as TOML, every key written out; `parse` reads it back to an equal recipe."""
+        tables = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        lines = [_line(name, value) for name, value in tables.items() if not dataclasses.is_dataclass(value) and name != "stages"]
+        for name in ("data", "network", "augment"):
+            lines += ["", f"[{name}]", *_lines(tables[name])]
+        for stage in self.stages:
+            lines += ["", "[[stages]]", f'kind = "{kind_of(stage)}"', *_lines(stage)]
+        return "\n".join([*lines, "", "[export]", *_lines(self.export), ""])
 
     @property
     def digest(self) -> str:
-        """sha256 of the recipe's text, hexadecimal."""
+        """sha256 of the recipe's canonical text, hexadecimal."""
         return hashlib.sha256(self.text.encode()).hexdigest()
 
 
-def read(path: Path) -> Recipe:
-    """Read a recipe file; raises RecipeError."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"cannot read recipe {path}: {error}", "give a TOML file, for instance trainer/recipes/faces.toml") from error
-    return parse(text)
+def kind_of(stage: StageRecipe) -> str:
+    """The word for a stage in a recipe."""
+    return next(name for name, kind in STAGES.items() if isinstance(stage, kind))
 
 
-def parse(text: str) -> Recipe:
-    """Parse a recipe's text; raises RecipeError."""
-    try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"recipe is not TOML: {error}", "see trainer/recipes/faces.toml for the form") from error
-    recipe = _section(Recipe, table, "")
-    assert isinstance(recipe, Recipe)
-    _check(recipe)
-    return dataclasses.replace(recipe, text=text)
+def _lines(section: Any) -> list[str]:
+    return [_line(f.name, getattr(section, f.name)) for f in dataclasses.fields(section)]
 
 
-def _section(kind: type[Any], table: dict[str, Any], prefix: str) -> Any:
-    hints = typing.get_type_hints(kind)
-    known = [name for name in hints if not (kind is Recipe and name == "text")]
-    values: dict[str, Any] = {}
-    for key, value in table.items():
-        if key not in known:
-            near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)
-            raise RecipeError(f"unknown key {prefix}{key}", f"did you mean {prefix}{near[0]}?")
-        values[key] = _value(hints[key], value, f"{prefix}{key}")
-    return kind(**values)
-
-
-def _value(wanted: Any, value: Any, name: str) -> Any:
-    if dataclasses.is_dataclass(wanted):
-        if not isinstance(value, dict):
-            raise RecipeError(f"{name} is not a table", f"write [{name}] and its keys below")
-        return _section(typing.cast(type[Any], wanted), value, f"{name}.")
-    if wanted is float and isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
-    if wanted in (int, str, bool) and type(value) is wanted:
-        return value
-    if typing.get_origin(wanted) is tuple and isinstance(value, list) and all(type(item) is int for item in value):
-        return tuple(value)
-    raise RecipeError(f"{name} has the wrong type", f"expected {getattr(wanted, '__name__', wanted)}, as in trainer/recipes/faces.toml")
-
-
-def _check(recipe: Recipe) -> None:
-    positive = {
-        "network.size": recipe.network.size,
-        "network.stem": recipe.network.stem,
-        "network.embedding": recipe.network.embedding,
-        "network.widths": min(recipe.network.widths, default=0),
-        "network.blocks": min(recipe.network.blocks, default=0),
-        "identify.batch": recipe.identify.batch,
-        "identify.rate": recipe.identify.rate,
-        "identify.scale_warm": recipe.identify.scale_warm,
-        "identify.scale": recipe.identify.scale,
-        "identify.min_images": recipe.identify.min_images,
-        "triplet.people": recipe.triplet.people - 1,
-        "triplet.images": recipe.triplet.images - 1,
-        "triplet.min_images": recipe.triplet.min_images - 1,
-        "validate_every": recipe.validate_every,
-    }
-    for name, value in positive.items():
-        if not value > 0:
-            raise RecipeError(f"{name} is too small", "triplets need two people and two images each; everything else must be positive")
-    shares = {f.name: getattr(recipe.augment, f.name) for f in dataclasses.fields(recipe.augment)}
-    for name in ("flip", "low", "jpeg", "blur", "light", "colour", "grey", "shade", "noise", "erase"):
-        if not 0 <= shares[name] <= 1:
-            raise RecipeError(f"augment.{name} is not a probability", "give a number from 0 to 1")
-    for name, value in {
-        "network.dropout": recipe.network.dropout,
-        "identify.margin": recipe.identify.margin,
-        "identify.ema": recipe.identify.ema,
-        "triplet.ema": recipe.triplet.ema,
-    }.items():
-        if not 0 <= value < 1:
-            raise RecipeError(f"{name} is out of range", "give a number from 0 up to, but not, 1")
-    if not recipe.name or not all(c.isascii() and (c.isalnum() or c in "-_") for c in recipe.name):
-        raise RecipeError(f"name {recipe.name!r} is not usable", "use letters, digits, - and _")
-    if recipe.network.compute not in ("float32", "mixed_bfloat16", "mixed_float16"):
-        raise RecipeError(f"unknown network.compute {recipe.network.compute!r}", "float32, mixed_bfloat16 or mixed_float16")
+def _line(name: str, value: object) -> str:
+    # JSON's numbers, strings, booleans and lists of numbers are TOML's too.
+    return f"{name} = {json.dumps(value, ensure_ascii=False)}"

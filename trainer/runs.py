@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from daemon.core.faults import Fault
-from trainer import recipe as recipes
+from trainer import recipe_file
 from trainer.recipe import Recipe
 
 GROUPS = ("model", "optimizer", "average")
@@ -26,20 +27,22 @@ class RunError(Fault):
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Everything a stage needs to go on: model and optimizer variables in Keras' order, the averaged encoder weights, the clock."""
+    """Everything a stage needs to go on: its number, model and optimizer variables in Keras' order, the averaged weights that the run
+    keeps, seconds of clock and of processor so far."""
 
-    stage: str
+    stage: int
     step: int
     elapsed_s: float
+    cpu_s: float
     model: list[NDArray[np.float32]]
     optimizer: list[NDArray[np.float32]]
     average: list[NDArray[np.float32]]
 
     @staticmethod
-    def of(stage: str, step: int, elapsed_s: float, model: keras.Model, average: list[NDArray[np.float32]]) -> State:
+    def of(stage: int, step: int, spent_s: tuple[float, float], model: keras.Model, average: list[NDArray[np.float32]]) -> State:
         """Copy the state out of a model being trained."""
         optimizer = [np.asarray(variable) for variable in model.optimizer.variables]
-        return State(stage, step, elapsed_s, model.get_weights(), optimizer, average)
+        return State(stage, step, *spent_s, model.get_weights(), optimizer, average)
 
     def begin(self, model: keras.Model) -> None:
         """Only the weights, for training anew from where another run ended. Raises RunError."""
@@ -84,15 +87,27 @@ class Run:
             if self.facts()["data_digest"] != facts["data_digest"]:
                 raise RunError(f"{self.folder} was begun with other data", "give another --run folder")
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        replace(self.folder / "recipe.toml", recipe.text.encode())
-        replace(self.folder / "run.json", json.dumps(facts, indent=1).encode())
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            replace(self.folder / "recipe.toml", recipe.text.encode())
+            replace(self.folder / "run.json", json.dumps(facts, indent=1).encode())
+        except OSError as error:
+            raise RunError(f"cannot write {self.folder}: {error.strerror}", "give a --run folder that can be written") from error
+
+    def remember(self, people: Sequence[str], marks: NDArray[np.uint64]) -> None:
+        """Who was learned from, by name and by picture: they are never measured on."""
+        save(self.folder / "learned.npz", {"people": np.array(people), "marks": marks})
+
+    def learned(self) -> tuple[set[str], NDArray[np.uint64]]:
+        """What `remember` was given."""
+        with np.load(self.folder / "learned.npz", allow_pickle=False) as file:
+            return set(file["people"].tolist()), file["marks"]
 
     def recipe(self) -> Recipe:
         """The recipe this run was begun with. Raises RunError."""
         if not (self.folder / "recipe.toml").exists():
             raise RunError(f"{self.folder} is not a run folder", "make one with `ostiary-train fit`")
-        return recipes.read(self.folder / "recipe.toml")
+        return recipe_file.read(self.folder / "recipe.toml")
 
     def facts(self) -> dict[str, object]:
         """run.json."""
@@ -106,7 +121,7 @@ class Run:
 
     def checkpoint(self, state: State) -> None:
         """Replace state.npz."""
-        arrays: dict[str, NDArray[np.generic]] = {"clock": np.array([state.step, state.elapsed_s]), "stage": np.array(state.stage)}
+        arrays: dict[str, NDArray[np.generic]] = {"clock": np.array([state.stage, state.step, state.elapsed_s, state.cpu_s])}
         for group in GROUPS:
             for index, value in enumerate(getattr(state, group)):
                 arrays[f"{group}_{index:04d}"] = value
@@ -119,16 +134,17 @@ class Run:
             return None
         with np.load(path, allow_pickle=False) as file:
             groups = {name: [file[key] for key in sorted(file.files) if key.startswith(name + "_")] for name in GROUPS}
-            return State(str(file["stage"]), int(file["clock"][0]), float(file["clock"][1]), **groups)
+            stage, step, elapsed_s, cpu_s = (float(number) for number in file["clock"])
+            return State(int(stage), int(step), elapsed_s, cpu_s, **groups)
 
     def keep(self, weights: list[NDArray[np.float32]], figures: Mapping[str, float]) -> None:
-        """These encoder weights are what the run has to show so far; figures of earlier ones are forgotten."""
+        """These weights are what the run has to show so far; figures of earlier ones are forgotten."""
         (self.folder / "evaluation.json").unlink(missing_ok=True)
         save(self.folder / "weights.npz", {f"w_{index:04d}": value for index, value in enumerate(weights)})
         replace(self.folder / "kept.json", json.dumps(_plain(figures)).encode())
 
     def weights(self) -> list[NDArray[np.float32]]:
-        """The encoder weights kept, in Keras' order. Raises RunError."""
+        """The weights kept, in Keras' order: the encoder's, then those of a head if the run has one. Raises RunError."""
         path = self.folder / "weights.npz"
         if not path.exists():
             raise RunError(f"{self.folder} has no trained weights yet", "let `ostiary-train fit` finish its first stage")
@@ -139,6 +155,17 @@ class Run:
         """The figures given to `keep`."""
         figures: dict[str, float | None] = json.loads((self.folder / "kept.json").read_text())
         return {name: math.nan if value is None else value for name, value in figures.items()}
+
+    @property
+    def kept(self) -> bool:
+        """Whether the run has weights to show."""
+        return (self.folder / "kept.json").exists()
+
+    def history(self) -> list[dict[str, Any]]:
+        """The lines given to `note`; a line that a kill cut short is left out."""
+        path = self.folder / "history.jsonl"
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
+        return [json.loads(line) for line in lines if line.endswith("\n")]
 
     def finish(self) -> None:
         """Mark the run as done: nothing to resume."""

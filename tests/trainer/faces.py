@@ -19,9 +19,9 @@ def picture(person: int, number: int) -> np.ndarray:
     return np.asarray(np.clip(lit, 0, 255), np.uint8)
 
 
-def folder(where: Path, people: int, images: int) -> Path:
+def folder(where: Path, people: int, images: int, first: int = 0) -> Path:
     """A folder per made-up person, PNG crops."""
-    for person in range(people):
+    for person in range(first, first + people):
         own = where / f"person{person:02d}"
         own.mkdir(parents=True)
         for number in range(images):
@@ -31,7 +31,7 @@ def folder(where: Path, people: int, images: int) -> Path:
 
 RECIPE = """
 name = "tiny"
-validate_every = 1
+validations = 10
 [network]
 size = 32
 stem = 8
@@ -41,7 +41,8 @@ head = 32
 embedding = 16
 dropout = 0.0
 compute = "float32"
-[identify]
+[[stages]]
+kind = "identify"
 epochs = 10
 batch = 16
 min_images = 2
@@ -50,9 +51,11 @@ warm_epochs = 1
 ramp_epochs = 2
 margin = 0.1
 ema = 0.9
-[triplet]
+[[stages]]
+kind = "triplets"
 epochs = 2
 people = 4
 images = 3
 min_images = 3
+rate = 0.0005
 """

@@ -97,19 +97,6 @@ def test_rising_goes_from_the_median_to_the_nearest() -> None:
     assert ranks == [3, 3, 2, 1, 1]
 
 
-def test_batch_hard_loss_is_the_mean_soft_margin() -> None:
-    x = np.random.default_rng(4).standard_normal((12, 4)).astype(np.float32)
-    person = np.array(PEOPLE["people of one to four"], np.int32)
-    apart = np.linalg.norm(x[:, None] - x[None], axis=2)
-    terms = [math.log1p(math.exp(p - n)) for p, n in by_loops("batch-hard", apart, person, 0).values()]
-    assert float(numpy_of(mining.batch_hard_loss(person[:, None].astype(np.float32), x))) == pytest.approx(np.mean(terms), rel=1e-4)
-
-
-def test_collapse_costs_log_two() -> None:
-    person = np.array([0, 0, 1, 1], np.float32)
-    assert float(numpy_of(mining.batch_hard_loss(person, np.ones((4, 3), np.float32)))) == pytest.approx(math.log(2), abs=1e-5)
-
-
 def cost(name: str, person: Any, squared: bool, soft: bool, embeddings: Any) -> Any:
     found = mining.MININGS[name](losses.distances(unit(embeddings), squared), person, MARGIN, keras.ops.convert_to_tensor(0.5))
     return losses.triplet(*found, margin=MARGIN, soft=soft, reduce="mean")

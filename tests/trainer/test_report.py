@@ -10,9 +10,10 @@ import pytest
 
 from daemon.edges.model import Calibration, Card, Cell, Figure, Golden
 from tests.trainer import faces
-from trainer import bands, evaluate, metrics, page, plots, report, searches, words
+from trainer import evaluate, metrics
 from trainer.data import Crops, DataError
-from trainer.verification import Gate
+from trainer.reports import bands, measure, page, plots, searches, words
+from trainer.reports.verification import Gate
 
 HISTORY = [
     {"stage": "identify", "step": 10, "epoch": 1.0, "rate": 1e-3, "loss": 5.0, "auc": 0.9, "eer": 0.2, "tar": float("nan"), "tar_1e2": 0.5},
@@ -84,7 +85,7 @@ def vectors_of(crops: Crops, noise: float = 0.9, seed: int = 1) -> np.ndarray:
 def test_numbers_are_those_of_the_metrics() -> None:
     crops = crops_of([4] * 40)
     vectors = vectors_of(crops)
-    found = json.loads(report.to_json(report.measure(vectors, crops, model="m", on="x")))["verification"]
+    found = json.loads(measure.to_json(measure.measure(vectors, crops, model="m", on="x")))["verification"]
     genuine, impostor = metrics.all_pairs(vectors, crops.person)
     figures = {figure["name"]: figure for figure in found["figures"]}
     assert figures["auc"]["value"] == metrics.auc(genuine, impostor)
@@ -156,23 +157,23 @@ def test_gate_takes_the_cards_threshold() -> None:
     crops = crops_of([4] * 30)
     vectors = vectors_of(crops)
     genuine, impostor = metrics.all_pairs(vectors, crops.person)
-    gate = report.measure(vectors, crops, card=CARD, model="m", on="x", gate=80, fpir=0.01).gate
+    gate = measure.measure(vectors, crops, card=CARD, model="m", on="x", gate=80, fpir=0.01).gate
     assert (gate.basis, gate.threshold, gate.tar) == ("card", 0.6, float(np.mean(genuine >= 0.6)))
     assert gate.fmr == float(np.mean(impostor >= 0.6))
     assert gate.low is not None and gate.tar is not None and gate.high is not None and gate.low < gate.tar < gate.high
-    assert report.measure(vectors, crops, card=CARD, model="m", on="x", gate=100, fpir=0.001).gate.basis == "unknown"
-    plain = report.measure(vectors, crops, model="m", on="x", gate=10, fpir=0.1).gate
+    assert measure.measure(vectors, crops, card=CARD, model="m", on="x", gate=100, fpir=0.001).gate.basis == "unknown"
+    plain = measure.measure(vectors, crops, model="m", on="x", gate=10, fpir=0.1).gate
     assert plain.basis == "people" and plain.threshold == metrics.at_fmr(genuine, impostor, 1 - 0.9**0.1).threshold
 
 
 def test_hardest_pairs_do_not_repeat_a_person() -> None:
     crops = crops_of([4] * 12)
     vectors = vectors_of(crops)
-    found = report.measure(vectors, crops, model="m", on="x")
+    found = measure.measure(vectors, crops, model="m", on="x")
     genuine, impostor = metrics.all_pairs(vectors, crops.person)
     assert found.hardest_genuine[0].similarity == genuine.min() and found.hardest_impostor[0].similarity == impostor.max()
     owners = [pair.a.split("/")[0] for pair in found.hardest_genuine]
-    assert len(set(owners)) == len(owners) == report.HARDEST
+    assert len(set(owners)) == len(owners) == measure.HARDEST
     similar = [pair.similarity for pair in found.hardest_impostor]
     assert similar == sorted(similar, reverse=True)
 
@@ -180,9 +181,9 @@ def test_hardest_pairs_do_not_repeat_a_person() -> None:
 def test_map_keeps_the_variance_it_says() -> None:
     crops = crops_of([5] * 15)
     vectors = vectors_of(crops)
-    found = report.embedding_map(vectors, crops)
-    assert found is not None and len(found.people) == report.MAP_PEOPLE
-    chosen = vectors[: 5 * report.MAP_PEOPLE]
+    found = measure.embedding_map(vectors, crops)
+    assert found is not None and len(found.people) == measure.MAP_PEOPLE
+    chosen = vectors[: 5 * measure.MAP_PEOPLE]
     total = float(np.var(chosen.astype(np.float64), axis=0).sum())
     x = np.concatenate([cloud.x for cloud in found.people])
     assert float(np.var(x)) / total == pytest.approx(found.explained[0], rel=1e-3)
@@ -193,7 +194,7 @@ def test_page_is_whole_and_asks_nobody(tmp_path: Path) -> None:
     names, same = crops.names, np.arange(40) < 20
     pairs = ([names[4 * i] for i in range(15)] * 2 + list(names[:10]), [*names[1::4], *names[1:60:4], *names[20:30]], same)
     pairs[2][:] = [a.split("/")[-2] == b.split("/")[-2] for a, b in zip(pairs[0], pairs[1], strict=True)]
-    found = report.measure(vectors_of(crops), crops, pairs, history=HISTORY, card=CARD, model="<i>m</i>", on="a & b", made="2026-01-02")
+    found = measure.measure(vectors_of(crops), crops, pairs, history=HISTORY, card=CARD, model="<i>m</i>", on="a & b", made="2026-01-02")
     text = page.write(tmp_path / "new", found, crops).read_text(encoding="utf-8")
     read = Reader(text)
     assert not read.open
@@ -208,25 +209,25 @@ def test_page_is_whole_and_asks_nobody(tmp_path: Path) -> None:
     assert "everybody <alike>" in read.text and "from here: triplet" in read.text and "semi-hard" in read.text
     assert len(set(read.ids)) == len(read.ids) and {value[1:] for value in read.fetched if value[0] == "#"} <= set(read.ids)
     assert not re.search(r"\bnan\b|\bNone\b|\binf\b", read.text + (tmp_path / "new" / "report.json").read_text())
-    assert report.from_json((tmp_path / "new" / "report.json").read_bytes()) == found
+    assert measure.from_json((tmp_path / "new" / "report.json").read_bytes()) == found
     assert page.render(found, page.pictures(found, crops)) == text
 
 
 @pytest.mark.parametrize("images", [[2, 1], [1, 1, 1], [3], [2, 2], [1, 5]])
 def test_little_data_gives_sentences(images: list[int]) -> None:
     crops = crops_of(images)
-    found = report.measure(vectors_of(crops), crops, model="m", on="few")
+    found = measure.measure(vectors_of(crops), crops, model="m", on="few")
     read = Reader(page.render(found, {}))
     assert not read.open and "Not in this report" in read.headings
     assert "no threshold is known" in read.text and "no history was given" in read.text and "the model has none" in read.text
     assert not re.search(r"\bnan\b|\bNone\b|\binf\b", read.text)
-    assert report.from_json(report.to_json(found)) == found
+    assert measure.from_json(measure.to_json(found)) == found
 
 
 def test_nobody_alike_and_everybody_alike() -> None:
     crops = crops_of([3, 3, 3])
     for vectors in (np.eye(3, dtype=np.float32)[crops.person], np.full((9, 4), 0.5, np.float32)):
-        found = report.measure(vectors, crops, model="m", on="x", gate=1, fpir=0.1)
+        found = measure.measure(vectors, crops, model="m", on="x", gate=1, fpir=0.1)
         assert found.verification is not None and len(plots.roc(found.verification)) > 1000
         assert not Reader(page.render(found, {})).open
 
@@ -247,18 +248,18 @@ def test_the_sentence_about_a_gate() -> None:
 def test_what_cannot_be_reported() -> None:
     crops = crops_of([2, 2])
     vectors = vectors_of(crops)
-    with pytest.raises(report.ReportError, match="3 vectors for 4 crops"):
-        report.measure(vectors[:3], crops, model="m", on="x")
-    with pytest.raises(report.ReportError, match="no numbers"):
-        report.measure(vectors * np.nan, crops, model="m", on="x")
+    with pytest.raises(measure.ReportError, match="3 vectors for 4 crops"):
+        measure.measure(vectors[:3], crops, model="m", on="x")
+    with pytest.raises(measure.ReportError, match="no numbers"):
+        measure.measure(vectors * np.nan, crops, model="m", on="x")
     with pytest.raises(DataError, match="nobody/0"):
-        report.measure(vectors, crops, (["nobody/0"], [crops.names[0]], np.array([True])), model="m", on="x")
-    with pytest.raises(report.ReportError, match="cannot be read"):
-        report.from_json(b"{}")
+        measure.measure(vectors, crops, (["nobody/0"], [crops.names[0]], np.array([True])), model="m", on="x")
+    with pytest.raises(measure.ReportError, match="cannot be read"):
+        measure.from_json(b"{}")
 
 
 def test_unwritable_folder(tmp_path: Path) -> None:
     crops = crops_of([2, 2])
     (tmp_path / "file").touch()
-    with pytest.raises(report.ReportError, match="cannot write"):
-        page.write(tmp_path / "file", report.measure(vectors_of(crops), crops, model="m", on="x"))
+    with pytest.raises(measure.ReportError, match="cannot write"):
+        page.write(tmp_path / "file", measure.measure(vectors_of(crops), crops, model="m", on="x"))

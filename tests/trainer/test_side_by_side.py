@@ -9,15 +9,26 @@ from rich.console import Console
 
 from daemon.edges.model import Figure
 from tests.trainer.test_report import Reader
-from trainer import evaluate, side_by_side
-from trainer.side_by_side import CompareError, better
+from trainer import evaluate
+from trainer.reports import side_by_side
+from trainer.reports.side_by_side import CompareError, better
 
 OLD = 'name = "faces"\nseed = 1\n[network]\nwidths = [8, 16]\n[identify]\nepochs = 2\n'
 NEW = 'name = "[red]<i>"\nseed = 1\n[network]\nwidths = [8, 16]\n[[stages]]\nkind = "identify"\nepochs = 3\n[[stages]]\nkind = "triplets"\n'
 
 
 def line(stage: str, step: int, epoch: float, **more: object) -> str:
-    shown = {"stage": stage, "step": step, "epoch": epoch, "elapsed_s": step / 2, "crops_per_s": 64.0, "auc": 0.9, "eer": 0.1, "tar": None}
+    shown = {
+        "stage": stage,
+        "step": step,
+        "epoch": epoch,
+        "crops": step * 32,
+        "elapsed_s": step / 2,
+        "crops_per_s": 64.0,
+        "auc": 0.9,
+        "eer": 0.1,
+        "tar": None,
+    }
     return json.dumps(shown | more) + "\n"
 
 
@@ -44,20 +55,20 @@ def test_recipes_old_and_new_by_their_differing_keys(tmp_path: Path) -> None:
     assert cells == {
         "name": ("faces", "[red]<i>"),
         "identify.epochs": ("2", "–"),
-        "stages.1.kind": ("–", "identify"),
-        "stages.1.epochs": ("–", "3"),
-        "stages.2.kind": ("–", "triplets"),
+        "stages.0.kind": ("–", "identify"),
+        "stages.0.epochs": ("–", "3"),
+        "stages.1.kind": ("–", "triplets"),
     }
     assert "[red]<i>" in printed(runs)
 
 
 def test_costs_over_stages(tmp_path: Path) -> None:
-    # 32 crops a batch; the second line's clock has validation in it, and a warning and a verdict are no validations.
+    # A warning and a verdict are no validations.
     history = line("identify", 10, 1.0, cpu_s=6.0) + line("identify", 20, 2.0, elapsed_s=60.0, cpu_s=30.0)
     history += json.dumps({"stage": "identify", "step": 20, "warning": "x"}) + "\n" + json.dumps({"stage": "t", "kept": True}) + "\n"
     history += line("triplets", 6, 0.5, elapsed_s=3.0, cpu_s=12.0) + '{"stage": "trip'
     (summary, _) = side_by_side.compare([run(tmp_path / "a", OLD, history), run(tmp_path / "b", OLD)])
-    assert side_by_side.cost(summary.history) == {"epochs": "2.5", "crops seen": "≈ 832", "CPU minutes": "0.7", "minutes": "1.1"}
+    assert side_by_side.cost(summary.history) == {"epochs": "2.5", "crops seen": "832", "CPU minutes": "0.7", "minutes": "1.1"}
     assert set(side_by_side.cost(()).values()) == {"–"}
 
 

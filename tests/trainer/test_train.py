@@ -1,19 +1,25 @@
 """The whole trainer through its own command: fit, evaluate, export, and what it does with bad input or a kill."""
 
+import dataclasses
 import functools
 import json
-import math
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from daemon.edges import model
+from tests.conftest import ROOT
 from tests.trainer import faces
-from trainer import data, export, fit, judge, recipe, stages
+from trainer import data, export, fit, judge, metrics, recipe_file, scoring
 from trainer.__main__ import main
+from trainer.data import Crops
+from trainer.recipe import Augment, Recipe
 from trainer.runs import Run, RunError, State
 
 # TensorFlow and tf2onnx use things that their own dependencies have deprecated.
@@ -65,7 +71,7 @@ def test_the_roc_rises_from_nobody_to_everybody(made: dict[str, Path]) -> None:
 def test_the_bundle_is_one_the_daemon_takes(made: dict[str, Path]) -> None:
     embed, card = export.onnx_embedder(made["bundle"])
     assert model.check_golden(card, embed) > 0.99999
-    assert card.name == "tiny" and card.recipe == faces.RECIPE and card.notes == "a test"
+    assert card.name == "tiny" and recipe_file.parse(card.recipe) == recipe_file.parse(faces.RECIPE) and card.notes == "a test"
     assert card.calibration.identities == 6
     assert [figure.name for figure in card.evaluation[:3]] == ["accuracy", "auc", "eer"]
     crops = np.stack([faces.picture(1, number) for number in range(8)])
@@ -102,7 +108,7 @@ def test_it_learned_people_it_never_saw(made: dict[str, Path]) -> None:
 
 def test_the_run_folder_tells_what_happened(made: dict[str, Path]) -> None:
     history = [json.loads(line) for line in (made["run"] / "history.jsonl").read_text().splitlines()]
-    assert {line["stage"] for line in history} == {"identify", "triplet"}
+    assert {line["stage"] for line in history} == {"identify", "triplets"}
     assert history[0]["loss"] > history[9]["loss"]
     verdict = history[-1]
     assert verdict["kept"] == (
@@ -124,14 +130,14 @@ def test_a_bundle_can_be_evaluated_too(made: dict[str, Path], tmp_path: Path) ->
         (["fit", "--data", "CROPS", "--run", "RUN", "--recipe", "RECIPE"], "finished"),
         (["fit", "--data", "CROPS", "--run", "RUN"], "another recipe"),
         (["fit", "--data", "CROPS", "--run", "CROPS"], "not a run"),
-        (["fit", "--data", "CROPS", "--recipe", "BAD", "--run", "new"], "did you mean identify.epochs"),
-        (["fit", "--data", "CROPS", "--recipe", "ONLY", "--run", "new"], "no weights to start from"),
+        (["fit", "--data", "CROPS", "--recipe", "BAD", "--run", "new"], "did you mean stages.0.epochs"),
+        (["fit", "--data", "CROPS", "--recipe", "ONLY", "--run", "new"], "has no stages"),
         (["export", "CROPS", "new.onnx"], "not a run folder"),
-        (["export", "RUN", "new.onnx", "--data", "OTHER"], "not what"),
+        (["export", "RUN", "new.onnx", "--data", "OTHER"], "is not in"),
         (["evaluate", "RECIPE", "--data", "CROPS"], "cannot open it"),
         (["evaluate", "none.onnx", "--data", "CROPS"], "does not exist"),
         (["evaluate", "RUN", "--data", "CROPS", "--pairs", "SPLIT"], "columns"),
-        (["evaluate", "RUN", "--data", "CROPS"], "nothing can be measured"),
+        (["evaluate", "RUN", "--data", "OTHER"], "nothing can be measured"),
         (["evaluate", "BUNDLE", "--data", "CROPS"], "these very crops"),
     ],
 )
@@ -145,10 +151,10 @@ def test_bad_input_is_one_line_and_changes_nothing(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     bad = tmp_path / "bad.toml"
-    bad.write_text("[identify]\nepoch = 1\n")
+    bad.write_text("[[stages]]\nkind = 'identify'\nepoch = 1\n")
     only = tmp_path / "only.toml"
-    only.write_text("[identify]\nepochs = 0\n")
-    other = faces.folder(tmp_path / "other", people=2, images=1)
+    only.write_text("name = 'only'\n")
+    other = faces.folder(tmp_path / "other", people=2, images=1, first=90)
     names = {
         "CROPS": made["crops"],
         "RUN": made["run"],
@@ -168,7 +174,7 @@ def test_bad_input_is_one_line_and_changes_nothing(
 
 
 def test_a_model_that_knows_nobody_is_not_exported(tmp_path: Path) -> None:
-    chosen = recipe.parse(faces.RECIPE)
+    chosen = recipe_file.parse(faces.RECIPE)
     from trainer import networks
 
     blind = [np.zeros_like(weight) for weight in networks.encoder(chosen.network).get_weights()]
@@ -177,76 +183,185 @@ def test_a_model_that_knows_nobody_is_not_exported(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_a_killed_run_goes_on_as_if_nothing_had_happened(made: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    chosen = recipe.parse(faces.RECIPE.replace("epochs = 10", "epochs = 3").replace("epochs = 2\n", "epochs = 0\n"))
+def parts_of(made: dict[str, Path]) -> tuple[Crops, Crops]:
     crops = data.load(made["crops"])
     parts = data.split(crops.people, made["split"])
+    return crops.of(parts["fit"]), crops.of(parts["val"])
 
-    def train(run: Run) -> list[np.ndarray]:
-        run.begin(chosen, {"data_digest": crops.digest})
-        fit.fit(chosen, crops.of(parts["fit"]), crops.of(parts["val"]), run)
-        return run.weights()
 
-    whole = train(Run(tmp_path / "whole"))
-    cut = Run(tmp_path / "cut")
+def trained(chosen: Recipe, made: dict[str, Path], run: Run, **more: Any) -> list[np.ndarray]:
+    learned, val = parts_of(made)
+    run.begin(chosen, {"data_digest": learned.digest})
+    fit.fit(chosen, learned, val, run, **more)
+    return run.weights()
+
+
+SHORT = faces.RECIPE.split("[[stages]]")[0].replace("validations = 10", "validations = 3")
+IDENTIFY = SHORT + '[[stages]]\nkind = "identify"\nepochs = 3\nbatch = 16\nrate = 0.01\nwarm_epochs = 1\nramp_epochs = 2\nema = 0.9\n'
+
+
+def test_the_same_seed_gives_the_same_run_and_another_another(made: dict[str, Path], tmp_path: Path) -> None:
+    one, two = (trained(recipe_file.parse(IDENTIFY), made, Run(tmp_path / name)) for name in ("one", "two"))
+    other = trained(recipe_file.parse(IDENTIFY.replace('name = "tiny"', 'name = "tiny"\nseed = 2')), made, Run(tmp_path / "other"))
+    assert all((a == b).all() for a, b in zip(one, two, strict=True))
+    assert not all((a == b).all() for a, b in zip(one, other, strict=True))
+
+
+def test_a_killed_run_goes_on_as_if_nothing_had_happened(made: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    both = recipe_file.parse(IDENTIFY + '[[stages]]\nkind = "triplets"\nsteps = 6\npeople = 4\nimages = 3\nkeep = "always"\n')
+    whole = trained(both, made, Run(tmp_path / "whole"))
     keep = Run.checkpoint
+    for stage, step in ((0, 4), (0, 12), (1, 2)):
+        cut = Run(tmp_path / f"cut{stage}{step}")
 
-    def checkpoint_and_die(self: Run, state: State) -> None:
-        keep(self, state)
-        if state.step == 4:
-            raise KeyboardInterrupt
+        def checkpoint_and_die(self: Run, state: State, stage: int = stage, step: int = step) -> None:
+            keep(self, state)
+            if state.stage == stage and state.step >= step:
+                raise KeyboardInterrupt
 
-    with monkeypatch.context() as patched:
-        patched.setattr(Run, "checkpoint", checkpoint_and_die)
-        with pytest.raises(KeyboardInterrupt):
-            train(cut)
-    state = cut.state()
-    assert state is not None and state.step == 4
-    for one, two in zip(whole, train(cut), strict=True):
-        assert np.allclose(one, two, atol=1e-3)
+        with monkeypatch.context() as patched:
+            patched.setattr(Run, "checkpoint", checkpoint_and_die)
+            with pytest.raises(KeyboardInterrupt):
+                trained(both, made, cut)
+        state = cut.state()
+        assert state is not None and state.stage == stage
+        for one, two in zip(whole, trained(both, made, cut), strict=True):
+            assert np.allclose(one, two, atol=1e-3)
 
 
 def test_another_models_state_is_refused(made: dict[str, Path], tmp_path: Path) -> None:
+    learned, val = parts_of(made)
     state = Run(made["run"]).state()
     assert state is not None
     run = Run(tmp_path / "run")
-    chosen = recipe.parse(faces.RECIPE.replace("widths = [16, 24]", "widths = [16, 32]"))
+    chosen = recipe_file.parse(faces.RECIPE.replace("widths = [16, 24]", "widths = [16, 32]"))
     run.begin(chosen, {"data_digest": ""})
-    run.checkpoint(State("identify", 1, 1.0, state.model, state.optimizer, state.average))
-    crops = data.load(made["crops"])
+    run.checkpoint(dataclasses.replace(state, stage=0, step=1))
     with pytest.raises(RunError, match="another model"):
-        fit.fit(chosen, crops, crops, run)
+        fit.fit(chosen, learned, val, run)
     with pytest.raises(RunError, match="another network"):
-        fit.fit(chosen, crops, crops, Run(tmp_path / "new"), start=state)
+        fit.fit(chosen, learned, val, Run(tmp_path / "new"), start=fit.Start(Run(made["run"]).weights(), None))
 
 
-def test_a_run_can_start_from_another(made: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["fit", "--data", str(made["crops"]), "--recipe", str(made["recipe"]), "--run", str(made["run"].with_name("next"))]
-    # The finished run's last state is of the triplet stage: its classifier is gone.
-    assert main([*arguments, "--from", str(made["run"])]) == 2
-    assert "no state of its first stage" in capsys.readouterr().err
-    assert not made["run"].with_name("next").exists()
+def test_a_run_can_start_from_another(made: dict[str, Path], tmp_path: Path) -> None:
+    (tmp_path / "more.toml").write_text(SHORT + '[[stages]]\nkind = "triplets"\nsteps = 2\npeople = 4\nimages = 2\nrate = 1e-9\n')
+    given = ["--data", str(made["crops"]), "--split", str(made["split"]), "--recipe", str(tmp_path / "more.toml")]
+    assert main(["fit", *given, "--run", str(tmp_path / "next"), "--from", str(made["run"])]) == 0
+    before, after = Run(made["run"]), Run(tmp_path / "next")
+    assert after.kept_figures()["eer"] <= before.kept_figures()["eer"] + 1e-6
 
 
-def test_collapse_raises_the_alarm(made: dict[str, Path]) -> None:
+# Nothing disturbed: a few steps are then enough to see something.
+STILL = "[augment]\n" + "".join(f"{f.name} = 0\n" for f in dataclasses.fields(Augment) if f.type == "float")
+LEARNERS = {
+    "joint-l2": 'kind = "identify"\nbatch = 16\nverify = 0.5\n',
+    "joint-l1": 'kind = "identify"\nbatch = 16\nverify = 0.5\nverify_form = "l1"\n',
+    "joint-cosine": 'kind = "identify"\nbatch = 16\nverify = 0.5\nverify_form = "cosine"\n',
+    "joint-triplets": 'kind = "identify"\nbatch = 16\nverify = 1\nverify_form = "batch-hard"\n',
+    "contrastive": 'kind = "pairs"\npairs = 8\n',
+    "siamese": 'kind = "same"\npairs = 8\n',
+    "siamese-every": 'kind = "same"\npairs = 8\nevery = true\n',
+    "siamese-frozen": 'kind = "same"\npairs = 8\nfrozen = true\nfeatures = "unit"\n',
+    "distilled": 'kind = "distil"\npeople = 4\nimages = 3\n',
+    **{
+        mining: f'kind = "triplets"\npeople = 4\nimages = 3\nmining = "{mining}"\nsoft = false\ncandidates = 12\nhard = 4\nrandom = 4\n'
+        for mining in ("batch-hard", "batch-all", "semi-hard", "hard", "rising", "random", "article")
+    },
+}
+
+
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_every_way_to_learn_learns(made: dict[str, Path], tmp_path: Path, learner: str) -> None:
+    """Each tells its people better apart than chance weights do, measured as it compares."""
+    chosen = recipe_file.parse(SHORT + STILL + "[[stages]]\nsteps = 60\nrate = 0.005\nema = 0.8\nmin_images = 2\n" + LEARNERS[learner])
+    learned = parts_of(made)[0]
+    rng = np.random.default_rng(0)
+    # The teacher knows everybody: a random direction for each person, of another length than the student's.
+    towards = rng.normal(size=(len(learned.people), 24)).astype(np.float32)
+    teacher = dict(zip(learned.names, (towards / np.linalg.norm(towards, axis=1, keepdims=True))[learned.person], strict=True))
+    weights = trained(chosen, made, Run(tmp_path / "run"), teacher=teacher)
+    same = learned.person[:, None] == learned.person[None, :]
+    auc = {}
+    for name, scorer in (("before", scoring.untrained(chosen)), ("after", scoring.of_run(chosen, weights))):
+        vectors = scorer.embed(learned.pixels)
+        matrix = scorer.similarity(vectors, vectors)
+        auc[name] = metrics.auc(matrix[same & ~np.eye(len(same), dtype=bool)], matrix[~same])
+    # Chance features that must stay as they are leave a head little to gain.
+    assert auc["after"] > auc["before"] or learner == "siamese-frozen"
+    history = Run(tmp_path / "run").history()
+    assert history[-1]["loss"] < history[0]["loss"] or learner in ("semi-hard", "hard", "rising", "article")
+    assert {"loss", "cpu_s", "waited", "easy", "semi_hard", "hard", "same", "other"} <= set(history[0])
+    if learner.startswith("siamese"):
+        assert not scorer.cosine
+        with pytest.raises(export.ExportError, match="same-or-different"):
+            export.check(chosen, weights)
+
+
+def test_distillation_needs_a_teacher(made: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = ["fit", "--data", str(made["crops"]), "--split", str(made["split"]), "--run", str(tmp_path / "run")]
+    assert main([*given, "--recipe", "faces-distilled"]) == 2
+    assert "--teacher" in capsys.readouterr().err
+    assert main([*given, "--recipe", "faces-triplet", "--teacher", str(made["bundle"])]) == 2
+    assert "learns from no teacher" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_collapse_raises_the_alarm(made: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A rate far too high: everybody becomes one vector, and training says so and what to try."""
+    stage = '[[stages]]\nkind = "triplets"\nsteps = 30\npeople = 4\nimages = 3\nsoft = false\nrate = 30.0\nema = 0.0\n'
+    trained(recipe_file.parse(SHORT + stage), made, Run(tmp_path / "run"))
+    assert "lower rate" in capsys.readouterr().out
+    assert any("warning" in line for line in Run(tmp_path / "run").history())
+
+
+def test_people_learned_from_are_not_measured_on(made: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Neither under their names in another folder, nor under other names."""
     crops = data.load(made["crops"])
-    chosen = recipe.parse(faces.RECIPE)
-    from trainer import networks
-
-    judged = judge.Judge(chosen, crops)
-    weights = networks.encoder(chosen.network).get_weights()
-    weights[-3] = np.full_like(weights[-3], 100.0)  # the last batch norm's shift: one and the same vector for everybody
-    figures = judged(weights)
-    assert figures["impostor"] > 0.95
-    stage = stages.Stage("triplet", None, 1, 1, 1, 0, math.exp, lambda step, progress: (crops.pixels, np.empty(0, np.float32)))
-    with pytest.raises(stages.FitError, match="collapse"):
-        fit._alarm(stage, 1, figures)
+    known = data.split(crops.people, made["split"])["fit"]
+    for name in ("named", "renamed"):
+        for who, person in enumerate(known[:10]):
+            (tmp_path / name / (person if name == "named" else f"other{who}")).mkdir(parents=True)
+            for number in range(2):
+                target = tmp_path / name / (person if name == "named" else f"other{who}") / f"{number}.png"
+                target.write_bytes((made["crops"] / person / f"{number}.png").read_bytes())
+        assert main(["evaluate", str(made["run"]), "--data", str(tmp_path / name)]) == 2
+        assert "learned from" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", [[], ["prepare"], ["fit"], ["evaluate"], ["export"]])
-def test_help(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+JAX = """
+import os, sys
+os.environ["KERAS_BACKEND"] = "jax"
+
+class NoTensorFlow:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "tensorflow":
+            raise ModuleNotFoundError("TensorFlow is not here", name=name)
+
+sys.meta_path.insert(0, NoTensorFlow())
+from trainer.__main__ import main
+from trainer.data import Crops
+from trainer.recipe import Augment, Recipe
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_jax_fits_without_tensorflow(made: dict[str, Path], tmp_path: Path) -> None:
+    pytest.importorskip("jax")
+    (tmp_path / "tiny.toml").write_text(IDENTIFY + '[[stages]]\nkind = "triplets"\nsteps = 4\npeople = 4\nimages = 3\n')
+    arguments = ["fit", "--data", str(made["crops"]), "--split", str(made["split"]), "--recipe", str(tmp_path / "tiny.toml")]
+    script = [sys.executable, "-W", "ignore", "-c", JAX, *arguments, "--run", str(tmp_path / "run")]
+    done = subprocess.run(script, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    run = Run(tmp_path / "run")
+    assert run.finished and run.kept_figures()["auc"] > 0.8
+    # What JAX trained TensorFlow measures and exports.
+    assert scoring.of_run(run.recipe(), run.weights()).embed(parts_of(made)[1].pixels).shape[1] == 16
+
+
+@pytest.mark.parametrize("command", ["", "prepare", "fit", "evaluate", "report", "compare", "same", "export", "adopt"])
+def test_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
-        main([*command, "--help"])
+        main([*command.split(), "--help"])
     assert left.value.code == 0
     assert "usage: ostiary-train" in capsys.readouterr().out
 

@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 
 from daemon.core.faults import Fault
 from daemon.edges.model import Card, Figure
-from trainer import bands, evaluate, searches
-from trainer.bands import Ints
+from trainer import evaluate
 from trainer.data import Crops
 from trainer.metrics import Floats, Similarity, cosine
-from trainer.searches import Cmc, OpenSet
-from trainer.verification import Gate, Verification, at_gate, verification
+from trainer.reports import bands, searches
+from trainer.reports.bands import Ints
+from trainer.reports.searches import Cmc, OpenSet
+from trainer.reports.verification import Gate, Verification, at_gate, verification
 
 GALLERIES = (10, 50, 100, 1000)
 MOST_CROPS = 5000

@@ -60,13 +60,13 @@ def read(folder: Path, name: str) -> Summary:
 
 
 def flat(table: Mapping[str, object], before: str = "") -> dict[str, object]:
-    """TOML tables as dotted keys, arrays of tables numbered from 1: `stages.2.epochs`."""
+    """TOML tables as dotted keys, arrays of tables numbered from 0 as for `fit --set`: `stages.1.epochs`."""
     found: dict[str, object] = {}
     for key, value in table.items():
         if isinstance(value, dict):
             found |= flat(value, f"{before}{key}.")
         elif isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
-            found |= flat({str(index + 1): item for index, item in enumerate(value)}, f"{before}{key}.")
+            found |= flat({str(index): item for index, item in enumerate(value)}, f"{before}{key}.")
         else:
             found[before + key] = value
     return found

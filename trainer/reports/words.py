@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 from daemon.edges.model import Figure
-from trainer.drawing import percent
-from trainer.report import Report
-from trainer.verification import Gate
+from trainer.reports.drawing import percent
+from trainer.reports.measure import Report
+from trainer.reports.verification import Gate
 
 NAMES = {"accuracy": "accuracy (10-fold)", "auc": "AUC", "eer": "EER"} | {
     f"tar@{fmr:.0e}": f"TAR at FMR {percent(fmr)}" for fmr in (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from trainer.style import STYLE
+from trainer.reports.style import STYLE
 
 
 @dataclass(frozen=True, slots=True)

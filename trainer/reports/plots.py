@@ -11,11 +11,11 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 from numpy.typing import NDArray
 
 from daemon.edges.model import Calibration
-from trainer.drawing import MUTED, PAGE, PALETTE, decades, drawn, figure_of, legend, percent, rates, shares
-from trainer.report import Map
-from trainer.searches import Cmc, OpenSet
-from trainer.verification import Gate, Verification
-from trainer.words import rate
+from trainer.reports.drawing import MUTED, PAGE, PALETTE, decades, drawn, figure_of, legend, percent, rates, shares
+from trainer.reports.measure import Map
+from trainer.reports.searches import Cmc, OpenSet
+from trainer.reports.verification import Gate, Verification
+from trainer.reports.words import rate
 
 GENUINE, IMPOSTOR, THRESHOLD = PALETTE[0], PALETTE[1], PALETTE[2]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from trainer.drawing import MUTED, PALETTE, drawn, figure_of, legend
+from trainer.reports.drawing import MUTED, PALETTE, drawn, figure_of, legend
 
 # A stage, its epochs and values; a label and its stages.
 Piece = tuple[str, Sequence[float], Sequence[float]]

@@ -6,8 +6,9 @@ import msgspec
 import numpy as np
 
 from daemon.edges.model import Card, Figure
-from trainer import bands, metrics
-from trainer.bands import AllPairs
+from trainer import metrics
+from trainer.reports import bands
+from trainer.reports.bands import AllPairs
 
 FMRS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 BINS = 80

@@ -14,9 +14,9 @@ from rich.markup import escape as escaped
 from rich.table import Table
 
 from daemon.edges.model import Figure
-from trainer import curves, markup
-from trainer.summaries import CompareError, Summary, compare
-from trainer.words import spoken
+from trainer.reports import curves, markup
+from trainer.reports.summaries import CompareError, Summary, compare
+from trainer.reports.words import spoken
 
 __all__ = ["CompareError", "Row", "Summary", "better", "compare", "cost", "page", "rows", "table"]
 
@@ -56,11 +56,10 @@ def rows(runs: Sequence[Summary]) -> list[Row]:
 def cost(history: Sequence[Mapping[str, object]]) -> dict[str, str]:
     """Epochs, crops seen, CPU minutes and minutes on the clock, over all stages."""
     last = [part[-1] for part in _stages(history)]
-    epochs, cpu_s, elapsed_s = (_sum(line.get(key) for line in last) for key in ("epoch", "cpu_s", "elapsed_s"))
-    crops = _sum(_crops(part) for part in _stages(history))
+    epochs, crops, cpu_s, elapsed_s = (_sum(line.get(key) for line in last) for key in ("epoch", "crops", "cpu_s", "elapsed_s"))
     return {
         "epochs": UNKNOWN if epochs is None else f"{epochs:.4g}",
-        "crops seen": UNKNOWN if crops is None else f"≈ {crops / 1e6:.2f} M" if crops >= 1e5 else f"≈ {crops:,.0f}",
+        "crops seen": UNKNOWN if crops is None else f"{crops:,.0f}",
         "CPU minutes": UNKNOWN if cpu_s is None else f"{cpu_s / 60:.1f}",
         "minutes": UNKNOWN if elapsed_s is None else f"{elapsed_s / 60:.1f}",
     }
@@ -139,13 +138,6 @@ def _stages(history: Sequence[Mapping[str, object]]) -> list[list[Mapping[str, o
             parts.append([])
         parts[-1].append(line)
     return parts
-
-
-def _crops(stage: Sequence[Mapping[str, object]]) -> float | None:
-    """Crops of a batch, which the first line's speed gives, times steps; later lines' clocks include validation."""
-    first, steps = stage[0], _number(stage[-1].get("step"))
-    batch = _number(first.get("crops_per_s")) * _number(first.get("elapsed_s")) / max(1.0, _number(first.get("step")))
-    return round(batch) * steps if batch * steps else None
 
 
 def _sum(values: Iterable[object]) -> float | None:

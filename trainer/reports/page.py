@@ -10,12 +10,12 @@ from pathlib import Path
 import cv2
 
 from daemon.edges.model import Figure
-from trainer import curves, markup, plots
 from trainer.data import Crops
-from trainer.drawing import percent
-from trainer.markup import Absent
-from trainer.report import Pair, Report, ReportError, to_json
-from trainer.words import headline, interval, rate, spoken, tiles
+from trainer.reports import curves, markup, plots
+from trainer.reports.drawing import percent
+from trainer.reports.markup import Absent
+from trainer.reports.measure import Pair, Report, ReportError, to_json
+from trainer.reports.words import headline, interval, rate, spoken, tiles
 
 JPEG_QUALITY = 88
 

@@ -1,0 +1,27 @@
+"""A bundle of any face-embedding ONNX model."""
+
+from __future__ import annotations
+
+import argparse
+
+from trainer import adopt, datasets
+from trainer.recipe import Recipe
+
+
+def run(options: argparse.Namespace) -> None:
+    """`adopt`."""
+    # The default recipe's idea of people: colour crops of 112x112.
+    parts = datasets.parts(Recipe(), options.data, options.split)
+    adopt.adopt(
+        options.model,
+        options.bundle,
+        parts["val"],
+        parts["calibration"],
+        name=options.name or options.model.stem,
+        licence=options.licence,
+        order=options.order,
+        mean=options.mean,
+        scale=options.scale,
+        notes=options.notes,
+        source=options.data.name,
+    )

@@ -1,0 +1,140 @@
+"""Measure a run folder or a bundle on people it never saw; a table, and JSON where asked for."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+
+from daemon.edges.model import Figure
+from trainer import allpairs, data, datasets, evaluate, oneshot, scoring, tables
+from trainer.data import Crops, DataError
+from trainer.recipe import Recipe
+from trainer.runs import Run, replace
+from trainer.scoring import Scorer
+
+
+def run(options: argparse.Namespace) -> None:
+    """`evaluate`."""
+    folder = Run(options.model) if options.model.is_dir() else None
+    figures = _people(options, folder) if folder is None or folder.recipe().data.kind == "people" else _drawings(options, folder)
+    console = Console()
+    for on in dict.fromkeys(figure.on for figure in figures):
+        console.print(tables.figures([figure for figure in figures if figure.on == on], f"{options.model.name} on {on}"))
+    if options.json is not None:
+        replace(options.json, evaluate.to_json(figures))
+    if folder is not None:
+        fresh = {figure.on for figure in figures}
+        kept = [figure for figure in kept_figures(folder) if figure.on not in fresh]
+        replace(folder.folder / "evaluation.json", evaluate.to_json([*kept, *figures]))
+
+
+def kept_figures(folder: Run) -> list[Figure]:
+    """What was measured on a run so far."""
+    path = folder.folder / "evaluation.json"
+    return evaluate.from_json(path.read_bytes()) if path.exists() else []
+
+
+def crops_of(options: argparse.Namespace, folder: Run | None, seen: str) -> tuple[Crops, str]:
+    """The people to measure on, none of whom was learned from, and what to call them. `seen` is the digest of what was learned from.
+    Raises DataError."""
+    own_split = folder.facts()["split"] if folder is not None else None
+    crops = data.load(options.data)
+    split = options.split
+    if crops.digest == seen and split is None:
+        # Figures on people the model has learned by heart would look splendid.
+        if folder is None:
+            raise DataError("the model was trained from these very crops", "give --split and --part val, or other people")
+        split = Path(str(own_split)) if own_split else None
+    on = options.name or options.data.stem
+    if split is not None or crops.digest == seen:
+        crops = crops.of(data.split(crops.people, split)[options.part])
+        on = options.name or f"{on} {options.part}"
+    if folder is not None and not (crops.digest == seen and options.part == "fit"):
+        people, marks = folder.learned()
+        known = [person for person in crops.people if person in people]
+        same = [name for name, met in zip(crops.names, np.isin(datasets.marks(crops), marks), strict=True) if met]
+        if known or same:
+            who = known[0] if known else same[0]
+            raise DataError(f"{who} was learned from", "measure on people the model never saw")
+    if options.same_people is not None:
+        crops = data.merged(crops, options.same_people)
+    return crops, on
+
+
+def _people(options: argparse.Namespace, folder: Run | None) -> list[Figure]:
+    scorers: dict[str, Scorer] = {}
+    if folder is not None:
+        if options.before:
+            scorers[", before training"] = scoring.untrained(folder.recipe())
+        scorers[""] = scoring.of_run(folder.recipe(), folder.weights())
+        seen = str(folder.facts()["data_digest"])
+    else:
+        scorers[""], card = scoring.of_bundle(options.model)
+        seen = card.data_digest
+    crops, on = crops_of(options, folder, seen)
+    pairs = data.pairs(options.pairs) if options.pairs is not None else None
+    if options.roc is not None and pairs is None:
+        raise DataError("a ROC is drawn over a pair list", "give --pairs, or leave out --roc")
+    figures: list[Figure] = []
+    for when, scorer in scorers.items():
+        vectors = scorer.embed(crops.pixels)
+        if pairs is not None:
+            measured = evaluate.measure_pairs(vectors, crops, pairs, scorer.similarity)
+            figures += evaluate.pair_figures(measured, on + when)
+            if options.roc is not None and not when:
+                replace(options.roc, evaluate.roc_csv(measured))
+        figures += _searches(vectors, crops.person, on + when, scorer)
+    if not figures:
+        raise DataError("nothing can be measured on these crops", "give --pairs, or at least 10 people with two crops each")
+    return figures
+
+
+def _drawings(options: argparse.Namespace, folder: Run) -> list[Figure]:
+    """All pairs of the test drawings, before and after training: of all digits, and of those seen and unseen in training apart; of
+    Omniglot's evaluation characters, and Lake's one-shot runs."""
+    recipe = folder.recipe()
+    unused = [name for name in ("pairs", "same_people", "split", "roc") if getattr(options, name) is not None]
+    if unused:
+        raise DataError(f"--{unused[0].replace('_', '-')} is for people", "drawings are measured over all pairs of their test part")
+    test = datasets.parts(recipe, options.data, None)["test"]
+    scorers = {"": scoring.of_run(recipe, folder.weights())}
+    if options.before:
+        scorers[", before training"] = scoring.untrained(recipe)
+    name = options.name or ("MNIST test" if recipe.data.kind == "digits" else "Omniglot evaluation")
+    figures: list[Figure] = []
+    for when, scorer in scorers.items():
+        vectors = scorer.embed(test.pixels)
+        for which, rows in _groups(recipe, test).items():
+            figures += evaluate.all_pair_figures(allpairs.measure(vectors[rows], test.person[rows], scorer.similarity), name + which + when)
+            figures += evaluate.distance_figures(vectors[rows], test.person[rows], name + which + when)
+        if recipe.data.kind == "characters":
+            figures += _searches(vectors, test.person, name + when, scorer)
+        if options.one_shot_runs is not None:
+            trials = oneshot.read(options.one_shot_runs)
+            figures += evaluate.one_shot_figures(_one_shot(recipe, scorer, trials), "Lake's one-shot runs" + when)
+    return figures
+
+
+def _searches(vectors: scoring.Vectors, person: NDArray[np.int64], on: str, scorer: Scorer) -> list[Figure]:
+    figures = evaluate.rank_figures(vectors, person, on, scorer.similarity)
+    return figures + evaluate.open_set_figures(vectors, person, on, similarity=scorer.similarity)
+
+
+def _groups(recipe: Recipe, test: Crops) -> dict[str, NDArray[np.int64]]:
+    everybody = {"": np.arange(len(test))}
+    if not recipe.data.classes:
+        return everybody
+    seen = np.isin(test.person, recipe.data.classes)
+    return {**everybody, ", digits learned": np.flatnonzero(seen), ", digits never seen": np.flatnonzero(~seen)}
+
+
+def _one_shot(recipe: Recipe, scorer: Scorer, trials: tuple[oneshot.Trial, ...]) -> oneshot.Score:
+    def embed(drawings: NDArray[np.uint8]) -> scoring.Vectors:
+        """As the recipe's own drawings are brought in: ink white on black, at its side."""
+        return scorer.embed(data.resized(np.subtract(255, drawings, dtype=np.uint8), recipe.data.side)[:, :, :, None])
+
+    return oneshot.measure(trials, embed, scorer.similarity)

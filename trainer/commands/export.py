@@ -1,0 +1,38 @@
+"""Calibrate on the calibration people and write the bundle."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from rich.console import Console
+
+from trainer import calibrate, datasets, export, tables
+from trainer.commands.evaluate import kept_figures
+from trainer.data import DataError
+from trainer.runs import Run
+
+
+def run(options: argparse.Namespace) -> None:
+    """`export`."""
+    folder = Run(options.run)
+    chosen, weights, facts = folder.recipe(), folder.weights(), folder.facts()
+    export.check(chosen, weights)
+    source = options.data or Path(str(facts["data"]))
+    split = options.split or (Path(str(facts["split"])) if facts["split"] else None)
+    parts = datasets.parts(chosen, source, split)
+    if parts["fit"].digest != facts["data_digest"]:
+        raise DataError(f"{source} is not what {folder.folder} was trained from", "give the same crops with --data")
+    people = parts["calibration"]
+    if len(people.people) < 2:
+        raise DataError("fewer than two people are for calibration", "give some people the part calibration")
+    vectors = export.embedder(chosen, weights)(people.pixels)
+    calibration = calibrate.calibrate(vectors, people.person, f"{len(people.people)} calibration people of {source.name}")
+    figures = kept_figures(folder)
+    faces = people.pixels[:: max(1, len(people) // 64)]
+    digest = str(facts["data_digest"])
+    worst = export.export(chosen, weights, options.bundle, digest, calibration, figures, faces, options.notes)
+    console = Console()
+    console.print(tables.calibration(calibration))
+    size = options.bundle.stat().st_size / 1e6
+    console.print(f"{options.bundle}: {size:.2f} MB, Keras and ONNX differ by {worst:.1e} at most")

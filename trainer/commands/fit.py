@@ -1,0 +1,61 @@
+"""Train a recipe; prints the figures on val people of the weights kept."""
+
+from __future__ import annotations
+
+import argparse
+
+from rich.console import Console
+
+from trainer import datasets, fit, raw_model, recipe_file
+from trainer.data import Crops, DataError
+from trainer.recipe import Distil, Recipe, RecipeError
+from trainer.runs import Run, RunError
+from trainer.stages import FitError, Teacher
+
+
+def run(options: argparse.Namespace) -> None:
+    """`fit`."""
+    console = Console()
+    chosen = recipe_file.read(recipe_file.find(options.recipe), options.set)
+    if not chosen.stages:
+        raise RecipeError(f"{chosen.name} has no stages", "add [[stages]], or use one of the recipes that come with the trainer")
+    folder = Run(options.run)
+    folder.check(chosen)
+    if folder.finished:
+        raise RunError(f"{options.run} is finished", "evaluate or export it, or give another --run folder")
+    start = None
+    if options.start is not None:
+        other = Run(options.start)
+        state = other.state()
+        start = fit.Start(other.weights(), state if state is not None and state.stage == 0 else None)
+    parts = datasets.parts(chosen, options.data, options.split)
+    for part in ("fit", "val"):
+        if len(parts[part].people) < 2:
+            raise DataError(f"{len(parts[part].people)} people are for {part}", "training needs two people or more in fit and in val")
+    learned = parts["fit"]
+    taught = _teacher(options, chosen, learned)
+    facts = {
+        "data": str(options.data.resolve()) if options.data.exists() else str(options.data),
+        "data_digest": learned.digest,
+        "split": str(options.split.resolve()) if options.split else None,
+        "people": {part: len(crops.people) for part, crops in parts.items()},
+        "crops": {part: len(crops) for part, crops in parts.items()},
+    }
+    folder.begin(chosen, facts)
+    folder.remember(learned.people, datasets.marks(learned))
+    console.print(", ".join(f"{len(crops)} crops of {len(crops.people)} for {part}" for part, crops in parts.items()))
+    best = fit.fit(chosen, learned, parts["val"], folder, options.minutes, options.workers, start, taught)
+    console.print("kept: " + ", ".join(f"{name} {value:.4f}" for name, value in best.items()))
+
+
+def _teacher(options: argparse.Namespace, chosen: Recipe, learned: Crops) -> Teacher | None:
+    wanted = any(isinstance(stage, Distil) for stage in chosen.stages)
+    if options.teacher is None or not wanted:
+        if wanted or options.teacher is not None:
+            raise FitError(
+                "distillation needs a teacher" if wanted else f"{chosen.name} learns from no teacher",
+                "give an embedding model with --teacher MODEL.onnx" if wanted else "leave out --teacher, or use the recipe faces-distilled",
+            )
+        return None
+    vectors = raw_model.teacher(options.teacher, order=options.teacher_order)(learned.pixels)
+    return dict(zip(learned.names, vectors, strict=True))

@@ -1,0 +1,12 @@
+"""Photos to crops."""
+
+from __future__ import annotations
+
+import argparse
+
+from trainer import prepare
+
+
+def run(options: argparse.Namespace) -> None:
+    """`prepare`."""
+    prepare.prepare(options.photos, options.crops, options.detector)
