@@ -173,6 +173,19 @@ def _train(trip: _Trip, judge: Judge, recipe: Recipe, run: Run, state: State | N
     return average
 
 
+def pace(stage: Stage, steps: int, workers: int) -> tuple[float, float]:
+    """Crops a second of so many steps as `fit` takes them, and the share of the time that was spent waiting for a batch."""
+    trip = _Trip(stage, 0, math.inf, workers)
+    crops, waited_s, began_s = 0, 0.0, time.monotonic()
+    for step, (pixels, targets, _, wait_s) in enumerate(_batches(trip, 0, began_s), 1):
+        stage.model.train_on_batch(pixels, targets)
+        crops, waited_s = crops + len(pixels), waited_s + wait_s
+        if step == steps:
+            break
+    elapsed_s = time.monotonic() - began_s
+    return crops / elapsed_s, waited_s / elapsed_s
+
+
 def _blend(average: list[Weight], now: list[NDArray[np.float32]], decay: float) -> None:
     """Exponential moving average, in place: the weights that are judged and kept."""
     for index, (mean, value) in enumerate(zip(average, now, strict=True)):
