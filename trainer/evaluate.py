@@ -137,7 +137,7 @@ def rank_figures(
         gallery, cuts = vectors[entries], range(0, len(probes), BLOCK)
         ranks = [metrics.ranks(similarity(vectors[probes[cut : cut + BLOCK]], gallery), owner[cut : cut + BLOCK]) for cut in cuts]
         found.append([float(np.mean(np.concatenate(ranks) <= rank)) for rank in RANKS])
-    return [_over_draws(f"rank-{rank},n={len(able)}", shares, on) for rank, shares in zip(RANKS, np.transpose(found), strict=True)]
+    return [_over_draws(f"rank-{rank},n={len(able)}", shares, on, len(able)) for rank, shares in zip(RANKS, np.transpose(found), strict=True)]
 
 
 def open_set_figures(
@@ -174,8 +174,8 @@ def open_set_figures(
             if not draws:
                 figures.append(Figure(f"fnir@{cell}", None, None, None, on))
                 continue
-            figures.append(_over_draws(f"fnir@{cell}", np.array([draw.fnir for draw in draws]), on))
-            figures.append(_over_draws(f"misidentified@{cell}", np.array([draw.misidentified for draw in draws]), on))
+            figures.append(_over_draws(f"fnir@{cell}", np.array([draw.fnir for draw in draws]), on, gallery))
+            figures.append(_over_draws(f"misidentified@{cell}", np.array([draw.misidentified for draw in draws]), on, gallery))
     return figures
 
 
@@ -241,7 +241,10 @@ def _tar(point: Operating, interval: tuple[float, float] | None, on: str) -> Fig
     return _figure(name, point.tar, interval, on)
 
 
-def _over_draws(name: str, values: NDArray[np.float64], on: str) -> Figure:
+def _over_draws(name: str, values: NDArray[np.float64], on: str, people: int) -> Figure:
+    if not values.any():
+        # No error in any draw: what so many independent people can still not rule out.
+        return _figure(name, 0.0, metrics.wilson(0, people), on)
     return _figure(name, float(values.mean()), _middle(values), on)
 
 

@@ -68,8 +68,8 @@ def same(model: Path, a: Path, b: Path, detector: str = "haar", fmr: float = 1e-
     console = Console(soft_wrap=True, highlight=False)
     console.print(f"distance d² {answer.distance:.4f}, threshold {_squared(threshold):.4f}", markup=False)
     console.print(f"similarity  {similarity:.4f}, threshold {threshold:.4f}", markup=False)
-    verdict = "the same person" if answer.same else "two people"
-    console.print(f"{a.name} and {b.name} show {verdict}; of pairs of two people {_rate(fmr)} passes this threshold.", markup=False)
+    verdict = "show the same person" if answer.same else "cannot be called the same person"
+    console.print(f"{a.name} and {b.name} {verdict}; of pairs of two people {_rate(fmr)} passes this threshold.", markup=False)
     return answer
 
 

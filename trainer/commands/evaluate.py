@@ -47,7 +47,7 @@ def crops_of(options: argparse.Namespace, folder: Run | None, seen: str) -> tupl
     if crops.digest == seen and split is None:
         # Figures on people the model has learned by heart would look splendid.
         if folder is None:
-            raise DataError("the model was trained from these very crops", "give --split and --part val, or other people")
+            raise DataError("the model was made from these very crops", "give --split and --part val, or other people")
         split = Path(str(own_split)) if own_split else None
     on = options.name or options.data.stem
     if split is not None or crops.digest == seen:
