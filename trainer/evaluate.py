@@ -137,7 +137,8 @@ def rank_figures(
         gallery, cuts = vectors[entries], range(0, len(probes), BLOCK)
         ranks = [metrics.ranks(similarity(vectors[probes[cut : cut + BLOCK]], gallery), owner[cut : cut + BLOCK]) for cut in cuts]
         found.append([float(np.mean(np.concatenate(ranks) <= rank)) for rank in RANKS])
-    return [_over_draws(f"rank-{rank},n={len(able)}", shares, on, len(able)) for rank, shares in zip(RANKS, np.transpose(found), strict=True)]
+    people = len(able)
+    return [_over_draws(f"rank-{rank},n={people}", shares, on, people) for rank, shares in zip(RANKS, np.transpose(found), strict=True)]
 
 
 def open_set_figures(

@@ -1,0 +1,135 @@
+"""The commands around training, as a person types them, on made-up pictures."""
+
+import json
+import zipfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.trainer import faces
+from tests.trainer.test_datasets import mnist, omniglot
+from tests.trainer.test_train import split_of
+from trainer.__main__ import main
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+
+DRAWINGS = """
+name = "drawings"
+validations = 1
+[data]
+kind = "{kind}"
+side = 28
+classes = {classes}
+[network]
+size = 28
+channels = 1
+stem = 4
+widths = [8, 8]
+blocks = [1, 1]
+head = 0
+embedding = 8
+dropout = 0.0
+compute = "float32"
+[augment]
+flip = 0
+[[stages]]
+kind = "{stage}"
+steps = 3
+min_images = 2
+{keys}
+[export]
+flip = false
+shift_px = 1
+"""
+
+
+def figures_of(path: Path) -> dict[str, dict[str, float | None]]:
+    found: dict[str, dict[str, float | None]] = {}
+    for figure in json.loads(path.read_text()):
+        found.setdefault(figure["on"], {})[figure["name"]] = figure["value"]
+    return found
+
+
+def test_digits_are_measured_seen_and_unseen_before_and_after(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = str(mnist(tmp_path, test=60))
+    recipe = tmp_path / "digits.toml"
+    keys = "people = 4\nimages = 2\n"
+    recipe.write_text(DRAWINGS.format(kind="digits", classes=[0, 1, 2, 3], stage="triplets", keys=keys))
+    run = str(tmp_path / "run")
+    assert main(["fit", "--data", data, "--recipe", str(recipe), "--run", run]) == 0
+    assert main(["evaluate", run, "--data", data, "--before", "--json", str(tmp_path / "out.json")]) == 0
+    found = figures_of(tmp_path / "out.json")
+    groups = ["MNIST test", "MNIST test, digits learned", "MNIST test, digits never seen"]
+    assert list(found) == [*groups, *(f"{group}, before training" for group in groups)]
+    assert all({"auc", "eer", "tar@1e-03", "distance:same", "distance:other"} <= set(one) for one in found.values())
+    # 60 test digits, six of each: 885 impostor pairs of those never seen cannot show one in 1,000.
+    assert found["MNIST test"]["tar@1e-03"] is not None and found["MNIST test, digits never seen"]["tar@1e-03"] is None
+    assert main(["evaluate", run, "--data", data, "--pairs", data]) == 2
+    assert "--pairs is for people" in capsys.readouterr().err
+    assert main(["export", run, str(tmp_path / "x.onnx")]) == 2
+    assert "not a face model" in capsys.readouterr().err
+    assert main(["report", run, str(tmp_path / "report"), "--data", data]) == 0
+    assert "<html" in (tmp_path / "report" / "report.html").read_text()
+
+
+def one_shot_runs(folder: Path) -> Path:
+    rng = np.random.default_rng(2)
+    with zipfile.ZipFile(folder / "runs.zip", "w") as archive:
+        for run in range(1, 21):
+            lines = []
+            for way in range(1, 21):
+                drawing = cv2.imencode(".png", np.where(rng.random((105, 105)) < 0.9, 255, 0).astype(np.uint8))[1].tobytes()
+                test, training = f"run{run:02d}/test/item{way:02d}.png", f"run{run:02d}/training/class{way:02d}.png"
+                # The very same drawing twice: any network at all knows it again.
+                archive.writestr(test, drawing)
+                archive.writestr(training, drawing)
+                lines.append(f"{test} {training}\n")
+            archive.writestr(f"run{run:02d}/class_labels.txt", "".join(lines))
+    return folder / "runs.zip"
+
+
+def test_characters_are_compared_by_the_head_that_was_trained(tmp_path: Path) -> None:
+    data, runs = str(omniglot(tmp_path)), str(one_shot_runs(tmp_path))
+    recipe = tmp_path / "characters.toml"
+    recipe.write_text(DRAWINGS.format(kind="characters", classes=[], stage="same", keys="pairs = 8\nevery = true\n"))
+    run = str(tmp_path / "run")
+    assert main(["fit", "--data", data, "--recipe", str(recipe), "--run", run]) == 0
+    assert main(["evaluate", run, "--data", data, "--one-shot-runs", runs, "--json", str(tmp_path / "out.json")]) == 0
+    found = figures_of(tmp_path / "out.json")
+    assert found["Lake's one-shot runs"] == {"one-shot-20-way": 1.0}
+    assert {"auc", "rank-1,n=3"} <= set(found["Omniglot evaluation"])
+
+
+def test_people_from_adoption_to_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two short runs side by side, a report of one, and two pictures compared with the bundle that comes with Ostiary."""
+    crops = faces.folder(tmp_path / "crops", people=12, images=3)
+    given = ["--data", str(crops), "--split", str(split_of(tmp_path, sorted(path.name for path in crops.iterdir())))]
+    (tmp_path / "tiny.toml").write_text(faces.RECIPE)
+    short = ["--recipe", str(tmp_path / "tiny.toml"), "--set", "stages.0.epochs=1", "--set", "stages.1.steps=1", "--set", "validations=1"]
+    for seed in ("1", "2"):
+        assert main(["fit", *given, *short, "--set", f"seed={seed}", "--run", str(tmp_path / seed)]) == 0
+    assert main(["compare", str(tmp_path / "1"), str(tmp_path / "2"), "--html", str(tmp_path / "compare.html")]) == 0
+    assert "seed" in capsys.readouterr().out and "<html" in (tmp_path / "compare.html").read_text()
+    assert main(["report", str(tmp_path / "1"), str(tmp_path / "report"), *given]) == 0
+    assert (tmp_path / "report" / "report.json").stat().st_size > 1000
+    one, other = str(crops / "person00" / "0.png"), str(crops / "person00" / "1.png")
+    assert main(["same", one, one]) == 0
+    assert "show the same person" in capsys.readouterr().out
+    assert main(["same", one]) == 2
+    assert "give two" in capsys.readouterr().err
+    assert main(["same", one, other, "--references", str(crops)]) == 0
+    assert "person00" in capsys.readouterr().out
+    assert main(["adopt", one, str(tmp_path / "x.onnx"), *given, "--licence", "none"]) == 2
+    assert "hint:" in capsys.readouterr().err and not (tmp_path / "x.onnx").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    crops = faces.folder(tmp_path / "crops", people=8, images=2)
+    given = ["--data", str(crops), "--split", str(split_of(tmp_path, sorted(path.name for path in crops.iterdir())))]
+    (tmp_path / "tiny.toml").write_text(faces.RECIPE)
+    (tmp_path / "file").write_text("in the way")
+    assert main(["fit", *given, "--recipe", str(tmp_path / "tiny.toml"), "--run", str(tmp_path / "file" / "run")]) == 2
+    err = capsys.readouterr().err
+    assert "cannot write" in err and len(err.splitlines()) == 2
