@@ -31,7 +31,8 @@ from trainer.watch import Watch
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What another run gives to begin with: the encoder weights it kept, and its last state if that is of its first stage."""
+    """What another run gives to begin with: the encoder weights it kept, and its last state if that is of its first stage; that has the
+    classifier too, which goes on where the people are as many."""
 
     weights: list[Weight]
     state: State | None

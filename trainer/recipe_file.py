@@ -181,8 +181,8 @@ def _check(recipe: Recipe) -> None:
     for name in ("widths", "blocks"):
         if not min(getattr(recipe.network, name), default=0) > 0:
             raise RecipeError(f"network.{name} is too small", "give one positive number for each resolution")
-    if recipe.network.channels not in (1, 3):
-        raise RecipeError(f"network.channels is {recipe.network.channels}", "1 for drawings, 3 for colour")
+    if recipe.network.channels != (3 if recipe.data.kind == "people" else 1):
+        raise RecipeError(f"network.channels is {recipe.network.channels}", "people are seen in colour: 3; drawings in grey: 1")
     for index, stage in enumerate(recipe.stages):
         if isinstance(stage, Identify) and not stage.margin < 1:
             raise RecipeError(f"stages.{index}.margin is out of range", "give a number from 0 up to, but not, 1")

@@ -48,12 +48,7 @@ class Stage:
 
 def build(recipe: Recipe, index: int, crops: Crops, encoder: keras.Model, teacher: Teacher | None = None) -> Stage:
     """Stage number `index` of a recipe on these fit crops; `encoder` is trained in place. Raises FitError."""
-    how = recipe.stages[index]
-    crops = crops.with_images(how.min_images)
-    if len(crops.people) < 2:
-        raise FitError(
-            f"fewer than two fit people have {how.min_images} pictures", f"lower stages.{index}.min_images, or add pictures of these people"
-        )
+    how, crops = recipe.stages[index], able(recipe, index, crops)
     try:
         if isinstance(how, Identify):
             return _identify(recipe, index, how, crops, encoder)
@@ -66,6 +61,21 @@ def build(recipe: Recipe, index: int, crops: Crops, encoder: keras.Model, teache
         return _distil(recipe, index, how, crops, encoder, teacher)
     except ValueError as error:
         raise FitError(f"stages.{index}: {error}", "add pictures of the same people, or choose another recipe") from error
+
+
+def able(recipe: Recipe, index: int, crops: Crops) -> Crops:
+    """The crops of those fit people that a stage can learn from. Raises FitError where they are fewer than two, or where none of them has
+    the two pictures that a pair or a triplet needs."""
+    how = recipe.stages[index]
+    crops = crops.with_images(how.min_images)
+    if len(crops.people) < 2:
+        raise FitError(
+            f"fewer than two fit people have {how.min_images} pictures", f"lower stages.{index}.min_images, or add pictures of these people"
+        )
+    pairs = not isinstance(how, (Identify, Distil)) or (isinstance(how, Identify) and how.verify > 0)
+    if pairs and np.bincount(crops.person).max() < 2:
+        raise FitError("no fit person has two pictures", "add pictures of these people, or take a recipe of identification")
+    return crops
 
 
 def rows_of(how: StageRecipe) -> int:

@@ -125,8 +125,17 @@ def test_people_from_adoption_to_report(tmp_path: Path, capsys: pytest.CaptureFi
     assert "hint:" in capsys.readouterr().err and not (tmp_path / "x.onnx").exists()
 
 
+def test_too_few_pictures_are_one_line_and_no_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    crops = faces.folder(tmp_path / "crops", people=8, images=1)
+    given = ["--data", str(crops), "--split", str(split_of(tmp_path, sorted(path.name for path in crops.iterdir())))]
+    for recipe, change, says in (("faces", "seed=1", "3 pictures"), ("faces-contrastive", "stages.0.min_images=1", "two pictures")):
+        assert main(["fit", *given, "--recipe", recipe, "--set", change, "--run", str(tmp_path / "run")]) == 2
+        err = capsys.readouterr().err
+        assert says in err and len(err.splitlines()) == 2 and not (tmp_path / "run").exists()
+
+
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    crops = faces.folder(tmp_path / "crops", people=8, images=2)
+    crops = faces.folder(tmp_path / "crops", people=8, images=3)
     given = ["--data", str(crops), "--split", str(split_of(tmp_path, sorted(path.name for path in crops.iterdir())))]
     (tmp_path / "tiny.toml").write_text(faces.RECIPE)
     (tmp_path / "file").write_text("in the way")

@@ -93,7 +93,7 @@ STAGE = "[[stages]]\nkind = '{}'\n"
         (STAGE.format("triplets") + "steps = -1\n", "negative", "0 or more"),
         (STAGE.format("same") + STAGE.format("pairs"), "before the end", "last"),
         ("[network]\ncompute = 'int8'\n", "int8", "float32"),
-        ("[network]\nchannels = 2\n", "channels", "colour"),
+        ("[network]\nchannels = 1\n", "channels", "colour"),
         ("[network]\nwidths = []\n", "widths", "positive"),
         ("[data]\nkind = 'cats'\n", "cats", "digits"),
         ("extends = 'nothing'\n", "nothing", "faces-small"),

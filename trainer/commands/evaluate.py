@@ -42,7 +42,8 @@ def crops_of(options: argparse.Namespace, folder: Run | None, seen: str) -> tupl
     """The people to measure on, none of whom was learned from, and what to call them. `seen` is the digest of what was learned from.
     Raises DataError."""
     own_split = folder.facts()["split"] if folder is not None else None
-    crops = data.load(options.data)
+    recipe = folder.recipe() if folder is not None else Recipe()
+    crops = data.read(options.data, recipe.data.side, recipe.network.channels, resize=False)
     split = options.split
     if crops.digest == seen and split is None:
         # Figures on people the model has learned by heart would look splendid.

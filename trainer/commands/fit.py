@@ -6,7 +6,7 @@ import argparse
 
 from rich.console import Console
 
-from trainer import datasets, fit, raw_model, recipe_file
+from trainer import datasets, fit, raw_model, recipe_file, stages
 from trainer.data import Crops, DataError
 from trainer.recipe import Distil, Recipe, RecipeError
 from trainer.runs import Run, RunError
@@ -33,6 +33,8 @@ def run(options: argparse.Namespace) -> None:
         if len(parts[part].people) < 2:
             raise DataError(f"{len(parts[part].people)} people are for {part}", "training needs two people or more in fit and in val")
     learned = parts["fit"]
+    for index in range(len(chosen.stages)):
+        stages.able(chosen, index, learned)
     taught = _teacher(options, chosen, learned)
     facts = {
         "data": str(options.data.resolve()) if options.data.exists() else str(options.data),
