@@ -35,7 +35,7 @@ class Judge:
         self._recipe = recipe
         crops = crops.at(np.arange(0, len(crops), max(1, math.ceil(len(crops) / MOST))))
         self._pixels, self._person = crops.pixels, crops.person
-        self._margin = next((stage.margin for stage in recipe.stages if isinstance(stage, Triplets)), 0.2)
+        self._triplets = next((stage for stage in recipe.stages if isinstance(stage, Triplets)), Triplets())
         able = learned.with_images(2) if learned is not None else None
         self._probe: tuple[NDArray[np.uint8], NDArray[np.int64]] | None = None
         if able is not None and len(able.people) >= 2:
@@ -58,7 +58,8 @@ class Judge:
         if self._probe is not None:
             pixels, person = self._probe
             near = _unit(self._embed(pixels))
-            shares = mining.shares(_distance(near @ near.T), person, self._margin)
+            apart = _distance(near @ near.T)
+            shares = mining.shares(apart**2 if self._triplets.squared else apart, person, self._triplets.margin)
             figures |= {"easy": shares.easy, "semi_hard": shares.semi_hard, "hard": shares.hard}
         if head:
             squashed = np.asarray(networks.squashed(raw, scoring.features(self._recipe)))
