@@ -49,18 +49,15 @@ class Stage:
 def build(recipe: Recipe, index: int, crops: Crops, encoder: keras.Model, teacher: Teacher | None = None) -> Stage:
     """Stage number `index` of a recipe on these fit crops; `encoder` is trained in place. Raises FitError."""
     how, crops = recipe.stages[index], able(recipe, index, crops)
-    try:
-        if isinstance(how, Identify):
-            return _identify(recipe, index, how, crops, encoder)
-        if isinstance(how, Triplets):
-            return _triplets(recipe, index, how, crops, encoder)
-        if isinstance(how, Pairs):
-            return _pairs(recipe, index, how, crops, encoder)
-        if isinstance(how, Same):
-            return _same(recipe, index, how, crops, encoder)
-        return _distil(recipe, index, how, crops, encoder, teacher)
-    except ValueError as error:
-        raise FitError(f"stages.{index}: {error}", "add pictures of the same people, or choose another recipe") from error
+    if isinstance(how, Identify):
+        return _identify(recipe, index, how, crops, encoder)
+    if isinstance(how, Triplets):
+        return _triplets(recipe, index, how, crops, encoder)
+    if isinstance(how, Pairs):
+        return _pairs(recipe, index, how, crops, encoder)
+    if isinstance(how, Same):
+        return _same(recipe, index, how, crops, encoder)
+    return _distil(recipe, index, how, crops, encoder, teacher)
 
 
 def able(recipe: Recipe, index: int, crops: Crops) -> Crops:
@@ -202,7 +199,8 @@ def _same(recipe: Recipe, index: int, how: Same, crops: Crops, encoder: keras.Mo
             same = keras.ops.cast(keras.ops.equal(person[0::2], person[1::2]), "float32")
             return keras.ops.mean(losses.binary_cross_entropy(logits[:, 0], same))
         same = keras.ops.cast(keras.ops.equal(person[:, None], person[None, :]), "float32")
-        own = same - keras.ops.cast(keras.ops.eye(rows_of(how)), "float32")
+        row = keras.ops.arange(keras.ops.shape(person)[0])
+        own = same - keras.ops.cast(keras.ops.equal(row[:, None], row[None, :]), "float32")
         each = losses.binary_cross_entropy(logits, same)
         return (_mean(each, own) + _mean(each, 1 - same)) / 2
 
@@ -216,8 +214,6 @@ def _mean(values: Tensor, wanted: Tensor) -> Tensor:
 
 def _pair_batches(recipe: Recipe, index: int, how: Pairs | Same, crops: Crops) -> tuple[Callable[[int, float], Batch], int]:
     if isinstance(how, Same) and how.every:
-        if len(crops.people) < rows_of(how) // IMAGES:
-            raise ValueError(f"{len(crops.people)} people are too few for batches of {rows_of(how) // IMAGES}")
         sample = samplers.people_by_images(crops.person, rows_of(how) // IMAGES, IMAGES, recipe.seed)
     else:
         sample = samplers.pairs(crops.person, how.pairs, recipe.seed)
