@@ -111,7 +111,8 @@ def _drawings(options: argparse.Namespace, folder: Run) -> list[Figure]:
         vectors = scorer.embed(test.pixels)
         for which, rows in _groups(recipe, test).items():
             figures += evaluate.all_pair_figures(allpairs.measure(vectors[rows], test.person[rows], scorer.similarity), name + which + when)
-            figures += evaluate.distance_figures(vectors[rows], test.person[rows], name + which + when)
+            if scorer.cosine:
+                figures += evaluate.distance_figures(vectors[rows], test.person[rows], name + which + when)
         if recipe.data.kind == "characters":
             figures += _searches(vectors, test.person, name + when, scorer)
         if options.one_shot_runs is not None:
