@@ -83,7 +83,8 @@ def _mnist(source: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[
             with source.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 train, label, test, truth = (file[key] for key in ("x_train", "y_train", "x_test", "y_test"))
     except Exception as error:  # a download, a zip and an array file fail in as many ways
-        raise DataError(f"cannot read MNIST from {source}: {error}", "give mnist.npz, or `mnist` where it can be downloaded") from error
+        reason = " ".join(str(error).split())
+        raise DataError(f"cannot read MNIST from {source}: {reason}", "give mnist.npz, or `mnist` where it can be downloaded") from error
     fine = train.ndim == test.ndim == 3 and train.shape[1:] == test.shape[1:] == (28, 28)
     if not fine or len(train) != len(label) or len(test) != len(truth) or len(train) <= VAL_DIGITS:
         raise DataError(f"{source} is not MNIST", "expected x_train, y_train, x_test, y_test with pictures of 28x28")

@@ -60,8 +60,8 @@ def open_set(similarity: Floats, person: Ints, gallery: int, seed: int = 1) -> O
         others = np.array([rng.choice(own) for who, own in enumerate(crops_of) if who not in known])
         nearest = similarity[np.ix_(others, entries)].max(axis=1)
         rightful = similarity[np.ix_(probes, entries)]
-        # A search answered with the wrong person is missed at every threshold.
-        found = np.where(rightful.argmax(axis=1) == owner, rightful.max(axis=1), -np.inf)
+        # A search answered with the wrong person, or with two alike, is missed at every threshold.
+        found = np.where(metrics.ranks(rightful, owner) == 1, rightful.max(axis=1), -np.inf)
         for place, fpir in enumerate(fpirs):
             threshold = metrics.at_fmr(np.empty(0), nearest, min(1.0, fpir * (1 + 1e-9))).threshold
             missed[draw, place] = np.mean(found < (-np.inf if threshold is None else threshold))
