@@ -53,13 +53,25 @@ class Gate:
         if self.silent:
             return
         stranger = Result(
-            command_id="6b1f6f0e-0000-4000-8000-000000000000", op="ping", status="failed", reason=None, detail="somebody else's",
-            person=None, gallery_revision=1, took_ms=1.0,
+            command_id="6b1f6f0e-0000-4000-8000-000000000000",
+            op="ping",
+            status="failed",
+            reason=None,
+            detail="somebody else's",
+            person=None,
+            gallery_revision=1,
+            took_ms=1.0,
         )
         self.say("result", m.encode(stranger))
         fields: dict[str, Any] = {
-            "command_id": str(command.command_id), "op": "x", "status": "done", "reason": None, "detail": None,
-            "person": getattr(command, "person", None), "gallery_revision": 94, "took_ms": 12.5,
+            "command_id": str(command.command_id),
+            "op": "x",
+            "status": "done",
+            "reason": None,
+            "detail": None,
+            "person": getattr(command, "person", None),
+            "gallery_revision": 94,
+            "took_ms": 12.5,
         }
         self.say("result", m.encode(Result(**fields | self.answer(command))))
 
@@ -68,9 +80,20 @@ class Gate:
 
     def status(self, **fields: Any) -> None:
         good: dict[str, Any] = {
-            "online": True, "state": "serving", "reasons": [], "at": m.utc(time.time()), "boot_id": "b", "camera": "up",
-            "model": "faces", "provider": "cpu", "people": 3, "templates": 7, "gallery_revision": 94,
-            "threshold": 0.42, "outbox_depth": 0, "version": "0.1.0",
+            "online": True,
+            "state": "serving",
+            "reasons": [],
+            "at": m.utc(time.time()),
+            "boot_id": "b",
+            "camera": "up",
+            "model": "faces",
+            "provider": "cpu",
+            "people": 3,
+            "templates": 7,
+            "gallery_revision": 94,
+            "threshold": 0.42,
+            "outbox_depth": 0,
+            "version": "0.1.0",
         }
         self.client.publish(m.topic("acme", self.name, "status"), m.encode(StatusMessage(**good | fields)), 1, True).wait_for_publish(5)
 
@@ -103,10 +126,25 @@ def run(broker: int, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[
 def decision(**fields: Any) -> bytes:
     now = m.utc(time.time())
     usual: dict[str, Any] = {
-        "event_id": "e", "sequence": 1, "previous": 0, "boot_id": "b", "gate": "north", "passage": "p", "supersedes": None,
-        "decision": "accept", "reason": "matched", "person": "E1042",
-        "captured_at": now, "decided_at": now, "valid_until": now, "live": True,
-        "liveness": "not_evaluated", "faces_in_view": 1, "model": "faces", "gallery_revision": 93, "policy": "d",
+        "event_id": "e",
+        "sequence": 1,
+        "previous": 0,
+        "boot_id": "b",
+        "gate": "north",
+        "passage": "p",
+        "supersedes": None,
+        "decision": "accept",
+        "reason": "matched",
+        "person": "E1042",
+        "captured_at": now,
+        "decided_at": now,
+        "valid_until": now,
+        "live": True,
+        "liveness": "not_evaluated",
+        "faces_in_view": 1,
+        "model": "faces",
+        "gallery_revision": 93,
+        "policy": "d",
     }
     return m.encode(DecisionMessage(**usual | fields))
 
@@ -117,8 +155,24 @@ def decision(**fields: Any) -> bytes:
 @pytest.mark.broker
 def test_enrol_sends_everything_and_waits_for_its_own_answer(gate: Gate, run: Callable[..., tuple[int, str, str]], photo: Path) -> None:
     code, out, err = run(
-        "enroll", "E1042", "--image", str(photo), "--image", str(photo), "--name", "Ada", "--valid-from", "2026-12-01T08:00+01:00",
-        "--valid-until", "2026-12-31", "--gate-allowed", "north", "--gate-allowed", "south", "--consent", "file 7",
+        "enroll",
+        "E1042",
+        "--image",
+        str(photo),
+        "--image",
+        str(photo),
+        "--name",
+        "Ada",
+        "--valid-from",
+        "2026-12-01T08:00+01:00",
+        "--valid-until",
+        "2026-12-31",
+        "--gate-allowed",
+        "north",
+        "--gate-allowed",
+        "south",
+        "--consent",
+        "file 7",
     )
     assert (code, err) == (0, "")
     assert "✓ north enroll E1042 done" in out
@@ -163,8 +217,13 @@ def test_a_refusal_is_exit_code_1_with_its_reason(gate: Gate, run: Callable[...,
 def test_list_pages_through_all(gate: Gate, run: Callable[..., tuple[int, str, str]]) -> None:
     people = [PersonEntry(person=f"E{n}", name=None, state="active", templates=2, enrolled_at="2026-11-21T22:55:00.123Z") for n in range(3)]
     people[2] = PersonEntry(
-        person="E2", name="Ada", state="suspended", templates=1, enrolled_at="2026-11-21T22:55:00.123Z",
-        valid_until="2026-12-31T22:59:59.999Z", gates=["north"],
+        person="E2",
+        name="Ada",
+        state="suspended",
+        templates=1,
+        enrolled_at="2026-11-21T22:55:00.123Z",
+        valid_until="2026-12-31T22:59:59.999Z",
+        gates=["north"],
     )
 
     def page(command: m.Command) -> dict[str, Any]:
@@ -429,7 +488,10 @@ def test_watch_as_json_and_its_limits(broker: int, gate: Gate, capsys: pytest.Ca
 def test_ctrl_c_ends_it_without_a_word(broker: int) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "daemon.ctl", "--site", "acme", "--port", str(broker), "watch"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={"PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={"PYTHONUNBUFFERED": "1"},
     )
     assert process.stdout is not None
     process.stdout.readline()  # the heading: it is connected

@@ -80,8 +80,15 @@ def unit() -> configparser.RawConfigParser:
 def test_the_unit_says_what_the_daemon_relies_on() -> None:
     service = unit()["Service"]
     for key, value in {
-        "Type": "notify", "User": "ostiary", "Restart": "on-failure", "RestartPreventExitStatus": "78", "LimitCORE": "0",
-        "StateDirectory": "ostiary", "NoNewPrivileges": "yes", "ProtectSystem": "strict", "DevicePolicy": "closed",
+        "Type": "notify",
+        "User": "ostiary",
+        "Restart": "on-failure",
+        "RestartPreventExitStatus": "78",
+        "LimitCORE": "0",
+        "StateDirectory": "ostiary",
+        "NoNewPrivileges": "yes",
+        "ProtectSystem": "strict",
+        "DevicePolicy": "closed",
     }.items():
         assert service[key] == value
     assert 5 <= int(service["WatchdogSec"]) <= 60
@@ -243,7 +250,11 @@ class Visitor:
 @pytest.mark.broker
 def test_the_broker_lets_in_only_who_knows_a_password(deployed: Mosquitto) -> None:
     for user, password, refused in (
-        (None, None, True), ("ostiary", "wrong", True), ("mallory", "x", True), ("ostiary", None, False), ("ostiary-admin", None, False),
+        (None, None, True),
+        ("ostiary", "wrong", True),
+        ("mallory", "x", True),
+        ("ostiary", None, False),
+        ("ostiary-admin", None, False),
     ):
         visitor = Visitor(deployed.port, user, password)
         assert visitor.refused[0] is refused, user

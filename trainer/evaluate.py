@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daemon.edges.model import Figure
-from trainer import allpairs, metrics, oneshot
+from trainer import allpairs, galleries, metrics, oneshot
 from trainer.data import Crops, DataError
 from trainer.metrics import Operating, Similarity
 
@@ -18,7 +18,6 @@ FMRS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 GALLERIES = (10, 100, 200, 1000)
 FPIRS = (1e-1, 1e-2, 1e-3)
 RANKS = (1, 5)
-DRAWS = 30
 RESAMPLES = 1000
 CURVES = 200
 """Resamples of a whole curve."""
@@ -127,17 +126,14 @@ def rank_figures(
 ) -> list[Figure]:
     """CMC at RANKS, mean over draws and the middle 95 % of the draws: one crop of everybody who has two or more is enrolled, their
     other crops are searched for. Nothing where fewer than two people have two crops."""
-    able = [own for own in _crops_of(person) if len(own) >= 2]
-    if len(able) < 2:
+    people = galleries.able(person)
+    if people < 2:
         return []
-    rng = np.random.default_rng(seed)
     found = []
-    for _ in range(DRAWS):
-        entries, probes, owner = _enrol(able, rng)
-        gallery, cuts = vectors[entries], range(0, len(probes), BLOCK)
-        ranks = [metrics.ranks(similarity(vectors[probes[cut : cut + BLOCK]], gallery), owner[cut : cut + BLOCK]) for cut in cuts]
+    for draw in galleries.everybody(person, seed):
+        gallery, cuts = vectors[draw.entries], range(0, len(draw.probes), BLOCK)
+        ranks = [metrics.ranks(similarity(vectors[draw.probes[cut : cut + BLOCK]], gallery), draw.owner[cut : cut + BLOCK]) for cut in cuts]
         found.append([float(np.mean(np.concatenate(ranks) <= rank)) for rank in RANKS])
-    people = len(able)
     return [_over_draws(f"rank-{rank},n={people}", shares, on, people) for rank, shares in zip(RANKS, np.transpose(found), strict=True)]
 
 
@@ -149,34 +145,26 @@ def open_set_figures(
     Galleries are drawn from people with two crops or more; their other crops are the rightful searches; one crop of everybody else
     is a stranger's search. A cell with fewer strangers than 1/FPIR is not resolvable.
     """
-    crops_of = _crops_of(person)
-    able = np.array([who for who, own in enumerate(crops_of) if len(own) >= 2], np.int64)
     figures: list[Figure] = []
-    for gallery in GALLERIES:
-        if len(able) < gallery:
-            continue
-        rng = np.random.default_rng((seed, gallery))
+    for gallery in (size for size in GALLERIES if size <= galleries.able(person)):
         found: dict[float, list[OpenSet]] = {fpir: [] for fpir in FPIRS}
-        for _ in range(DRAWS):
-            enrolled = rng.choice(able, gallery, replace=False)
-            entries, probes, owner = _enrol([crops_of[who] for who in enrolled], rng)
-            inside = set(enrolled.tolist())
-            others = np.array([rng.choice(own) for who, own in enumerate(crops_of) if len(own) and who not in inside], np.int64)
-            if not len(others):
+        for draw in galleries.drawn(person, gallery, seed):
+            if not len(draw.strangers):
                 continue
-            strangers = similarity(vectors[others], vectors[entries]).max(axis=1)
-            rightful = similarity(vectors[probes], vectors[entries])
+            entries = vectors[draw.entries]
+            strangers = similarity(vectors[draw.strangers], entries).max(axis=1)
+            rightful = similarity(vectors[draw.probes], entries)
             for fpir in FPIRS:
                 threshold = metrics.at_fmr(np.empty(0), strangers, fpir).threshold
                 if threshold is not None:
-                    found[fpir].append(search(rightful, owner, threshold))
-        for fpir, draws in found.items():
+                    found[fpir].append(search(rightful, draw.owner, threshold))
+        for fpir, searches in found.items():
             cell = f"fpir={fpir:.0e},n={gallery}"
-            if not draws:
+            if not searches:
                 figures.append(Figure(f"fnir@{cell}", None, None, None, on))
                 continue
-            figures.append(_over_draws(f"fnir@{cell}", np.array([draw.fnir for draw in draws]), on, gallery))
-            figures.append(_over_draws(f"misidentified@{cell}", np.array([draw.misidentified for draw in draws]), on, gallery))
+            figures.append(_over_draws(f"fnir@{cell}", np.array([one.fnir for one in searches]), on, gallery))
+            figures.append(_over_draws(f"misidentified@{cell}", np.array([one.misidentified for one in searches]), on, gallery))
     return figures
 
 
@@ -222,17 +210,6 @@ def _interval(right: NDArray[np.bool_], weights: NDArray[np.float64]) -> tuple[f
 
 def _middle(values: NDArray[np.float64]) -> tuple[float, float]:
     return float(np.quantile(values, 0.025)), float(np.quantile(values, 0.975))
-
-
-def _crops_of(person: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-    return [np.flatnonzero(person == who) for who in range(int(person.max(initial=-1)) + 1)]
-
-
-def _enrol(people: Sequence[NDArray[np.int64]], rng: np.random.Generator) -> tuple[NDArray[np.int64], ...]:
-    """(gallery entries, probes, owner of each probe): one crop of each of these people is enrolled, the others are searched for."""
-    mixed = [rng.permutation(own) for own in people]
-    owner = np.repeat(np.arange(len(mixed)), [len(own) - 1 for own in mixed])
-    return np.array([own[0] for own in mixed]), np.concatenate([own[1:] for own in mixed]), owner
 
 
 def _tar(point: Operating, interval: tuple[float, float] | None, on: str) -> Figure:

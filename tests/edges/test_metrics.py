@@ -121,6 +121,6 @@ def test_two_daemons_in_one_process_do_not_meet() -> None:
     one.frame("north")
     server = two.serve("127.0.0.1", 0)
     try:
-        assert 'ostiary_frames_total{' not in scrape(server)
+        assert "ostiary_frames_total{" not in scrape(server)
     finally:
         server.close()

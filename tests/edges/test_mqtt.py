@@ -80,11 +80,17 @@ def down(link: Link) -> bool:
 
 
 @contextmanager
-def linked(port: int, engine: Engine, protocol: Protocol = "5", *, wait: bool = True, config: MqttConfig | None = None,
-           password: str | None = None) -> Iterator[MqttLink]:
+def linked(
+    port: int, engine: Engine, protocol: Protocol = "5", *, wait: bool = True, config: MqttConfig | None = None, password: str | None = None
+) -> Iterator[MqttLink]:
     link = MqttLink(
         config or MqttConfig(port=port, protocol=protocol, keepalive_s=5),
-        site="acme", gate="north", client_id="ostiary-north", password=password, offline=OFFLINE, deliver=engine.deliver,
+        site="acme",
+        gate="north",
+        client_id="ostiary-north",
+        password=password,
+        offline=OFFLINE,
+        deliver=engine.deliver,
     )
     link.start()
     try:

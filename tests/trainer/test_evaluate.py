@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from daemon.edges.model import Figure
-from trainer import allpairs, data, evaluate, metrics, oneshot
+from trainer import allpairs, data, evaluate, galleries, metrics, oneshot
 from trainer.metrics import Floats
 
 
@@ -40,7 +40,7 @@ def test_open_set_agrees_with_counting(similarity: metrics.Similarity) -> None:
     alike = similarity(vectors, vectors)
     missed, mistaken = [], []
     rng = np.random.default_rng((1, 10))
-    for _ in range(evaluate.DRAWS):
+    for _ in range(galleries.DRAWS):
         enrolled = rng.choice(70, 10, replace=False)
         order = {who: rng.permutation(np.flatnonzero(person == who)) for who in enrolled}
         gallery = {who: own[0] for who, own in order.items()}
@@ -134,7 +134,7 @@ def test_no_error_seen_is_not_no_error() -> None:
 
 
 def test_rank_figures_agree_with_counting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluate, "DRAWS", 3)
+    monkeypatch.setattr(galleries, "DRAWS", 3)
     monkeypatch.setattr(evaluate, "BLOCK", 7)
     vectors, person = _people(30, 3, 0.8)
     # Number 30 has a single crop: neither enrolled nor searched for.

@@ -7,17 +7,14 @@ from __future__ import annotations
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
-from trainer import metrics
+from trainer import galleries, metrics
+from trainer.galleries import Ints
 from trainer.metrics import Floats
 
-DRAWS = 30
 RANKS = 20
 PER_DECADE = 12
 FPIRS = (1e-1, 1e-2, 1e-3)
-
-Ints = NDArray[np.int64]
 
 
 class OpenSet(msgspec.Struct, frozen=True):
@@ -44,58 +41,35 @@ def open_set(similarity: Floats, person: Ints, gallery: int, seed: int = 1) -> O
     """FNIR at FPIR from similarities [n, n] of persons [n]. One crop enrolled of each of `gallery` people who have two or more, their
     others searched for, one crop of everybody else as a stranger. From the FPIR of one stranger in all up to 1, the round FPIRS among
     them. None where there are too few people, or no stranger."""
-    crops_of, able = _who(person)
-    strangers = len(crops_of) - gallery
-    if len(able) < gallery or gallery < 1 or strangers < 1:
+    strangers = len(np.unique(person)) - gallery
+    if not 1 <= gallery <= galleries.able(person) or strangers < 1:
         return None
-    rng = np.random.default_rng((seed, gallery))
     decades = np.log10(strangers)
     spaced = np.logspace(-decades, 0, 2 + int(np.ceil(decades * PER_DECADE)))
     fpirs = np.union1d(spaced, [fpir for fpir in FPIRS if fpir * strangers >= 1])
-    missed = np.empty((DRAWS, len(fpirs)))
-    for draw in range(DRAWS):
-        enrolled = rng.choice(able, gallery, replace=False)
-        entries, probes, owner = _enrol(crops_of, enrolled, rng)
-        known = set(enrolled.tolist())
-        others = np.array([rng.choice(own) for who, own in enumerate(crops_of) if who not in known])
-        nearest = similarity[np.ix_(others, entries)].max(axis=1)
-        rightful = similarity[np.ix_(probes, entries)]
+    missed = []
+    for draw in galleries.drawn(person, gallery, seed):
+        nearest = similarity[np.ix_(draw.strangers, draw.entries)].max(axis=1)
+        rightful = similarity[np.ix_(draw.probes, draw.entries)]
         # A search answered with the wrong person, or with two alike, is missed at every threshold.
-        found = np.where(metrics.ranks(rightful, owner) == 1, rightful.max(axis=1), -np.inf)
-        for place, fpir in enumerate(fpirs):
-            threshold = metrics.at_fmr(np.empty(0), nearest, min(1.0, fpir * (1 + 1e-9))).threshold
-            missed[draw, place] = np.mean(found < (-np.inf if threshold is None else threshold))
-    return OpenSet(gallery, strangers, tuple(fpirs.tolist()), *_summary(missed))
+        found = np.where(metrics.ranks(rightful, draw.owner) == 1, rightful.max(axis=1), -np.inf)
+        thresholds = [metrics.at_fmr(np.empty(0), nearest, min(1.0, fpir * (1 + 1e-9))).threshold for fpir in fpirs]
+        missed.append([float(np.mean(found < (-np.inf if threshold is None else threshold))) for threshold in thresholds])
+    return OpenSet(gallery, strangers, tuple(fpirs.tolist()), *_summary(np.array(missed)))
 
 
 def cmc(similarity: Floats, person: Ints, seed: int = 1) -> Cmc | None:
     """The cumulative match characteristic from similarities [n, n] of persons [n]: one crop of everybody with two or more is the
     gallery, their others search it; ties count against us. None with fewer than two such people."""
-    crops_of, able = _who(person)
-    if len(able) < 2:
+    people = galleries.able(person)
+    if people < 2:
         return None
-    rng = np.random.default_rng(seed)
-    ranks = np.arange(1, min(RANKS, len(able)) + 1)
-    shares = np.empty((DRAWS, len(ranks)))
-    for draw in range(DRAWS):
-        entries, probes, owner = _enrol(crops_of, able, rng)
-        rank = metrics.ranks(similarity[np.ix_(probes, entries)], owner)
-        shares[draw] = np.mean(rank[:, None] <= ranks, axis=0)
-    return Cmc(len(able), *_summary(shares))
-
-
-def _who(person: Ints) -> tuple[list[Ints], Ints]:
-    """The crops of each person who has any, and which of these people have two or more."""
-    crops_of = [np.flatnonzero(person == who) for who in np.unique(person)]
-    return crops_of, np.array([place for place, own in enumerate(crops_of) if len(own) >= 2], np.int64)
-
-
-def _enrol(crops_of: list[Ints], enrolled: Ints, rng: np.random.Generator) -> tuple[Ints, Ints, Ints]:
-    """One crop of each as gallery entry, the others as probes with their owner's column."""
-    mixed = [rng.permutation(crops_of[who]) for who in enrolled]
-    entries = np.array([own[0] for own in mixed])
-    owner = np.concatenate([np.full(len(own) - 1, column) for column, own in enumerate(mixed)])
-    return entries, np.concatenate([own[1:] for own in mixed]), owner
+    ranks = np.arange(1, min(RANKS, people) + 1)
+    shares = []
+    for draw in galleries.everybody(person, seed):
+        rank = metrics.ranks(similarity[np.ix_(draw.probes, draw.entries)], draw.owner)
+        shares.append(np.mean(rank[:, None] <= ranks, axis=0))
+    return Cmc(people, *_summary(np.array(shares)))
 
 
 def _summary(draws: Floats) -> tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]]:
