@@ -1,5 +1,6 @@
 """The graph aside: its checks, its build in a thread, its audit, and that removal is at once whatever it is doing."""
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -271,6 +272,7 @@ def test_a_build_that_fails_leaves_exact_search_and_a_reason_and_is_tried_again(
     aside = Held[Built]()
     gallery, vectors = filled(100, aside)
     gallery.tend(0.0)
+    gallery.remove("p0")
     aside.fail(error)
     gallery.tend(1.0)
     state = gallery.graph_state
@@ -469,6 +471,22 @@ def test_whatever_the_work_raises_is_its_outcome(background: Background[int]) ->
     assert isinstance(waited(background), MemoryError)
 
 
+def test_the_thread_gives_way_to_the_gate(background: Background[int]) -> None:
+    own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    background.start(lambda _: os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+    assert waited(background) == min(19, own + 10)
+    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == own
+
+
+def test_a_sandbox_that_forbids_giving_way_does_not_forbid_the_work(background: Background[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbid(*_: int) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "nice", forbid)
+    background.start(lambda _: 7)
+    assert waited(background) == 7
+
+
 def test_closing_in_the_middle_of_a_build_is_quick() -> None:
     gallery, vectors = filled(20_000)
     gallery.tend(0.0)
@@ -480,6 +498,19 @@ def test_closing_in_the_middle_of_a_build_is_quick() -> None:
     gallery.tend(1.0)
     assert not [t for t in threading.enumerate() if t.name == "ostiary-graph"]
     assert gallery.search(vectors[:1])[0].person == "p0"
+
+
+def test_a_closed_gallery_starts_nothing() -> None:
+    aside = Held[Built]()
+    gallery, _ = filled(100, aside)
+    gallery.tend(0.0)
+    gallery.close()
+    gallery.tend(RETRY_S)
+    assert not aside.waiting and state_of(gallery) == "building"
+    gallery, _ = filled(100, aside := Held[Built]())
+    gallery.close()
+    gallery.tend(0.0)
+    assert not aside.busy
 
 
 def test_a_build_stops_between_chunks() -> None:

@@ -3,6 +3,7 @@
 import os
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Generic, Protocol, TypeVar
 
 T = TypeVar("T")
@@ -64,8 +65,10 @@ class Background(Generic[T]):
 
     def _run(self, work: Work[T]) -> None:
         try:
-            # The gate's frames come first. On Linux this is the thread's own niceness; raising it is always allowed.
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
+            # The gate's frames come first. On Linux this is the thread's own niceness. Where a sandbox forbids it, a build at full
+            # priority is better than none.
+            with suppress(OSError):
+                os.nice(NICE)
             self._outcome = work(self._stop.is_set)
         except Exception as error:  # noqa: BLE001  the thread's mouth: the owner reads it and goes on searching exactly
             self._outcome = error
