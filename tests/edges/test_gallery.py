@@ -17,7 +17,7 @@ def units(count: int, seed: int = 0, dimension: int = DIMENSION) -> np.ndarray:
 
 def grown(gallery: Gallery, during: Callable[[], None] = lambda: None) -> Gallery:
     """The gallery once its graph, built in a real thread, serves; `during` is called now and then until it does."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     gallery.tend(0.0)
     while gallery.graph_state.state != "serving":
         assert gallery.graph_state.state == "building" and time.monotonic() < deadline, gallery.graph_state
