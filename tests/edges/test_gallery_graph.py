@@ -426,11 +426,11 @@ def test_the_audit_counts_a_missed_close_rival_and_not_a_far_one() -> None:
     assert audit.ask(vectors, owners, lambda _: np.empty(0, np.int64), asked) == audit.Recall(0, 1)
 
 
-def test_the_audits_probes_are_templates_and_near_copies() -> None:
+def test_the_audits_probes_are_templates_and_copies_as_near_as_a_genuine_probe() -> None:
     vectors = units(50, dimension=128)
     made = audit.probes(vectors, np.random.default_rng(1))
     assert (made[:50] == vectors).all() and np.allclose(np.linalg.norm(made, axis=1), 1, atol=1e-5)
-    assert 0.7 < float((made[50:] * vectors).sum(1).mean()) < 0.9
+    assert 0.5 < float((made[50:] * vectors).sum(1).mean()) < 0.7
 
 
 def test_the_same_face_under_two_names_is_no_miss() -> None:

@@ -15,7 +15,7 @@ TARGET = 0.99
 """At least so many of the answers must be right for the graph to serve."""
 CLOSE = 0.1
 """A rival this near to the best decides over ambiguity, twice the default margin: missing one is as bad as missing the best."""
-NOISE = 0.75  # a near copy's similarity to its template is then 0.8
+NOISE = 1.33  # a copy's similarity to its template is then 0.6: as near as a genuine probe is, where misses matter
 EXACT = 1e-5  # float32 sums of one product in another order differ by less
 
 
@@ -39,7 +39,7 @@ class Recall:
 
 
 def probes(vectors: npt.NDArray[np.float32], random: np.random.Generator) -> npt.NDArray[np.float32]:
-    """Of K templates [K, D] the probes [2 K, D]: each template itself, and a near copy with noise."""
+    """Of K templates [K, D] the probes [2 K, D]: each template itself, and a copy with noise."""
     noise = random.standard_normal(vectors.shape, np.float32)
     noise *= NOISE / np.linalg.norm(noise, axis=1, keepdims=True)
     copies = vectors + noise
