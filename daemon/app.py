@@ -177,6 +177,7 @@ def _build(config: Config, stack: ExitStack) -> tuple[Engine, dict[str, MqttLink
         likeness=likeness(model.card),
         max_templates=config.enrolment.max_templates,
     )
+    stack.callback(lambda: desk.gallery.close())  # whichever gallery serves by then
     mailbox = Mailbox(len(config.gates))
     password = read_secret(config.mqtt.password_file, "mqtt.password_file") if config.mqtt.password_file else None
     links, gates, workers = {}, {}, []

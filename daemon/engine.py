@@ -16,6 +16,7 @@ from daemon.core.decide import Decision, Gatekeeper, Rules
 from daemon.core.messages import DecisionMessage, StatusMessage, encode, topic, utc
 from daemon.core.policy import forbids
 from daemon.core.values import Delivery, Link, Match, Outgoing, Published, Reason, View
+from daemon.edges.gallery import GraphState
 from daemon.edges.metrics import Metrics
 from daemon.edges.store import StoreError
 from daemon.mailbox import CameraState, Mailbox, WorkerFailed
@@ -69,6 +70,7 @@ class Engine:
         self._clock, self._wall = clock, wall
         self._disk: str | None = None
         self._disk_tried_s = 0.0
+        self._graph: GraphState | None = None
         self._owed: list[Delivery] = []  # commands done in memory, or refused, for want of a disk
         self._sender = Sender(desk.store, {name: gate.link for name, gate in gates.items()}, metrics, clock, wall)
         self._rules = pipeline.rules(config, calibration, desk.gallery.templates)
@@ -82,6 +84,7 @@ class Engine:
         self._take_events()
         self._decide(self.mailbox.views())
         self._retry_disk()
+        self._tend_gallery()
         self._send()
         self._report()
         self.metrics.heartbeat()
@@ -267,6 +270,23 @@ class Engine:
         if gate.live:
             self._sender.captured(decision.gate, row, decision.at_s)
 
+    # ---- the gallery's graph
+
+    def _tend_gallery(self) -> None:
+        self.desk.gallery.tend(self._clock())
+        graph = self.desk.gallery.graph_state
+        if graph == self._graph:
+            return
+        self._graph = graph
+        self.metrics.graph(graph.state, graph.recall)
+        log.log(
+            logging.WARNING if graph.reason else logging.INFO,
+            "search graph %s%s%s",
+            graph.state,
+            f", recall {graph.recall:.3f}" if graph.recall is not None else "",
+            f": {graph.reason}; the search is exact" if graph.reason else "",
+        )
+
     # ---- what goes out
 
     def _send(self) -> None:
@@ -296,6 +316,8 @@ class Engine:
         degraded = list(self._standing)
         if gate.camera != "up":
             degraded.append(f"camera_{gate.camera}" + (f": {gate.camera_detail}" if gate.camera_detail else ""))
+        if self._graph is not None and self._graph.reason is not None:
+            degraded.append(f"exact_search: {self._graph.reason}")
         refusal = self._sender.refusal(gate.keeper.gate)
         if refusal is not None:
             degraded.append(f"publish_refused: {refusal}")

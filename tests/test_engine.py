@@ -15,11 +15,14 @@ from daemon.config import Config, DecisionConfig, GateConfig, parse
 from daemon.core.boxes import Box
 from daemon.core.decide import Gatekeeper
 from daemon.core.values import Delivery, Face, Link, Outgoing, Probe, Published, Quality, View
+from daemon.edges.gallery import Gallery
+from daemon.edges.gallery.gallery import Built
 from daemon.edges.metrics import Metrics
 from daemon.edges.store import Store, StoreError, open_store
 from daemon.engine import Engine, EngineFailed, Gate
 from daemon.mailbox import CameraState, Mailbox, WorkerFailed
-from tests.desk import NOW, command, desk, painted
+from tests.desk import DIMENSION, NOW, command, desk, painted
+from tests.edges.held import Held
 
 CONFIG = Config(site="hq", gates={"north": GateConfig(source="x")}, decision=DecisionConfig(threshold=0.99, patience=5, lost_s=0.5))
 ALICE, STRANGER = 100, 240
@@ -266,3 +269,25 @@ def test_a_full_mailbox_refuses_and_loses_nothing_it_took() -> None:
     while mailbox.deliver(Link("north", True, "")):
         taken += 1
     assert taken == len(mailbox.events()) > 100
+
+
+def test_a_search_graph_that_fails_degrades_the_gate_with_its_reason_and_the_search_goes_on(site: Site) -> None:
+    site.asks(command("enroll", "E1", [painted(ALICE)], issued=100))
+    aside = Held[Built]()
+    site.desk.gallery = gallery = Gallery(DIMENSION, exact_below=0, aside=aside)
+    gallery.add(1, "E1", site.desk.embedder.embed(np.full((1, 112, 112, 3), ALICE, np.uint8))[0])
+    site.turn()
+    assert aside.busy and site.status()["state"] == "serving"  # building is no fault
+    aside.fail(MemoryError("no room"))
+    site.turn()
+    assert site.status()["state"] == "degraded"
+    assert "exact_search: the graph could not be built: no room" in site.status()["reasons"]
+    assert site.engine.metrics._gauges["ostiary_graph_state"].labels("failed")._value.get() == 1.0
+    assert [d["decision"] for d in site.sees(ALICE, times=6)] == ["accept"]
+    site.now_s += 700
+    site.turn()
+    aside.run()
+    site.turn()
+    assert site.status()["state"] == "serving" and site.status()["reasons"] == []
+    assert site.engine.metrics._gauges["ostiary_graph_state"].labels("serving")._value.get() == 1.0
+    assert site.engine.metrics._gauges["ostiary_graph_recall"]._value.get() == 1.0

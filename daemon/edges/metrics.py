@@ -13,9 +13,11 @@ from daemon.core.values import Quality, Reason, Verdict
 
 Stage = Literal["detect", "align", "embed", "search", "decide", "command"]
 GateState = Literal["serving", "degraded", "closed"]
+GraphWord = Literal["unneeded", "building", "serving", "failed"]
 
 STAGES: tuple[Stage, ...] = ("detect", "align", "embed", "search", "decide", "command")
 GATE_STATES: tuple[GateState, ...] = ("serving", "degraded", "closed")
+GRAPH_STATES: tuple[GraphWord, ...] = ("unneeded", "building", "serving", "failed")
 OPS = frozenset({"enroll", "revoke", "suspend", "resume", "update", "verify", "list", "get", "reembed", "ping"})
 OTHER = "other"
 """Stands for every label value beyond the known ones, so that no sender can invent time series."""
@@ -50,6 +52,13 @@ METRICS = (
     Metric("ostiary_gallery_people", "gauge", (), "People enrolled."),
     Metric("ostiary_gallery_templates", "gauge", (), "Templates enrolled."),
     Metric("ostiary_gallery_revision", "gauge", (), "Revision of the gallery; every change raises it."),
+    Metric(
+        "ostiary_graph_state",
+        "gauge",
+        ("state",),
+        "1 for the search graph's state: unneeded, building, serving or failed; only if serving it is used.",
+    ),
+    Metric("ostiary_graph_recall", "gauge", (), "Share of right answers in the search graph's last audit; NaN before one."),
     Metric("ostiary_threshold", "gauge", (), "Similarity from which a face is a person; NaN while there is none."),
     Metric("ostiary_commands_total", "counter", ("op", "status", "reason"), "Commands answered, by outcome."),
     Metric("ostiary_camera_up", "gauge", ("gate",), "1 while the camera shows something new."),
@@ -96,6 +105,7 @@ class Metrics:
                 buckets = _STAGE_BUCKETS_S if metric.name == "ostiary_stage_seconds" else _LATENCY_BUCKETS_S
                 self._histograms[metric.name] = Histogram(metric.name, metric.help, metric.labels, registry=self._registry, buckets=buckets)
         self.threshold(None)
+        self.graph("unneeded", None)
 
     def frame(self, gate: str) -> None:
         self._counters["ostiary_frames_total"].labels(gate).inc()
@@ -120,6 +130,12 @@ class Metrics:
         self._gauges["ostiary_gallery_people"].set(people)
         self._gauges["ostiary_gallery_templates"].set(templates)
         self._gauges["ostiary_gallery_revision"].set(revision)
+
+    def graph(self, state: GraphWord, recall: float | None) -> None:
+        """How the gallery is searched: exactly, unless the graph is `serving`; `recall` is what the graph's last audit found."""
+        for one in GRAPH_STATES:
+            self._gauges["ostiary_graph_state"].labels(one).set(one == state)
+        self._gauges["ostiary_graph_recall"].set(float("nan") if recall is None else recall)
 
     def threshold(self, similarity: float | None) -> None:
         """The threshold in use, a cosine; None while the gate has none and is closed."""

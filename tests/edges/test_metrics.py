@@ -33,6 +33,7 @@ def touch_everything(metrics: Metrics) -> None:
     metrics.stage("embed", 0.011)
     metrics.capture_to_publish("north", 0.12)
     metrics.gallery(3, 7, 12)
+    metrics.graph("failed", 0.875)
     metrics.threshold(0.42)
     metrics.command("enroll", "done", None)
     metrics.camera("north", True)
@@ -71,6 +72,9 @@ def test_the_values_are_what_was_said(served: tuple[Metrics, MetricsServer]) -> 
         "ostiary_gallery_people 3.0",
         "ostiary_gallery_templates 7.0",
         "ostiary_gallery_revision 12.0",
+        'ostiary_graph_state{state="failed"} 1.0',
+        'ostiary_graph_state{state="serving"} 0.0',
+        "ostiary_graph_recall 0.875",
         "ostiary_threshold 0.42",
         'ostiary_commands_total{op="enroll",reason="",status="done"} 1.0',
         'ostiary_camera_up{gate="north"} 1.0',

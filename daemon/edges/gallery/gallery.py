@@ -1,0 +1,290 @@
+"""People and their templates, the search over them, and the housekeeping of the graph that makes it fast."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from daemon.core.match import NOBODY, best_two
+from daemon.core.values import Match, Vector
+from daemon.edges.gallery import audit
+from daemon.edges.gallery.background import Aside, Background
+from daemon.edges.gallery.graph import Graph, GraphError, Stopped, build
+from daemon.edges.gallery.matrix import Matrix, Snapshot
+from daemon.edges.gallery.vectors import GREATEST_SIMILARITY, VectorError, checked, shaped, sound
+
+EXACT_NUMBERS = 4_000_000
+"""The exact search serves while the matrix holds no more numbers than this: 31,250 templates of 128 dimensions, 7,812 of 512.
+
+Its time grows with the size of the matrix, the graph's much less; about here they cross (bench/gallery.py: graph / exact is 2.9 at 16,000
+templates of 128 dimensions, 0.8 at 32,000).
+"""
+
+CANDIDATES = 32
+AUDIT_EVERY_S = 3600.0
+AUDIT_AFTER_DELETED = 0.05  # of the graph, since the last audit
+REBUILD_AFTER_DELETED = 0.25  # of the graph: what is deleted there still costs time and memory
+REBUILD_AFTER_ADDED = 1 / 32  # of the graph: what it does not know is searched exactly
+SLICE = 1
+"""Templates audited a turn, so that no turn is long."""
+RETRY_S = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class GraphState:
+    """How the search is done: `unneeded` (few templates), `building`, `failed` (all exact), or `serving` (the graph proposes).
+
+    `recall` is the share of the last audit's probes that were answered as the exact search does; `reason` says why it failed.
+    """
+
+    state: Literal["unneeded", "building", "serving", "failed"]
+    recall: float | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A new graph and what its audit found."""
+
+    graph: Graph
+    recall: audit.Recall
+
+
+class Gallery:
+    """Templates of one model. Not thread-safe: the engine owns it. Without `tend` it searches exactly and starts no thread."""
+
+    def __init__(self, dimension: int, exact_below: int | None = None, aside: Aside[Built] | None = None) -> None:
+        """`exact_below` is the number of templates up to which the exact search serves, if another than usual; `aside` builds graphs."""
+        self.dimension = dimension
+        self.exact_below = EXACT_NUMBERS // dimension if exact_below is None else exact_below
+        self._matrix = Matrix(dimension)
+        self._owner_of: dict[str, int] = {}
+        self._name_of: dict[int, str] = {}
+        self._numbers_of: dict[int, list[int]] = {}  # template numbers by owner
+        self._next_owner = 0
+        self._aside: Aside[Built] = Background() if aside is None else aside
+        self._graph: Graph | None = None
+        self._gone: list[int] = []  # labels that the graph being built knows and that have been removed meanwhile
+        self._builds = 0
+        self._build_from_s = -math.inf
+        self._audit_at_s = math.inf
+        self._audited_deleted = 0
+        self._audit = audit.Recall(0, 0)
+        self._random = np.random.default_rng(1)
+        self._recall: float | None = None
+        self._reason: str | None = None
+        self._closed = False
+
+    @property
+    def templates(self) -> int:
+        return self._matrix.count
+
+    @property
+    def people(self) -> int:
+        return len(self._owner_of)
+
+    @property
+    def graph_state(self) -> GraphState:
+        if self._reason is not None:
+            return GraphState("failed", self._recall, self._reason)
+        if self._graph is not None:
+            return GraphState("serving", self._recall, None)
+        return GraphState("unneeded" if self._matrix.count <= self.exact_below else "building", None, None)
+
+    # ---- who is enrolled
+
+    def add(self, number: int, person: str, vector: Vector) -> None:
+        """Enter a template under its number, which no other has. Found from the next search on. Raises VectorError and changes nothing."""
+        vector = checked(np.asarray(vector, np.float32)[None], self.dimension)[0]
+        if number in self._matrix:
+            raise VectorError(f"template number {number} is in use", "every template has a number of its own")
+        owner = self._owner_of.get(person)
+        if owner is None:
+            owner = self._owner_of[person] = self._next_owner
+            self._name_of[owner], self._numbers_of[owner] = person, []
+            self._next_owner += 1
+        self._matrix.append(number, owner, vector)
+        self._numbers_of[owner].append(number)
+
+    def remove(self, person: str) -> int:
+        """Take a person out, from the next search on; returns how many templates went."""
+        owner = self._owner_of.pop(person, None)
+        if owner is None:
+            return 0
+        del self._name_of[owner]
+        numbers = self._numbers_of.pop(owner)
+        for number in numbers:
+            label, served, copied = self._matrix.remove(number)
+            if copied and self._aside.busy:
+                self._gone.append(label)
+            if served and self._graph is not None:
+                try:
+                    self._graph.delete(label)
+                except GraphError as error:
+                    self._fail(f"{error.message}", -math.inf)
+        return len(numbers)
+
+    def vectors_of(self, person: str) -> npt.NDArray[np.float32]:
+        """The person's vectors, float32 [K, D], K >= 0."""
+        numbers = self._numbers_of.get(self._owner_of.get(person, -1), [])
+        return np.take(self._matrix.vectors, self._matrix.rows_of(numbers), axis=0)
+
+    # ---- the search
+
+    def search(self, vectors: npt.NDArray[np.float32]) -> list[Match]:
+        """The nearest person to each of float32 [N, D]. A vector that is not finite or not of unit length is near nobody.
+
+        Raises VectorError for another shape.
+        """
+        vectors = shaped(np.asarray(vectors), self.dimension)
+        return [self._nearest(vector) if ok else NOBODY for vector, ok in zip(vectors, sound(vectors), strict=True)]
+
+    def _nearest(self, vector: Vector) -> Match:
+        matrix = self._matrix
+        if not matrix.count:
+            return NOBODY
+        vectors, owners = matrix.vectors, matrix.owners
+        if self._graph is not None:
+            try:
+                rows = self._proposed(self._graph, vector)
+            except GraphError:
+                self._audit_at_s = -math.inf  # this answer is exact; whether there is more wrong, the audit says
+            else:
+                later = slice(matrix.covered, matrix.count)
+                near = np.concatenate([owners[rows], owners[later]])
+                # One person's templates alone would leave the runner-up unknown.
+                if len(near) and (near != near[0]).any():
+                    return self._match(np.concatenate([vectors[rows] @ vector, vectors[later] @ vector]), near)
+        return self._match(vectors @ vector, owners)
+
+    def _proposed(self, graph: Graph, vector: Vector) -> npt.NDArray[np.int64]:
+        """Rows that the graph proposes, for an exact look; whoever was removed is not among them. Raises GraphError."""
+        return self._matrix.rows(graph.nearest(vector, CANDIDATES))
+
+    def _match(self, similarities: npt.NDArray[np.float32], owners: npt.NDArray[np.int64]) -> Match:
+        owner, best, rival = best_two(similarities, owners)
+        if max(best, rival) > GREATEST_SIMILARITY:  # a number of the matrix is damaged: that template is near nobody
+            believable = np.where(similarities <= GREATEST_SIMILARITY, similarities, np.float32(np.nan))
+            owner, best, rival = best_two(believable, owners)
+        return Match(self._name_of[owner], best, rival)
+
+    # ---- the graph's housekeeping
+
+    def tend(self, now_s: float) -> None:
+        """A short turn of housekeeping, to be called often: build a graph aside, swap it in, audit it. `now_s` never steps."""
+        if self._closed:
+            return
+        self._fetch(now_s)
+        if self._matrix.count <= self.exact_below:
+            self._drop()
+            self._reason, self._build_from_s = None, -math.inf
+            return
+        if self._graph is not None:
+            self._review(self._graph, now_s)
+        if not self._aside.busy and now_s >= self._build_from_s and self._outgrown():
+            self._begin(now_s)
+
+    def close(self) -> None:
+        """End the thread aside, in a moment. The search goes on, exactly or with the graph there is."""
+        self._closed = True
+        self._aside.close()
+
+    def _outgrown(self) -> bool:
+        graph, matrix = self._graph, self._matrix
+        if graph is None:
+            return True
+        added = matrix.count - matrix.covered
+        return added > max(self.exact_below // 8, graph.size * REBUILD_AFTER_ADDED) or graph.deleted > graph.size * REBUILD_AFTER_DELETED
+
+    def _begin(self, now_s: float) -> None:
+        self._builds += 1
+        self._gone.clear()
+        seed = self._builds
+        try:
+            snapshot = self._matrix.snapshot()
+            self._aside.start(lambda stopped: _make(snapshot, seed, stopped))
+        except (RuntimeError, MemoryError) as error:
+            self._fail(f"no thread or no memory to build the graph: {error}", now_s + RETRY_S)
+
+    def _fetch(self, now_s: float) -> None:
+        outcome = self._aside.outcome()
+        if outcome is None or isinstance(outcome, Stopped):
+            return
+        if isinstance(outcome, Exception):
+            self._fail(f"the graph could not be built: {outcome or type(outcome).__name__}", now_s + RETRY_S)
+            return
+        self._recall = outcome.recall.share
+        if not outcome.recall.passed:
+            self._fail(_verdict(outcome.recall), now_s + RETRY_S)
+            return
+        try:
+            for label in self._gone:
+                outcome.graph.delete(label)
+        except GraphError as error:
+            self._fail(error.message, now_s + RETRY_S)
+            return
+        self._graph, self._reason = outcome.graph, None
+        self._matrix.serve()
+        self._plan_audit(outcome.graph, now_s)
+
+    def _review(self, graph: Graph, now_s: float) -> None:
+        """Go on with the audit, if one is due: a few templates a turn, against the matrix as it is now."""
+        matrix = self._matrix
+        if graph.deleted - self._audited_deleted > max(CANDIDATES, graph.size * AUDIT_AFTER_DELETED):
+            self._audit_at_s = now_s
+            self._audited_deleted = graph.deleted
+        if now_s < self._audit_at_s or not matrix.covered:
+            return
+        rows = self._random.choice(matrix.covered, min(SLICE, matrix.covered), replace=False)
+        known = slice(0, matrix.covered)
+        self._audit += audit.ask(
+            matrix.vectors[known],
+            matrix.owners[known],
+            lambda vector: self._proposed(graph, vector),
+            audit.probes(matrix.vectors[rows], self._random),
+        )
+        if self._audit.asked < 2 * min(audit.TEMPLATES, matrix.covered):
+            return
+        recall = self._audit
+        self._recall = recall.share
+        if recall.passed:
+            self._plan_audit(graph, now_s)
+        else:
+            self._fail(_verdict(recall), now_s)
+
+    def _plan_audit(self, graph: Graph, now_s: float) -> None:
+        self._audit_at_s, self._audited_deleted, self._audit = now_s + AUDIT_EVERY_S, graph.deleted, audit.Recall(0, 0)
+
+    def _fail(self, reason: str, again_s: float) -> None:
+        """Search exactly from now on, say why, and try with a new graph from `again_s` on."""
+        self._drop()
+        self._reason, self._build_from_s = reason, again_s
+
+    def _drop(self) -> None:
+        self._graph = None
+        self._matrix.uncover()
+        self._audit_at_s, self._audit = math.inf, audit.Recall(0, 0)
+
+
+def _verdict(recall: audit.Recall) -> str:
+    return f"the search graph failed its self-recall audit ({recall.right} of {recall.asked} answers right)"
+
+
+def _make(snapshot: Snapshot, seed: int, stopped: Callable[[], bool]) -> Built:
+    """Build and audit, in the thread aside. Raises Stopped, GraphError, VectorError."""
+    graph = build(snapshot, seed, stopped)
+    rows = {label: row for row, label in enumerate(snapshot.labels.tolist())}
+
+    def candidates(vector: Vector) -> npt.NDArray[np.int64]:
+        # A label that is none of ours is no candidate here either.
+        found = (rows.get(label) for label in graph.nearest(vector, CANDIDATES).tolist())
+        return np.array([row for row in found if row is not None], np.int64)
+
+    def pause() -> None:
+        if stopped():
+            raise Stopped
+
+    return Built(graph, audit.whole(snapshot.vectors, snapshot.owners, candidates, seed, pause))

@@ -1,0 +1,103 @@
+"""The authoritative rows: vector, owner, label, number. In three runs, so that what a graph does not know yet lies side by side."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from daemon.core.values import Vector
+
+FIRST_ROWS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A copy of all rows at one instant: vectors float32 [N, D], owners and labels int64 [N]."""
+
+    vectors: npt.NDArray[np.float32]
+    owners: npt.NDArray[np.int64]
+    labels: npt.NDArray[np.int64]
+
+
+class Matrix:
+    """Rows 0 to `count`, without holes. A row's *label* is what a graph calls it and is never used twice, whatever numbers the store gives.
+
+    The runs: rows below `covered` are in the graph that serves; those from there to `copied` are not, but were in the last snapshot;
+    those from there to `count` came later. Taking a row out moves one row per run, so every run stays whole.
+    """
+
+    def __init__(self, dimension: int) -> None:
+        self._vectors = np.zeros((FIRST_ROWS, dimension), np.float32)
+        self._keys = np.zeros((FIRST_ROWS, 3), np.int64)  # owner, label, number
+        self._row_of_label: dict[int, int] = {}
+        self._label_of_number: dict[int, int] = {}
+        self._next_label = 0
+        self.covered = self.copied = self.count = 0
+
+    def __contains__(self, number: int) -> bool:
+        return number in self._label_of_number
+
+    @property
+    def vectors(self) -> npt.NDArray[np.float32]:
+        """All vectors, float32 [count, D]: a view, good until the next change."""
+        return self._vectors[: self.count]
+
+    @property
+    def owners(self) -> npt.NDArray[np.int64]:
+        """All owners, int64 [count]: a view, good until the next change."""
+        return self._keys[: self.count, 0]
+
+    def append(self, number: int, owner: int, vector: Vector) -> None:
+        """Add a row. The number must not be here already."""
+        row = self.count
+        if row == len(self._vectors):
+            self._vectors = np.concatenate([self._vectors, np.zeros_like(self._vectors)])
+            self._keys = np.concatenate([self._keys, np.zeros_like(self._keys)])
+        self._vectors[row], self._keys[row] = vector, (owner, self._next_label, number)
+        self._row_of_label[self._next_label], self._label_of_number[number] = row, self._next_label
+        self._next_label += 1
+        self.count += 1
+
+    def remove(self, number: int) -> tuple[int, bool, bool]:
+        """Take a row out, in a time that does not depend on how many there are.
+
+        Returns its label, whether the serving graph knows it, and whether it was in the last snapshot.
+        """
+        label = self._label_of_number.pop(number)
+        hole = self._row_of_label.pop(label)
+        covered, copied = hole < self.covered, hole < self.copied
+        for run in ("covered", "copied", "count"):
+            end: int = getattr(self, run)
+            if hole >= end:
+                continue
+            last = end - 1
+            if hole != last:  # the run's last row fills the hole and leaves one at the run's end
+                self._vectors[hole], self._keys[hole] = self._vectors[last], self._keys[last]
+                self._row_of_label[int(self._keys[hole, 1])] = hole
+            setattr(self, run, last)
+            hole = last
+        self._vectors[hole], self._keys[hole] = 0, 0
+        return label, covered, copied
+
+    def rows_of(self, numbers: Iterable[int]) -> npt.NDArray[np.int64]:
+        """The rows of these template numbers, all of which are here."""
+        return np.array([self._row_of_label[self._label_of_number[number]] for number in numbers], np.int64)
+
+    def rows(self, labels: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """The rows of these labels that the serving graph covers; a label that has gone, or that the graph cannot know, is left out."""
+        found = (self._row_of_label.get(label, self.count) for label in labels.tolist())
+        return np.array([row for row in found if row < self.covered], np.int64)
+
+    def snapshot(self) -> Snapshot:
+        """A copy of all rows, for a graph to be built of; `serve` or `forget` says what became of it."""
+        self.copied = self.count
+        return Snapshot(self.vectors.copy(), self.owners.copy(), self._keys[: self.count, 1].copy())
+
+    def serve(self) -> None:
+        """The graph made of the last snapshot serves from now on."""
+        self.covered = self.copied
+
+    def uncover(self) -> None:
+        """No graph serves."""
+        self.covered = 0
