@@ -15,6 +15,7 @@ import numpy as np
 
 from daemon.core.values import Person, Template
 from daemon.edges.store.errors import StoreError, VaultError, translated
+from daemon.edges.store.mending import EVERYBODY, PUT_ORDER
 from daemon.edges.store.records import Damage, MessageRecord, PersonRecord, Sealer, TemplateRecord, new_enrolment
 
 KEEP_RESULTS_S = 30 * 86_400
@@ -174,26 +175,21 @@ class Store:
     def last_issued(self, person: str) -> float | None:
         """`issued_at` of the newest command applied to the person, kept after a revoke (UTC seconds)."""
         with translated("read"):
-            row = self._db.execute("SELECT sealed FROM orders WHERE person = ?", (person,)).fetchone()
+            rows = dict(self._db.execute("SELECT person, sealed FROM orders WHERE person IN (?, ?)", (person, EVERYBODY)).fetchall())
+        whose = person if person in rows else EVERYBODY
         try:
-            return self._sealer.open_order(row[0], person) if row else None
+            return self._sealer.open_order(rows[whose], whose) if rows else None
         except VaultError as error:  # sound when the store was opened: the disk is failing now
             raise StoreError(f"the gallery cannot be read: {error.message}", "look at the disk; `ostiaryd check` says more") from None
 
     def put_issued(self, person: str, issued_at: float) -> None:
         self._unsettled = True
-        row = self._db.execute("SELECT sealed FROM orders WHERE person = ?", (person,)).fetchone()
         try:
-            newest = max(self._sealer.open_order(row[0], person), issued_at) if row else issued_at
-        except VaultError:
-            newest = issued_at
-        self._put_order(person, newest)
-
-    def _put_order(self, person: str, issued_at: float) -> None:
-        self._db.execute(
-            "INSERT INTO orders VALUES (?,?) ON CONFLICT(person) DO UPDATE SET sealed=excluded.sealed",
-            (person, self._sealer.order(issued_at, person)),
-        )
+            last = self.last_issued(person)
+        except StoreError:  # it does not open; what is written now is newer than anything applied before
+            last = None
+        newest = issued_at if last is None else max(last, issued_at)
+        self._db.execute(PUT_ORDER, (person, self._sealer.order(newest, person)))
 
     def result(self, command_id: str) -> bytes | None:
         """The answer that was given. None also for one that does not open: the command is then done again, as if it were new."""
