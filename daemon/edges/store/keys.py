@@ -9,7 +9,7 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from daemon.edges.store.errors import VaultError
+from daemon.edges.store.errors import StoreError, VaultError
 from daemon.edges.store.vault import KEY_BYTES
 
 CREDENTIAL = "ostiary.key"
@@ -83,7 +83,7 @@ def _parsed(content: bytes, path: Path) -> bytes:
 
 
 def make_key(place: KeyPlace) -> bytes:
-    """A new random key, durable in its file (mode 0600). Raises VaultError when it cannot be written or something is there already."""
+    """A new random key, durable in its file (mode 0600). Raises VaultError for a file that is there, StoreError for a disk that fails."""
     path, part = place.path, _part(place.path)
     key = secrets.token_bytes(KEY_BYTES)
     try:
@@ -97,29 +97,32 @@ def make_key(place: KeyPlace) -> bytes:
         os.link(part, path)  # whole or not at all, and unlike a rename never over another key
         part.unlink()
         _sync_folder(path)
+    except FileExistsError:
+        part.unlink(missing_ok=True)
+        raise VaultError(f"{path}: there is a key already", "it is not written over: something else may be sealed with it") from None
     except OSError as error:
-        raise VaultError(
+        raise StoreError(
             f"{path}: a new key cannot be written ({error.strerror})", "its folder must be one the daemon's user may write to"
         ) from None
     return key
 
 
 def promote(place: KeyPlace) -> None:
-    """The next key takes the place of the key. Raises VaultError."""
+    """The next key takes the place of the key. Raises StoreError."""
     try:
         place.next.path.replace(place.path)
         _sync_folder(place.path)
     except OSError as error:
-        raise VaultError(f"{place.path}: the new key cannot take its place ({error.strerror})", f"move {place.next.path} there") from None
+        raise StoreError(f"{place.path}: the new key cannot take its place ({error.strerror})", f"move {place.next.path} there") from None
 
 
 def tidy(place: KeyPlace) -> None:
-    """Forget what an interrupted making or rotation left: a next key that seals nothing, and half-made files. Raises VaultError."""
+    """Forget what an interrupted making or rotation left: a next key that seals nothing, and half-made files. Raises StoreError."""
     for path in (place.next.path, _part(place.path), _part(place.next.path)):
         try:
             path.unlink(missing_ok=True)
         except OSError as error:
-            raise VaultError(f"{path} cannot be removed ({error.strerror})", "nothing is sealed with it: remove it") from None
+            raise StoreError(f"{path} cannot be removed ({error.strerror})", "nothing is sealed with it: remove it") from None
 
 
 def _part(path: Path) -> Path:

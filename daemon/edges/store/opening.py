@@ -4,6 +4,8 @@ import fcntl
 import os
 import sqlite3
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
@@ -31,7 +33,7 @@ def open_store(folder: Path, read_only: bool = False, key_file: Path | None = No
     if read_only:
         if not path.is_file():
             raise StoreError(f"{path}: no gallery there", "enrol somebody with a running daemon first, or give photos with --enroll")
-        with translated("opened"):
+        with _opening(path):
             return _open_for_reading(path, key_place(folder, key_file))
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -46,11 +48,20 @@ def open_store(folder: Path, read_only: bool = False, key_file: Path | None = No
             f"{folder} is in use by another daemon", "one daemon a folder: stop the other one, or give this one its own state_dir"
         ) from None
     try:
-        with translated("opened"):
+        with _opening(path):
             return _open_for_writing(path, lock, key_place(folder, key_file))
     except BaseException:
         lock.close()
         raise
+
+
+@contextmanager
+def _opening(path: Path) -> Iterator[None]:
+    try:
+        with translated("opened"):
+            yield
+    except UnicodeDecodeError:  # Python's sqlite3, when SQLite complains about a text and quotes what a flipped bit made of it
+        raise StoreError(f"{path}: damaged: its tables cannot be read", "restore a backup") from None
 
 
 def gallery_file(folder: Path) -> Path:
