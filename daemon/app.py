@@ -85,7 +85,7 @@ def load_gallery(store: Store, model: Model) -> tuple[Gallery, dict[str, Person]
     What does not open is left out, and `store.damage()` says so. Raises StoreError for a template that opens and cannot be one.
     """
     gallery, others = Gallery(model.card.dimension), 0
-    for template in store.templates():
+    for template in store.templates(crops=False):
         if template.model != model.id:
             others += 1
             continue

@@ -128,7 +128,7 @@ def test_a_stolen_folder_shows_neither_faces_nor_names(tmp_path: Path) -> None:
         store.enqueue("north", "t", b"Alice is in")
         need_nothing()
     need_nothing()
-    sealed = bytes(store._db.execute("SELECT sealed FROM templates").fetchone()[0])
+    sealed = b"".join(bytes(store._db.execute(f"SELECT sealed FROM {table}").fetchone()[0]) for table in ("templates", "crops"))
     assert sealed[:16] in everything(tmp_path), "the search would find what is there"
     with store.transaction():
         store.remove_person("E1")
@@ -206,12 +206,25 @@ def seen(store: Store) -> tuple[list[str], list[int], tuple[str, ...], tuple[int
         ("UPDATE templates SET person = 'E1' WHERE number = 3", (["E1", "E2"], [1, 2, 4], (), (3,))),
         ("UPDATE templates SET model = 'm-2' WHERE number = 1", (["E1", "E2"], [2, 3, 4], (), (1,))),
         ("UPDATE templates SET number = 7 WHERE number = 1", (["E1", "E2"], [2, 3, 4], (), (7,))),
+        ("UPDATE crops SET sealed = zeroblob(60) WHERE number = 1", (["E1", "E2"], [2, 3, 4], (), (1,))),
+        ("UPDATE crops SET number = 9 WHERE number = 1", (["E1", "E2"], [2, 3, 4], (), (1,))),
         ("UPDATE templates SET model = 7 WHERE number = 1", (["E1", "E2"], [2, 3, 4], (), (1,))),
     ],
 )
 def test_what_was_tampered_with_serves_nobody_and_the_others_are_served(tmp_path: Path, statement: str, expected: object) -> None:
     two_people(tmp_path)
     assert seen(tampered(tmp_path, statement)) == expected
+
+
+def test_a_crop_that_does_not_open_costs_the_template_nothing_but_the_crop(tmp_path: Path) -> None:
+    two_people(tmp_path)
+    store = tampered(tmp_path, "UPDATE crops SET sealed = zeroblob(60) WHERE number = 1")
+    assert [(t.number, t.crop) for t in store.templates(crops=False)] == [(n, b"") for n in (1, 2, 3, 4)] and not store.damage()
+    with store.transaction():
+        store.remove_person("E1")
+    assert [t.number for t in store.templates()] == [3, 4] and not store.damage()
+    assert store._db.execute("SELECT count(*) FROM crops").fetchone() == (2,)
+    store.close()
 
 
 def test_templates_left_behind_are_nobodys_when_the_number_is_given_again(tmp_path: Path) -> None:

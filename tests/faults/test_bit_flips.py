@@ -30,6 +30,7 @@ class Truth:
     files: dict[str, bytes]
     people: dict[str, Person]
     templates: dict[int, tuple[str, str, bytes, bytes]]
+    served: dict[int, tuple[str, str, bytes]]
     orders: dict[str, float]
     results: dict[str, bytes]
     waiting: list[tuple[str, bytes, float | None]]
@@ -84,11 +85,12 @@ def truth(tmp_path_factory: pytest.TempPathFactory) -> Truth:
     seen = look(store)
     store.close()
     assert len(seen.people) == len(PEOPLE) - len(REVOKED) and len(seen.templates) == 2 * len(seen.people) and seen.people["E1"].suspended
-    return Truth(files, seen.people, seen.templates, seen.orders, seen.results, seen.waiting)
+    return Truth(files, seen.people, seen.templates, seen.served, seen.orders, seen.results, seen.waiting)
 
 
 def look(store: Store) -> Truth:
     templates = {t.number: (t.person, t.model, t.vector.tobytes(), t.crop) for t in store.templates()}
+    served = {t.number: (t.person, t.model, t.vector.tobytes()) for t in store.templates(crops=False)}
     results = {
         name: found for op in ("enroll", "suspend", "revoke") for p in PEOPLE if (found := store.result(name := f"{op} {p}")) is not None
     }
@@ -96,6 +98,7 @@ def look(store: Store) -> Truth:
         {},
         {p.person: p for p in store.people()},
         templates,
+        served,
         {p: -1.0 if (last := store.last_issued(p)) is None else last for p in PEOPLE},
         results,
         [(m.topic, m.payload, m.valid_until) for m in store.pending("north", 0, 1000)],
@@ -120,7 +123,8 @@ def flipped(content: bytes, bit: int) -> bytes:
 def need_the_same_or_less(seen: Truth, truth: Truth) -> None:
     assert seen.people.items() <= truth.people.items(), "somebody is different"
     assert seen.templates.items() <= truth.templates.items(), "a template is different"
-    assert all(seen.templates[n][0] in seen.people for n in seen.templates), "a template serves whose record does not"
+    assert seen.served.items() <= truth.served.items(), "a vector that serves is different"
+    assert seen.templates.keys() <= seen.served.keys() and all(t[0] in seen.people for t in seen.served.values()), "nobody vouches for it"
     assert all(seen.orders[p] >= truth.orders[p] for p in PEOPLE), "an old command would come to life"
     assert seen.results.items() <= truth.results.items(), "an answer is different"
     left = iter(truth.waiting)
@@ -135,6 +139,7 @@ def outcome(folder: Path, truth: Truth, read_only: bool) -> str:
         return "refused"
     try:
         seen = look(store)
+        store.templates()
         damage = store.damage()
     except (StoreError, VaultError):
         return "refused"

@@ -36,10 +36,12 @@ def new_enrolment() -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class TemplateRecord:
-    """`vector` is float32 little-endian, `crop` a PNG file, `created_at` UTC seconds."""
+    """`vector` is float32 little-endian, `created_at` UTC seconds.
+
+    Crops are sealed apart, in a table of their own: a start reads every vector and no crop.
+    """
 
     vector: bytes
-    crop: bytes
     created_at: float
 
 
@@ -94,6 +96,12 @@ class Sealer:
 
     def open_template(self, sealed: object, number: int, person: str, model: object, enrolment: bytes) -> TemplateRecord:
         return _decoded(self.vault.open(sealed, FORMAT, "templates", number, person, _key(model), enrolment), TemplateRecord)
+
+    def crop(self, crop: bytes, number: int, person: str, model: str, enrolment: bytes) -> bytes:
+        return self.vault.seal(crop, FORMAT, "crops", number, person, model, enrolment)
+
+    def open_crop(self, sealed: object, number: int, person: str, model: object, enrolment: bytes) -> bytes:
+        return self.vault.open(sealed, FORMAT, "crops", number, person, _key(model), enrolment)
 
     def order(self, issued_at: float, person: str) -> bytes:
         return self.vault.seal(self._encode(issued_at), FORMAT, "orders", person)

@@ -54,6 +54,9 @@ def _seal_anew(db: sqlite3.Connection, old: Sealer, new: Sealer) -> int:
             enrolment = enrolments.get(person, b"")
             template = old.open_template(_sealed(db, "templates", "number", number), number, person, model, enrolment)
             count += _put(db, "templates", "number", number, new.template(template, number, person, model, enrolment))
+        with suppress(VaultError):
+            crop = old.open_crop(_sealed(db, "crops", "number", number), number, person, model, enrolments.get(person, b""))
+            count += _put(db, "crops", "number", number, new.crop(crop, number, person, model, enrolments[person]))
     for (person,) in db.execute("SELECT person FROM orders").fetchall():
         with suppress(VaultError):
             issued_at = old.open_order(_sealed(db, "orders", "person", person), person)

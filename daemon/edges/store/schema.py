@@ -17,6 +17,7 @@ _TABLES = (
     "CREATE TABLE templates (\n"
     "  number INTEGER PRIMARY KEY AUTOINCREMENT, person TEXT NOT NULL REFERENCES people(person) ON DELETE CASCADE,\n"
     "  model TEXT NOT NULL, sealed BLOB NOT NULL)",
+    "CREATE TABLE crops (number INTEGER PRIMARY KEY REFERENCES templates(number) ON DELETE CASCADE, sealed BLOB NOT NULL)",
     "CREATE INDEX templates_by_person ON templates(person)",
     "CREATE TABLE orders (person TEXT PRIMARY KEY, sealed BLOB NOT NULL) WITHOUT ROWID",
     "CREATE TABLE results (command_id TEXT PRIMARY KEY, sealed BLOB NOT NULL, at REAL NOT NULL) WITHOUT ROWID",
@@ -84,9 +85,9 @@ def migrate(db: sqlite3.Connection, sealer: Sealer) -> None:
     ):
         if person not in enrolments:  # nobody's: it serves nobody and is not brought over
             continue
-        template = TemplateRecord(vector, crop, created)
-        sealed = sealer.template(template, number, person, model, enrolments[person])
-        db.execute("INSERT INTO templates VALUES (?,?,?,?)", (number, person, model, sealed))
+        place = (number, person, model, enrolments[person])
+        db.execute("INSERT INTO templates VALUES (?,?,?,?)", (*place[:3], sealer.template(TemplateRecord(vector, created), *place)))
+        db.execute("INSERT INTO crops VALUES (?,?)", (number, sealer.crop(crop, *place)))
     for person, issued_at in db.execute("SELECT person, issued_at FROM orders_1"):
         db.execute("INSERT INTO orders VALUES (?,?)", (person, sealer.order(issued_at, person)))
     for command_id, result, at in db.execute("SELECT command_id, result, at FROM results_1"):

@@ -82,22 +82,26 @@ class Store:
         records, self._bad_people = self._records()
         return [record.person for record in records.values()]
 
-    def templates(self) -> list[Template]:
-        """Every template that opens and whose person's record does, by number."""
+    def templates(self, crops: bool = True) -> list[Template]:
+        """Every template that opens and whose person's record does, by number. Without `crops` these are empty and need not open."""
         records, self._bad_people = self._records()
         templates, bad = [], []
+        sealed_crop = "(SELECT crops.sealed FROM crops WHERE crops.number = templates.number)" if crops else "NULL"
         with translated("read"):
-            rows = self._db.execute("SELECT number, person, model, sealed FROM templates ORDER BY number")
-            for number, person, model, sealed in rows:
+            for number, person, model, sealed, crop in self._db.execute(
+                f"SELECT number, person, model, sealed, {sealed_crop} FROM templates ORDER BY number"
+            ):
                 record = records.get(person)
                 try:
                     if record is None:
                         raise VaultError("a template of nobody", "restore a backup")
-                    opened = self._sealer.open_template(sealed, number, person, model, record.enrolment)
+                    place = (number, person, model, record.enrolment)
+                    vector = np.frombuffer(self._sealer.open_template(sealed, *place).vector, "<f4")
+                    opened = self._sealer.open_crop(crop, *place) if crops else b""
                 except VaultError:
                     bad.append(int(number))
                     continue
-                templates.append(Template(number, person, model, np.frombuffer(opened.vector, "<f4"), opened.crop))
+                templates.append(Template(number, person, model, vector, opened))
         self._bad_templates = tuple(bad)
         return templates
 
@@ -132,9 +136,10 @@ class Store:
         if known is None:
             raise StoreError("the gallery cannot be written: a template of nobody", "put the person first")
         number = self._next_number("templates", "number")
-        template = TemplateRecord(np.ascontiguousarray(vector, "<f4").tobytes(), crop, now)
-        sealed = self._sealer.template(template, number, person, model, known.enrolment)
-        self._db.execute("INSERT INTO templates VALUES (?,?,?,?)", (number, person, model, sealed))
+        place = (number, person, model, known.enrolment)
+        template = TemplateRecord(np.ascontiguousarray(vector, "<f4").tobytes(), now)
+        self._db.execute("INSERT INTO templates VALUES (?,?,?,?)", (number, person, model, self._sealer.template(template, *place)))
+        self._db.execute("INSERT INTO crops VALUES (?,?)", (number, self._sealer.crop(crop, *place)))
         return number
 
     def remove_person(self, person: str) -> None:
