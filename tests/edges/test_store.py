@@ -52,6 +52,7 @@ def plain_store(folder: Path) -> None:
     )
     for number in (3, 4, 9):
         db.execute("INSERT INTO templates VALUES (?,?,?,?,?,?)", (number, "E1", "m-1", VECTOR.tobytes(), b"png of Alice" * 900, 5.0))
+    db.execute("PRAGMA secure_delete = OFF")  # what such a deletion leaves in free pages only writing the file anew removes
     db.execute("DELETE FROM templates WHERE number = 9")
     db.execute("INSERT INTO orders VALUES ('E1', 7.0)")
     db.execute("INSERT INTO results VALUES ('c1', 'done for Alice', 5.0)".replace("'done for Alice'", "CAST('done for Alice' AS BLOB)"))

@@ -3,6 +3,7 @@
 import os
 import shutil
 import sqlite3
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
@@ -146,6 +147,19 @@ def test_a_new_key_is_ours_alone_and_never_written_over(tmp_path: Path) -> None:
     assert read_key(place) == key and [p.name for p in tmp_path.iterdir()] == ["key"]
     with pytest.raises(StoreError, match="cannot be written"):
         make_key(KeyPlace(tmp_path / "absent" / "key"))
+
+
+def test_a_new_key_outlives_a_power_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[tuple[bool, bool]] = []
+    fsync = os.fsync
+
+    def recorded(file: int) -> None:
+        synced.append((stat.S_ISDIR(os.fstat(file).st_mode), (tmp_path / "key").exists()))
+        fsync(file)
+
+    monkeypatch.setattr(os, "fsync", recorded)
+    make_key(KeyPlace(tmp_path / "key"))
+    assert synced == [(False, False), (True, True)], "the file before it has its name, the folder after"
 
 
 # ---- the key and the store
