@@ -50,8 +50,8 @@ def plain_store(folder: Path) -> None:
     db.execute(
         "INSERT INTO people VALUES ('E1', 'Alice', 0, 1.5, 2.5, ?, 'form 7', 1.0), ('E2', 'Bob', 1, NULL, NULL, NULL, NULL, 2.0)", (gates,)
     )
-    for number in (3, 4, 9):
-        db.execute("INSERT INTO templates VALUES (?,?,?,?,?,?)", (number, "E1", "m-1", VECTOR.tobytes(), b"png of Alice" * 900, 5.0))
+    for number, crop in ((3, b"png of Alice" * 900), (4, b"png of Alice" * 900), (9, b"png of Alice" * 50_000)):
+        db.execute("INSERT INTO templates VALUES (?,?,?,?,?,?)", (number, "E1", "m-1", VECTOR.tobytes(), crop, 5.0))
     db.execute("PRAGMA secure_delete = OFF")  # what such a deletion leaves in free pages only writing the file anew removes
     db.execute("DELETE FROM templates WHERE number = 9")
     db.execute("INSERT INTO orders VALUES ('E1', 7.0)")
