@@ -296,7 +296,21 @@ def test_a_page_that_sqlite_finds_damaged_is_refused(tmp_path: Path) -> None:
     content = bytearray((tmp_path / "gallery.sqlite").read_bytes())
     content[2 * 4096] = 0x77  # the kind of a page that holds a table
     (tmp_path / "gallery.sqlite").write_bytes(content)
-    with pytest.raises(StoreError, match="damaged"):
+    with pytest.raises(StoreError, match="damaged|malformed"):
+        open_store(tmp_path)
+
+
+def test_rows_out_of_order_are_refused_because_a_revocation_could_miss_one(tmp_path: Path) -> None:
+    two_people(tmp_path)
+    with sqlite3.connect(tmp_path / "gallery.sqlite") as db:
+        (page,) = db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'people'").fetchone()
+    db.close()
+    content = bytearray((tmp_path / "gallery.sqlite").read_bytes())
+    first = content.index(b"E1", 4096 * (page - 1))
+    assert first < 4096 * page
+    content[first] ^= 8  # E1 becomes M1, which stands before E2 and should not
+    (tmp_path / "gallery.sqlite").write_bytes(content)
+    with pytest.raises(StoreError, match="damaged: .*order.* people"):
         open_store(tmp_path)
 
 
