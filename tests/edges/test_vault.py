@@ -336,6 +336,34 @@ def test_a_rotation_cut_off_anywhere_leaves_a_store_that_opens(tmp_path: Path) -
     assert finished >= 2, "no cut fell between the commit and the new key's taking its place"
 
 
+def test_a_rotation_cut_off_before_a_read_only_folder_serves_with_the_key_that_fits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The unit sees /etc read-only, and `store.key_file` may lie there."""
+
+    def read_only(*_: object, **__: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    before = busy_store(tmp_path / "state")
+    key = (tmp_path / "state" / "key").rename(tmp_path / "box")
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "unlink", read_only)
+        assert closed(open_store(tmp_path / "state", key_file=key)) == before
+        disk.setattr(os, "unlink", os.remove)
+        disk.setattr(os, "replace", read_only)
+        with pytest.raises(StoreError, match="cannot take its place"):
+            rotate_key(tmp_path / "state", key)
+        disk.setattr(os, "unlink", read_only)
+        for _ in range(2):
+            assert closed(open_store(tmp_path / "state", key_file=key)) == before
+    with pytest.raises(VaultError, match="not the key"):
+        (tmp_path / "box.new").rename(tmp_path / "kept")
+        open_store(tmp_path / "state", key_file=key)
+    (tmp_path / "kept").rename(tmp_path / "box.new")
+    assert closed(open_store(tmp_path / "state", key_file=key)) == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["box", "state"]
+
+
 def test_there_is_nothing_to_rotate(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="no gallery there"):
         rotate_key(tmp_path / "state")

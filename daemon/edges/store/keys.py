@@ -6,6 +6,7 @@ The key is 32 bytes, as they are or as 64 hexadecimal digits. Everything here is
 import os
 import secrets
 import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -117,12 +118,13 @@ def promote(place: KeyPlace) -> None:
 
 
 def tidy(place: KeyPlace) -> None:
-    """Forget what an interrupted making or rotation left: a next key that seals nothing, and half-made files. Raises StoreError."""
+    """Forget what an interrupted making or rotation left: a next key that seals nothing, and half-made files.
+
+    In a folder that is read-only here (the unit sees /etc so) they stay: they open nothing, and the next rotation removes them.
+    """
     for path in (place.next.path, _part(place.path), _part(place.next.path)):
-        try:
+        with suppress(OSError):
             path.unlink(missing_ok=True)
-        except OSError as error:
-            raise StoreError(f"{path} cannot be removed ({error.strerror})", "nothing is sealed with it: remove it") from None
 
 
 def _part(path: Path) -> Path:

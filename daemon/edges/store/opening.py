@@ -5,7 +5,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -103,8 +103,9 @@ def _open_for_writing(path: Path, lock: TextIO, place: KeyPlace) -> Store:
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         schema.finish_migration(db)
         if with_next:
-            promote(place)
-        if not place.credential:
+            with suppress(StoreError):  # its folder may be read-only here (the unit sees /etc so): it serves from where it is
+                promote(place)
+        elif not place.credential:
             tidy(place)
         return Store(db, lock, sealer, lost_messages=mend(db, sealer, time.time() + FUTURE_S))
     except BaseException:
