@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export HNSWLIB_NO_NATIVE := 1
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint faults bench clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python -m daemon.demo
@@ -20,6 +20,10 @@ test: $(VENV)/.test
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# The long runs of what CI only samples.
+faults: $(VENV)/.test
+	OSTIARY_FAULTS=$${OSTIARY_FAULTS:-20000} $(BIN)/python -m pytest -s tests/faults
 
 bench: $(VENV)/.test
 	@for file in bench/[a-z]*.py; do echo "== $$file"; $(BIN)/python -m bench.$$(basename $$file .py) || exit 1; done

@@ -20,7 +20,7 @@ from daemon.core.values import Frame, Person, Reason
 from daemon.edges.camera import Camera, open_camera
 from daemon.edges.detector import open_detector
 from daemon.edges.gallery import Gallery
-from daemon.edges.store import StoreError, open_store
+from daemon.edges.store import StoreError, rotate_key
 from daemon.engine import EngineFailed
 from daemon.enrolment import enrolment_crop
 from daemon.replay import line, replay
@@ -76,6 +76,15 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--config", type=Path, required=True, metavar="FILE")
     check.set_defaults(command=_check)
 
+    rotate = commands.add_parser(
+        "rotate-key",
+        help="seal the store anew with a new key",
+        description="Seal everything in the store anew with a new key, which takes the place of the old one. The daemon must be stopped."
+        " When it is interrupted, the next start finds the key that fits.",
+    )
+    rotate.add_argument("--config", type=Path, required=True, metavar="FILE")
+    rotate.set_defaults(command=_rotate_key)
+
     again = commands.add_parser(
         "replay",
         help="what would be decided about a recording",
@@ -117,6 +126,13 @@ def _check(arguments: argparse.Namespace) -> int:
     return 0 if all(works for _, works, _ in findings) else EXIT_FAILED
 
 
+def _rotate_key(arguments: argparse.Namespace) -> int:
+    config = load(arguments.config)
+    count = rotate_key(Path(config.state_dir), app.key_file(config))
+    Console(highlight=False, soft_wrap=True).print(f"{count} records sealed with a new key; backups made before open only with the old one")
+    return 0
+
+
 def _replay(arguments: argparse.Namespace) -> int:
     config = load(arguments.config) if arguments.config else Config(site="replay", gates={"replay": GateConfig(source=arguments.source)})
     if arguments.bundle is not None:
@@ -136,7 +152,7 @@ def _replay(arguments: argparse.Namespace) -> int:
         if arguments.enroll:
             gallery, people = _enrolled(arguments.enroll, config, model)
         else:
-            store = open_store(Path(config.state_dir), read_only=True)
+            store = app.open_gallery(config, read_only=True)
             try:
                 gallery, people, _ = app.load_gallery(store, model)
             finally:

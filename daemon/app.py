@@ -25,7 +25,7 @@ from daemon.edges.gallery import Gallery, VectorError
 from daemon.edges.metrics import Metrics, MetricsError
 from daemon.edges.model import BundleError, Card, bundle_id, check_golden, read_card
 from daemon.edges.mqtt import MqttLink
-from daemon.edges.store import Store, StoreError, open_store
+from daemon.edges.store import Store, StoreError, VaultError, gallery_file, open_store
 from daemon.engine import Engine, EngineFailed, Gate, offline
 from daemon.gate import GateWorker
 from daemon.mailbox import Mailbox
@@ -38,7 +38,7 @@ LAST_WORDS_S = 1.5
 LIKENESS_FMR = 0.01
 """Two photos of one person must be at least as alike as one pair of strangers in a hundred."""
 
-Unusable = (ConfigError, BundleError, EmbedderError, DetectorError, CameraError, MetricsError)
+Unusable = (ConfigError, BundleError, EmbedderError, DetectorError, CameraError, MetricsError, VaultError)
 """What no restart mends: one line, a hint, exit 78."""
 
 
@@ -69,13 +69,23 @@ def open_model(config: Config) -> Model:
     return Model(embedder, card, bundle_id(path))
 
 
+def open_gallery(config: Config, read_only: bool = False) -> Store:
+    """The store of a configuration, opened with its key. Raises StoreError, VaultError."""
+    return open_store(Path(config.state_dir), read_only, key_file(config))
+
+
+def key_file(config: Config) -> Path | None:
+    """The file the configuration names for the key, if it names one."""
+    return Path(config.store.key_file) if config.store.key_file else None
+
+
 def load_gallery(store: Store, model: Model) -> tuple[Gallery, dict[str, Person], int]:
     """The gallery of the model's own templates, everybody's record, and how many templates are of another model and left out.
 
-    Raises StoreError for a template that cannot be one: a damaged store serves nobody.
+    What does not open is left out, and `store.damage()` says so. Raises StoreError for a template that opens and cannot be one.
     """
     gallery, others = Gallery(model.card.dimension), 0
-    for template in store.templates():
+    for template in store.templates(crops=False):
         if template.model != model.id:
             others += 1
             continue
@@ -157,11 +167,14 @@ def _stop(engine: Engine, links: dict[str, MqttLink], workers: list[GateWorker],
 def _build(config: Config, stack: ExitStack) -> tuple[Engine, dict[str, MqttLink], list[GateWorker]]:
     model = open_model(config)
     log.info("model %s on %s", model.id, model.embedder.provider)
-    store = open_store(Path(config.state_dir))
+    store = open_gallery(config)
     stack.callback(store.close)
     gallery, people, others = load_gallery(store, model)
     if others:
         log.warning("%d templates were made by another model and are left out; enrol these people again", others)
+    damage = store.damage()
+    if damage:
+        log.error("the store is damaged: %s", damage)
     metrics = Metrics()
     if config.metrics.port:
         stack.callback(metrics.serve(config.metrics.host, config.metrics.port).close)
@@ -206,8 +219,10 @@ def _build(config: Config, stack: ExitStack) -> tuple[Engine, dict[str, MqttLink
                 metrics,
             )
         )
-    faults = (f"other_model: {others} templates were made by another model and are left out; enrol these people again",) if others else ()
-    engine = Engine(config, desk, gates, mailbox, metrics, model.card.calibration, model.embedder.provider, version(), faults)
+    faults = [f"other_model: {others} templates were made by another model and are left out; enrol these people again"] if others else []
+    if damage:
+        faults.append(f"store_damaged: {damage}; `ostiaryd check` names them; revoke and enrol these people again, or restore a backup")
+    engine = Engine(config, desk, gates, mailbox, metrics, model.card.calibration, model.embedder.provider, version(), tuple(faults))
     return engine, links, workers
 
 
@@ -231,14 +246,21 @@ def check(config: Config) -> list[tuple[str, bool, str]]:
         return config.detector.kind
 
     def gallery() -> str:
-        if not (Path(config.state_dir) / "gallery.sqlite").exists():
+        if not gallery_file(Path(config.state_dir)).exists():
             return f"{config.state_dir}: none yet, it is made at the first start"
-        store = open_store(Path(config.state_dir), read_only=True)
+        store = open_gallery(config, read_only=True)
         try:
             found = store.integrity()
             if found != "ok":
                 raise StoreError(f"{config.state_dir}: damaged: {found}", "restore a backup")
-            return f"{len(store.people())} people, {sum(store.template_counts().values())} templates, intact"
+            templates, people, damage = store.templates(), store.people(), store.damage()
+            if damage:
+                raise StoreError(
+                    f"{config.state_dir}: damaged: {damage} (people {', '.join(map(ascii, damage.people)) or 'none'};"
+                    f" templates {', '.join(map(str, damage.templates)) or 'none'})",
+                    "revoke and enrol these people again, or restore a backup",
+                )
+            return f"{len(people)} people, {len(templates)} templates, all open with the key"
         finally:
             store.close()
 

@@ -31,6 +31,14 @@ class GateConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StoreConfig:
+    """How people and templates are kept in `state_dir`."""
+
+    key_file: str = ""
+    """The key that everything in the store is sealed with; empty means `key` in `state_dir`. systemd's credential goes before both."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelConfig:
     """The bundle, and where it runs."""
 
@@ -130,6 +138,7 @@ class Config:
     site: str
     gates: dict[str, GateConfig]
     state_dir: str = "/var/lib/ostiary"
+    store: StoreConfig = field(default_factory=StoreConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     detector: DetectorConfig = field(default_factory=DetectorConfig)
     quality: QualityConfig = field(default_factory=QualityConfig)
@@ -140,7 +149,7 @@ class Config:
 
 
 _SECTIONS = {
-    "model": ModelConfig, "detector": DetectorConfig, "quality": QualityConfig, "decision": DecisionConfig,
+    "store": StoreConfig, "model": ModelConfig, "detector": DetectorConfig, "quality": QualityConfig, "decision": DecisionConfig,
     "enrolment": EnrolmentConfig, "mqtt": MqttConfig, "metrics": MetricsConfig,
 }  # fmt: skip
 
@@ -195,6 +204,7 @@ def _with_absolute_paths(config: Config, folder: Path) -> Config:
         config,
         state_dir=absolute(config.state_dir),
         gates={n: replace(g, source=source(g.source), password_file=absolute(g.password_file)) for n, g in config.gates.items()},
+        store=replace(config.store, key_file=absolute(config.store.key_file)),
         model=replace(config.model, bundle=absolute(config.model.bundle)),
         detector=replace(config.detector, kind=config.detector.kind if config.detector.kind == "haar" else absolute(config.detector.kind)),
         mqtt=replace(

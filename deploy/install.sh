@@ -66,6 +66,18 @@ else
 fi
 run install -D -m 644 "$here/ostiary.service" "$root/etc/systemd/system/ostiary.service"
 
+# The key of the store, before there is a store; never a second one. An image (--root) gets none: boxes must not share a key, and the
+# daemon makes one at its first start. The script comes by standard input: the daemon's user may not be able to read the checkout.
+state="$root/var/lib/ostiary"
+if [ -z "$root" ]; then
+  run install -d -m 700 -o ostiary -g ostiary "$state"
+  if [ -e "$state/key" ] || [ -e "$state/gallery.sqlite" ]; then
+    echo "  $state is in use: its key stays as it is"
+  else
+    run runuser -u ostiary -- bash -s -- "$state/key" <"$here/make-key.sh"
+  fi
+fi
+
 if [ -z "$root" ]; then
   run systemd-tmpfiles --create /usr/lib/tmpfiles.d/ostiary.conf
   run systemctl daemon-reload

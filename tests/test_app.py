@@ -5,6 +5,7 @@ import os
 import queue
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -230,6 +231,79 @@ def test_a_damaged_template_serves_nobody(tmp_path: Path, still: Path, portrait:
     store.close()
     done = ostiaryd("run", "--config", configure(tmp_path, 1, still))
     assert done.returncode == 1 and "template 1 of E1 is damaged" in done.stderr and "hint" in done.stderr, done.stderr
+
+
+def spoil(path: Path, statement: str) -> None:
+    with sqlite3.connect(path) as db:
+        db.execute(statement)
+    db.close()
+
+
+def state_of_two(tmp_path: Path) -> Path:
+    """A state folder with two people; returns its database."""
+    store = open_store(tmp_path / "state")
+    with store.transaction():
+        for number, person in enumerate(("E1", "E2")):
+            store.put_person(Person(person))
+            store.add_template(person, bundle_id(DEFAULT_BUNDLE), np.eye(128, dtype=np.float32)[number], b"", 0.0)
+    store.close()
+    return tmp_path / "state" / "gallery.sqlite"
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "word"), [("missing", "is missing"), ("wrong", "not the key of"), ("open", "others may read it"), ("cut", "no key in it")]
+)
+def test_a_key_that_is_not_right_is_one_line_a_hint_and_exit_78(tmp_path: Path, still: Path, spoilt: str, word: str) -> None:
+    state_of_two(tmp_path)
+    key = tmp_path / "state" / "key"
+    match spoilt:
+        case "missing":
+            key.unlink()
+        case "wrong":
+            key.write_text("0123456789abcdef" * 4)
+        case "open":
+            key.chmod(0o644)
+        case "cut":
+            key.write_text(key.read_text()[:20])
+    config = configure(tmp_path, 1, still)
+    for program in ("run", "rotate-key"):
+        done = ostiaryd(program, "--config", config)
+        lines = [line for line in done.stderr.splitlines() if not line.startswith("INFO")]
+        assert done.returncode == 78 and len(lines) == 2 and word in lines[0] and lines[1].startswith("  hint: "), done.stderr
+    checked = ostiaryd("check", "--config", config).stdout
+    assert re.search(r"✗\s+gallery", checked) and word in " ".join(checked.split()), checked
+
+
+def test_check_names_who_is_damaged_and_who_is_not(tmp_path: Path, still: Path) -> None:
+    gallery = state_of_two(tmp_path)
+    config = configure(tmp_path, 1, still)
+    whole = ostiaryd("check", "--config", config).stdout
+    assert re.search(r"✓\s+gallery\s+2 people, 2 templates", whole), whole
+    spoil(gallery, "UPDATE people SET sealed = zeroblob(99) WHERE person = 'E2'")
+    spoilt = " ".join(ostiaryd("check", "--config", config).stdout.split())
+    assert "✗ gallery" in spoilt and "damaged" in spoilt and "people 'E2'; templates 2" in spoilt, spoilt
+
+
+@pytest.mark.broker
+def test_a_damaged_record_serves_nobody_the_others_are_served_and_the_status_says_so(tmp_path: Path, broker: int, still: Path) -> None:
+    spoil(state_of_two(tmp_path), "UPDATE people SET sealed = zeroblob(99) WHERE person = 'E2'")
+    config = configure(tmp_path, broker, still)
+    with daemon_running(config):
+        status = ctl(config, "status").stdout
+        assert "store_damaged: 1 people and 1 templates" in status and '"templates":1' in status.replace(" ", ""), status
+        listed = ctl(config, "list").stdout
+        assert "E1" in listed and "E2" not in listed
+
+
+def test_a_new_key_for_the_store(tmp_path: Path, still: Path) -> None:
+    state_of_two(tmp_path)
+    key = (tmp_path / "state" / "key").read_bytes()
+    done = ostiaryd("rotate-key", "--config", configure(tmp_path, 1, still))
+    assert done.returncode == 0 and "6 records" in done.stdout, done.stderr
+    assert (tmp_path / "state" / "key").read_bytes() != key
+    store = open_store(tmp_path / "state", read_only=True)
+    assert [p.person for p in store.people()] == ["E1", "E2"] and len(store.templates()) == 2
+    store.close()
 
 
 def test_a_gpu_that_is_asked_for_and_not_there_is_an_error(tmp_path: Path, still: Path) -> None:

@@ -55,6 +55,12 @@ def test_relative_paths_are_those_of_the_files_folder(tmp_path: Path) -> None:
     assert config.gates["east"].source == "/dev/video0"
 
 
+def test_the_key_file_too_and_none_stays_none(tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text('site = "hq"\n[store]\nkey_file = "keys/box"\n[gates.north]\nsource = "clip.mkv"\n')
+    assert load(tmp_path / "c.toml").store.key_file == str(tmp_path / "keys" / "box")
+    assert parse(GOOD).store.key_file == ""
+
+
 @pytest.mark.parametrize("text", [None, "site = ", "\xff"])
 def test_a_file_that_cannot_be_read(tmp_path: Path, text: str | None) -> None:
     path = tmp_path / "c.toml"

@@ -20,6 +20,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from daemon import config as settings
 from daemon.config import Config, GateConfig, load
 from daemon.edges.metrics import METRICS
+from daemon.edges.store.keys import KeyPlace, read_key
 from tests.conftest import ROOT
 from tests.mosquitto import Mosquitto
 
@@ -139,6 +140,20 @@ def test_a_dry_run_changes_nothing(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "[cuda]" in done.stdout
     assert not (tmp_path / "root").exists()
+
+
+def test_the_key_is_made_once_and_in_no_image(tmp_path: Path) -> None:
+    shown = install("--dry-run", "--no-venv").stdout
+    assert "in use: its key stays" in shown or re.search(r"runuser -u ostiary -- bash -s -- /var/lib/ostiary/key", shown)
+    assert install("--root", str(tmp_path / "image"), "--no-venv").returncode == 0
+    assert not [path for path in (tmp_path / "image").rglob("*") if "key" in path.name]
+    making = ["bash", "-s", "--", str(tmp_path / "key")]
+    script = (DEPLOY / "make-key.sh").read_text("utf-8")
+    assert subprocess.run(making, input=script, text=True, capture_output=True).returncode == 0
+    key = read_key(KeyPlace(tmp_path / "key"))
+    assert key is not None and [p.name for p in tmp_path.iterdir() if p.is_file()] == ["key"]
+    again = subprocess.run(making, input=script, text=True, capture_output=True)
+    assert again.returncode != 0 and read_key(KeyPlace(tmp_path / "key")) == key and len(list(tmp_path.iterdir())) == 2
 
 
 def test_installing_twice_keeps_the_configuration(tmp_path: Path) -> None:

@@ -37,7 +37,8 @@ def test_every_file_that_is_linked_exists() -> None:
 def test_every_command_and_option_in_readme_exists(program: str, module: str) -> None:
     for line in re.findall(rf"^    {program} (.+?)(?: +#.*)?$", README, re.M):
         words = line.split()
-        command = next(word for i, word in enumerate(words) if re.fullmatch(r"[a-z]+", word) and not (i and words[i - 1].startswith("--")))
+        plain = (word for i, word in enumerate(words) if not (i and words[i - 1].startswith("--")))
+        command = next(word for word in plain if re.fullmatch(r"[a-z]+(-[a-z]+)*", word))
         shown = subprocess.run(
             [sys.executable, "-m", module, command, "--help"], cwd=ROOT, capture_output=True, text=True, check=True
         ).stdout

@@ -1,6 +1,9 @@
+import json
 import os
+import shutil
 import sqlite3
 import stat
+import time
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +22,49 @@ def put(store: Store, person: Person, vectors: int = 1) -> list[int]:
         return [store.add_template(person.person, "m-1", VECTOR + i, b"png", 5.0) for i in range(vectors)]
 
 
+OLD_TABLES = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE people (
+  person TEXT PRIMARY KEY, name TEXT, suspended INTEGER NOT NULL, valid_from REAL, valid_until REAL,
+  gates TEXT, consent TEXT, enrolled_at REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE templates (
+  number INTEGER PRIMARY KEY AUTOINCREMENT, person TEXT NOT NULL REFERENCES people(person) ON DELETE CASCADE,
+  model TEXT NOT NULL, vector BLOB NOT NULL, crop BLOB NOT NULL, created_at REAL NOT NULL);
+CREATE INDEX templates_by_person ON templates(person);
+CREATE TABLE orders (person TEXT PRIMARY KEY, issued_at REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE results (command_id TEXT PRIMARY KEY, result BLOB NOT NULL, at REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE sequences (gate TEXT PRIMARY KEY, sequence INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE outbox (
+  row INTEGER PRIMARY KEY AUTOINCREMENT, gate TEXT NOT NULL, topic TEXT NOT NULL, payload BLOB NOT NULL, valid_until REAL);
+PRAGMA user_version = 1;
+"""
+
+
+def plain_store(folder: Path) -> None:
+    """A store of schema 1, as a daemon before the encryption left it when it was killed: with everything in the clear, also in its log."""
+    folder.mkdir(exist_ok=True)
+    db = sqlite3.connect(folder / "gallery.sqlite", isolation_level=None)
+    db.execute("PRAGMA journal_mode = WAL")
+    db.executescript(OLD_TABLES)
+    gates = json.dumps(ALICE.gates)
+    db.execute("INSERT INTO meta VALUES ('revision', 4)")
+    db.execute(
+        "INSERT INTO people VALUES ('E1', 'Alice', 0, 1.5, 2.5, ?, 'form 7', 1.0), ('E2', 'Bob', 1, NULL, NULL, NULL, NULL, 2.0)", (gates,)
+    )
+    for number, crop in ((3, b"png of Alice" * 900), (4, b"png of Alice" * 900), (9, b"png of Alice" * 50_000)):
+        db.execute("INSERT INTO templates VALUES (?,?,?,?,?,?)", (number, "E1", "m-1", VECTOR.tobytes(), crop, 5.0))
+    db.execute("PRAGMA secure_delete = OFF")  # what such a deletion leaves in free pages only writing the file anew removes
+    db.execute("DELETE FROM templates WHERE number = 9")
+    db.execute("INSERT INTO orders VALUES ('E1', 7.0)")
+    db.execute("INSERT INTO results VALUES ('c1', 'done for Alice', 5.0)".replace("'done for Alice'", "CAST('done for Alice' AS BLOB)"))
+    db.execute("INSERT INTO sequences VALUES ('north', 12)")
+    db.execute("INSERT INTO outbox VALUES (5, 'north', 't', CAST('sent to Alice' AS BLOB), 9.0)")
+    files = {path.name: path.read_bytes() for path in folder.iterdir()}
+    db.close()
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+
+
 def test_what_was_put_is_there_after_opening_again(tmp_path: Path) -> None:
     store = open_store(tmp_path)
     numbers = put(store, ALICE, 2)
@@ -28,6 +74,267 @@ def test_what_was_put_is_there_after_opening_again(tmp_path: Path) -> None:
     templates = store.templates()
     assert [(t.number, t.person, t.model, t.crop) for t in templates] == [(n, "E1", "m-1", b"png") for n in numbers]
     assert np.array_equal(templates[1].vector, VECTOR + 1)
+    store.close()
+
+
+def everything(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in folder.iterdir())
+
+
+def test_a_store_of_an_earlier_daemon_is_sealed_and_loses_nothing(tmp_path: Path) -> None:
+    plain_store(tmp_path)
+    assert b"Alice" in everything(tmp_path) and (tmp_path / "gallery.sqlite-wal").stat().st_size > 0
+    with pytest.raises(StoreError, match="not encrypted yet"):
+        open_store(tmp_path, read_only=True)
+    for _ in range(2):
+        store = open_store(tmp_path)
+        assert store.people() == [ALICE, Person("E2", name="Bob", suspended=True, enrolled_at=2.0)]
+        assert [(t.number, t.person, t.model, t.crop) for t in store.templates()] == [
+            (n, "E1", "m-1", b"png of Alice" * 900) for n in (3, 4)
+        ]
+        assert np.array_equal(store.templates()[0].vector, VECTOR) and not store.damage()
+        assert (store.last_issued("E1"), store.result("c1"), store.revision()) == (7.0, b"done for Alice", 4)
+        assert [(m.row, m.topic, m.payload, m.valid_until) for m in store.pending("north", 0, 9)] == [(5, "t", b"sent to Alice", 9.0)]
+        for known in (b"Alice", b"Bob", VECTOR.tobytes(), b"png of", b"form 7"):
+            assert known not in everything(tmp_path), known
+        store.close()
+    store = open_store(tmp_path)
+    assert put(store, ALICE) == [10], "9 was somebody's, once"
+    with store.transaction():
+        assert store.next_sequence("north") == 13 and store.enqueue("north", "t", b"") == 6
+    store.close()
+
+
+def test_a_stolen_folder_shows_neither_faces_nor_names(tmp_path: Path) -> None:
+    """Every file, searched for the vector as float32 and float64, the crop and the name, while open, after a revocation, and closed."""
+    vector = np.random.default_rng(1).normal(size=128).astype(np.float32)
+    crop = np.random.default_rng(2).bytes(20_000)
+    known = [
+        vector.tobytes(),
+        vector.astype(np.float64).tobytes(),
+        vector[::-1].tobytes(),
+        *(crop[i : i + 16] for i in range(0, 19_900, 500)),
+        b"Alice",
+    ]
+    known += [vector[i : i + 4].tobytes() for i in range(0, 128, 4)]
+    store = open_store(tmp_path)
+
+    def need_nothing() -> None:
+        content = everything(tmp_path)
+        assert not [piece for piece in known if piece in content]
+
+    with store.transaction():
+        store.put_person(ALICE)
+        store.add_template("E1", "m-1", vector, crop, 5.0)
+        store.put_result("c1", b"Alice is in", 5.0)
+        store.enqueue("north", "t", b"Alice is in")
+        need_nothing()
+    need_nothing()
+    sealed = b"".join(bytes(store._db.execute(f"SELECT sealed FROM {table}").fetchone()[0]) for table in ("templates", "crops"))
+    assert sealed[:16] in everything(tmp_path), "the search would find what is there"
+    with store.transaction():
+        store.remove_person("E1")
+    content = everything(tmp_path)
+    assert not [i for i in range(0, len(sealed) - 16, 64) if sealed[i : i + 16] in content], "not even sealed pages stay"
+    need_nothing()
+    store.close()
+    need_nothing()
+
+
+def test_a_revocation_that_a_reader_holds_up_is_durable_at_once_and_erased_with_the_next_change(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    put(store, ALICE)
+    reader = sqlite3.connect(tmp_path / "gallery.sqlite", isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT * FROM people").fetchall()
+    with store.transaction():
+        store.remove_person("E1")
+    assert (tmp_path / "gallery.sqlite-wal").stat().st_size > 0 and store.people() == []
+    reader.close()
+    store.probe()
+    assert (tmp_path / "gallery.sqlite-wal").stat().st_size == 0
+    store.close()
+
+
+def test_a_revocation_that_a_crash_left_in_the_log_is_in_force_and_erased_at_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(tmp_path / "state")
+    put(store, ALICE)
+    monkeypatch.setattr(Store, "_settle", lambda self: None)  # the crash comes between the commit and this
+    with store.transaction():
+        store.remove_person("E1")
+    shutil.copytree(tmp_path / "state", tmp_path / "crashed")
+    store.close()
+    assert (tmp_path / "crashed" / "gallery.sqlite-wal").stat().st_size > 0
+    store = open_store(tmp_path / "crashed")
+    assert store.people() == [] and (tmp_path / "crashed" / "gallery.sqlite-wal").stat().st_size == 0
+    store.close()
+
+
+# ---- damage
+
+
+def tampered(folder: Path, *statements: str) -> Store:
+    with sqlite3.connect(folder / "gallery.sqlite") as db:
+        for statement in statements:
+            db.execute(statement)
+    db.close()
+    return open_store(folder)
+
+
+BOB = Person("E2", name="Bob", suspended=True)
+
+
+def two_people(folder: Path) -> None:
+    store = open_store(folder)
+    put(store, ALICE, 2)
+    put(store, BOB, 2)
+    with store.transaction():
+        store.put_issued("E2", 10.0)
+        store.put_result("c1", b"1", 0.0)
+        store.enqueue("north", "t", b"first")
+        store.enqueue("north", "t", b"second", 3.0)
+    store.close()
+
+
+def seen(store: Store) -> tuple[list[str], list[int], tuple[str, ...], tuple[int, ...]]:
+    people, templates = [p.person for p in store.people()], [t.number for t in store.templates()]
+    damage = store.damage()
+    store.close()
+    return people, templates, damage.people, damage.templates
+
+
+@pytest.mark.parametrize(
+    ("statement", "expected"),
+    [
+        (
+            "UPDATE people SET sealed = (SELECT sealed FROM people WHERE person = 'E1') WHERE person = 'E2'",
+            (["E1"], [1, 2], ("E2",), (3, 4)),
+        ),
+        ("UPDATE people SET sealed = zeroblob(9) WHERE person = 'E1'", (["E2"], [3, 4], ("E1",), (1, 2))),
+        ("UPDATE people SET sealed = 5 WHERE person = 'E1'", (["E2"], [3, 4], ("E1",), (1, 2))),
+        ("UPDATE people SET person = 'E3' WHERE person = 'E2'", (["E1"], [1, 2], ("E3",), (3, 4))),
+        ("DELETE FROM people WHERE person = 'E1'", (["E2"], [3, 4], (), (1, 2))),
+        ("UPDATE templates SET sealed = substr(sealed, 1, 60) WHERE number = 3", (["E1", "E2"], [1, 2, 4], (), (3,))),
+        (
+            "UPDATE templates SET sealed = (SELECT sealed FROM templates WHERE number = 1) WHERE number = 2",
+            (["E1", "E2"], [1, 3, 4], (), (2,)),
+        ),
+        ("UPDATE templates SET person = 'E1' WHERE number = 3", (["E1", "E2"], [1, 2, 4], (), (3,))),
+        ("UPDATE templates SET model = 'm-2' WHERE number = 1", (["E1", "E2"], [2, 3, 4], (), (1,))),
+        ("UPDATE templates SET number = 7 WHERE number = 1", (["E1", "E2"], [2, 3, 4], (), (7,))),
+        ("UPDATE crops SET sealed = zeroblob(60) WHERE number = 1", (["E1", "E2"], [2, 3, 4], (), (1,))),
+        ("UPDATE crops SET number = 9 WHERE number = 1", (["E1", "E2"], [2, 3, 4], (), (1,))),
+        ("UPDATE templates SET model = 7 WHERE number = 1", (["E1", "E2"], [2, 3, 4], (), (1,))),
+    ],
+)
+def test_what_was_tampered_with_serves_nobody_and_the_others_are_served(tmp_path: Path, statement: str, expected: object) -> None:
+    two_people(tmp_path)
+    assert seen(tampered(tmp_path, statement)) == expected
+
+
+def test_a_crop_that_does_not_open_costs_the_template_nothing_but_the_crop(tmp_path: Path) -> None:
+    two_people(tmp_path)
+    store = tampered(tmp_path, "UPDATE crops SET sealed = zeroblob(60) WHERE number = 1")
+    assert [(t.number, t.crop) for t in store.templates(crops=False)] == [(n, b"") for n in (1, 2, 3, 4)] and not store.damage()
+    with store.transaction():
+        store.remove_person("E1")
+    assert [t.number for t in store.templates()] == [3, 4] and not store.damage()
+    assert store._db.execute("SELECT count(*) FROM crops").fetchone() == (2,)
+    store.close()
+
+
+def test_templates_left_behind_are_nobodys_when_the_number_is_given_again(tmp_path: Path) -> None:
+    two_people(tmp_path)
+    with sqlite3.connect(tmp_path / "gallery.sqlite") as db:
+        left = db.execute("SELECT * FROM templates WHERE person = 'E1'").fetchall()
+    db.close()
+    store = open_store(tmp_path)
+    with store.transaction():
+        store.remove_person("E1")
+    put(store, Person("E1", name="Another"), 1)
+    store.close()
+    with sqlite3.connect(tmp_path / "gallery.sqlite") as db:
+        db.executemany("INSERT INTO templates VALUES (?,?,?,?)", left)
+    db.close()
+    assert seen(open_store(tmp_path)) == (["E1", "E2"], [3, 4, 5], (), (1, 2))
+
+
+def test_who_is_enrolled_over_a_damaged_record_starts_anew(tmp_path: Path) -> None:
+    two_people(tmp_path)
+    store = tampered(tmp_path, "UPDATE people SET sealed = zeroblob(99) WHERE person = 'E2'")
+    put(store, Person("E2", name="Bob", enrolled_at=50.0))
+    assert store.people()[1].enrolled_at == 50.0 and store.template_counts() == {"E1": 2, "E2": 1}
+    assert seen(store) == (["E1", "E2"], [1, 2, 5], (), ())
+
+
+@pytest.mark.parametrize("change", ["sealed = zeroblob(40)", "person = 'E9'", "person = CAST(x'ff45' AS TEXT)", "person = 5"])
+def test_no_old_command_comes_to_life_when_its_order_is_damaged(tmp_path: Path, change: str) -> None:
+    two_people(tmp_path)
+    before = time.time()
+    store = tampered(tmp_path, f"UPDATE orders SET {change} WHERE person = 'E2'")
+    last = store.last_issued("E2")
+    assert last is not None and before <= last <= time.time() + 60
+    with store.transaction():
+        store.put_issued("E2", 11.0)
+    assert store.last_issued("E2") == last
+    with store.transaction():
+        store.put_issued("E2", last + 1)
+    store.close()
+    store = open_store(tmp_path)
+    assert store.last_issued("E2") == last + 1
+    store.close()
+
+
+def test_messages_and_answers_that_do_not_open_are_lost_and_hold_up_nothing(tmp_path: Path) -> None:
+    two_people(tmp_path)
+    store = tampered(tmp_path, "UPDATE outbox SET sealed = zeroblob(70) WHERE row = 1", "UPDATE results SET sealed = 'x'")
+    assert [m.payload for m in store.pending("north", 0, 1)] == [b"second"] and store.depth() == 1
+    assert store.result("c1") is None and store.damage().messages == 1
+    with store.transaction():
+        store.put_result("c1", b"2", 1.0)
+    assert store.result("c1") == b"2"
+    store.close()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["DROP INDEX templates_by_person", "CREATE TABLE more (x)", "PRAGMA user_version = 0", "DELETE FROM meta WHERE key = 'proof'"],
+)
+def test_a_file_whose_tables_are_others_is_refused(tmp_path: Path, statement: str) -> None:
+    two_people(tmp_path)
+    with pytest.raises(StoreError, match="damaged"):
+        tampered(tmp_path, statement)
+
+
+def test_a_page_that_sqlite_finds_damaged_is_refused(tmp_path: Path) -> None:
+    two_people(tmp_path)
+    content = bytearray((tmp_path / "gallery.sqlite").read_bytes())
+    content[2 * 4096] = 0x77  # the kind of a page that holds a table
+    (tmp_path / "gallery.sqlite").write_bytes(content)
+    with pytest.raises(StoreError, match=r"damaged|malformed"):
+        open_store(tmp_path)
+
+
+def test_rows_out_of_order_are_refused_because_a_revocation_could_miss_one(tmp_path: Path) -> None:
+    two_people(tmp_path)
+    with sqlite3.connect(tmp_path / "gallery.sqlite") as db:
+        (page,) = db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'people'").fetchone()
+    db.close()
+    content = bytearray((tmp_path / "gallery.sqlite").read_bytes())
+    first = content.index(b"E1", 4096 * (page - 1))
+    assert first < 4096 * page
+    content[first] ^= 8  # E1 becomes M1, which stands before E2 and should not
+    (tmp_path / "gallery.sqlite").write_bytes(content)
+    with pytest.raises(StoreError, match=r"damaged: .*order.* people"):
+        open_store(tmp_path)
+
+
+def test_a_template_of_nobody_is_not_taken(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    with pytest.raises(StoreError, match="nobody"), store.transaction():
+        store.add_template("E1", "m-1", VECTOR, b"", 0.0)
     store.close()
 
 

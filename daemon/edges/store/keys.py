@@ -1,0 +1,140 @@
+"""Where the box's key is kept, what its file must be, and making a new one.
+
+The key is 32 bytes, as they are or as 64 hexadecimal digits. Everything here is durable when it returns: file, then folder.
+"""
+
+import os
+import secrets
+import stat
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from daemon.edges.store.errors import StoreError, VaultError
+from daemon.edges.store.vault import KEY_BYTES
+
+CREDENTIAL = "ostiary.key"
+_LONGEST = 2 * KEY_BYTES + 2
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPlace:
+    """The file that holds the key. A `credential` is systemd's: it is only read, and systemd sees to owner and mode."""
+
+    path: Path
+    credential: bool = False
+
+    @property
+    def next(self) -> "KeyPlace":
+        """Where a new key waits while everything is being sealed anew."""
+        return KeyPlace(self.path.with_name(self.path.name + ".new"))
+
+
+def key_place(folder: Path, key_file: Path | None = None) -> KeyPlace:
+    """systemd's credential `ostiary.key` where there is one, else `key_file`, else the file `key` of the state folder."""
+    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+    if credentials and (Path(credentials) / CREDENTIAL).exists():
+        return KeyPlace(Path(credentials) / CREDENTIAL, credential=True)
+    return KeyPlace(key_file if key_file is not None else folder / "key")
+
+
+def read_key(place: KeyPlace) -> bytes | None:
+    """The 32 bytes, or None where no file is. Raises VaultError for a file that must not be trusted or holds no key."""
+    path = place.path
+    try:
+        # NONBLOCK: a pipe in its place must not stop the daemon; NOFOLLOW: nor may a link lead elsewhere.
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise VaultError(f"{path}: the key cannot be read ({error.strerror})", _FILE_HINT) from None
+    try:
+        seen = os.fstat(file)
+        if not stat.S_ISREG(seen.st_mode):
+            raise VaultError(f"{path}: the key is no regular file", _FILE_HINT)
+        if not place.credential and seen.st_uid != os.geteuid():
+            raise VaultError(f"{path}: the key belongs to user {seen.st_uid}, this is user {os.geteuid()}", _FILE_HINT)
+        if seen.st_mode & (0o007 if place.credential else 0o077):
+            raise VaultError(f"{path}: the key has mode {stat.S_IMODE(seen.st_mode):04o}, others may read it", _FILE_HINT)
+        content = os.read(file, _LONGEST + 1)
+    except OSError as error:
+        raise VaultError(f"{path}: the key cannot be read ({error.strerror})", _FILE_HINT) from None
+    finally:
+        os.close(file)
+    return _parsed(content, path)
+
+
+_FILE_HINT = "a regular file of the daemon's own user, mode 0600 or stricter; run this as that user (sudo -u ostiary ...)"
+
+
+def _parsed(content: bytes, path: Path) -> bytes:
+    key = content
+    if len(content) != KEY_BYTES:
+        text = content.rstrip(b"\r\n")
+        try:
+            # fromhex would also take spaces; a key is 64 digits and nothing else.
+            key = bytes.fromhex(text.decode("ascii")) if len(text) == 2 * KEY_BYTES else b""
+        except ValueError:
+            key = b""
+    if len(key) != KEY_BYTES:
+        raise VaultError(f"{path}: there is no key in it", "64 hexadecimal digits or 32 raw bytes; restore the file from its backup")
+    if len(set(key)) == 1:  # what a file of zeros after a power cut looks like
+        raise VaultError(f"{path}: the key is one byte again and again", "restore the file from its backup")
+    return key
+
+
+def make_key(place: KeyPlace) -> bytes:
+    """A new random key, durable in its file (mode 0600). Raises VaultError for a file that is there, StoreError for a disk that fails."""
+    path, part = place.path, _part(place.path)
+    key = secrets.token_bytes(KEY_BYTES)
+    try:
+        part.unlink(missing_ok=True)  # of an attempt that was cut off
+        file = os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        try:
+            os.write(file, key.hex().encode("ascii") + b"\n")
+            os.fsync(file)
+        finally:
+            os.close(file)
+        os.link(part, path)  # whole or not at all, and unlike a rename never over another key
+        part.unlink()
+        _sync_folder(path)
+    except FileExistsError:
+        part.unlink(missing_ok=True)
+        raise VaultError(f"{path}: there is a key already", "it is not written over: something else may be sealed with it") from None
+    except OSError as error:
+        raise StoreError(
+            f"{path}: a new key cannot be written ({error.strerror})", "its folder must be one the daemon's user may write to"
+        ) from None
+    return key
+
+
+def promote(place: KeyPlace) -> None:
+    """The next key takes the place of the key. Raises StoreError."""
+    try:
+        place.next.path.replace(place.path)
+        _sync_folder(place.path)
+    except OSError as error:
+        raise StoreError(f"{place.path}: the new key cannot take its place ({error.strerror})", f"move {place.next.path} there") from None
+
+
+def tidy(place: KeyPlace) -> None:
+    """Forget what an interrupted making or rotation left: a next key that seals nothing, and half-made files.
+
+    In a folder that is read-only here (the unit sees /etc so) they stay: they open nothing, and the next rotation removes them.
+    """
+    for path in (place.next.path, _part(place.path), _part(place.next.path)):
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
+def _part(path: Path) -> Path:
+    return path.with_name(path.name + ".part")
+
+
+def _sync_folder(path: Path) -> None:
+    # Without this a power cut can take a file back that fsync had written.
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,147 @@
+"""What is sealed in the rows of the store: how it is written, and which place each is bound to.
+
+A field with a default may be added (a schedule, say) without a new schema: old records get the default.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import msgspec
+
+from daemon.core.values import Person
+from daemon.edges.store.errors import VaultError
+from daemon.edges.store.vault import Vault
+
+FORMAT = 2
+"""The schema that sealed the records, part of what each is bound to."""
+
+
+@dataclass(frozen=True, slots=True)
+class PersonRecord:
+    """A person, and the random name of their enrolment: a template opens only under the very record it was enrolled with.
+
+    Without that, templates left behind by a damaged deletion would come alive when the number is given to somebody else.
+    """
+
+    enrolment: bytes
+    person: Person
+
+
+def new_enrolment() -> bytes:
+    """The random name of a new enrolment."""
+    return os.urandom(16)
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateRecord:
+    """`vector` is float32 little-endian, `created_at` UTC seconds.
+
+    Crops are sealed apart, in a table of their own: a start reads every vector and no crop.
+    """
+
+    vector: bytes
+    created_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRecord:
+    """A message of the outbox. `valid_until` in UTC seconds."""
+
+    topic: str
+    payload: bytes
+    valid_until: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """What did not open: people, template numbers (also those whose person is not there), and messages that could not be sent."""
+
+    people: tuple[str, ...] = ()
+    templates: tuple[int, ...] = ()
+    messages: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.people or self.templates or self.messages)
+
+    def __str__(self) -> str:
+        return (
+            f"{len(self.people)} people and {len(self.templates)} templates do not open and serve nobody,"
+            f" {self.messages} messages were lost"
+        )
+
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Sealer:
+    """Records in and out of a vault. Every `open_` raises VaultError."""
+
+    vault: Vault
+    _encode: Callable[[object], bytes] = field(default=msgspec.msgpack.Encoder().encode)
+
+    def person(self, record: PersonRecord) -> bytes:
+        return self.vault.seal(self._encode(record), FORMAT, "people", record.person.person)
+
+    def open_person(self, sealed: object, person: object) -> PersonRecord:
+        record = _decoded(self.vault.open(sealed, FORMAT, "people", _key(person)), PersonRecord)
+        if record.person.person != person:
+            raise VaultError("a record is of another person", "restore a backup")
+        return record
+
+    def template(self, record: TemplateRecord, number: int, person: str, model: str, enrolment: bytes) -> bytes:
+        return self.vault.seal(self._encode(record), FORMAT, "templates", number, person, model, enrolment)
+
+    def open_template(self, sealed: object, number: int, person: str, model: object, enrolment: bytes) -> TemplateRecord:
+        return _decoded(self.vault.open(sealed, FORMAT, "templates", number, person, _key(model), enrolment), TemplateRecord)
+
+    def crop(self, crop: bytes, number: int, person: str, model: str, enrolment: bytes) -> bytes:
+        return self.vault.seal(crop, FORMAT, "crops", number, person, model, enrolment)
+
+    def open_crop(self, sealed: object, number: int, person: str, model: object, enrolment: bytes) -> bytes:
+        return self.vault.open(sealed, FORMAT, "crops", number, person, _key(model), enrolment)
+
+    def order(self, issued_at: float, person: str) -> bytes:
+        return self.vault.seal(self._encode(issued_at), FORMAT, "orders", person)
+
+    def open_order(self, sealed: object, person: object) -> float:
+        return _decoded(self.vault.open(sealed, FORMAT, "orders", _key(person)), float)
+
+    def result(self, result: bytes, command_id: str) -> bytes:
+        return self.vault.seal(result, FORMAT, "results", command_id)
+
+    def open_result(self, sealed: object, command_id: object) -> bytes:
+        return self.vault.open(sealed, FORMAT, "results", _key(command_id))
+
+    def message(self, record: MessageRecord, row: int, gate: str) -> bytes:
+        return self.vault.seal(self._encode(record), FORMAT, "outbox", row, gate)
+
+    def open_message(self, sealed: object, row: int, gate: object) -> MessageRecord:
+        return _decoded(self.vault.open(sealed, FORMAT, "outbox", row, _key(gate)), MessageRecord)
+
+    def proof(self) -> bytes:
+        """A constant: whatever opens it is the key of this store."""
+        return self.vault.seal(b"the key of this store", FORMAT, "meta", "proof")
+
+    def opens_proof(self, sealed: object) -> bool:
+        try:
+            self.vault.open(sealed, FORMAT, "meta", "proof")
+        except VaultError:
+            return False
+        return True
+
+
+def _key(value: object) -> str:
+    """A row key as text. A damaged file can hold a number or nothing there."""
+    if not isinstance(value, str):
+        raise VaultError("a row has no proper key", "restore a backup")
+    return value
+
+
+def _decoded(plain: bytes, kind: type[R]) -> R:
+    try:
+        return msgspec.msgpack.decode(plain, type=kind)
+    except msgspec.MsgspecError as error:  # it opened, so a later daemon wrote it
+        raise VaultError(f"a sealed record cannot be read: {error}", "run the daemon version that wrote it") from None

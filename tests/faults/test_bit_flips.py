@@ -1,0 +1,186 @@
+"""One flipped bit anywhere in what is on disk: everybody is exactly as they were, or absent, or the store refuses. Nobody is different.
+
+`OSTIARY_FAULTS=20000 pytest tests/faults` (or `make faults`) flips that many bits; the seed is the same everywhere.
+"""
+
+import os
+import random
+import shutil
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from daemon.core.values import Person
+from daemon.edges.store import Store, StoreError, VaultError, open_store
+
+FLIPS = int(os.environ.get("OSTIARY_FAULTS", "600"))
+PAGE = 4096
+MODEL = "m-1"
+PEOPLE = [f"E{i}" for i in range(1, 13)]
+REVOKED = ("E3", "E8")
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What the store held, and the files that held it."""
+
+    files: dict[str, bytes]
+    people: dict[str, Person]
+    templates: dict[int, tuple[str, str, bytes, bytes]]
+    served: dict[int, tuple[str, str, bytes]]
+    orders: dict[str, float]
+    results: dict[str, bytes]
+    waiting: list[tuple[str, bytes, float | None]]
+
+
+def template_of(person: str, number: int) -> tuple[np.ndarray, bytes]:
+    drawn = np.random.default_rng([len(person), int(person[1:]), number])
+    vector = drawn.normal(size=128).astype(np.float32)
+    return vector / np.linalg.norm(vector), drawn.bytes(5000 if number else 300)  # one that overflows its page, and one that does not
+
+
+def fill(store: Store) -> None:
+    """As the commands do it: enrol, suspend and revoke, each with its order and its answer, and a stream of decisions between."""
+    clock = 100.0
+
+    def command(store: Store, person: str, op: str) -> None:
+        nonlocal clock
+        clock += 1
+        store.put_issued(person, clock)
+        store.next_revision()
+        store.put_result(f"{op} {person}", f"done: {op} {person}".encode(), clock)
+        store.enqueue("north", "result", f"{op} {person}".encode())
+
+    for person in PEOPLE:
+        with store.transaction():
+            store.put_person(Person(person, name=f"Name of {person}", gates=("north",) if person == "E5" else None, enrolled_at=clock))
+            for number in range(2):
+                store.add_template(person, MODEL, *template_of(person, number), clock)
+            command(store, person, "enroll")
+    for person in ("E1", "E7"):
+        with store.transaction():
+            store.put_person(Person(person, name=f"Name of {person}", suspended=True))
+            command(store, person, "suspend")
+    for person in REVOKED:
+        with store.transaction():
+            store.remove_person(person)
+            command(store, person, "revoke")
+    for number in range(10):
+        with store.transaction():
+            store.next_sequence("north")
+            store.enqueue("north", "decision", b"accept %d" % number, valid_until=200.0 + number)
+
+
+@pytest.fixture(scope="module")
+def truth(tmp_path_factory: pytest.TempPathFactory) -> Truth:
+    folder = tmp_path_factory.mktemp("truth")
+    store = open_store(folder)
+    fill(store)
+    # As kill -9 leaves it: the log is not empty.
+    files = {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "lock"}
+    assert set(files) == {"gallery.sqlite", "gallery.sqlite-wal", "gallery.sqlite-shm", "key"} and files["gallery.sqlite-wal"]
+    seen = look(store)
+    store.close()
+    assert len(seen.people) == len(PEOPLE) - len(REVOKED) and len(seen.templates) == 2 * len(seen.people) and seen.people["E1"].suspended
+    return Truth(files, seen.people, seen.templates, seen.served, seen.orders, seen.results, seen.waiting)
+
+
+def look(store: Store) -> Truth:
+    templates = {t.number: (t.person, t.model, t.vector.tobytes(), t.crop) for t in store.templates()}
+    served = {t.number: (t.person, t.model, t.vector.tobytes()) for t in store.templates(crops=False)}
+    results = {
+        name: found for op in ("enroll", "suspend", "revoke") for p in PEOPLE if (found := store.result(name := f"{op} {p}")) is not None
+    }
+    return Truth(
+        {},
+        {p.person: p for p in store.people()},
+        templates,
+        served,
+        {p: -1.0 if (last := store.last_issued(p)) is None else last for p in PEOPLE},
+        results,
+        [(m.topic, m.payload, m.valid_until) for m in store.pending("north", 0, 1000)],
+    )
+
+
+def lay_out(folder: Path, files: dict[str, bytes]) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    for name, content in files.items():
+        path = folder / name
+        path.write_bytes(content)
+        path.chmod(0o600)
+
+
+def flipped(content: bytes, bit: int) -> bytes:
+    changed = bytearray(content)
+    changed[bit // 8] ^= 1 << bit % 8
+    return bytes(changed)
+
+
+def need_the_same_or_less(seen: Truth, truth: Truth) -> None:
+    assert seen.people.items() <= truth.people.items(), "somebody is different"
+    assert seen.templates.items() <= truth.templates.items(), "a template is different"
+    assert seen.served.items() <= truth.served.items(), "a vector that serves is different"
+    assert seen.templates.keys() <= seen.served.keys() and all(t[0] in seen.people for t in seen.served.values()), "nobody vouches for it"
+    assert all(seen.orders[p] >= truth.orders[p] for p in PEOPLE), "an old command would come to life"
+    assert seen.results.items() <= truth.results.items(), "an answer is different"
+    left = iter(truth.waiting)
+    assert all(message in left for message in seen.waiting), "a message is different, or out of order"
+
+
+def outcome(folder: Path, truth: Truth, read_only: bool) -> str:
+    try:
+        store = open_store(folder, read_only)
+    except (StoreError, VaultError) as error:
+        assert "\n" not in error.message and "\n" not in error.hint
+        return "refused"
+    try:
+        seen = look(store)
+        store.templates()
+        damage = store.damage()
+    except (StoreError, VaultError):
+        return "refused"
+    finally:
+        store.close()
+    need_the_same_or_less(seen, truth)
+    whole = seen.people == truth.people and seen.templates == truth.templates
+    assert whole == (not damage.people and not damage.templates), f"damage that nobody is told of: {damage}"
+    return "whole" if whole else "fewer"
+
+
+def sampled(files: dict[str, bytes], count: int) -> list[tuple[str, int]]:
+    """Bits of every page of every file in turn."""
+    drawn = random.Random(5)
+    pages = [(name, start, min(start + PAGE, len(content))) for name, content in files.items() for start in range(0, len(content), PAGE)]
+    picked = []
+    for number in range(count):
+        name, start, end = pages[number % len(pages)]
+        picked.append((name, drawn.randrange(8 * start, 8 * end)))
+    return picked
+
+
+def test_nothing_flipped_changes_nothing(truth: Truth, tmp_path: Path) -> None:
+    lay_out(tmp_path / "state", truth.files)
+    assert outcome(tmp_path / "state", truth, read_only=False) == "whole"
+    store = open_store(tmp_path / "state")
+    seen = look(store)
+    store.close()
+    assert (seen.orders, seen.results, seen.waiting) == (truth.orders, truth.results, truth.waiting)
+
+
+def test_a_flipped_bit_lets_nobody_in(truth: Truth, tmp_path: Path) -> None:
+    counted: Counter[tuple[str, str]] = Counter()
+    for name, bit in sampled(truth.files, FLIPS):
+        lay_out(tmp_path / "state", {**truth.files, name: flipped(truth.files[name], bit)})
+        try:
+            seen = outcome(tmp_path / "state", truth, read_only=bit % 5 == 0)
+        except Exception as error:
+            raise AssertionError(f"bit {bit} of {name}: {error!r}") from error
+        counted[name, seen] += 1
+    print(f"\n{FLIPS} flips:", {" ".join(key): count for key, count in sorted(counted.items())})  # noqa: T201  (pytest -s)
+    if FLIPS >= 200:
+        assert counted["gallery.sqlite", "refused"] and counted["gallery.sqlite", "fewer"] and counted["gallery.sqlite", "whole"]
+        assert not counted["key", "fewer"]
