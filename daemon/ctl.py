@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NoReturn
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import msgspec
 from rich.console import Console
@@ -25,6 +25,13 @@ from daemon.ctl_broker import DONE, INTERRUPTED, NO_ANSWER, REFUSED, USAGE, Addr
 
 LIFETIME_S = 60
 """How long a command may wait for its gate."""
+
+CAPTURE_LIFETIME_S = 15
+"""How long a capture may wait to begin: later, somebody else may stand before the camera."""
+
+PAGE = 500
+
+_CLEARABLE = ("name", "valid-from", "valid-until", "gates", "consent")
 
 _ABOUT = "Enrol, revoke, suspend, list and watch over MQTT."
 _VERSIONS = "do gate and ostiaryctl have one version?"
@@ -81,14 +88,18 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(run=run, op=name)
         return command
 
-    enroll = add("enroll", _send, "enrol a person, or add pictures of one, from JPEG files with one face each")
+    enroll = add("enroll", _send, "enrol a person, or add pictures of one, from JPEG files with one face each or the gate's own camera")
     enroll.add_argument("person", metavar="PERSON", help="an employee number, never a name")
-    enroll.add_argument("--image", type=Path, action="append", required=True, metavar="A.jpg", help="may be given several times")
-    enroll.add_argument("--name", help="for people to read")
-    enroll.add_argument("--valid-from", type=_instant, metavar="TIME", help="2026-12-01 or 2026-12-01T08:00+01:00; local time if no offset")
-    enroll.add_argument("--valid-until", type=_last_instant, metavar="TIME", help="a day without a time counts to its end")
-    enroll.add_argument("--gate-allowed", action="append", metavar="GATE", help="may be given several times; every gate if absent")
-    enroll.add_argument("--consent", help="where the person's consent is kept")
+    pictures = enroll.add_mutually_exclusive_group(required=True)
+    pictures.add_argument("--image", type=Path, action="append", metavar="A.jpg", help="may be given several times")
+    pictures.add_argument("--capture", type=_seconds, metavar="SECONDS", help="look at who stands before the gate's camera for so long")
+    enroll.add_argument("--force", action="store_true", help="also if the face looks like another enrolled person's")
+    enroll.add_argument("--replace", action="store_true", help="let all earlier templates of the person go; the face may be another one")
+    _add_record(enroll)
+    update = add("update", _send, "change a person's record; what is not given stays as it is")
+    update.add_argument("person", metavar="PERSON")
+    _add_record(update)
+    update.add_argument("--clear", action="append", choices=_CLEARABLE, default=[], metavar="WHAT", help=", ".join(_CLEARABLE))
     for name, what in (
         ("revoke", "erase a person; from the next frame on"),
         ("suspend", "keep the templates, reject the person"),
@@ -96,12 +107,23 @@ def _parser() -> argparse.ArgumentParser:
     ):
         add(name, _send, what).add_argument("person", metavar="PERSON")
     add("ping", _send, "is the whole line from broker to store alive?")
-    add("list", _list, "who is enrolled")
+    add("get", _get, "one person's record").add_argument("person", metavar="PERSON")
+    people = add("list", _list, "who is enrolled")
+    people.add_argument("--after", metavar="PERSON", help="begin behind this id")
+    people.add_argument("--limit", type=_count, metavar="N", help="stop after N people; the last line says how to go on")
     add("status", _status, "what the gates last said of themselves")
     watch = add("watch", _watch, "decisions as they are made")
     watch.add_argument("--count", type=int, metavar="N", help="stop after N decisions")
     watch.add_argument("--seconds", type=_seconds, metavar="N", help="stop after N seconds")
     return parser
+
+
+def _add_record(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--name", help="for people to read")
+    command.add_argument("--valid-from", type=_instant, metavar="TIME", help="2026-12-01 or 2026-12-01T08:00+01:00; local time if no offset")
+    command.add_argument("--valid-until", type=_last_instant, metavar="TIME", help="a day without a time counts to its end")
+    command.add_argument("--gate-allowed", action="append", metavar="GATE", help="may be given several times")
+    command.add_argument("--consent", help="where the person's consent is kept")
 
 
 def _usage(message: str) -> NoReturn:
@@ -116,6 +138,12 @@ def _seconds(text: str) -> float:
     if not 0 < value <= 86_400 * 365:
         raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0")
     return value
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
+    return int(text)
 
 
 def _instant(text: str) -> datetime:
@@ -162,7 +190,7 @@ def _where(args: argparse.Namespace, any_gate: bool) -> tuple[Address, str, str]
 
 
 def _send(args: argparse.Namespace, out: Console) -> int:
-    """enroll, revoke, suspend, resume, ping."""
+    """enroll, update, revoke, suspend, resume, ping."""
     results = _ask(args, _command(args))
     for gate, result, took_ms in results:
         _print_result(out, args, gate, result, took_ms)
@@ -174,12 +202,16 @@ def _command(args: argparse.Namespace) -> m.Command:
     ident, end = uuid4(), now + timedelta(seconds=LIFETIME_S)
     match args.op:
         case "enroll":
-            if len(args.image) > m.MAX_IMAGES:
-                raise CtlError(USAGE, f"{len(args.image)} images are too many", f"send {m.MAX_IMAGES} at most, the best ones")
-            return m.Enroll(
-                command_id=ident, issued_at=now, expires_at=end, person=args.person, images=[_read_jpeg(path) for path in args.image],
-                name=args.name, valid_from=args.valid_from, valid_until=args.valid_until, gates=args.gate_allowed, consent=args.consent,
-            )
+            return _enroll(args, ident, now)
+        case "update":
+            given = {k: v for k in ("name", "valid_from", "valid_until", "consent") if (v := getattr(args, k)) is not None}
+            given |= {"gates": args.gate_allowed} if args.gate_allowed else {}
+            cleared = {what.replace("-", "_"): None for what in args.clear}
+            both = sorted(given.keys() & cleared.keys())
+            if both or not given | cleared:
+                message = f"{both[0]} is both given and cleared" if both else "nothing is to be changed"
+                raise CtlError(USAGE, message, "give what is to change, for instance --valid-until 2026-12-31 or --clear valid-until")
+            return m.Update(command_id=ident, issued_at=now, expires_at=end, person=args.person, **given, **cleared)
         case "revoke":
             return m.Revoke(command_id=ident, issued_at=now, expires_at=end, person=args.person)
         case "suspend":
@@ -188,6 +220,23 @@ def _command(args: argparse.Namespace) -> m.Command:
             return m.Resume(command_id=ident, issued_at=now, expires_at=end, person=args.person)
         case _:
             return m.Ping(command_id=ident, issued_at=now, expires_at=end)
+
+
+def _enroll(args: argparse.Namespace, ident: UUID, now: datetime) -> m.Enroll:
+    images, capture, lifetime_s = None, None, LIFETIME_S
+    if args.capture is not None:
+        if not 1 <= args.capture <= m.MAX_CAPTURE_S:
+            raise CtlError(USAGE, f"{args.capture:g} s is no time for a capture", f"1 to {m.MAX_CAPTURE_S:g} s; 5 is usual")
+        capture, lifetime_s = m.Capture(seconds=args.capture), CAPTURE_LIFETIME_S
+    else:
+        if len(args.image) > m.MAX_IMAGES:
+            raise CtlError(USAGE, f"{len(args.image)} images are too many", f"send {m.MAX_IMAGES} at most, the best ones")
+        images = [_read_jpeg(path) for path in args.image]
+    return m.Enroll(
+        command_id=ident, issued_at=now, expires_at=now + timedelta(seconds=lifetime_s), person=args.person, images=images, capture=capture,
+        name=args.name, valid_from=args.valid_from, valid_until=args.valid_until, gates=args.gate_allowed, consent=args.consent,
+        force=args.force, replace=args.replace,
+    )
 
 
 def _read_jpeg(path: Path) -> bytes:
@@ -215,7 +264,8 @@ def _ask(args: argparse.Namespace, command: m.Command) -> list[tuple[str, m.Resu
         raise CtlError(USAGE, error.detail, hint) from None
     address, site, gate = _where(args, any_gate=False)
     listen = "+" if gate == "all" else gate
-    timeout_s = getattr(args, "timeout", 10.0)
+    capture = command.capture if isinstance(command, m.Enroll) else None
+    timeout_s = getattr(args, "timeout", 10.0) + (capture.seconds if capture is not None else 0.0)
     results: dict[str, tuple[str, m.Result, float]] = {}
     online: dict[str, bool] = {}
     with Broker(address, [m.topic(site, listen, "status"), m.topic(site, listen, "result")]) as broker:
@@ -257,29 +307,45 @@ def _no_answer(gate: str, timeout_s: float, online: dict[str, bool], missing: li
         message, hint = f"no answer in {timeout_s:g} s: gate {gate} is offline", "start its daemon"
     else:
         message, hint = f"no answer in {timeout_s:g} s", "the gate is busy, or does not get its commands; see `ostiaryctl status`"
-    return CtlError(NO_ANSWER, message, f"{hint}. The command is valid for {LIFETIME_S} s and may still be carried out")
+    return CtlError(NO_ANSWER, message, f"{hint}. The command may still be carried out")
+
+
+def _get(args: argparse.Namespace, out: Console) -> int:
+    now = datetime.now(UTC)
+    asked = m.Get(command_id=uuid4(), issued_at=now, expires_at=now + timedelta(seconds=LIFETIME_S), person=args.person)
+    found = _ask(args, asked)
+    for gate, result, took_ms in found:
+        if result.status != "done" or hasattr(args, "json") or not result.people:
+            _print_result(out, args, gate, result, took_ms)
+        else:
+            out.print(show.person_card(result.people[0]))
+    return DONE if all(result.status == "done" for _, result, _ in found) else REFUSED
 
 
 def _list(args: argparse.Namespace, out: Console) -> int:
     people: list[m.PersonEntry] = []
-    after: str | None = None
+    after: str | None = args.after
     while True:
         now = datetime.now(UTC)
-        page = m.List(command_id=uuid4(), issued_at=now, expires_at=now + timedelta(seconds=LIFETIME_S), after=after, limit=500)
+        limit = PAGE if args.limit is None else min(PAGE, args.limit - len(people))
+        page = m.List(command_id=uuid4(), issued_at=now, expires_at=now + timedelta(seconds=LIFETIME_S), after=after, limit=limit)
         gate, result, took_ms = _ask(args, page)[0]
         if result.status != "done":
             _print_result(out, args, gate, result, took_ms)
             return REFUSED
         people += result.people or []
-        if result.next_after is None or result.next_after == after:
+        more = result.next_after if result.next_after != after else None
+        if more is None or len(people) == args.limit:
             break
-        after = result.next_after
+        after = more
     if hasattr(args, "json"):
-        out.print(Text(show.to_json({"people": people, "gallery_revision": result.gallery_revision})))
+        out.print(Text(show.to_json({"people": people, "next_after": more, "gallery_revision": result.gallery_revision})))
         return DONE
     if people:
         out.print(show.people_table(people))
     out.print(Text(f"{len(people)} people, {sum(p.templates for p in people)} templates, gallery revision {result.gallery_revision}"))
+    if more is not None:
+        out.print(show.safe(f"there are more: go on with --after {more}", "yellow"))
     return DONE
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from daemon.commands import Answer, Desk
+from daemon.answers import Answer
+from daemon.commands import Desk
 from daemon.core.messages import Result
 from daemon.edges.store import Store, StoreError, open_store
 from tests.desk import DIMENSION, NOW, command, desk, painted, tables
@@ -28,7 +29,9 @@ def the_desk(store: Store) -> Desk:
 
 
 def send(the_desk: Desk, payload: bytes, now: float = NOW + 1, retained: bool = False) -> Answer:
-    return the_desk.handle("north", "ostiary/v1/hq/north/result", payload, retained, now)
+    answer = the_desk.handle("north", "ostiary/v1/hq/north/result", payload, retained, now)
+    assert isinstance(answer, Answer)
+    return answer
 
 
 def done(the_desk: Desk, payload: bytes, now: float = NOW + 1) -> Result:

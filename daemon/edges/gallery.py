@@ -102,6 +102,19 @@ class Gallery:
         mine = np.flatnonzero(self._owners[:count] == owner)
         return np.take(self._matrix, mine, axis=0)
 
+    def nearest_besides(self, vectors: npt.NDArray[np.float32], person: str) -> tuple[str | None, float]:
+        """Who of all others but `person` is nearest to any of float32 [N, D], N >= 1, and how near; (None, -1) where there is nobody else.
+
+        Always exact: it serves enrolment, where a miss would let one face have two names.
+        """
+        count = len(self._rows)
+        similarities = (self._matrix[:count] @ vectors.T).max(1)
+        others = np.isfinite(similarities) & (self._owners[:count] != self._people.get(person, -1))
+        if not others.any():
+            return None, -1.0
+        row = int(np.where(others, similarities, -np.inf).argmax())
+        return self._names[int(self._owners[row])], float(similarities[row])
+
     def search(self, vectors: npt.NDArray[np.float32]) -> list[Match]:
         """The nearest person to each of float32 [N, D]. A vector that is not finite or not of unit length is near nobody."""
         if vectors.ndim != 2 or vectors.shape[1] != self.dimension:

@@ -96,6 +96,14 @@ class Store:
             rows = self._db.execute("SELECT number, person, model, vector, crop FROM templates ORDER BY number").fetchall()
         return [Template(number, person, model, np.frombuffer(vector, "<f4"), crop) for number, person, model, vector, crop in rows]
 
+    def templates_of(self, person: str) -> list[Template]:
+        """One person's templates, of whatever model, oldest first."""
+        with _translated("read"):
+            rows = self._db.execute(
+                "SELECT number, person, model, vector, crop FROM templates WHERE person = ? ORDER BY number", (person,)
+            ).fetchall()
+        return [Template(number, person, model, np.frombuffer(vector, "<f4"), crop) for number, person, model, vector, crop in rows]
+
     def template_counts(self) -> dict[str, int]:
         """How many templates each person has, of whatever model."""
         with _translated("read"):
