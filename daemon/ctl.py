@@ -120,7 +120,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_record(command: argparse.ArgumentParser) -> None:
     command.add_argument("--name", help="for people to read")
-    command.add_argument("--valid-from", type=_instant, metavar="TIME", help="2026-12-01 or 2026-12-01T08:00+01:00; local time if no offset")
+    command.add_argument("--valid-from", type=_instant, metavar="TIME", help="2026-12-01 or 2026-12-01T08:00+01:00; else local time")
     command.add_argument("--valid-until", type=_last_instant, metavar="TIME", help="a day without a time counts to its end")
     command.add_argument("--gate-allowed", action="append", metavar="GATE", help="may be given several times")
     command.add_argument("--consent", help="where the person's consent is kept")
