@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -161,7 +162,7 @@ def test_a_retained_command_is_refused(the_desk: Desk) -> None:
 @pytest.mark.parametrize("op", ["enroll", "resume", "update", "list", "get", "ping"])
 def test_late_commands_are_refused(the_desk: Desk, op: str) -> None:
     person = None if op in ("list", "ping") else "E1"
-    more: dict[str, object] = {"images": [ALICE]} if op == "enroll" else {"name": "A"} if op == "update" else {}
+    more: dict[str, Any] = {"images": [ALICE]} if op == "enroll" else {"name": "A"} if op == "update" else {}
     refused(the_desk, command(op, person, **more), "expired", now=NOW + 60)
     refused(the_desk, command(op, person, life=601, **more), "expires_too_late")
     refused(the_desk, command(op, person, issued=300, **more), "from_the_future")
@@ -184,7 +185,7 @@ def test_an_older_enrolment_does_not_undo_a_newer_revocation(the_desk: Desk) -> 
 
 @pytest.mark.parametrize("op", ["enroll", "resume", "update"])
 def test_the_order_is_that_of_issue_also_after_a_revocation(the_desk: Desk, op: str) -> None:
-    more: dict[str, object] = {"images": [ALICE]} if op == "enroll" else {"name": "A"} if op == "update" else {}
+    more: dict[str, Any] = {"images": [ALICE]} if op == "enroll" else {"name": "A"} if op == "update" else {}
     done(the_desk, command("enroll", "E1", [ALICE], issued=1))
     done(the_desk, command("update", "E1", name="Alice", issued=5))
     refused(the_desk, command(op, "E1", issued=4, **more), "superseded")

@@ -7,6 +7,7 @@ command, but is not added to 100's record later.
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,7 +40,7 @@ def granted(store: Store) -> Desk:
     return desk(store, grants=frozenset({"force", "replace", "capture"}))
 
 
-def enroll(person: str, *faces: int, issued: float = 0.0, **more: object) -> bytes:
+def enroll(person: str, *faces: int, issued: float = 0.0, **more: Any) -> bytes:
     return command("enroll", person, [painted(face) for face in faces], issued=issued, **more)
 
 
@@ -135,7 +136,7 @@ def test_nobody_is_replaced_by_somebody_else_who_is_enrolled(granted: Desk) -> N
 
 
 @pytest.mark.parametrize("more", [{"force": True}, {"replace": True}, {"capture": {"seconds": 5}}])
-def test_what_is_not_granted_is_refused(the_desk: Desk, store: Store, more: dict[str, object]) -> None:
+def test_what_is_not_granted_is_refused(the_desk: Desk, store: Store, more: dict[str, Any]) -> None:
     payload = command("enroll", "E1", None if "capture" in more else [painted(ALICE)], **more)
     assert next(iter(more)) in str(refused(the_desk, payload, "not_granted").detail)
     for grant in {"force", "replace", "capture"} - set(more):
@@ -196,7 +197,8 @@ def test_a_capture_waits_for_its_pictures_and_is_judged_when_they_are_there(gran
         raise EnrolError("too_dark", "more light")
 
     depth = 0
-    assert granted.finish(look(command("enroll", "E1", capture={"seconds": 5})), lambda: crops(ALICE, ALICE), NOW + 6).result.status == "done"
+    first = look(command("enroll", "E1", capture={"seconds": 5}))
+    assert granted.finish(first, lambda: crops(ALICE, ALICE), NOW + 6).result.status == "done"
     depth = 1
     mixed = look(command("enroll", "E2", capture={"seconds": 5}))
     assert granted.finish(mixed, lambda: crops(BOB, ALICE), NOW + 6).result.reason == "inconsistent"
