@@ -165,11 +165,9 @@ def faces_of(the_desk: Desk, person: str) -> list[int]:
 
 
 def test_the_template_a_record_began_with_stays(the_desk: Desk) -> None:
-    for number, face in enumerate((104, 90, 120, 98)):
+    for number, face in enumerate((102, 110, 118, 126, 98)):
         done(the_desk, enroll("E1", face, issued=number))
-    result = done(the_desk, enroll("E1", 106, issued=9))
-    assert "0 of 1 templates added, 0 older ones let go" in str(result.detail), "next to the first one, the new one adds least"
-    assert faces_of(the_desk, "E1") == [90, 98, 104, 120]
+    assert 102 in faces_of(the_desk, "E1"), "though all the others cover more"
 
 
 def test_another_models_templates_wait_beside_and_take_nobodys_place(the_desk: Desk, store: Store) -> None:
