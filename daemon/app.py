@@ -15,6 +15,7 @@ from daemon import pipeline
 from daemon.commands import Desk
 from daemon.config import Config, ConfigError, read_secret
 from daemon.core.decide import Gatekeeper
+from daemon.core.enrol import Standards
 from daemon.core.messages import encode, offline_status, topic
 from daemon.core.values import Outgoing, Person
 from daemon.edges import systemd
@@ -37,6 +38,10 @@ TURN_S = 0.25
 LAST_WORDS_S = 1.5
 LIKENESS_FMR = 0.01
 """Two photos of one person must be at least as alike as one pair of strangers in a hundred."""
+KNOWN_FMR = 0.001
+"""A photo for somebody's record must be as like the nearest template there as one pair of strangers in a thousand."""
+SAME_FMR = 0.0001
+"""Two people more alike than all but one pair of strangers in ten thousand are taken for one."""
 
 Unusable = (ConfigError, BundleError, EmbedderError, DetectorError, CameraError, MetricsError, VaultError)
 """What no restart mends: one line, a hint, exit 78."""
@@ -97,9 +102,17 @@ def load_gallery(store: Store, model: Model) -> tuple[Gallery, dict[str, Person]
     return gallery, {p.person: p for p in store.people()}, others
 
 
-def likeness(card: Card) -> float | None:
-    """The similarity that two photos of one person must reach at enrolment, or None where the card cannot say."""
-    return next((cell.threshold for cell in card.calibration.fmr if cell.fmr == LIKENESS_FMR), None)
+def standards(card: Card, max_templates: int) -> Standards:
+    """What enrolments are held to, from the card's thresholds: the one of the wanted rate, or of the strictest rate the card can say.
+
+    Never of a looser rate than LIKENESS_FMR: what cannot be told so well is not told at all.
+    """
+
+    def at(rate: float) -> float | None:
+        near = [p for p in card.calibration.fmr if p.threshold is not None and rate * (1 - 1e-9) <= p.fmr <= LIKENESS_FMR * (1 + 1e-9)]
+        return min(near, key=lambda point: point.fmr).threshold if near else None
+
+    return Standards(alike=at(LIKENESS_FMR), known=at(KNOWN_FMR), same=at(SAME_FMR), max_templates=max_templates)
 
 
 def run(config: Config, until_end: bool = False) -> None:
@@ -187,8 +200,9 @@ def _build(config: Config, stack: ExitStack) -> tuple[Engine, dict[str, MqttLink
         detector=open_detector(config.detector.kind, config.detector.min_face_px),
         limits=pipeline.limits(config, config.enrolment.min_face_px),
         model=model.id,
-        likeness=likeness(model.card),
-        max_templates=config.enrolment.max_templates,
+        standards=standards(model.card, config.enrolment.max_templates),
+        threshold=lambda templates: pipeline.rules(config, model.card.calibration, templates).threshold,
+        grants=frozenset(config.commands.grants),
     )
     stack.callback(lambda: desk.gallery.close())  # whichever gallery serves by then
     mailbox = Mailbox(len(config.gates))

@@ -104,6 +104,14 @@ class EnrolmentConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CommandsConfig:
+    """What commands may do beyond the usual."""
+
+    grants: tuple[Literal["force", "replace", "capture"], ...] = ()
+    """`force` enrols somebody who looks like another person, `replace` puts another face on a record, `capture` uses the camera."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MqttConfig:
     """The broker."""
 
@@ -144,13 +152,14 @@ class Config:
     quality: QualityConfig = field(default_factory=QualityConfig)
     decision: DecisionConfig = field(default_factory=DecisionConfig)
     enrolment: EnrolmentConfig = field(default_factory=EnrolmentConfig)
+    commands: CommandsConfig = field(default_factory=CommandsConfig)
     mqtt: MqttConfig = field(default_factory=MqttConfig)
     metrics: MetricsConfig = field(default_factory=MetricsConfig)
 
 
 _SECTIONS = {
     "store": StoreConfig, "model": ModelConfig, "detector": DetectorConfig, "quality": QualityConfig, "decision": DecisionConfig,
-    "enrolment": EnrolmentConfig, "mqtt": MqttConfig, "metrics": MetricsConfig,
+    "enrolment": EnrolmentConfig, "commands": CommandsConfig, "mqtt": MqttConfig, "metrics": MetricsConfig,
 }  # fmt: skip
 
 

@@ -8,10 +8,8 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import NoReturn
 from uuid import uuid4
 
 import msgspec
@@ -19,16 +17,16 @@ from rich.console import Console
 from rich.text import Text
 
 from daemon import ctl_show as show
-from daemon.config import ConfigError, load, read_secret
+from daemon.config import ConfigError
 from daemon.core import messages as m
-from daemon.ctl_broker import DONE, INTERRUPTED, NO_ANSWER, REFUSED, USAGE, Address, Broker, CtlError, Heard, Lost
+from daemon.ctl_arguments import Run, parser, where
+from daemon.ctl_broker import DONE, INTERRUPTED, NO_ANSWER, REFUSED, USAGE, Broker, CtlError, Heard, Lost
+from daemon.ctl_commands import LIFETIME_S, build
 
-LIFETIME_S = 60
-"""How long a command may wait for its gate."""
+PAGE = 500
+"""How many people `list` asks for at a time."""
 
-_ABOUT = "Enrol, revoke, suspend, list and watch over MQTT."
 _VERSIONS = "do gate and ostiaryctl have one version?"
-_EXIT_CODES = "exit codes: 0 done · 1 refused or failed · 2 usage or bad input · 3 no answer in time, or no broker · 130 interrupted"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -37,9 +35,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     wide = None if sys.stdout.isatty() else 250  # tables in files and pipes need not fit a screen
     out, err = Console(highlight=False, soft_wrap=True, width=wide), Console(stderr=True, highlight=False, soft_wrap=True)
     try:
-        args = _parser().parse_args(argv)
-        command: Callable[[argparse.Namespace, Console], int] = args.run
-        return command(args, out)
+        args = parser(_RUNS).parse_args(argv)
+        run: Run = args.run
+        return run(args, out)
     except (CtlError, ConfigError) as error:
         if "--json" in argv:
             out.print(Text(json.dumps({"error": error.args[0], "hint": error.hint})))
@@ -51,158 +49,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return INTERRUPTED
 
 
-# ---- arguments
-
-
-def _parser() -> argparse.ArgumentParser:
-    # Options of all commands may stand before or behind the command; SUPPRESS keeps one place from erasing the other.
-    shared = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
-    group = shared.add_argument_group("broker and gate")
-    group.add_argument("--config", type=Path, metavar="CONFIG.toml", help="take site, gate and broker from the daemon's configuration")
-    group.add_argument("--host", help="broker (127.0.0.1)")
-    group.add_argument("--port", type=int, help="its port (1883)")
-    group.add_argument("--site", help="the site's name in the topics")
-    group.add_argument("--gate", help="the gate (the first of CONFIG); `all` for every gate of the site")
-    group.add_argument("--protocol", choices=("5", "3.1.1"), help="MQTT version (5)")
-    group.add_argument("--username")
-    group.add_argument("--password-file", metavar="FILE", help="its first line is the password")
-    group.add_argument("--ca-file", metavar="PEM", help="a CA certificate; switches TLS on")
-    group.add_argument("--cert-file", metavar="PEM")
-    group.add_argument("--key-file", metavar="PEM")
-    group.add_argument("--timeout", type=_seconds, metavar="SECONDS", help="how long to wait for an answer (10)")
-    group.add_argument("--json", action="store_true", help="output for machines: one JSON object a line")
-    parser = argparse.ArgumentParser(prog="ostiaryctl", description=_ABOUT, epilog=_EXIT_CODES, parents=[shared])
-    parser.error = _usage  # type: ignore[method-assign]  # one line and a hint, as for every other failure
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    def add(name: str, run: Callable[[argparse.Namespace, Console], int], what: str) -> argparse.ArgumentParser:
-        command = commands.add_parser(name, help=what, description=what, epilog=_EXIT_CODES, parents=[shared])
-        command.error = _usage  # type: ignore[method-assign]
-        command.set_defaults(run=run, op=name)
-        return command
-
-    enroll = add("enroll", _send, "enrol a person, or add pictures of one, from JPEG files with one face each")
-    enroll.add_argument("person", metavar="PERSON", help="an employee number, never a name")
-    enroll.add_argument("--image", type=Path, action="append", required=True, metavar="A.jpg", help="may be given several times")
-    enroll.add_argument("--name", help="for people to read")
-    enroll.add_argument("--valid-from", type=_instant, metavar="TIME", help="2026-12-01 or 2026-12-01T08:00+01:00; local time if no offset")
-    enroll.add_argument("--valid-until", type=_last_instant, metavar="TIME", help="a day without a time counts to its end")
-    enroll.add_argument("--gate-allowed", action="append", metavar="GATE", help="may be given several times; every gate if absent")
-    enroll.add_argument("--consent", help="where the person's consent is kept")
-    for name, what in (
-        ("revoke", "erase a person; from the next frame on"),
-        ("suspend", "keep the templates, reject the person"),
-        ("resume", "end a suspension"),
-    ):
-        add(name, _send, what).add_argument("person", metavar="PERSON")
-    add("ping", _send, "is the whole line from broker to store alive?")
-    add("list", _list, "who is enrolled")
-    add("status", _status, "what the gates last said of themselves")
-    watch = add("watch", _watch, "decisions as they are made")
-    watch.add_argument("--count", type=int, metavar="N", help="stop after N decisions")
-    watch.add_argument("--seconds", type=_seconds, metavar="N", help="stop after N seconds")
-    return parser
-
-
-def _usage(message: str) -> NoReturn:
-    raise CtlError(USAGE, message, "see `ostiaryctl --help`, or `ostiaryctl COMMAND --help`")
-
-
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value <= 86_400 * 365:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0")
-    return value
-
-
-def _instant(text: str) -> datetime:
-    try:
-        return datetime.fromisoformat(text).astimezone()
-    except (ValueError, OverflowError):
-        raise argparse.ArgumentTypeError(f"{text!r} is no time like 2026-12-01 or 2026-12-01T08:00+01:00") from None
-
-
-def _last_instant(text: str) -> datetime:
-    value = _instant(text)
-    return value + timedelta(days=1, milliseconds=-1) if len(text) <= len("2026-12-01") else value
-
-
-def _where(args: argparse.Namespace, any_gate: bool) -> tuple[Address, str, str]:
-    """Address, site and gate, from the configuration and then from the options, which win. `+` is any gate."""
-    given = vars(args)
-    options = {k: given[k] for k in ("host", "port", "protocol", "username", "ca_file", "cert_file", "key_file") if k in given}
-    password_file, site, gates = "", "", ["+"] if any_gate else []
-    if "config" in given:
-        config = load(given["config"])
-        mqtt = config.mqtt
-        password_file, site = mqtt.password_file, config.site
-        gates = gates or list(config.gates)
-        # The daemon's own login comes along; a broker whose ACL forbids the daemon to command itself wants --username and --password-file.
-        options = {k: getattr(mqtt, k) for k in ("host", "port", "protocol", "username", "ca_file", "cert_file", "key_file")} | options
-    site = given.get("site", site)
-    if not m.is_topic_segment(site):
-        raise CtlError(USAGE, f"{site!r} is no site" if site else "which site?", "give --site, or --config with the daemon's configuration")
-    gate = given.get("gate", gates[0] if gates else "")  # the gates of one daemon share their people, so any of them will do
-    if not (any_gate and gate == "+") and not m.is_topic_segment(gate):
-        raise CtlError(USAGE, f"{gate!r} is no gate" if gate else "which gate?", "give --gate, `all` for every gate of the site")
-    port = options.get("port", 1883)
-    if not 0 < port < 65_536:
-        raise CtlError(USAGE, f"{port} is no port", "1883 is usual, 8883 with TLS")
-    # The configuration's password is the configuration's user's.
-    password_file = given.get("password_file", "" if "username" in given else password_file)
-    password = read_secret(password_file, "--password-file") if password_file else None
-    defaults = {"host": "127.0.0.1", "port": port, "protocol": "5", "password": password}
-    return msgspec.convert(defaults | options, Address), site, gate
-
-
 # ---- commands
 
 
 def _send(args: argparse.Namespace, out: Console) -> int:
-    """enroll, revoke, suspend, resume, ping."""
-    results = _ask(args, _command(args))
+    """enroll, update, revoke, suspend, resume, ping."""
+    results = _ask(args, build(args))
     for gate, result, took_ms in results:
         _print_result(out, args, gate, result, took_ms)
     return DONE if all(result.status == "done" for _, result, _ in results) else REFUSED
-
-
-def _command(args: argparse.Namespace) -> m.Command:
-    now = datetime.now(UTC)
-    ident, end = uuid4(), now + timedelta(seconds=LIFETIME_S)
-    match args.op:
-        case "enroll":
-            if len(args.image) > m.MAX_IMAGES:
-                raise CtlError(USAGE, f"{len(args.image)} images are too many", f"send {m.MAX_IMAGES} at most, the best ones")
-            return m.Enroll(
-                command_id=ident, issued_at=now, expires_at=end, person=args.person, images=[_read_jpeg(path) for path in args.image],
-                name=args.name, valid_from=args.valid_from, valid_until=args.valid_until, gates=args.gate_allowed, consent=args.consent,
-            )
-        case "revoke":
-            return m.Revoke(command_id=ident, issued_at=now, expires_at=end, person=args.person)
-        case "suspend":
-            return m.Suspend(command_id=ident, issued_at=now, expires_at=end, person=args.person)
-        case "resume":
-            return m.Resume(command_id=ident, issued_at=now, expires_at=end, person=args.person)
-        case _:
-            return m.Ping(command_id=ident, issued_at=now, expires_at=end)
-
-
-def _read_jpeg(path: Path) -> bytes:
-    try:
-        size = path.stat().st_size
-        if size <= m.MAX_PAYLOAD_BYTES:
-            data = path.read_bytes()
-    except OSError as error:
-        raise CtlError(USAGE, f"{path}: {error.strerror}", "give the path of a JPEG file") from None
-    smaller = "a face of 300 pixels is plenty; for instance `convert IN.jpg -resize 1600x1600 -quality 90 OUT.jpg`"
-    if size > m.MAX_PAYLOAD_BYTES:
-        raise CtlError(USAGE, f"{path} has {size / 1e6:.1f} MB; a whole command may have {m.MAX_PAYLOAD_BYTES / 1e6:.1f} MB", smaller)
-    if not data.startswith(b"\xff\xd8\xff"):
-        raise CtlError(USAGE, f"{path} is not a JPEG file", "only JPEG is taken; for instance `convert IN.png OUT.jpg`")
-    return data
 
 
 def _ask(args: argparse.Namespace, command: m.Command) -> list[tuple[str, m.Result, float]]:
@@ -213,9 +68,10 @@ def _ask(args: argparse.Namespace, command: m.Command) -> list[tuple[str, m.Resu
     except m.MessageError as error:
         hint = "send fewer or smaller images" if error.reason == "too_large" else "the line above names the field"
         raise CtlError(USAGE, error.detail, hint) from None
-    address, site, gate = _where(args, any_gate=False)
+    address, site, gate = where(args, any_gate=False)
     listen = "+" if gate == "all" else gate
-    timeout_s = getattr(args, "timeout", 10.0)
+    capture = command.capture if isinstance(command, m.Enroll) else None
+    timeout_s = getattr(args, "timeout", 10.0) + (capture.seconds if capture is not None else 0.0)
     results: dict[str, tuple[str, m.Result, float]] = {}
     online: dict[str, bool] = {}
     with Broker(address, [m.topic(site, listen, "status"), m.topic(site, listen, "result")]) as broker:
@@ -257,29 +113,45 @@ def _no_answer(gate: str, timeout_s: float, online: dict[str, bool], missing: li
         message, hint = f"no answer in {timeout_s:g} s: gate {gate} is offline", "start its daemon"
     else:
         message, hint = f"no answer in {timeout_s:g} s", "the gate is busy, or does not get its commands; see `ostiaryctl status`"
-    return CtlError(NO_ANSWER, message, f"{hint}. The command is valid for {LIFETIME_S} s and may still be carried out")
+    return CtlError(NO_ANSWER, message, f"{hint}. The command may still be carried out")
+
+
+def _get(args: argparse.Namespace, out: Console) -> int:
+    now = datetime.now(UTC)
+    asked = m.Get(command_id=uuid4(), issued_at=now, expires_at=now + timedelta(seconds=LIFETIME_S), person=args.person)
+    found = _ask(args, asked)
+    for gate, result, took_ms in found:
+        if result.status != "done" or hasattr(args, "json") or not result.people:
+            _print_result(out, args, gate, result, took_ms)
+        else:
+            out.print(show.person_card(result.people[0]))
+    return DONE if all(result.status == "done" for _, result, _ in found) else REFUSED
 
 
 def _list(args: argparse.Namespace, out: Console) -> int:
     people: list[m.PersonEntry] = []
-    after: str | None = None
+    after: str | None = args.after
     while True:
         now = datetime.now(UTC)
-        page = m.List(command_id=uuid4(), issued_at=now, expires_at=now + timedelta(seconds=LIFETIME_S), after=after, limit=500)
+        limit = PAGE if args.limit is None else min(PAGE, args.limit - len(people))
+        page = m.List(command_id=uuid4(), issued_at=now, expires_at=now + timedelta(seconds=LIFETIME_S), after=after, limit=limit)
         gate, result, took_ms = _ask(args, page)[0]
         if result.status != "done":
             _print_result(out, args, gate, result, took_ms)
             return REFUSED
         people += result.people or []
-        if result.next_after is None or result.next_after == after:
+        more = result.next_after if result.next_after != after else None
+        if more is None or len(people) == args.limit:
             break
-        after = result.next_after
+        after = more
     if hasattr(args, "json"):
-        out.print(Text(show.to_json({"people": people, "gallery_revision": result.gallery_revision})))
+        out.print(Text(show.to_json({"people": people, "next_after": more, "gallery_revision": result.gallery_revision})))
         return DONE
     if people:
         out.print(show.people_table(people))
     out.print(Text(f"{len(people)} people, {sum(p.templates for p in people)} templates, gallery revision {result.gallery_revision}"))
+    if more is not None:
+        out.print(show.safe(f"there are more: go on with --after {more}", "yellow"))
     return DONE
 
 
@@ -294,7 +166,7 @@ def _print_result(out: Console, args: argparse.Namespace, gate: str, result: m.R
 
 
 def _status(args: argparse.Namespace, out: Console) -> int:
-    address, site, gate = _where(args, any_gate=True)
+    address, site, gate = where(args, any_gate=True)
     found: dict[str, m.StatusMessage] = {}
     with Broker(address, [m.topic(site, "+" if gate == "all" else gate, "status")]) as broker:
         deadline_s = time.monotonic() + getattr(args, "timeout", 10.0 if gate not in ("+", "all") else 1.0)
@@ -321,7 +193,7 @@ def _status(args: argparse.Namespace, out: Console) -> int:
 
 
 def _watch(args: argparse.Namespace, out: Console) -> int:
-    address, site, gate = _where(args, any_gate=True)
+    address, site, gate = where(args, any_gate=True)
     deadline_s = time.monotonic() + args.seconds if args.seconds else None
     seen, last = 0, dict[str, int]()
     with Broker(address, [m.topic(site, "+" if gate == "all" else gate, "decision")]) as broker:
@@ -360,6 +232,15 @@ def _is_online(payload: bytes) -> bool:
         return msgspec.json.decode(payload, type=m.StatusMessage).online
     except msgspec.MsgspecError:
         return False
+
+
+_RUNS: dict[str, Run] = {
+    **dict.fromkeys(("enroll", "update", "revoke", "suspend", "resume", "ping"), _send),
+    "get": _get,
+    "list": _list,
+    "status": _status,
+    "watch": _watch,
+}
 
 
 if __name__ == "__main__":

@@ -70,18 +70,42 @@ def result_line(op: str, person: str, gate: str, result: Result, took_ms: float)
 def people_table(people: list[PersonEntry]) -> Table:
     table = _table("person", "name", "state", "templates", "enrolled", "valid", "gates")
     for one in people:
-        bounds = (("from", one.valid_from), ("until", one.valid_until))
-        valid = " ".join(f"{word} {_local(instant)}" for word, instant in bounds if instant is not None)
         table.add_row(
             safe(one.person),
             safe(one.name or ""),
-            safe(one.state, "" if one.state == "active" else "yellow"),
+            _state(one),
             str(one.templates),
             safe(_local(one.enrolled_at)),
-            safe(valid or "always"),
+            safe(_valid(one)),
             safe(", ".join(one.gates) if one.gates else "all"),
         )
     return table
+
+
+def person_card(one: PersonEntry) -> Table:
+    """One person's record, a line for each thing known."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for title, value in (
+        ("person", safe(one.person)),
+        ("name", safe(one.name or "–")),
+        ("state", _state(one)),
+        ("templates", Text(str(one.templates))),
+        ("enrolled", safe(_local(one.enrolled_at))),
+        ("valid", safe(_valid(one))),
+        ("gates", safe(", ".join(one.gates) if one.gates else "all")),
+        ("consent", safe(one.consent or "–")),
+    ):
+        table.add_row(Text(title, "bold"), value)
+    return table
+
+
+def _state(one: PersonEntry) -> Text:
+    return safe(one.state, "" if one.state == "active" else "yellow")
+
+
+def _valid(one: PersonEntry) -> str:
+    bounds = (("from", one.valid_from), ("until", one.valid_until))
+    return " ".join(f"{word} {_local(instant)}" for word, instant in bounds if instant is not None) or "always"
 
 
 def status_table(found: dict[str, StatusMessage]) -> Table:

@@ -10,7 +10,9 @@ from typing import Literal
 import msgspec
 
 from daemon import pipeline
-from daemon.commands import Desk
+from daemon.answers import Answer
+from daemon.captures import Captures
+from daemon.commands import Desk, Waiting
 from daemon.config import Config
 from daemon.core.decide import Decision, Gatekeeper, Rules
 from daemon.core.messages import DecisionMessage, StatusMessage, encode, topic, utc
@@ -72,6 +74,7 @@ class Engine:
         self._disk_tried_s = 0.0
         self._graph: GraphState | None = None
         self._owed: list[Delivery] = []  # commands done in memory, or refused, for want of a disk
+        self._captures = Captures(desk, clock, wall)
         self._sender = Sender(desk.store, {name: gate.link for name, gate in gates.items()}, metrics, clock, wall)
         self._rules = pipeline.rules(config, calibration, desk.gallery.templates)
         self._adopt_rules()
@@ -83,6 +86,8 @@ class Engine:
         self.mailbox.wait(timeout_s)
         self._take_events()
         self._decide(self.mailbox.views())
+        for deliveries, answer in self._captures.finish():
+            self._answered(deliveries, answer)
         self._retry_disk()
         self._tend_gallery()
         self._send()
@@ -143,11 +148,23 @@ class Engine:
             answer = self.desk.handle(
                 delivery.gate, topic(site, delivery.gate, "result"), delivery.payload, delivery.retained, self._wall()
             )
-        result = answer.result
+        if isinstance(answer, Waiting):
+            shared = delivery.topic == topic(site, "all", "command")
+            begun = self._captures.begin(answer, delivery, shared=shared, camera_up=gate.camera == "up")
+            if begun is None:  # acknowledged when its result is stored, some seconds from now
+                log.info("gate %s: command enroll %s: looking for %g s", delivery.gate, answer.command.person, answer.seconds)
+                return
+            answer = begun
+        self._answered([delivery], answer)
+
+    def _answered(self, deliveries: list[Delivery], answer: Answer) -> None:
+        """A command has its answer; `deliveries` are the messages of one gate that brought it."""
+        gate_name, result = deliveries[0].gate, answer.result
+        link = self.gates[gate_name].link
         self.metrics.command(result.op, result.status, result.reason)
         log.info(
             "gate %s: command %s %s: %s%s",
-            delivery.gate,
+            gate_name,
             result.op,
             result.person or "",
             result.status,
@@ -157,13 +174,13 @@ class Engine:
             for each in self.gates.values():
                 each.keeper.forget(answer.barred)
         if answer.durable:
-            gate.link.acknowledge(delivery.receipt)
+            for delivery in deliveries:
+                link.acknowledge(delivery.receipt)
         else:
             # Say so at once, keep the command, and do it again when the disk works: the broker still holds it too.
-            gate.link.publish(Outgoing(0, topic(site, delivery.gate, "result"), answer.encoded))
+            link.publish(Outgoing(0, topic(self.config.site, gate_name, "result"), answer.encoded))
             self._disk_failed(result.detail or "")
-            if delivery not in self._owed:
-                self._owed.append(delivery)
+            self._owed += [delivery for delivery in deliveries if delivery not in self._owed]
         self._adopt_rules()
 
     def _link(self, link: Link) -> None:
@@ -181,6 +198,7 @@ class Engine:
         self.metrics.camera(event.gate, event.state == "up")
         if event.state != "up":
             # Whoever was in view is not any more, as far as anybody can tell.
+            self._captures.camera_lost(event.gate)
             self._decide(self.mailbox.views())
             self._publish(gate.keeper.finish())
 
@@ -195,6 +213,7 @@ class Engine:
                 self.metrics.dropped(view.gate, "stale")
                 continue
             fresh.append(view)
+            self._captures.observe(view)
         if not fresh:
             return
         matches: list[list[Match | None]]

@@ -13,6 +13,7 @@ import numpy as np
 
 from daemon.commands import Desk
 from daemon.core.boxes import Box
+from daemon.core.enrol import Standards
 from daemon.core.quality import Limits
 from daemon.core.values import Face, Image
 from daemon.edges.gallery import Gallery
@@ -52,7 +53,11 @@ def painted(*people: int) -> bytes:
     return cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 98])[1].tobytes()
 
 
-def desk(store: Store, gallery: Gallery | None = None) -> Desk:
+STANDARDS = Standards(alike=0.95, known=0.96, same=0.99, max_templates=4)
+THRESHOLD = 0.98
+
+
+def desk(store: Store, gallery: Gallery | None = None, grants: frozenset[str] = frozenset()) -> Desk:
     return Desk(
         store=store,
         gallery=gallery or Gallery(DIMENSION),
@@ -61,8 +66,9 @@ def desk(store: Store, gallery: Gallery | None = None) -> Desk:
         detector=PaintedDetector(),
         limits=LIMITS,
         model="painted-1",
-        likeness=0.95,
-        max_templates=4,
+        standards=STANDARDS,
+        threshold=lambda templates: THRESHOLD,
+        grants=grants,
     )
 
 

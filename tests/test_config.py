@@ -33,6 +33,8 @@ def test_the_least_configuration_has_the_documented_defaults() -> None:
         ({"mqtt": {"host": "10.0.0.7"}}, "not on this machine", "allow_unsigned_commands"),
         ({"mqtt": {"port": 70_000}}, "no port", "65535"),
         ({"mqtt": {"cert_file": "a.pem"}}, "go together", "both"),
+        ({"commands": {"grants": ["everything"]}}, "Invalid enum value", "deploy/config.toml"),
+        ({"commands": {"grant": ["force"]}}, "unknown key `commands.grant`", "`commands.grants`"),
         ({"mqtt": {"protocol": "4"}}, "Invalid enum value", "deploy/config.toml"),
     ],
 )

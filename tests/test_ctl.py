@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
@@ -20,6 +21,8 @@ from paho.mqtt.enums import CallbackAPIVersion
 from daemon import ctl
 from daemon.core import messages as m
 from daemon.core.messages import DecisionMessage, PersonEntry, Result, StatusMessage
+from daemon.ctl_arguments import parser
+from daemon.ctl_commands import build
 from tests.mosquitto import Mosquitto, free_port, make_certificates
 
 JPEG = b"\xff\xd8\xff\xe0 not really a picture"
@@ -33,6 +36,7 @@ class Gate:
         self.commands: list[Any] = []
         self.answer: Callable[[m.Command], dict[str, Any]] = lambda command: {}
         self.silent = False
+        self.answer_after_s = 0.0
         ready = threading.Event()
         self.client = paho.Client(CallbackAPIVersion.VERSION2, f"gate-{name}", protocol=paho.MQTTv5)
         self.client.on_message = self._on_message
@@ -63,6 +67,7 @@ class Gate:
             took_ms=1.0,
         )
         self.say("result", m.encode(stranger))
+        time.sleep(self.answer_after_s)
         fields: dict[str, Any] = {
             "command_id": str(command.command_id),
             "op": "x",
@@ -214,6 +219,61 @@ def test_a_refusal_is_exit_code_1_with_its_reason(gate: Gate, run: Callable[...,
 
 
 @pytest.mark.broker
+def test_a_capture_is_short_lived_and_gets_its_seconds_on_top_of_the_waiting(gate: Gate, run: Callable[..., tuple[int, str, str]]) -> None:
+    gate.answer_after_s = 1.3
+    code, out, _ = run("enroll", "E1042", "--capture", "1.5", "--force", "--replace", "--name", "Ada", "--timeout", "1")
+    assert code == 0
+    assert "enroll E1042 done" in out
+    (command,) = gate.commands
+    assert isinstance(command, m.Enroll)
+    assert command.images is None
+    assert command.capture == m.Capture(seconds=1.5)
+    assert (command.force, command.replace, command.name) == (True, True, "Ada")
+    assert (command.expires_at - command.issued_at).total_seconds() == 15
+
+
+@pytest.mark.broker
+def test_update_sends_what_is_given_and_clears_what_is_to_be_cleared(gate: Gate, run: Callable[..., tuple[int, str, str]]) -> None:
+    assert run("update", "E1042", "--gate-allowed", "north", "--clear", "valid-until", "--clear", "name")[0] == 0
+    (command,) = gate.commands
+    assert isinstance(command, m.Update)
+    assert (command.gates, command.valid_until, command.name) == (["north"], None, None)
+    assert command.valid_from is msgspec.UNSET
+    assert command.consent is msgspec.UNSET
+
+
+@pytest.mark.broker
+def test_get_shows_one_record(gate: Gate, run: Callable[..., tuple[int, str, str]]) -> None:
+    ada = PersonEntry(
+        person="E2", name="Ada\x1b[31m", state="suspended", templates=3, enrolled_at="2026-11-21T22:55:00.123Z",
+        valid_until="2026-12-31T12:00:00.000Z", gates=["north", "south"], consent="file 7",
+    )  # fmt: skip
+    gate.answer = lambda command: {"people": [ada]}
+    code, out, _ = run("get", "E2")
+    assert code == 0
+    for word in ("E2", "Ada", "suspended", "3", "until 2026-12-31", "north, south", "file 7"):
+        assert word in out
+    assert "\x1b" not in out
+    assert json.loads(run("get", "E2", "--json")[1])["people"][0]["consent"] == "file 7"
+    gate.answer = lambda command: {"status": "refused", "reason": "unknown_person", "detail": "nobody is enrolled under this id"}
+    code, out, _ = run("get", "E3")
+    assert code == 1
+    assert "unknown_person" in out
+
+
+@pytest.mark.broker
+def test_a_limited_list_says_how_to_go_on(gate: Gate, run: Callable[..., tuple[int, str, str]]) -> None:
+    people = [PersonEntry(person=f"E{n}", name=None, state="active", templates=1, enrolled_at="2026-11-21T22:55:00.123Z") for n in range(3)]
+    gate.answer = lambda command: {"people": people[: command.limit], "next_after": "E1"}  # type: ignore[union-attr]
+    code, out, _ = run("list", "--after", "E", "--limit", "2")
+    assert code == 0
+    assert "2 people" in out
+    assert "--after E1" in out
+    assert [(c.after, c.limit) for c in gate.commands] == [("E", 2)]
+    assert json.loads(run("list", "--limit", "2", "--json")[1])["next_after"] == "E1"
+
+
+@pytest.mark.broker
 def test_list_pages_through_all(gate: Gate, run: Callable[..., tuple[int, str, str]]) -> None:
     people = [PersonEntry(person=f"E{n}", name=None, state="active", templates=2, enrolled_at="2026-11-21T22:55:00.123Z") for n in range(3)]
     people[2] = PersonEntry(
@@ -290,6 +350,13 @@ def test_silence_is_exit_code_3_and_says_what_is_known(gate: Gate, run: Callable
         (["enroll", "Ada Lovelace", "--image", "small.jpg"], "$.person"),
         (["enroll", "E1042", "--image", "small.jpg", "--valid-from", "soon"], "no time like"),
         (["enroll", "E1042"], "--image"),
+        (["enroll", "E1042", "--image", "small.jpg", "--capture", "5"], "not allowed with"),
+        (["enroll", "E1042", "--capture", "31"], "no time for a capture"),
+        (["enroll", "E1042", "--capture", "0"], "above 0"),
+        (["update", "E1042"], "nothing is to be changed"),
+        (["update", "E1042", "--name", "Ada", "--clear", "name"], "both given and cleared"),
+        (["update", "E1042", "--clear", "templates"], "templates"),
+        (["list", "--limit", "0"], "no number above 0"),
         (["suspend"], "PERSON"),
         (["open", "sesame"], "open"),
         ([], "COMMAND"),
@@ -502,5 +569,5 @@ def test_ctrl_c_ends_it_without_a_word(broker: int) -> None:
 
 
 def test_images_travel_as_base64(photo: Path) -> None:
-    args = ctl._parser().parse_args(["enroll", "E1", "--image", str(photo)])
-    assert base64.b64encode(JPEG) in m.encode(ctl._command(args))
+    args = parser(ctl._RUNS).parse_args(["enroll", "E1", "--image", str(photo)])
+    assert base64.b64encode(JPEG) in m.encode(build(args))

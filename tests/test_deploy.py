@@ -53,8 +53,9 @@ def assert_section(table: dict[str, Any], section: Any) -> None:
     assert set(table) == {f.name for f in fields(section)}
     for field in fields(section):
         if field.default is not MISSING and field.default is not None:
-            assert table[field.name] == field.default, field.name
-            assert type(table[field.name]) is type(field.default), field.name
+            default = list(field.default) if isinstance(field.default, tuple) else field.default
+            assert table[field.name] == default, field.name
+            assert type(table[field.name]) is type(default), field.name
 
 
 def test_every_key_of_the_example_has_a_comment() -> None:

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from daemon.core.messages import Command
-from daemon.core.values import Reason
+from daemon.core.values import Quality, Reason
 from daemon.edges.metrics import METRICS
 from tests.conftest import ROOT
 
@@ -24,6 +24,14 @@ def test_every_reason_and_every_command_is_named() -> None:
     assert {r.value for r in Reason} <= set(re.findall(r"`(\w+)`", decision))
     (command,) = [line for line in README.splitlines() if line.startswith("| `command`")]
     assert {c.__struct_config__.tag for c in Command.__args__} <= set(re.findall(r"`(\w+)`", command))
+
+
+def test_every_reason_for_a_refusal_has_its_row_and_no_row_is_of_nothing() -> None:
+    code = [*(ROOT / "daemon").glob("*.py"), *(ROOT / "daemon/core").glob("*.py")]
+    raised = r"""(?:Refusal|EnrolError|MessageError|_refuse|refused)\(\s*(?:\w+, )?"(\w+)\""""
+    reasons = {word for path in code for word in re.findall(raised, path.read_text("utf-8"))} | {q.value for q in Quality} - {"ok"}
+    rows = README.split("| reason | why |", 1)[1].split("\n\n", 1)[0].splitlines()[2:]
+    assert {word for row in rows for word in re.findall(r"`(\w+)`", row.split("|")[1])} == reasons
 
 
 def test_every_file_that_is_linked_exists() -> None:

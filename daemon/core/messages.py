@@ -10,10 +10,13 @@ import msgspec
 
 MAX_PAYLOAD_BYTES = 2 * 1024 * 1024
 MAX_IMAGES = 10
+MAX_CAPTURE_S = 30.0
 
 PersonId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$", description="an employee number, never a name")]
 Name = Annotated[str, msgspec.Meta(max_length=200)]
 Instant = Annotated[datetime, msgspec.Meta(tz=True)]
+Gates = Annotated[list[str], msgspec.Meta(min_length=1, max_length=64, description="gates the person may pass; null is all of them")]
+Consent = Annotated[str, msgspec.Meta(max_length=500, description="where the person's consent is kept")]
 
 
 class MessageError(ValueError):
@@ -50,18 +53,49 @@ class _Command(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fiel
     expires_at: Instant
 
 
+class Capture(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Pictures come from the gate's own camera, over so many seconds."""
+
+    seconds: Annotated[float, msgspec.Meta(ge=1, le=MAX_CAPTURE_S)] = 5.0
+
+
 class Enroll(_Command, frozen=True, tag="enroll", kw_only=True, omit_defaults=True):
-    """A new person, or more templates for one, from JPEG pictures that show exactly one face each."""
+    """A new person, or more templates for one, from pictures that show exactly one face each: JPEG files, or the gate's own camera.
+
+    `force` enrols somebody who looks like another person, `replace` lets all earlier templates go; both need a grant, as `capture` does.
+    """
 
     person: PersonId
-    images: Annotated[list[bytes], msgspec.Meta(min_length=1, max_length=MAX_IMAGES, description="JPEG files in base64")]
+    images: (
+        Annotated[list[bytes], msgspec.Meta(min_length=1, max_length=MAX_IMAGES, description="JPEG files in base64; else capture")] | None
+    ) = None
+    capture: Capture | None = None
     name: Name | None = None
     valid_from: Instant | None = None
     valid_until: Instant | None = None
-    gates: (
-        Annotated[list[str], msgspec.Meta(min_length=1, max_length=64, description="gates the person may pass; all if absent")] | None
-    ) = None
-    consent: Annotated[str, msgspec.Meta(max_length=500)] | None = None
+    gates: Gates | None = None
+    consent: Consent | None = None
+    force: bool = False
+    replace: bool = False
+
+    def __post_init__(self) -> None:
+        if (self.images is None) == (self.capture is None):
+            raise ValueError("give either images or capture")
+
+
+class Update(_Command, frozen=True, tag="update", kw_only=True, omit_defaults=True):
+    """Change a person's record. What is absent stays; null clears it (no name, no bound, every gate)."""
+
+    person: PersonId
+    name: Name | msgspec.UnsetType | None = msgspec.UNSET
+    valid_from: Instant | msgspec.UnsetType | None = msgspec.UNSET
+    valid_until: Instant | msgspec.UnsetType | None = msgspec.UNSET
+    gates: Gates | msgspec.UnsetType | None = msgspec.UNSET
+    consent: Consent | msgspec.UnsetType | None = msgspec.UNSET
+
+    def __post_init__(self) -> None:
+        if all(field is msgspec.UNSET for field in (self.name, self.valid_from, self.valid_until, self.gates, self.consent)):
+            raise ValueError("nothing is to be changed: give name, valid_from, valid_until, gates or consent")
 
 
 class Revoke(_Command, frozen=True, tag="revoke", kw_only=True, omit_defaults=True):
@@ -89,11 +123,17 @@ class List(_Command, frozen=True, tag="list", kw_only=True, omit_defaults=True):
     limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
 
 
+class Get(_Command, frozen=True, tag="get", kw_only=True, omit_defaults=True):
+    """One person's record and template count; never vectors or images."""
+
+    person: PersonId
+
+
 class Ping(_Command, frozen=True, tag="ping", kw_only=True, omit_defaults=True):
     """Is the whole line from broker to store alive?"""
 
 
-Command = Enroll | Revoke | Suspend | Resume | List | Ping
+Command = Enroll | Revoke | Suspend | Resume | Update | List | Get | Ping
 
 _decoder: msgspec.json.Decoder[Command] = msgspec.json.Decoder(Command)
 
@@ -133,7 +173,7 @@ Outcome = Literal["done", "refused", "failed"]
 
 
 class PersonEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One row of a `list` answer."""
+    """One row of a `list` answer, or the whole of a `get` answer, which alone says what is known of the consent."""
 
     person: str
     name: str | None
@@ -143,6 +183,7 @@ class PersonEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     valid_from: str | None = None
     valid_until: str | None = None
     gates: list[str] | None = None
+    consent: str | None = None
 
 
 class Result(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -226,7 +267,7 @@ def offline_status(version: str) -> StatusMessage:
 
 def schema() -> dict[str, Any]:
     """JSON Schema of every message, for other people's consumers."""
-    names = [Enroll, Revoke, Suspend, Resume, List, Ping, Result, DecisionMessage, StatusMessage]
+    names = [Enroll, Revoke, Suspend, Resume, Update, List, Get, Ping, Result, DecisionMessage, StatusMessage]
     schemas, components = msgspec.json.schema_components(names)
     return {"messages": dict(zip([n.__name__ for n in names], schemas, strict=True)), "$defs": components}
 

@@ -132,6 +132,19 @@ class Gallery:
         numbers = self._numbers_of.get(self._owner_of.get(person, -1), [])
         return np.take(self._matrix.vectors, self._matrix.rows_of(numbers), axis=0)
 
+    def nearest_besides(self, vectors: npt.NDArray[np.float32], person: str) -> tuple[str | None, float]:
+        """Who of all others but `person` is nearest to any of float32 [N, D], N >= 1, and how near; (None, -1) where there is nobody else.
+
+        Always exact: it serves enrolment, where a miss would let one face have two names.
+        """
+        matrix = self._matrix
+        similarities = (matrix.vectors @ vectors.T).max(1)
+        others = (similarities <= GREATEST_SIMILARITY) & (matrix.owners != self._owner_of.get(person, -1))
+        if not others.any():
+            return None, -1.0
+        row = int(np.where(others, similarities, -np.inf).argmax())
+        return self._name_of[int(matrix.owners[row])], float(similarities[row])
+
     # ---- the search
 
     def search(self, vectors: npt.NDArray[np.float32]) -> list[Match]:

@@ -85,11 +85,22 @@ class Store:
     def templates(self, crops: bool = True) -> list[Template]:
         """Every template that opens and whose person's record does, by number. Without `crops` these are empty and need not open."""
         records, self._bad_people = self._records()
+        templates, self._bad_templates = self._opened(records, crops, "TRUE")
+        return templates
+
+    def templates_of(self, person: str) -> list[Template]:
+        """One person's templates that open, of whatever model, oldest first."""
+        with translated("read"):
+            record = self._record(person)
+        return self._opened({} if record is None else {person: record}, True, "person = ?", person)[0]
+
+    def _opened(self, records: dict[str, PersonRecord], crops: bool, where: str, *values: object) -> tuple[list[Template], tuple[int, ...]]:
+        """The templates of these rows by number, and the numbers of those that do not open."""
         templates, bad = [], []
         sealed_crop = "(SELECT crops.sealed FROM crops WHERE crops.number = templates.number)" if crops else "NULL"
         with translated("read"):
             for number, person, model, sealed, crop in self._db.execute(
-                f"SELECT number, person, model, sealed, {sealed_crop} FROM templates ORDER BY number"
+                f"SELECT number, person, model, sealed, {sealed_crop} FROM templates WHERE {where} ORDER BY number", values
             ):
                 record = records.get(person)
                 try:
@@ -102,8 +113,7 @@ class Store:
                     bad.append(int(number))
                     continue
                 templates.append(Template(number, person, model, vector, opened))
-        self._bad_templates = tuple(bad)
-        return templates
+        return templates, tuple(bad)
 
     def damage(self) -> Damage:
         """What did not open when people and templates were last read, and when the store was opened."""

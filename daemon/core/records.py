@@ -1,0 +1,61 @@
+"""What a command makes of a person's record, and how a record is told."""
+
+from dataclasses import replace
+from datetime import datetime
+from typing import TypeVar
+
+import msgspec
+
+from daemon.core.messages import Enroll, PersonEntry, Update, utc
+from daemon.core.values import Person
+
+T = TypeVar("T")
+
+
+def enrolled(command: Enroll, before: Person | None, now: float) -> Person:
+    """The record after an enrolment at `now` (UTC seconds): what the command says, else what was known. A suspension stays."""
+    known = before or Person(command.person, enrolled_at=now)
+    return replace(
+        known,
+        name=command.name if command.name is not None else known.name,
+        valid_from=_seconds(command.valid_from) if command.valid_from is not None else known.valid_from,
+        valid_until=_seconds(command.valid_until) if command.valid_until is not None else known.valid_until,
+        gates=tuple(command.gates) if command.gates is not None else known.gates,
+        consent=command.consent if command.consent is not None else known.consent,
+    )
+
+
+def updated(command: Update, before: Person) -> Person:
+    """The record after an update: what is absent stays, what is null is cleared."""
+    gates = _given(command.gates, None if before.gates is None else list(before.gates))
+    return replace(
+        before,
+        name=_given(command.name, before.name),
+        valid_from=before.valid_from if isinstance(command.valid_from, msgspec.UnsetType) else _seconds(command.valid_from),
+        valid_until=before.valid_until if isinstance(command.valid_until, msgspec.UnsetType) else _seconds(command.valid_until),
+        gates=None if gates is None else tuple(gates),
+        consent=_given(command.consent, before.consent),
+    )
+
+
+def entry(person: Person, templates: int, whole: bool = False) -> PersonEntry:
+    """The record as a row of an answer; `whole` adds what only `get` tells."""
+    return PersonEntry(
+        person=person.person,
+        name=person.name,
+        state="suspended" if person.suspended else "active",
+        templates=templates,
+        enrolled_at=utc(person.enrolled_at),
+        valid_from=utc(person.valid_from) if person.valid_from is not None else None,
+        valid_until=utc(person.valid_until) if person.valid_until is not None else None,
+        gates=list(person.gates) if person.gates is not None else None,
+        consent=person.consent if whole else None,
+    )
+
+
+def _given(value: T | msgspec.UnsetType, before: T) -> T:
+    return before if isinstance(value, msgspec.UnsetType) else value
+
+
+def _seconds(instant: datetime | None) -> float | None:
+    return instant.timestamp() if instant is not None else None
