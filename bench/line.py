@@ -48,9 +48,9 @@ def main() -> None:
     while (frame := camera.read(1.0)) is not None:
         start = time.perf_counter()
         view = pipeline.look(frame, detector, limits, lambda stage, s: spent[stage].append(s))
-        (matches,) = pipeline.recognise([view], model.embedder, gallery, lambda stage, s: spent[stage].append(s))
+        (vectors,) = pipeline.embed([view], model.embedder, lambda stage, s: spent[stage].append(s))
         with pipeline.timed(lambda stage, s: spent[stage].append(s), "decide"):
-            keeper.observe(view, matches, lambda person, now: None)
+            keeper.observe(view, vectors, gallery.search, lambda person, now: None)
         whole.append(time.perf_counter() - start)
     camera.close()
     table = Table("stage", "median ms", "p95 ms", "share", title=f"{len(whole)} frames of {Path(arguments.source).name}, 1,000 templates")

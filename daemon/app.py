@@ -107,11 +107,7 @@ def standards(card: Card, max_templates: int) -> Standards:
 
     Never of a looser rate than LIKENESS_FMR: what cannot be told so well is not told at all.
     """
-
-    def at(rate: float) -> float | None:
-        near = [p for p in card.calibration.fmr if p.threshold is not None and rate * (1 - 1e-9) <= p.fmr <= LIKENESS_FMR * (1 + 1e-9)]
-        return min(near, key=lambda point: point.fmr).threshold if near else None
-
+    at = card.calibration.pair_threshold
     return Standards(alike=at(LIKENESS_FMR), known=at(KNOWN_FMR), same=at(SAME_FMR), max_templates=max_templates)
 
 

@@ -76,16 +76,22 @@ class DecisionConfig:
     """How frames become one answer per passage."""
 
     target_fpir: float = 0.01
-    """Of a hundred strangers' searches, how many may find somebody; the bundle's card says which threshold holds that."""
+    """Of all strangers' passages, the share that may find somebody; the bundle's card says which threshold holds that."""
     threshold: float | None = None
     """An explicit similarity threshold, in place of the card's. Needed where the card cannot resolve the target."""
     margin: float = 0.05
     """How much nearer the best person must be than any other person."""
-    votes: int = 3
-    window: int = 5
-    """An accept needs `votes` of the last `window` scored frames of a passage for one person."""
+    min_frames: int = 5
+    min_s: float = 0.2
+    """An answer needs so many good frames of a face, over at least this time."""
     patience: int = 10
-    """After this many scored frames without an answer the passage is `unknown`."""
+    """After this many good frames without an answer the passage is `unknown`."""
+    recheck_s: float = 1.0
+    """An answered face that stays is looked at again this often."""
+    tries: int = 10
+    """So many further looks a face gets that was not recognised. Each is a stranger's chance."""
+    memory: float = 0.95
+    """What a frame weighs beside the next one, 0 to 1: frames are fused, and older ones fade."""
     lost_s: float = 1.0
     """A face not seen for this long has left: its passage ends."""
     accept_valid_s: float = 3.0
@@ -252,12 +258,15 @@ def _check_values(config: Config, origin: str) -> None:
         "similarities are cosines; a gate's threshold lies between 0 and 1",
     )
     need(0 <= d.margin < 1, f"decision.margin = {d.margin} is out of range", "0 to 1; 0.05 is the default")
-    need(1 <= d.votes <= d.window, f"decision.votes = {d.votes} of window = {d.window} cannot be met", "votes must be between 1 and window")
+    need(d.min_frames >= 1, f"decision.min_frames = {d.min_frames} is below 1", "5 is the default")
     need(
-        d.patience >= d.window,
-        f"decision.patience = {d.patience} is shorter than window = {d.window}",
-        "patience counts scored frames and must be at least window",
+        d.patience >= d.min_frames,
+        f"decision.patience = {d.patience} is shorter than min_frames = {d.min_frames}",
+        "patience counts good frames and must be at least min_frames",
     )
+    need(d.min_s >= 0 and d.recheck_s > 0, "decision.min_s is below 0, or recheck_s not above 0", "0.2 and 1.0 are the defaults")
+    need(d.tries >= 0, f"decision.tries = {d.tries} is below 0", "10 is the default")
+    need(0 <= d.memory < 1, f"decision.memory = {d.memory} is out of range", "0 (each frame alone) to below 1; 0.95 is the default")
     need(
         d.lost_s > 0 and d.accept_valid_s > 0, "decision.lost_s and decision.accept_valid_s must be above 0", "1.0 and 3.0 are the defaults"
     )

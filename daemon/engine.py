@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
 from daemon import pipeline
 from daemon.answers import Answer
@@ -17,7 +19,7 @@ from daemon.config import Config
 from daemon.core.decide import Decision, Gatekeeper, Rules
 from daemon.core.messages import DecisionMessage, StatusMessage, encode, topic, utc
 from daemon.core.policy import forbids
-from daemon.core.values import Delivery, Link, Match, Outgoing, Published, Reason, View
+from daemon.core.values import Delivery, Link, Match, Outgoing, Published, Reason, Vector, View
 from daemon.edges.gallery import GraphState
 from daemon.edges.metrics import Metrics
 from daemon.edges.store import StoreError
@@ -73,6 +75,7 @@ class Engine:
         self._disk: str | None = None
         self._disk_tried_s = 0.0
         self._graph: GraphState | None = None
+        self._seen_revision = 0
         self._owed: list[Delivery] = []  # commands done in memory, or refused, for want of a disk
         self._captures = Captures(desk, clock, wall)
         self._sender = Sender(desk.store, {name: gate.link for name, gate in gates.items()}, metrics, clock, wall)
@@ -216,15 +219,19 @@ class Engine:
             self._captures.observe(view)
         if not fresh:
             return
-        matches: list[list[Match | None]]
+        vectors: list[list[Vector | None]]
         if self._rules.threshold is None:
-            matches = [[None] * len(view.probes) for view in fresh]
+            vectors = [[None] * len(view.probes) for view in fresh]
         else:
-            matches = pipeline.recognise(fresh, self.desk.embedder, self.desk.gallery, self.metrics.stage)
-        for view, found in zip(fresh, matches, strict=True):
+            vectors = pipeline.embed(fresh, self.desk.embedder, self.metrics.stage)
+        for view, seen in zip(fresh, vectors, strict=True):
             with pipeline.timed(self.metrics.stage, "decide"):
-                decisions = self.gates[view.gate].keeper.observe(view, found, self._permit(view.gate))
+                decisions = self.gates[view.gate].keeper.observe(view, seen, self._find, self._permit(view.gate))
             self._publish(decisions)
+
+    def _find(self, vectors: npt.NDArray[np.float32]) -> list[Match]:
+        with pipeline.timed(self.metrics.stage, "search"):
+            return self.desk.gallery.search(vectors)
 
     def _permit(self, gate: str) -> Callable[[str, float], Reason | None]:
         def permit(person: str, now: float) -> Reason | None:
@@ -367,10 +374,14 @@ class Engine:
         if self._disk is not None:  # nobody is accepted while an accept could be lost
             rules = replace(rules, threshold=None)
         self._rules = rules
+        revision = self._revision()
         for gate in self.gates.values():
             gate.keeper.rules = rules
+            if revision != self._seen_revision:
+                gate.keeper.refresh()
+        self._seen_revision = revision
         self.metrics.threshold(rules.threshold)
-        self.metrics.gallery(len(self.desk.people), self.desk.gallery.templates, self._revision())
+        self.metrics.gallery(len(self.desk.people), self.desk.gallery.templates, revision)
 
     def _revision(self) -> int:
         try:

@@ -14,7 +14,7 @@ from daemon.config import Config
 from daemon.core.align import align
 from daemon.core.decide import Rules
 from daemon.core.quality import Limits, judge
-from daemon.core.values import Face, Frame, Image, Match, Probe, Quality, View
+from daemon.core.values import Face, Frame, Image, Match, Probe, Quality, Vector, View
 
 
 class Detector(Protocol):
@@ -36,10 +36,15 @@ class Searches(Protocol):
 
 
 class Thresholds(Protocol):
-    """A card's calibration: the threshold for a gallery size and a rate, or None where the data could not resolve it."""
+    """A card's calibration: thresholds for a gallery size and a rate, and for pairs; None where the data could not resolve it."""
 
     def threshold(self, gallery_size: int, target_fpir: float) -> float | None: ...
 
+    def pair_threshold(self, fmr: float) -> float | None: ...
+
+
+SAME_FACE_FMR = 0.001
+"""A frame less like its track's face than one pair of strangers in a thousand does not show that face."""
 
 Stage = Literal["detect", "align", "embed", "search", "decide", "command"]
 
@@ -87,25 +92,36 @@ def look(frame: Frame, detector: Detector, limits: Limits, observe: Observe = un
     return View(frame.gate, frame.number, frame.at_s, frame.captured_at, tuple(probes))
 
 
-def recognise(views: Sequence[View], embedder: Embeds, gallery: Searches, observe: Observe = unobserved) -> list[list[Match | None]]:
-    """The match of every probe of every view, embedded in one batch; None for a face too poor to be scored."""
+def embed(views: Sequence[View], embedder: Embeds, observe: Observe = unobserved) -> list[list[Vector | None]]:
+    """The vector of every probe of every view, embedded in one batch; None for a face too poor to be scored."""
     scorable = [(i, j) for i, view in enumerate(views) for j, probe in enumerate(view.probes) if probe.quality is Quality.OK]
-    matches: list[list[Match | None]] = [[None] * len(view.probes) for view in views]
+    vectors: list[list[Vector | None]] = [[None] * len(view.probes) for view in views]
     if scorable:
         with timed(observe, "embed"):
-            vectors = embedder.embed(np.stack([views[i].probes[j].crop for i, j in scorable]))
-        with timed(observe, "search"):
-            found = gallery.search(vectors)
-        for (i, j), match in zip(scorable, found, strict=True):
-            matches[i][j] = match
-    return matches
+            embedded = embedder.embed(np.stack([views[i].probes[j].crop for i, j in scorable]))
+        for (i, j), vector in zip(scorable, embedded, strict=True):
+            vectors[i][j] = vector
+    return vectors
 
 
 def rules(config: Config, calibration: Thresholds, templates: int) -> Rules:
     """What an answer needs at the present gallery size: the operator's threshold, or the card's for that many templates."""
     d = config.decision
     threshold = d.threshold if d.threshold is not None else calibration.threshold(max(1, templates), d.target_fpir)
-    return Rules(threshold=threshold, margin=d.margin, votes=d.votes, window=d.window, patience=d.patience)
+    same = calibration.pair_threshold(SAME_FACE_FMR)
+    if same is None:  # the stricter of what is known: a face is rather cut in two than two faces taken for one
+        same = threshold if threshold is not None else 1.0
+    return Rules(
+        threshold=threshold,
+        margin=d.margin,
+        min_frames=d.min_frames,
+        min_s=d.min_s,
+        patience=d.patience,
+        recheck_s=d.recheck_s,
+        tries=d.tries,
+        memory=d.memory,
+        same=same,
+    )
 
 
 def policy_digest(config: Config, rules: Rules) -> str:

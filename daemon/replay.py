@@ -27,8 +27,8 @@ def replay(
     """Walk the line over `frames`, in order, every one of them."""
     for frame in frames:
         view = pipeline.look(frame, detector, limits)
-        (matches,) = pipeline.recognise([view], embedder, gallery)
-        yield from keeper.observe(view, matches, permit)
+        (vectors,) = pipeline.embed([view], embedder)
+        yield from keeper.observe(view, vectors, gallery.search, permit)
     yield from keeper.finish()
 
 

@@ -10,7 +10,7 @@ GOOD: dict[str, Any] = {"site": "hq", "gates": {"north": {"source": "rtsp://came
 
 def test_the_least_configuration_has_the_documented_defaults() -> None:
     config = parse(GOOD)
-    assert (config.mqtt.host, config.metrics.host, config.detector.kind, config.decision.votes) == ("127.0.0.1", "127.0.0.1", "haar", 3)
+    assert (config.mqtt.host, config.metrics.host, config.detector.kind, config.decision.patience) == ("127.0.0.1", "127.0.0.1", "haar", 10)
 
 
 @pytest.mark.parametrize(
@@ -21,9 +21,9 @@ def test_the_least_configuration_has_the_documented_defaults() -> None:
         ({"decision": {"treshold": 0.5}}, "unknown key `decision.treshold`", "`decision.threshold`"),
         ({"decision": {"threshold": 1.5}}, "no usable similarity", "cosines"),
         ({"decision": {"threshold": float("nan")}}, "no usable similarity", "cosines"),
-        ({"decision": {"votes": 6}}, "cannot be met", "between 1 and window"),
+        ({"decision": {"min_frames": 11}}, "shorter than min_frames", "at least min_frames"),
         ({"decision": {"target_fpir": 0}}, "no rate", "stranger"),
-        ({"decision": {"votes": "three"}}, "Expected `int`", "deploy/config.toml"),
+        ({"decision": {"tries": "three"}}, "Expected `int`", "deploy/config.toml"),
         ({"gates": {}}, "no gate", "[gates.NAME]"),
         ({"gates": {"north/south": {"source": "x"}}}, "MQTT topic", "letters"),
         ({"gates": {"all": {"source": "x"}}}, "MQTT topic", "taken"),

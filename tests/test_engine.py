@@ -24,7 +24,7 @@ from daemon.mailbox import CameraState, Mailbox, WorkerFailed
 from tests.desk import DIMENSION, NOW, command, desk, painted
 from tests.edges.held import Held
 
-CONFIG = Config(site="hq", gates={"north": GateConfig(source="x")}, decision=DecisionConfig(threshold=0.99, patience=5, lost_s=0.5))
+CONFIG = Config(site="hq", gates={"north": GateConfig(source="x")}, decision=DecisionConfig(threshold=0.99, patience=6, lost_s=0.5))
 ALICE, STRANGER = 100, 240
 
 
@@ -51,6 +51,9 @@ class Wire:
 
 class NoThreshold:
     def threshold(self, gallery_size: int, target_fpir: float) -> float | None:
+        return None
+
+    def pair_threshold(self, fmr: float) -> float | None:
         return None
 
 
@@ -218,7 +221,7 @@ def test_status_is_retained_and_told_on_change_and_every_half_minute(site: Site)
 
 
 def test_a_camera_that_goes_away_ends_its_passages(site: Site) -> None:
-    site.sees(STRANGER, times=4)
+    site.sees(STRANGER, times=5)
     site.mailbox.tell(CameraState("north", "down", "no route", True))
     assert [d["decision"] for d in site.turn()] == ["unknown"]
 

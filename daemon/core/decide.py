@@ -1,32 +1,44 @@
-"""Sightings to one answer per passage: votes over frames, a threshold, a margin over everybody else, and who may pass.
+"""Evidence to one answer per passage: a threshold, a margin over everybody else, a fixed number of tries, and who may pass.
 
-A passage is a track's life. Each scored frame casts one vote: for a person (near enough, and clear of the runner-up), for *ambiguous*
-(near enough, but two people are about equally near) or for *nobody*. The first answer comes as soon as `votes` of the last `window` agree,
-and none of them names somebody else, or after `patience` scored frames that found nobody. A later answer replaces it only if it differs,
-and then says so. A passage that was one person's never becomes another's: one face is one person, and which of the two is doubtful.
+A passage is a track's life. Its good frames are fused into one vector, and that vector is searched for: as soon as `min_frames` of them
+over `min_s` are there, then with every good frame until there is an answer, at the latest after `patience` of them; from then on once every
+`recheck_s`, and `tries` times at most while nobody is recognised, because every look is a stranger's chance. An answer is given again only
+if it changes. A passage that was one person's never becomes another's: one face is one person, and which of the two is doubtful.
 """
 
-from collections import Counter, deque
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from math import isfinite
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from math import inf, isfinite
 
-from daemon.core.tracks import Tracker
-from daemon.core.values import Match, Quality, Reason, Sighting, Verdict, View
+import numpy as np
+import numpy.typing as npt
 
-AMBIGUOUS = "?"
-"""A vote that is no person's id: ids begin with a letter or a digit."""
+from daemon.core.evidence import Evidence, begun
+from daemon.core.tracks import Track, Tracker
+from daemon.core.values import Match, Probe, Reason, Sighting, Vector, Verdict, View
+
+HOLD = 0.1
+"""A person who has been recognised stays so while the fused vector is this much below the threshold: a turned head is no other head."""
+DOUBTS = 2
+"""Looks in a row that must have lost a recognised person before the answer is taken back."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What an answer needs. `threshold` None closes the gate: nothing is voted on."""
+    """What an answer needs. `threshold` is a similarity of fused vectors, and None closes the gate: nothing is looked at.
+
+    `same` is the similarity below which a frame is held not to show a track's face, `memory` the weight of a frame beside the next one's.
+    """
 
     threshold: float | None
     margin: float
-    votes: int
-    window: int
+    min_frames: int
+    min_s: float
     patience: int
+    recheck_s: float
+    tries: int
+    memory: float
+    same: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,80 +61,104 @@ class Decision:
 Answer = tuple[Verdict, Reason, str | None]
 Permit = Callable[[str, float], Reason | None]
 """(person, UTC seconds) to the reason that forbids them, or None."""
+Find = Callable[[npt.NDArray[np.float32]], list[Match]]
+"""Vectors, float32 [N, D], to the nearest person of each."""
+
+AMBIGUOUS: Answer = (Verdict.REJECT, Reason.AMBIGUOUS, None)
+NO_MATCH: Answer = (Verdict.UNKNOWN, Reason.NO_MATCH, None)
+UNSCORABLE: Answer = (Verdict.UNKNOWN, Reason.UNSCORABLE, None)
 
 
-def vote(match: Match, rules: Rules) -> str | None:
-    """A person's id, AMBIGUOUS, or None for nobody. Written so that NaN is nobody."""
+def near(match: Match, rules: Rules) -> bool:
+    """Whether somebody is near enough. Written so that NaN is nobody."""
     if rules.threshold is None or match.person is None or not isfinite(match.similarity):
-        return None
-    if not match.similarity >= rules.threshold:
-        return None
-    return match.person if match.similarity - match.rival >= rules.margin else AMBIGUOUS
+        return False
+    return match.similarity >= rules.threshold
+
+
+def clear(match: Match, rules: Rules) -> bool:
+    """Whether the nearest is clear of everybody else."""
+    return match.similarity - match.rival >= rules.margin
 
 
 @dataclass(slots=True)
 class Passage:
-    """The evidence about one face while it is in view."""
+    """What one face has shown, and what was said about it. `named` is who it was recognised as, also after the answer was taken back."""
 
-    recent: deque[str | None]
+    evidence: Evidence
     seen: int = 0
-    scored: int = 0
+    last: Sighting | None = None
     answer: Answer | None = None
     named: str | None = None
-    last: Sighting | None = None
+    two_people: bool = False
+    looked_s: float = -inf
+    tries: int = 0
+    doubts: int = 0
 
-    def weigh(self, sighting: Sighting, rules: Rules, permit: Permit) -> Answer | None:
-        """Take one sighting; return the answer if there is a new one."""
-        if rules.threshold is None:  # a closed gate takes no evidence
-            return None
-        self.seen += 1
-        self.last = sighting
-        if sighting.match is None:
-            return None
-        self.scored += 1
-        self.recent.append(vote(sighting.match, rules))
-        return self._settle(self._standing(rules, permit, sighting.captured_at))
+    @property
+    def holding(self) -> bool:
+        """Whether the answer names somebody."""
+        return self.answer is not None and self.answer[2] is not None
+
+    def due(self, at_s: float, rules: Rules) -> bool:
+        """Whether to search for the evidence now."""
+        if self.two_people or self.evidence.good < rules.min_frames or not at_s - self.evidence.since_s >= rules.min_s:
+            return False
+        if self.answer is None:
+            return True
+        return at_s - self.looked_s >= rules.recheck_s and (self.holding or self.tries < rules.tries)
+
+    def weigh(self, sighting: Sighting, match: Match, rules: Rules, permit: Permit) -> Answer | None:
+        """Take what a search found; return the answer if it is a new one."""
+        self.looked_s = sighting.at_s
+        if self.answer is not None and not self.holding:
+            self.tries += 1
+        return self._settle(self._standing(match, rules, permit, sighting.captured_at))
 
     def close(self, rules: Rules) -> Answer | None:
         """The face has left: the answer it still owes, if enough of it was seen to owe one."""
-        if self.answer is not None or rules.threshold is None:
+        if self.answer is not None or rules.threshold is None or self.last is None:
             return None
-        if self.scored >= rules.votes:
-            return self._settle((Verdict.UNKNOWN, Reason.NO_MATCH, None))
-        if self.seen >= rules.patience:
-            return self._settle((Verdict.UNKNOWN, Reason.UNSCORABLE, None))
-        return None
+        if self.last.match is not None:
+            return self._settle(AMBIGUOUS if near(self.last.match, rules) else NO_MATCH)
+        return self._settle(UNSCORABLE) if self.seen >= rules.patience and self.evidence.good < rules.min_frames else None
 
     def forget(self, person: str) -> None:
-        """Drop the votes for somebody who was revoked or suspended: old evidence never admits them."""
-        self.recent = deque((None if v == person else v for v in self.recent), maxlen=self.recent.maxlen)
+        """Somebody was revoked, suspended or given another face: an answer that names them is looked at again with the next good frame."""
         if self.named == person:
-            self.named = None
+            self.named, self.doubts = None, DOUBTS
+            self.refresh()
 
-    def _standing(self, rules: Rules, permit: Permit, now: float) -> Answer | None:
-        """What the recent votes say, or None while they say nothing new."""
-        named = Counter(vote for vote in self.recent if vote is not None and vote != AMBIGUOUS)
-        nobody, doubtful = self.recent.count(None), self.recent.count(AMBIGUOUS)
-        if len(named) == 1:
-            ((person, count),) = named.items()
-            if count >= self._needed(person, rules):
-                if self.named not in (None, person):
-                    return Verdict.REJECT, Reason.AMBIGUOUS, None
-                self.named = person
-                forbidden = permit(person, now)
-                return (Verdict.ACCEPT, Reason.MATCHED, person) if forbidden is None else (Verdict.REJECT, forbidden, person)
-        # A face that looks like two people is nobody's until it has looked like the first of them for a whole window.
-        if doubtful >= rules.votes or (len(named) > 1 and named.total() + doubtful >= rules.votes):
-            return Verdict.REJECT, Reason.AMBIGUOUS, None
-        # A first "unknown" waits for patience; to take an answer back, the whole window must have lost it.
-        if (self.answer is None and self.scored >= rules.patience) or (self.answer is not None and nobody == rules.window):
-            return Verdict.UNKNOWN, Reason.NO_MATCH, None
-        return None
+    def refresh(self) -> None:
+        """The gallery has changed: look again with the next good frame."""
+        self.looked_s, self.tries = -inf, 0
 
-    def _needed(self, person: str, rules: Rules) -> int:
-        """How many votes a person needs: more where the passage has already been somebody else's, or two people's."""
-        settled = self.answer is not None and self.answer[1] is not Reason.NO_MATCH and self.answer[2] != person
-        return rules.window if settled else rules.votes
+    def _standing(self, match: Match, rules: Rules, permit: Permit, now: float) -> Answer | None:
+        """What the search says, or None while it says nothing new."""
+        found = near(match, rules)
+        if found and clear(match, rules):
+            return self._recognised(str(match.person), permit, now)
+        if self.holding:
+            # Two people about equally near, or nobody, may be a bad moment; not so for somebody who has been forgotten meanwhile.
+            stays = found or (match.person == self.named and rules.threshold is not None and match.similarity >= rules.threshold - HOLD)
+            self.doubts = 0 if stays and self.named is not None else self.doubts + 1
+            if self.doubts < DOUBTS:
+                return None
+            return AMBIGUOUS if found else NO_MATCH
+        if self.answer is None and self.evidence.good < rules.patience:
+            return None
+        if found:
+            return AMBIGUOUS
+        return NO_MATCH if self.answer is None else None
+
+    def _recognised(self, person: str, permit: Permit, now: float) -> Answer:
+        self.doubts = 0
+        if self.named not in (None, person):
+            self.two_people = True  # and that stays so until the face has left
+            return AMBIGUOUS
+        self.named = person
+        forbidden = permit(person, now)
+        return (Verdict.ACCEPT, Reason.MATCHED, person) if forbidden is None else (Verdict.REJECT, forbidden, person)
 
     def _settle(self, answer: Answer | None) -> Answer | None:
         if answer is None or answer == self.answer:
@@ -144,18 +180,32 @@ class Gatekeeper:
     def __post_init__(self) -> None:
         self.tracker = Tracker(self.lost_s)
 
-    def observe(self, view: View, matches: list[Match | None], permit: Permit) -> list[Decision]:
-        """What this frame decides. `matches` belongs to `view.probes`; None for a face too poor to be scored."""
+    def observe(self, view: View, vectors: Sequence[Vector | None], find: Find, permit: Permit) -> list[Decision]:
+        """What this frame decides. `vectors` belong to `view.probes`; None for a face too poor to be scored, and at a closed gate."""
         decisions = self.close(view.at_s)
-        tracks = self.tracker.update([probe.face.box for probe in view.probes], view.at_s)
-        for probe, match, track in zip(view.probes, matches, tracks, strict=True):
-            scored = match if probe.quality is Quality.OK else None
-            sighting = Sighting(track.number, view.number, view.at_s, view.captured_at, probe.face.box, probe.quality, scored)
-            passage = self.passages.setdefault(track.number, Passage(deque(maxlen=self.rules.window)))
-            had_one = passage.answer is not None
-            answer = passage.weigh(sighting, self.rules, permit)
-            if answer is not None:
-                decisions.append(self._decision(sighting, answer, len(view.probes), had_one))
+        self.tracker.same = self.rules.same
+
+        def alike(number: int, place: int) -> float | None:
+            vector, passage = vectors[place], self.passages.get(number)
+            return passage.evidence.likeness(vector) if vector is not None and passage is not None else None
+
+        tracks = self.tracker.update([probe.face.box for probe in view.probes], view.at_s, alike)
+        due: list[tuple[Passage, Sighting]] = []
+        for probe, vector, track in zip(view.probes, vectors, tracks, strict=True):
+            sighting, passage, adds = self._see(view, probe, vector, track, decisions)
+            passage.seen += self.rules.threshold is not None  # a closed gate owes nobody an answer
+            passage.last = replace(sighting, match=passage.last.match if passage.last is not None else None)
+            # Only a frame that adds to the evidence decides: an answer is about a face that is there now.
+            if adds and passage.due(view.at_s, self.rules):
+                due.append((passage, sighting))
+        if due:
+            matches = find(np.stack([passage.evidence.fused for passage, _ in due]))
+            for (passage, sighting), match in zip(due, matches, strict=True):
+                passage.last = replace(sighting, match=match)
+                had_one = passage.answer is not None
+                answer = passage.weigh(sighting, match, self.rules, permit)
+                if answer is not None:
+                    decisions.append(self._decision(passage.last, answer, len(view.probes), had_one))
         return decisions
 
     def close(self, at_s: float) -> list[Decision]:
@@ -169,13 +219,34 @@ class Gatekeeper:
         return self._end(numbers)
 
     def forget(self, person: str) -> None:
-        """Somebody was revoked or suspended."""
+        """Somebody was revoked, suspended or given another face."""
         for passage in self.passages.values():
             passage.forget(person)
+
+    def refresh(self) -> None:
+        """The gallery has changed: somebody who was unknown may be known now."""
+        for passage in self.passages.values():
+            passage.refresh()
 
     def retract(self, decision: Decision) -> None:
         """A decision could not be made durable and was never published: the passage starts anew."""
         self.passages.pop(decision.passage, None)
+
+    def _see(
+        self, view: View, probe: Probe, vector: Vector | None, track: Track, decisions: list[Decision]
+    ) -> tuple[Sighting, Passage, bool]:
+        """Put one face of a frame into its passage, or into a new one where the track has become somebody else's (`decisions` gets what the
+        old one owed); and whether it added to the evidence."""
+        passage, adds = self.passages.setdefault(track.number, Passage(Evidence(self.rules.memory))), False
+        if vector is not None and self.rules.threshold is not None:  # a closed gate takes no evidence
+            aside = passage.evidence.aside
+            taken = passage.evidence.take(vector, view.at_s, self.rules.same)
+            adds = taken != "aside"
+            if taken == "another" and aside is not None:
+                decisions += self._end([track.number])
+                track = self.tracker.cut(track)
+                passage = self.passages[track.number] = Passage(begun([aside, vector], view.at_s, self.rules.memory))
+        return Sighting(track.number, view.number, view.at_s, view.captured_at, probe.face.box, probe.quality, None), passage, adds
 
     def _end(self, numbers: list[int]) -> list[Decision]:
         decisions = []

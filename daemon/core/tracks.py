@@ -1,53 +1,79 @@
-"""One face over frames: which face of this frame is which face of the last one."""
+"""One face over frames: which face of this frame is which face of the last one. By place, by motion, and by looks where they are known."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import hypot
 
 from daemon.core.boxes import Box, iou
 
 MIN_IOU = 0.2
 MAX_SHIFT = 0.6
 """A face may move by this share of its own width between two frames that show it (a walker, or a dropped frame) and stay itself."""
+RETURN_SHIFT = 3.0
+"""A lost face may come back this many of its widths away, if it looks like itself."""
+FORESIGHT_S = 0.3
+"""For so long a face is expected to keep its speed; boxes jitter, and what they say of speed is soon wrong."""
+STEADY = 0.5
+"""How much of the newest motion goes into the speed of a track."""
+
+Alike = Callable[[int, int], float | None]
+"""(track number, place in `boxes`) to their similarity where both have a vector, else None."""
 
 
 @dataclass(slots=True)
 class Track:
-    """A face that is, or was a moment ago, in view."""
+    """A face that is, or was a moment ago, in view. Speeds in pixels a second."""
 
     number: int
     box: Box
     first_s: float
     last_s: float
+    speed: tuple[float, float] = (0.0, 0.0)
+
+    def expected(self, at_s: float) -> Box:
+        """Where the face should be by now."""
+        wait = min(at_s - self.last_s, FORESIGHT_S)
+        return Box(self.box.x + self.speed[0] * wait, self.box.y + self.speed[1] * wait, self.box.width, self.box.height)
+
+    def move(self, box: Box, at_s: float) -> None:
+        """The face has been seen again."""
+        wait = at_s - self.last_s
+        if wait > 0:
+            (x0, y0), (x1, y1) = self.box.centre, box.centre
+            new = (x1 - x0) / wait, (y1 - y0) / wait
+            self.speed = self.speed[0] + STEADY * (new[0] - self.speed[0]), self.speed[1] + STEADY * (new[1] - self.speed[1])
+        self.box, self.last_s = box, at_s
 
 
 @dataclass(slots=True)
 class Tracker:
-    """The tracks of one camera. `number`s count from 1 and are never used again."""
+    """The tracks of one camera. `number`s count from 1 and are never used again. From the similarity `same` on two faces look alike."""
 
     lost_s: float
+    same: float = 1.0
     tracks: list[Track] = field(default_factory=list)
     _next: int = 1
 
-    def update(self, boxes: list[Box], at_s: float) -> list[Track]:
-        """The track of each box, in the order of `boxes`. A box near no live track begins one."""
-        near = [(_closeness(track.box, box), track, i) for track in self.tracks for i, box in enumerate(boxes)]
+    def update(self, boxes: list[Box], at_s: float, alike: Alike | None = None) -> list[Track]:
+        """The track of each box, in the order of `boxes`. A box that belongs to no live track begins one."""
+        near = [(self._closeness(track, i, box, at_s, alike), track, i) for track in self.tracks for i, box in enumerate(boxes)]
         taken: dict[int, Track] = {}
         used: set[int] = set()
         for closeness, track, i in sorted(near, key=lambda pair: (-pair[0], pair[1].number, pair[2])):
             if closeness > 0 and i not in taken and track.number not in used:
                 taken[i] = track
                 used.add(track.number)
-        result = []
         for i, box in enumerate(boxes):
-            track = taken.get(i) or self._begin(box, at_s)
-            track.box, track.last_s = box, at_s
-            result.append(track)
-        return result
+            if i in taken:
+                taken[i].move(box, at_s)
+            else:
+                taken[i] = self._begin(box, at_s)
+        return [taken[i] for i in range(len(boxes))]
 
-    def _begin(self, box: Box, at_s: float) -> Track:
-        track = Track(self._next, box, at_s, at_s)
-        self._next += 1
-        self.tracks.append(track)
-        return track
+    def cut(self, track: Track) -> Track:
+        """The face of a track has become another's: end it, and go on under a new number."""
+        self.tracks = [t for t in self.tracks if t.number != track.number]
+        return self._begin(track.box, track.last_s)
 
     def expire(self, at_s: float) -> list[Track]:
         """Remove and return the tracks not seen for longer than `lost_s`. A clock that went backwards ends them too."""
@@ -55,14 +81,39 @@ class Tracker:
         self.tracks = [t for t in self.tracks if 0 <= at_s - t.last_s <= self.lost_s]
         return gone
 
+    def _begin(self, box: Box, at_s: float) -> Track:
+        track = Track(self._next, box, at_s, at_s)
+        self._next += 1
+        self.tracks.append(track)
+        return track
 
-def _closeness(old: Box, new: Box) -> float:
+    def _closeness(self, track: Track, place: int, box: Box, at_s: float, alike: Alike | None) -> float:
+        """How well a box goes with a track, 0 for not at all. Looks decide between places that are about as near."""
+        near = max(_nearness(track.box, box), _nearness(track.expected(at_s), box))
+        likeness = alike(track.number, place) if alike is not None else None
+        if likeness is None:
+            return near
+        if near > 0:
+            return near + max(0.0, likeness)
+        looks = likeness >= self.same
+        return MIN_IOU * likeness if looks and _shift(track.box, box) < RETURN_SHIFT and _like_size(track.box, box) else 0.0
+
+
+def _nearness(old: Box, new: Box) -> float:
     """Overlap of two boxes, or a small positive figure for two of like size that lie near, or 0 for two different faces."""
     overlap = iou(old, new)
     if overlap >= MIN_IOU:
         return overlap
+    shift = _shift(old, new)
+    return MIN_IOU * (1 - shift / MAX_SHIFT) if _like_size(old, new) and shift < MAX_SHIFT else 0.0
+
+
+def _shift(old: Box, new: Box) -> float:
+    """The distance of the centres in widths; infinite for boxes without one."""
     size = (old.width + new.width) / 2
     (x0, y0), (x1, y1) = old.centre, new.centre
-    shift = max(abs(x0 - x1), abs(y0 - y1)) / size if size > 0 else 1.0
-    like = 0.6 < (new.width / old.width if old.width > 0 else 0) < 1.67
-    return MIN_IOU * (1 - shift / MAX_SHIFT) if like and shift < MAX_SHIFT else 0.0
+    return hypot(x0 - x1, y0 - y1) / size if size > 0 else float("inf")
+
+
+def _like_size(old: Box, new: Box) -> bool:
+    return old.width > 0 and 0.6 < new.width / old.width < 1.67

@@ -57,14 +57,23 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     identities: int
     comparisons: int
     source: str = ""
+    passages: tuple[Cell, ...] = ()
+    """The same table for whole passages of jittered frames, fused and searched for several times as a gate does; empty in older cards."""
+
+    def pair_threshold(self, fmr: float, loosest: float = 0.01) -> float | None:
+        """The similarity that one pair of strangers in 1/`fmr` exceeds, or that of the strictest rate which the card can say. None where
+        that is looser than `loosest`."""
+        told = [p for p in self.fmr if p.threshold is not None and fmr * (1 - 1e-9) <= p.fmr <= loosest * (1 + 1e-9)]
+        return min(told, key=lambda point: point.fmr).threshold if told else None
 
     def threshold(self, gallery_size: int, target_fpir: float) -> float | None:
         """τ for a gallery of that many templates: N rounded up to the next row of the table, and the column of exactly that target
         or else the next stricter one. None where the table does not reach or the cell could not be resolved."""
-        larger = [cell.gallery for cell in self.cells if cell.gallery >= max(1, gallery_size)]
+        cells = self.passages or self.cells
+        larger = [cell.gallery for cell in cells if cell.gallery >= max(1, gallery_size)]
         if not larger or not target_fpir > 0:
             return None
-        row = [cell for cell in self.cells if cell.gallery == min(larger)]
+        row = [cell for cell in cells if cell.gallery == min(larger)]
         # A target typed as 0.01 and one computed as 0.1**2 are meant to be the same column.
         strict = [cell for cell in row if cell.fpir <= target_fpir * (1 + 1e-9)]
         return max(strict, key=lambda cell: cell.fpir).threshold if strict else None
