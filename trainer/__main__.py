@@ -134,6 +134,13 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--split", type=Path, help="the split it was trained with, if it has moved")
     export.add_argument("--notes", default="", help="a line for the card")
 
+    calibrate = commands.add_parser("calibrate", help="new thresholds for a bundle, from your own people")
+    calibrate.add_argument("bundle", type=Path, help="bundle to read")
+    calibrate.add_argument("out", type=Path, help="bundle to write")
+    calibrate.add_argument("--data", type=Path, required=True, help="crops of people the model never saw, a folder for each")
+    calibrate.add_argument("--split", type=Path, help="csv person,part: with it only the people of --part")
+    calibrate.add_argument("--part", choices=("fit", "val", "calibration"), default="calibration", help="default: %(default)s")
+
     adopt = commands.add_parser("adopt", help="make a bundle of any face-embedding ONNX model")
     adopt.add_argument("model", type=Path, help="model file: float pixels in, one vector out")
     adopt.add_argument("bundle", type=Path, help="file to write")

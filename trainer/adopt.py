@@ -76,8 +76,8 @@ def adopt(
     way, table = settle.settle(raw, crops_val, order, mean, scale)
     truth = raw_model.embedder(raw, way)
     calibration = calibrate.calibrate(
-        truth(crops_calibration.pixels),
-        crops_calibration.person,
+        truth,
+        crops_calibration,
         f"{len(crops_calibration.people)} calibration people" + (f" of {source}" if source else ""),
     )
     recipe = _recipe(model, raw, way, measured=order == "auto" or mean is None)

@@ -9,11 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from daemon.edges.model import Calibration, Cell, FmrPoint
-from trainer import metrics
+from trainer import metrics, passages
+from trainer.data import Crops
+from trainer.export import Embed
 
 GALLERIES = (1, 10, 20, 50, 100, 200, 500, 1000)
 FPIRS = (0.1, 0.03, 0.01, 0.003, 0.001)
@@ -22,25 +25,34 @@ DRAWS = 40
 RISK = 0.05
 
 
-def calibrate(vectors: NDArray[np.float32], person: NDArray[np.int64], source: str, seed: int = 1) -> Calibration:
-    """The card's calibration from unit vectors [n, d] of persons [n]; only the first crop of each person is used, so that strangers
-    and gallery entries are independent people."""
-    first = np.sort(np.unique(person, return_index=True)[1])
-    vectors = vectors[first]
+def calibrate(embed: Embed, crops: Crops, source: str, seed: int = 1) -> Calibration:
+    """The card's calibration from labelled crops; only the first crop of each person is used, so that strangers and gallery entries are
+    independent people. Most of the time goes into the passages: FRAMES embeddings a person."""
+    first = np.sort(np.unique(crops.person, return_index=True)[1])
+    pixels = crops.pixels[first]
+    vectors = embed(pixels)
+    table = of_vectors(vectors, source, seed)
+    passing = passages.nearest(passages.looks(embed, pixels, seed), vectors).astype(np.float64)
+    return msgspec.structs.replace(table, passages=tuple(cells(passing, seed)))
+
+
+def of_vectors(vectors: NDArray[np.float32], source: str, seed: int = 1) -> Calibration:
+    """The calibration for single crops, from one unit vector of each of n people, [n, d]."""
     similarity = np.asarray(vectors @ vectors.T, np.float64)
-    impostor = similarity[np.triu_indices(len(first), 1)]
+    impostor = similarity[np.triu_indices(len(vectors), 1)]
     return Calibration(
         cells=tuple(cells(similarity, seed)),
         fmr=tuple(fmr_point(impostor, fmr) for fmr in FMRS),
-        identities=len(first),
+        identities=len(vectors),
         comparisons=len(impostor),
         source=source,
     )
 
 
 def cells(similarity: NDArray[np.float64], seed: int, galleries: Sequence[int] = GALLERIES, fpirs: Sequence[float] = FPIRS) -> list[Cell]:
-    """The table from all similarities [n, n] between n people. Galleries are drawn anew DRAWS times with everybody else as strangers;
-    a cell is the median over the draws of each draw's bound, raised where needed so that τ never falls with N or with a stricter FPIR."""
+    """The table from all similarities [n, n] of n people's searches (rows) to their gallery entries (columns). Galleries are drawn anew
+    DRAWS times with everybody else as strangers; a cell is the median over the draws of each draw's bound, raised where needed so that τ
+    never falls with N or with a stricter FPIR."""
     people = len(similarity)
     table: list[Cell] = []
     below: dict[float, float] = {}

@@ -20,12 +20,13 @@ def figures(measured: Sequence[Figure], title: str) -> Table:
 
 
 def calibration(measured: Calibration) -> Table:
-    """τ by gallery size (rows) and FPIR (columns)."""
-    fpirs = sorted({cell.fpir for cell in measured.cells}, reverse=True)
-    title = f"similarity threshold by gallery size and FPIR ({measured.identities} people)"
+    """τ by gallery size (rows) and FPIR (columns), as the daemon uses it."""
+    fpirs = sorted({cell.fpir for cell in measured.table}, reverse=True)
+    of = "passages" if measured.passages else "crops"
+    title = f"similarity threshold by gallery size and FPIR ({of} of {measured.identities} people)"
     table = Table("gallery", *(f"{fpir:g}" for fpir in fpirs), title=title)
-    for gallery in sorted({cell.gallery for cell in measured.cells}):
-        row = {cell.fpir: cell.threshold for cell in measured.cells if cell.gallery == gallery}
+    for gallery in sorted({cell.gallery for cell in measured.table}):
+        row = {cell.fpir: cell.threshold for cell in measured.table if cell.gallery == gallery}
         table.add_row(str(gallery), *(_three(row[fpir]) for fpir in fpirs))
     return table
 

@@ -60,6 +60,11 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     passages: tuple[Cell, ...] = ()
     """The same table for whole passages of jittered frames, fused and searched for several times as a gate does; empty in older cards."""
 
+    @property
+    def table(self) -> tuple[Cell, ...]:
+        """The table that a gate uses: that of passages, where the card has one."""
+        return self.passages or self.cells
+
     def pair_threshold(self, fmr: float, loosest: float = 0.01) -> float | None:
         """The similarity that one pair of strangers in 1/`fmr` exceeds, or that of the strictest rate which the card can say. None where
         that is looser than `loosest`."""
@@ -69,11 +74,10 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def threshold(self, gallery_size: int, target_fpir: float) -> float | None:
         """τ for a gallery of that many templates: N rounded up to the next row of the table, and the column of exactly that target
         or else the next stricter one. None where the table does not reach or the cell could not be resolved."""
-        cells = self.passages or self.cells
-        larger = [cell.gallery for cell in cells if cell.gallery >= max(1, gallery_size)]
+        larger = [cell.gallery for cell in self.table if cell.gallery >= max(1, gallery_size)]
         if not larger or not target_fpir > 0:
             return None
-        row = [cell for cell in cells if cell.gallery == min(larger)]
+        row = [cell for cell in self.table if cell.gallery == min(larger)]
         # A target typed as 0.01 and one computed as 0.1**2 are meant to be the same column.
         strict = [cell for cell in row if cell.fpir <= target_fpir * (1 + 1e-9)]
         return max(strict, key=lambda cell: cell.fpir).threshold if strict else None

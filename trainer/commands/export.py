@@ -26,8 +26,8 @@ def run(options: argparse.Namespace) -> None:
     people = parts["calibration"]
     if len(people.people) < 2:
         raise DataError("fewer than two people are for calibration", "give some people the part calibration")
-    vectors = export.embedder(chosen, weights)(people.pixels)
-    calibration = calibrate.calibrate(vectors, people.person, f"{len(people.people)} calibration people of {source.name}")
+    embed = export.embedder(chosen, weights)
+    calibration = calibrate.calibrate(embed, people, f"{len(people.people)} calibration people of {source.name}")
     figures = kept_figures(folder)
     faces = people.pixels[:: max(1, len(people) // 64)]
     digest = str(facts["data_digest"])

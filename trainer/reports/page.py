@@ -130,10 +130,10 @@ def _thresholds(report: Report) -> str | Absent:
     if report.card is None:
         return Absent("no card was given.")
     calibration = report.card.calibration
-    fpirs = sorted({cell.fpir for cell in calibration.cells}, reverse=True)
-    by_place = {(cell.gallery, cell.fpir): cell for cell in calibration.cells}
+    fpirs = sorted({cell.fpir for cell in calibration.table}, reverse=True)
+    by_place = {(cell.gallery, cell.fpir): cell for cell in calibration.table}
     rows = []
-    for gallery in sorted({cell.gallery for cell in calibration.cells}):
+    for gallery in sorted({cell.gallery for cell in calibration.table}):
         cells = [by_place.get((gallery, fpir)) for fpir in fpirs]
         rows.append([f"{gallery:,}", *("null" if cell is None or cell.threshold is None else f"{cell.threshold:.3f}" for cell in cells)])
     if not rows:

@@ -118,13 +118,13 @@ def open_set(curves: Sequence[OpenSet]) -> Figure:
 def thresholds(calibration: Calibration) -> Figure:
     """The card's τ(N), a line for each FPIR; above them, crosses where the calibration people cannot resolve it."""
     figure, axes = figure_of("templates in the gallery (N)", "similarity threshold τ")
-    known = [cell.threshold for cell in calibration.cells if cell.threshold is not None]
-    fpirs = sorted({cell.fpir for cell in calibration.cells}, reverse=True)
+    known = [cell.threshold for cell in calibration.table if cell.threshold is not None]
+    fpirs = sorted({cell.fpir for cell in calibration.table}, reverse=True)
     step = 0.05 * (max(known, default=1.0) - min(known, default=0.0) + 0.2)
     top = max(known, default=1.0) + step
-    unresolved = [fpir for fpir in fpirs if any(cell.threshold is None for cell in calibration.cells if cell.fpir == fpir)]
+    unresolved = [fpir for fpir in fpirs if any(cell.threshold is None for cell in calibration.table if cell.fpir == fpir)]
     for colour, fpir in zip(PALETTE, fpirs, strict=False):
-        row = [cell for cell in calibration.cells if cell.fpir == fpir]
+        row = [cell for cell in calibration.table if cell.fpir == fpir]
         there = [(cell.gallery, cell.threshold) for cell in row if cell.threshold is not None]
         null = [cell.gallery for cell in row if cell.threshold is None]
         # A line without a point still has its entry in the legend.

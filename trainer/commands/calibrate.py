@@ -1,0 +1,32 @@
+"""New thresholds for a bundle, from other people than those its card was made with."""
+
+from __future__ import annotations
+
+import argparse
+
+import msgspec
+import onnx
+from rich.console import Console
+
+from daemon.edges.model import CARD_KEY
+from trainer import calibrate, data, export, tables
+from trainer.data import DataError
+from trainer.runs import replace
+
+
+def run(options: argparse.Namespace) -> None:
+    """`calibrate`."""
+    embed, card = export.onnx_embedder(options.bundle)
+    crops = data.load(options.data)
+    crops = crops.of(data.split(crops.people, options.split)[options.part]) if options.split else crops
+    if len(crops.people) < 2:
+        raise DataError(f"{options.data}: fewer than two people", "give crops of some hundred people, the more the better")
+    source = f"{len(crops.people)} people of {options.data.name}"
+    card = msgspec.structs.replace(card, calibration=calibrate.calibrate(embed, crops, source))
+    model = onnx.load(options.bundle)
+    (entry,) = [entry for entry in model.metadata_props if entry.key == CARD_KEY]
+    entry.value = msgspec.json.encode(card).decode()
+    replace(options.out, model.SerializeToString())
+    console = Console()
+    console.print(tables.calibration(card.calibration))
+    console.print(f"{options.out}: another bundle for the daemon, with an id of its own", soft_wrap=True)
