@@ -18,7 +18,7 @@ from daemon.core.decide import Gatekeeper
 from daemon.core.enrol import Standards
 from daemon.core.messages import encode, offline_status, topic
 from daemon.core.values import Outgoing, Person
-from daemon.edges import systemd
+from daemon.edges import clock, systemd
 from daemon.edges.camera import CameraError, open_camera
 from daemon.edges.detector import DetectorError, open_detector
 from daemon.edges.embedder import Embedder, EmbedderError, open_embedder
@@ -199,6 +199,7 @@ def _build(config: Config, stack: ExitStack) -> tuple[Engine, dict[str, MqttLink
         standards=standards(model.card, config.enrolment.max_templates),
         threshold=lambda templates: pipeline.rules(config, model.card.calibration, templates).threshold,
         grants=frozenset(config.commands.grants),
+        schedules=frozenset(config.schedules),
     )
     stack.callback(lambda: desk.gallery.close())  # whichever gallery serves by then
     mailbox = Mailbox(len(config.gates))
@@ -232,7 +233,10 @@ def _build(config: Config, stack: ExitStack) -> tuple[Engine, dict[str, MqttLink
     faults = [f"other_model: {others} templates were made by another model and are left out; enrol these people again"] if others else []
     if damage:
         faults.append(f"store_damaged: {damage}; `ostiaryd check` names them; revoke and enrol these people again, or restore a backup")
-    engine = Engine(config, desk, gates, mailbox, metrics, model.card.calibration, model.embedder.provider, version(), tuple(faults))
+    engine = Engine(
+        config, desk, gates, mailbox, metrics, model.card.calibration, model.embedder.provider, version(), tuple(faults),
+        clock_trusted=clock.synchronised if config.clock.trust == "synchronised" else lambda: True,
+    )  # fmt: skip
     return engine, links, workers
 
 

@@ -75,6 +75,7 @@ class Desk:
     standards: Standards
     threshold: Callable[[int], float | None]
     grants: frozenset[str] = frozenset()
+    schedules: frozenset[str] = frozenset()
     _enrolment: Enrolment = field(init=False)
     _answers: Answers = field(init=False)
 
@@ -97,6 +98,7 @@ class Desk:
 
         def deal() -> Answer | Waiting:
             self._check_time(command, now)
+            self._check_schedule(command)
             if isinstance(command, Enroll):
                 self._check_grants(command)
                 if command.capture is not None:
@@ -155,6 +157,12 @@ class Desk:
             last = self.store.last_issued(command.person)
             if last is not None and command.issued_at.timestamp() < last:
                 raise Refusal("superseded", f"a newer command for this person, of {utc(last)}, was applied already")
+
+    def _check_schedule(self, command: Command) -> None:
+        name = command.schedule if isinstance(command, Enroll | Update) else None
+        if isinstance(name, str) and name not in self.schedules:
+            known = ", ".join(sorted(self.schedules)) or "none"
+            raise Refusal("unknown_schedule", f"this gate's configuration has no schedule `{name}`; it knows {known}")
 
     def _check_grants(self, command: Enroll) -> None:
         used = {"force": command.force, "replace": command.replace, "capture": command.capture is not None}

@@ -6,11 +6,13 @@ import tomllib
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
 from daemon.core.faults import Fault
 from daemon.core.messages import is_topic_segment
+from daemon.core.policy import Schedule, ScheduleError, window
 
 
 class ConfigError(Fault):
@@ -99,6 +101,28 @@ class DecisionConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduleConfig:
+    """When people of this schedule may pass."""
+
+    zone: str
+    """An IANA time zone, for instance `Europe/Berlin`."""
+    times: tuple[str, ...]
+    """Lines of the form `mon-fri 07:00-19:00`; `fri 22:00-06:00` goes on into Saturday."""
+
+    def schedule(self) -> Schedule:
+        """The core's form of it. Raises ScheduleError, or ZoneInfoNotFoundError and ValueError for a zone that is none."""
+        return Schedule(ZoneInfo(self.zone), tuple(window(line) for line in self.times))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockConfig:
+    """Whether this machine's clock may judge validity and schedules."""
+
+    trust: Literal["synchronised", "always"] = "synchronised"
+    """`synchronised`: while the kernel says that a time service keeps it in step; else who has a rule of time is rejected."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EnrolmentConfig:
     """What a photo must be to enrol somebody."""
 
@@ -157,6 +181,8 @@ class Config:
     detector: DetectorConfig = field(default_factory=DetectorConfig)
     quality: QualityConfig = field(default_factory=QualityConfig)
     decision: DecisionConfig = field(default_factory=DecisionConfig)
+    schedules: dict[str, ScheduleConfig] = field(default_factory=dict)
+    clock: ClockConfig = field(default_factory=ClockConfig)
     enrolment: EnrolmentConfig = field(default_factory=EnrolmentConfig)
     commands: CommandsConfig = field(default_factory=CommandsConfig)
     mqtt: MqttConfig = field(default_factory=MqttConfig)
@@ -165,7 +191,7 @@ class Config:
 
 _SECTIONS = {
     "store": StoreConfig, "model": ModelConfig, "detector": DetectorConfig, "quality": QualityConfig, "decision": DecisionConfig,
-    "enrolment": EnrolmentConfig, "commands": CommandsConfig, "mqtt": MqttConfig, "metrics": MetricsConfig,
+    "clock": ClockConfig, "enrolment": EnrolmentConfig, "commands": CommandsConfig, "mqtt": MqttConfig, "metrics": MetricsConfig,
 }  # fmt: skip
 
 
@@ -190,6 +216,9 @@ def parse(table: dict[str, Any], origin: str = "configuration", folder: Path = P
     gates = table.get("gates")
     for gate, keys in gates.items() if isinstance(gates, dict) else ():
         _check_keys(keys, GateConfig, origin, f"gates.{gate}.")
+    schedules = table.get("schedules")
+    for name, keys in schedules.items() if isinstance(schedules, dict) else ():
+        _check_keys(keys, ScheduleConfig, origin, f"schedules.{name}.")
     try:
         config = msgspec.convert(table, Config)
     except msgspec.ValidationError as error:
@@ -246,6 +275,13 @@ def _check_values(config: Config, origin: str) -> None:
         need(is_topic_segment(name) and name != "all", f"gate name {name!r} cannot stand in an MQTT topic", _SEGMENT_HINT)
         need(bool(gate.source), f"gates.{name}.source is empty", "give a URL, a device, a video file or a folder of pictures")
         need(gate.fps > 0 and gate.stale_s > 0, f"gates.{name}: fps and stale_s must be above 0", "leave them out for the defaults")
+    for name, schedule in config.schedules.items():
+        try:
+            schedule.schedule()
+        except ScheduleError as error:
+            need(False, f"schedules.{name}: {error}", "for instance `mon-fri 07:00-19:00`")
+        except (ZoneInfoNotFoundError, ValueError):
+            need(False, f"schedules.{name}.zone = {schedule.zone!r} is no time zone", "for instance Europe/Berlin, or UTC")
     d = config.decision
     need(
         0 < d.target_fpir < 1,

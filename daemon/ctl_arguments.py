@@ -17,7 +17,7 @@ Run = Callable[[argparse.Namespace, Console], int]
 """Carries one command out; returns the exit code."""
 
 _ABOUT = "Enrol, revoke, suspend, list and watch over MQTT."
-_CLEARABLE = ("name", "valid-from", "valid-until", "gates", "consent")
+_CLEARABLE = ("name", "valid-from", "valid-until", "gates", "schedule", "consent")
 _EXIT_CODES = "exit codes: 0 done · 1 refused or failed · 2 usage or bad input · 3 no answer in time, or no broker · 130 interrupted"
 
 
@@ -84,6 +84,7 @@ def _add_record(command: argparse.ArgumentParser) -> None:
     command.add_argument("--valid-from", type=_instant, metavar="TIME", help="2026-12-01 or 2026-12-01T08:00+01:00; else local time")
     command.add_argument("--valid-until", type=_last_instant, metavar="TIME", help="a day without a time counts to its end")
     command.add_argument("--gate-allowed", action="append", metavar="GATE", help="may be given several times")
+    command.add_argument("--schedule", metavar="NAME", help="when the person may pass: one of the gate's configuration")
     command.add_argument("--consent", help="where the person's consent is kept")
 
 

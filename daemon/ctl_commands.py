@@ -23,7 +23,7 @@ def build(args: argparse.Namespace) -> m.Command:
         case "enroll":
             return _enroll(args, ident, now)
         case "update":
-            given = {k: v for k in ("name", "valid_from", "valid_until", "consent") if (v := getattr(args, k)) is not None}
+            given = {k: v for k in ("name", "valid_from", "valid_until", "schedule", "consent") if (v := getattr(args, k)) is not None}
             given |= {"gates": args.gate_allowed} if args.gate_allowed else {}
             cleared = {what.replace("-", "_"): None for what in args.clear}
             both = sorted(given.keys() & cleared.keys())
@@ -62,6 +62,7 @@ def _enroll(args: argparse.Namespace, ident: UUID, now: datetime) -> m.Enroll:
         valid_from=args.valid_from,
         valid_until=args.valid_until,
         gates=args.gate_allowed,
+        schedule=args.schedule,
         consent=args.consent,
         force=args.force,
         replace=args.replace,

@@ -68,7 +68,7 @@ def result_line(op: str, person: str, gate: str, result: Result, took_ms: float)
 
 
 def people_table(people: list[PersonEntry]) -> Table:
-    table = _table("person", "name", "state", "templates", "enrolled", "valid", "gates")
+    table = _table("person", "name", "state", "templates", "enrolled", "valid", "gates", "schedule")
     for one in people:
         table.add_row(
             safe(one.person),
@@ -78,6 +78,7 @@ def people_table(people: list[PersonEntry]) -> Table:
             safe(_local(one.enrolled_at)),
             safe(_valid(one)),
             safe(", ".join(one.gates) if one.gates else "all"),
+            safe(one.schedule or "any time"),
         )
     return table
 
@@ -93,6 +94,7 @@ def person_card(one: PersonEntry) -> Table:
         ("enrolled", safe(_local(one.enrolled_at))),
         ("valid", safe(_valid(one))),
         ("gates", safe(", ".join(one.gates) if one.gates else "all")),
+        ("schedule", safe(one.schedule or "any time")),
         ("consent", safe(one.consent or "–")),
     ):
         table.add_row(Text(title, "bold"), value)

@@ -18,7 +18,7 @@ from daemon.commands import Desk, Waiting
 from daemon.config import Config
 from daemon.core.decide import Decision, Gatekeeper, Rules
 from daemon.core.messages import DecisionMessage, StatusMessage, encode, topic, utc
-from daemon.core.policy import forbids
+from daemon.core.policy import forbids, timed
 from daemon.core.values import Delivery, Link, Match, Outgoing, Published, Reason, Vector, View
 from daemon.edges.gallery import GraphState
 from daemon.edges.metrics import Metrics
@@ -67,11 +67,14 @@ class Engine:
         standing_faults: tuple[str, ...] = (),
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
+        clock_trusted: Callable[[], bool] = lambda: True,
     ) -> None:
         self.config, self.desk, self.gates, self.mailbox, self.metrics = config, desk, gates, mailbox, metrics
         self.boot_id = uuid.uuid4().hex
         self._calibration, self._provider, self._version, self._standing = calibration, provider, version, standing_faults
-        self._clock, self._wall = clock, wall
+        self._clock, self._wall, self._clock_trusted = clock, wall, clock_trusted
+        self._schedules = {name: schedule.schedule() for name, schedule in config.schedules.items()}
+        self._timed = 0
         self._disk: str | None = None
         self._disk_tried_s = 0.0
         self._graph: GraphState | None = None
@@ -237,7 +240,9 @@ class Engine:
         def permit(person: str, now: float) -> Reason | None:
             known = self.desk.people.get(person)
             # Somebody whom the gallery found and nobody knows: doubt, and doubt forbids.
-            return forbids(known, gate, now) if known is not None else Reason.SUSPENDED
+            if known is None:
+                return Reason.SUSPENDED
+            return forbids(known, gate, now, self._schedules, self._clock_trusted())
 
         return permit
 
@@ -344,6 +349,10 @@ class Engine:
             degraded.append(f"camera_{gate.camera}" + (f": {gate.camera_detail}" if gate.camera_detail else ""))
         if self._graph is not None and self._graph.reason is not None:
             degraded.append(f"exact_search: {self._graph.reason}")
+        if self._timed and not self._clock_trusted():
+            degraded.append(
+                f"clock_untrusted: no time service keeps the clock in step; {self._timed} people with a rule of time are rejected"
+            )
         refusal = self._sender.refusal(gate.keeper.gate)
         if refusal is not None:
             degraded.append(f"publish_refused: {refusal}")
@@ -374,6 +383,7 @@ class Engine:
         if self._disk is not None:  # nobody is accepted while an accept could be lost
             rules = replace(rules, threshold=None)
         self._rules = rules
+        self._timed = sum(timed(person) for person in self.desk.people.values())
         revision = self._revision()
         for gate in self.gates.values():
             gate.keeper.rules = rules

@@ -126,5 +126,5 @@ def rules(config: Config, calibration: Thresholds, templates: int) -> Rules:
 
 def policy_digest(config: Config, rules: Rules) -> str:
     """Names the policy behind a decision: the same digest, the same rules."""
-    text = msgspec.json.encode([config.decision, config.quality, config.detector, rules])
+    text = msgspec.json.encode([config.decision, config.quality, config.detector, config.schedules, config.clock, rules])
     return hashlib.sha256(text).hexdigest()[:12]

@@ -69,6 +69,7 @@ def desk(store: Store, gallery: Gallery | None = None, grants: frozenset[str] = 
         standards=STANDARDS,
         threshold=lambda templates: THRESHOLD,
         grants=grants,
+        schedules=frozenset({"office"}),
     )
 
 

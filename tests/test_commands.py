@@ -244,6 +244,18 @@ def test_an_update_changes_the_record_and_not_the_templates(the_desk: Desk, stor
     refused(the_desk, command("update", "E2", name="Bob", issued=1), "unknown_person")
 
 
+def test_a_schedule_is_one_of_the_configuration_and_can_be_changed_and_cleared(the_desk: Desk, store: Store) -> None:
+    refused(the_desk, command("enroll", "E1", [ALICE], schedule="night"), "unknown_schedule")
+    done(the_desk, command("enroll", "E1", [ALICE], schedule="office"))
+    done(the_desk, command("enroll", "E1", [ALICE], issued=1))
+    assert the_desk.people["E1"].schedule == "office"
+    refused(the_desk, command("update", "E1", schedule="night", issued=2), "unknown_schedule")
+    (one,) = done(the_desk, command("get", "E1")).people or []
+    assert one.schedule == "office" and store.people() == [the_desk.people["E1"]]
+    done(the_desk, command("update", "E1", schedule=None, issued=3))
+    assert the_desk.people["E1"].schedule is None
+
+
 def test_get_tells_one_persons_record(the_desk: Desk) -> None:
     done(the_desk, command("enroll", "E1", [ALICE, ALICE], name="Alice", consent="form 7"))
     done(the_desk, command("enroll", "E2", [BOB]))

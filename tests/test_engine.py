@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from daemon import pipeline
-from daemon.config import Config, DecisionConfig, GateConfig, parse
+from daemon.config import Config, DecisionConfig, GateConfig, ScheduleConfig, parse
 from daemon.core.boxes import Box
 from daemon.core.decide import Gatekeeper
 from daemon.core.values import Delivery, Face, Link, Outgoing, Probe, Published, Quality, View
@@ -24,7 +24,12 @@ from daemon.mailbox import CameraState, Mailbox, WorkerFailed
 from tests.desk import DIMENSION, NOW, command, desk, painted
 from tests.edges.held import Held
 
-CONFIG = Config(site="hq", gates={"north": GateConfig(source="x")}, decision=DecisionConfig(threshold=0.99, patience=6, lost_s=0.5))
+CONFIG = Config(
+    site="hq",
+    gates={"north": GateConfig(source="x")},
+    schedules={"office": ScheduleConfig(zone="UTC", times=("fri 08:00-08:10",))},
+    decision=DecisionConfig(threshold=0.99, patience=6, lost_s=0.5),
+)
 ALICE, STRANGER = 100, 240
 
 
@@ -65,7 +70,7 @@ class Site:
     config: Config = CONFIG
 
     def __post_init__(self) -> None:
-        self.now_s = 100.0
+        self.now_s, self.in_step = 100.0, True
         self.wire = Wire()
         self.mailbox = Mailbox(1)
         self.desk = desk(self.store)
@@ -73,7 +78,7 @@ class Site:
         self.gate = Gate(keeper, self.wire)
         self.engine = Engine(
             self.config, self.desk, {"north": self.gate}, self.mailbox, Metrics(), NoThreshold(), "cpu", "1.0",
-            clock=lambda: self.now_s, wall=lambda: NOW + self.now_s,
+            clock=lambda: self.now_s, wall=lambda: NOW + self.now_s, clock_trusted=lambda: self.in_step,
         )  # fmt: skip
         self.receipts = 0
         self.mailbox.tell(CameraState("north", "up", None, True))
@@ -142,6 +147,25 @@ def test_a_command_and_a_view_that_wait_together_are_taken_in_that_order(site: S
     site.sees(ALICE, times=2)
     site.mailbox.deliver(Delivery("north", "t", command("revoke", "E1", issued=101), False, (1, 9, 1)))
     assert [d.get("decision") for d in site.sees(ALICE)] == [None]  # the result; the third frame accepts nobody
+
+
+def test_a_schedule_ends_while_somebody_stands_there(site: Site) -> None:
+    site.asks(command("enroll", "E1", [painted(ALICE)], schedule="office", issued=100))
+    assert [d["reason"] for d in site.sees(ALICE, times=5)] == ["matched"]
+    site.now_s = 599.0  # NOW is a Friday, eight o'clock
+    assert [d["reason"] for d in site.sees(ALICE, times=5)] == ["matched"]
+    (reject,) = site.sees(ALICE, times=20)
+    assert (reject["decision"], reject["reason"], reject["person"]) == ("reject", "not_permitted_now", "E1") and reject["supersedes"]
+
+
+def test_rules_of_time_need_a_clock_in_step(site: Site) -> None:
+    site.asks(command("enroll", "E1", [painted(ALICE)], schedule="office", issued=100))
+    site.asks(command("enroll", "E2", [painted(STRANGER)], issued=100))
+    site.in_step = False
+    assert [(d["decision"], d["reason"]) for d in site.sees(ALICE, times=5)] == [("reject", "clock_untrusted")]
+    site.sees(None, times=8)
+    assert [d["reason"] for d in site.sees(STRANGER, times=5)] == ["matched"], "who has no rule of time needs no clock"
+    assert any(reason.startswith("clock_untrusted: ") and "1 people" in reason for reason in site.status()["reasons"])
 
 
 def test_a_suspended_person_is_rejected_by_name(site: Site) -> None:

@@ -15,6 +15,9 @@ MAX_CAPTURE_S = 30.0
 PersonId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$", description="an employee number, never a name")]
 Name = Annotated[str, msgspec.Meta(max_length=200)]
 Instant = Annotated[datetime, msgspec.Meta(tz=True)]
+ScheduleName = Annotated[
+    str, msgspec.Meta(min_length=1, max_length=64, description="a schedule of the gate's configuration; null is any time")
+]
 Gates = Annotated[list[str], msgspec.Meta(min_length=1, max_length=64, description="gates the person may pass; null is all of them")]
 Consent = Annotated[str, msgspec.Meta(max_length=500, description="where the person's consent is kept")]
 
@@ -74,6 +77,7 @@ class Enroll(_Command, frozen=True, tag="enroll", kw_only=True, omit_defaults=Tr
     valid_from: Instant | None = None
     valid_until: Instant | None = None
     gates: Gates | None = None
+    schedule: ScheduleName | None = None
     consent: Consent | None = None
     force: bool = False
     replace: bool = False
@@ -91,11 +95,12 @@ class Update(_Command, frozen=True, tag="update", kw_only=True, omit_defaults=Tr
     valid_from: Instant | msgspec.UnsetType | None = msgspec.UNSET
     valid_until: Instant | msgspec.UnsetType | None = msgspec.UNSET
     gates: Gates | msgspec.UnsetType | None = msgspec.UNSET
+    schedule: ScheduleName | msgspec.UnsetType | None = msgspec.UNSET
     consent: Consent | msgspec.UnsetType | None = msgspec.UNSET
 
     def __post_init__(self) -> None:
-        if all(field is msgspec.UNSET for field in (self.name, self.valid_from, self.valid_until, self.gates, self.consent)):
-            raise ValueError("nothing is to be changed: give name, valid_from, valid_until, gates or consent")
+        if all(f is msgspec.UNSET for f in (self.name, self.valid_from, self.valid_until, self.gates, self.schedule, self.consent)):
+            raise ValueError("nothing is to be changed: give name, valid_from, valid_until, gates, schedule or consent")
 
 
 class Revoke(_Command, frozen=True, tag="revoke", kw_only=True, omit_defaults=True):
@@ -183,6 +188,7 @@ class PersonEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     valid_from: str | None = None
     valid_until: str | None = None
     gates: list[str] | None = None
+    schedule: str | None = None
     consent: str | None = None
 
 

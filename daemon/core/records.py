@@ -22,6 +22,7 @@ def enrolled(command: Enroll, before: Person | None, now: float) -> Person:
         valid_until=_seconds(command.valid_until) if command.valid_until is not None else known.valid_until,
         gates=tuple(command.gates) if command.gates is not None else known.gates,
         consent=command.consent if command.consent is not None else known.consent,
+        schedule=command.schedule if command.schedule is not None else known.schedule,
     )
 
 
@@ -35,6 +36,7 @@ def updated(command: Update, before: Person) -> Person:
         valid_until=before.valid_until if isinstance(command.valid_until, msgspec.UnsetType) else _seconds(command.valid_until),
         gates=None if gates is None else tuple(gates),
         consent=_given(command.consent, before.consent),
+        schedule=_given(command.schedule, before.schedule),
     )
 
 
@@ -49,6 +51,7 @@ def entry(person: Person, templates: int, whole: bool = False) -> PersonEntry:
         valid_from=utc(person.valid_from) if person.valid_from is not None else None,
         valid_until=utc(person.valid_until) if person.valid_until is not None else None,
         gates=list(person.gates) if person.gates is not None else None,
+        schedule=person.schedule,
         consent=person.consent if whole else None,
     )
 

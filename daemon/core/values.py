@@ -102,7 +102,7 @@ class Sighting:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody enrolled. `person` is an employee number; times are UTC seconds; `gates` None means all of them."""
+    """Somebody enrolled. `person` is an employee number; times are UTC seconds; no `gates` means all of them, no `schedule` any time."""
 
     person: str
     name: str | None = None
@@ -112,6 +112,7 @@ class Person:
     gates: tuple[str, ...] | None = None
     consent: str | None = None
     enrolled_at: float = 0.0
+    schedule: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -144,6 +145,8 @@ class Reason(StrEnum):
     EXPIRED = "expired"
     NOT_YET_VALID = "not_yet_valid"
     NOT_PERMITTED_HERE = "not_permitted_here"
+    NOT_PERMITTED_NOW = "not_permitted_now"
+    CLOCK_UNTRUSTED = "clock_untrusted"
     AMBIGUOUS = "ambiguous"
     NO_MATCH = "no_match"
     UNSCORABLE = "unscorable"

@@ -1,0 +1,32 @@
+"""Is the system's clock in step? The kernel knows: chrony, ntpd and systemd-timesyncd tell it when they have set the clock."""
+
+import ctypes
+import ctypes.util
+
+UNSYNCHRONISED = 0x0040  # STA_UNSYNC of <sys/timex.h>
+TIME_ERROR = 5
+
+
+class _Timex(ctypes.Structure):
+    """struct timex as far as `status`, and room for the rest of it."""
+
+    _fields_ = (
+        ("modes", ctypes.c_uint),
+        ("offset", ctypes.c_long),
+        ("frequency", ctypes.c_long),
+        ("maximum_error", ctypes.c_long),
+        ("estimated_error", ctypes.c_long),
+        ("status", ctypes.c_int),
+        ("rest", ctypes.c_byte * 256),
+    )
+
+
+def synchronised() -> bool:
+    """Whether the kernel says that its clock is set by a time service. False where it cannot be asked: doubt is no time."""
+    try:
+        ask = ctypes.CDLL(ctypes.util.find_library("c"), use_errno=True).ntp_adjtime
+    except (OSError, AttributeError):
+        return False
+    answer = _Timex()
+    state = ask(ctypes.byref(answer))  # modes = 0 only asks
+    return 0 <= state < TIME_ERROR and not answer.status & UNSYNCHRONISED
