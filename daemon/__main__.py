@@ -23,6 +23,7 @@ from daemon.edges.gallery import Gallery
 from daemon.edges.store import StoreError, rotate_key
 from daemon.engine import EngineFailed
 from daemon.enrolment import enrolment_crop
+from daemon.model import Model
 from daemon.replay import line, replay
 
 EXIT_FAILED = 1
@@ -148,16 +149,18 @@ def _replay(arguments: argparse.Namespace) -> int:
             raise ConfigError(
                 f"{arguments.source} is a live source", "replay takes a video file or a folder of pictures; `ostiaryd run` serves cameras"
             )
-        model = app.open_model(config)
         if arguments.enroll:
+            model = app.open_model(config)
             gallery, people = _enrolled(arguments.enroll, config, model)
         else:
             store = app.open_gallery(config, read_only=True)
             try:
+                # The one that serves, unless another was asked for.
+                model = app.open_model(config, app.serving_bundle(config, store) if arguments.bundle is None else None)
                 gallery, people, _ = app.load_gallery(store, model)
             finally:
                 store.close()
-        rules = pipeline.rules(config, model.card.calibration, gallery.templates)
+        rules = pipeline.rules(config, model.calibration, gallery.templates)
         if rules.threshold is None:
             raise ConfigError(
                 f"the card has no threshold for {gallery.templates} templates at an FPIR of {config.decision.target_fpir}",
@@ -201,13 +204,13 @@ def _printed(decisions: Iterator[Decision]) -> Iterator[Decision]:
         yield decision
 
 
-def _enrolled(pairs: list[str], config: Config, model: app.Model) -> tuple[Gallery, dict[str, Person]]:
+def _enrolled(pairs: list[str], config: Config, model: Model) -> tuple[Gallery, dict[str, Person]]:
     """A gallery of photos, judged as an enrolment command judges them. Raises ConfigError for a photo that would be refused."""
     detector, limits = (
         open_detector(config.detector.kind, config.detector.min_face_px),
         pipeline.limits(config, config.enrolment.min_face_px),
     )
-    gallery, people = Gallery(model.card.dimension), {}
+    gallery, people = Gallery(model.dimension), {}
     for number, (person, path) in enumerate(_pairs(pairs, "--enroll", "PERSON=JPEG"), 1):
         try:
             crop = enrolment_crop(Path(path).read_bytes(), 1, detector, limits)

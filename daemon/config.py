@@ -44,6 +44,8 @@ class ModelConfig:
 
     bundle: str = ""
     """Path of a bundle; empty means the one that comes with the daemon."""
+    next: str = ""
+    """Path of a second bundle, for the command `reembed` to change to, or back from; empty means none."""
     provider: Literal["auto", "cpu", "cuda"] = "auto"
     """`cuda` refuses to start unless the graph really runs there; `auto` takes CUDA where it works."""
     threads: int = 1
@@ -107,8 +109,9 @@ class EnrolmentConfig:
 class CommandsConfig:
     """What commands may do beyond the usual."""
 
-    grants: tuple[Literal["force", "replace", "capture"], ...] = ()
-    """`force` enrols somebody who looks like another person, `replace` puts another face on a record, `capture` uses the camera."""
+    grants: tuple[Literal["force", "replace", "capture", "reembed"], ...] = ()
+    """`force` enrols somebody who looks like another person, or changes the model though somebody's templates are lost by it; `replace`
+    puts another face on a record, `capture` uses the camera, `reembed` changes the model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,7 +217,7 @@ def _with_absolute_paths(config: Config, folder: Path) -> Config:
         state_dir=absolute(config.state_dir),
         gates={n: replace(g, source=source(g.source), password_file=absolute(g.password_file)) for n, g in config.gates.items()},
         store=replace(config.store, key_file=absolute(config.store.key_file)),
-        model=replace(config.model, bundle=absolute(config.model.bundle)),
+        model=replace(config.model, bundle=absolute(config.model.bundle), next=absolute(config.model.next)),
         detector=replace(config.detector, kind=config.detector.kind if config.detector.kind == "haar" else absolute(config.detector.kind)),
         mqtt=replace(
             config.mqtt,

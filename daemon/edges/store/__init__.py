@@ -6,11 +6,13 @@ from daemon.edges.store.records import Damage
 from daemon.edges.store.rotation import rotate_key
 from daemon.edges.store.schema import SCHEMA
 from daemon.edges.store.store import KEEP_RESULTS_S, Pending, Store
+from daemon.edges.store.templates import Page
 
 __all__ = [
     "KEEP_RESULTS_S",
     "SCHEMA",
     "Damage",
+    "Page",
     "Pending",
     "Store",
     "StoreError",

@@ -49,14 +49,19 @@ def _seal_anew(db: sqlite3.Connection, old: Sealer, new: Sealer) -> int:
             record = old.open_person(_sealed(db, "people", "person", person), person)
             enrolments[person] = record.enrolment
             count += _put(db, "people", "person", person, new.person(record))
-    for number, person, model in db.execute("SELECT number, person, model FROM templates").fetchall():
+    for number, person in db.execute("SELECT number, person FROM templates").fetchall():
+        place = (number, person, enrolments.get(person, b""))
         with suppress(VaultError):
-            enrolment = enrolments.get(person, b"")
-            template = old.open_template(_sealed(db, "templates", "number", number), number, person, model, enrolment)
-            count += _put(db, "templates", "number", number, new.template(template, number, person, model, enrolment))
+            template = old.open_template(_sealed(db, "templates", "number", number), *place)
+            count += _put(db, "templates", "number", number, new.template(template, *place))
         with suppress(VaultError):
-            crop = old.open_crop(_sealed(db, "crops", "number", number), number, person, model, enrolments.get(person, b""))
-            count += _put(db, "crops", "number", number, new.crop(crop, number, person, model, enrolments[person]))
+            crop = old.open_crop(_sealed(db, "crops", "number", number), *place)
+            count += _put(db, "crops", "number", number, new.crop(crop, *place))
+        for model, sealed in db.execute("SELECT model, sealed FROM vectors WHERE number = ?", (number,)).fetchall():
+            with suppress(VaultError):
+                vector = old.open_vector(sealed, number, person, model, place[2])
+                anew = new.vector(vector, number, person, model, place[2])
+                count += db.execute("UPDATE vectors SET sealed = ? WHERE number = ? AND model = ?", (anew, number, model)).rowcount
     for (person,) in db.execute("SELECT person FROM orders").fetchall():
         with suppress(VaultError):
             issued_at = old.open_order(_sealed(db, "orders", "person", person), person)

@@ -4,9 +4,12 @@ import json
 import sqlite3
 from pathlib import Path
 
+import numpy as np
+
 from daemon.core.values import Person
 from daemon.edges.store.errors import StoreError
 from daemon.edges.store.records import MessageRecord, PersonRecord, Sealer, TemplateRecord, new_enrolment
+from daemon.edges.store.templates import put_template, put_vector
 
 SCHEMA = 2
 
@@ -16,8 +19,11 @@ _TABLES = (
     "CREATE TABLE people (person TEXT PRIMARY KEY, sealed BLOB NOT NULL) WITHOUT ROWID",
     "CREATE TABLE templates (\n"
     "  number INTEGER PRIMARY KEY AUTOINCREMENT, person TEXT NOT NULL REFERENCES people(person) ON DELETE CASCADE,\n"
-    "  model TEXT NOT NULL, sealed BLOB NOT NULL)",
+    "  sealed BLOB NOT NULL)",
     "CREATE TABLE crops (number INTEGER PRIMARY KEY REFERENCES templates(number) ON DELETE CASCADE, sealed BLOB NOT NULL)",
+    "CREATE TABLE vectors (\n"
+    "  number INTEGER NOT NULL REFERENCES templates(number) ON DELETE CASCADE, model TEXT NOT NULL, sealed BLOB NOT NULL,\n"
+    "  PRIMARY KEY (number, model))",
     "CREATE INDEX templates_by_person ON templates(person)",
     "CREATE TABLE orders (person TEXT PRIMARY KEY, sealed BLOB NOT NULL) WITHOUT ROWID",
     "CREATE TABLE results (command_id TEXT PRIMARY KEY, sealed BLOB NOT NULL, at REAL NOT NULL) WITHOUT ROWID",
@@ -26,7 +32,7 @@ _TABLES = (
 )
 
 
-_CHECKED = ("meta", "people", "templates", "orders", "results", "sequences", "outbox")
+_CHECKED = ("meta", "people", "templates", "vectors", "orders", "results", "sequences", "outbox")
 
 
 def version(db: sqlite3.Connection) -> int:
@@ -92,9 +98,8 @@ def migrate(db: sqlite3.Connection, sealer: Sealer) -> None:
     ):
         if person not in enrolments:  # nobody's: it serves nobody and is not brought over
             continue
-        place = (number, person, model, enrolments[person])
-        db.execute("INSERT INTO templates VALUES (?,?,?,?)", (*place[:3], sealer.template(TemplateRecord(vector, created), *place)))
-        db.execute("INSERT INTO crops VALUES (?,?)", (number, sealer.crop(crop, *place)))
+        put_template(db, sealer, TemplateRecord(created), crop, number, person, enrolments[person])
+        put_vector(db, sealer, np.frombuffer(vector, "<f4"), number, person, model, enrolments[person])
     for person, issued_at in db.execute("SELECT person, issued_at FROM orders_1"):
         db.execute("INSERT INTO orders VALUES (?,?)", (person, sealer.order(issued_at, person)))
     for command_id, result, at in db.execute("SELECT command_id, result, at FROM results_1"):
