@@ -11,6 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from daemon.app import load_gallery
 from daemon.commands import Desk
 from daemon.core.boxes import Box
 from daemon.core.enrol import Standards
@@ -80,14 +81,17 @@ MODELS = {"painted-1": model("painted-1"), "painted-2": model("painted-2", mirro
 
 
 def desk(store: Store, gallery: Gallery | None = None, grants: frozenset[str] = frozenset()) -> Desk:
+    """With everybody who is in the store, as a start of the daemon finds them: with the model that is noted there, or else the first."""
+    serving = MODELS[store.serving() or "painted-1"]
+    loaded, people, _ = load_gallery(store, serving)
     return Desk(
         store=store,
-        gallery=gallery or Gallery(DIMENSION),
-        people={},
-        embedder=PaintedEmbedder(),
+        gallery=gallery or loaded,
+        people=people,
+        embedder=serving.embedder,
         detector=PaintedDetector(),
         limits=LIMITS,
-        model="painted-1",
+        model=serving.id,
         standards=STANDARDS,
         threshold=lambda templates: THRESHOLD,
         grants=grants,

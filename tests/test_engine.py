@@ -60,16 +60,19 @@ class Site:
     config: Config = CONFIG
     models: dict[str, Model] = field(default_factory=lambda: MODELS)
     aside: Callable[[], Aside[Made]] = Held
+    gates: tuple[str, ...] = ("north",)
 
     def __post_init__(self) -> None:
         self.now_s = 100.0
-        self.wire = Wire()
+        self.wires = {name: Wire() for name in self.gates}
+        self.wire = self.wires["north"]
         self.mailbox = Mailbox(1)
         self.desk = desk(self.store)
-        keeper = Gatekeeper("north", pipeline.rules(self.config, NoThreshold(), 0), self.config.decision.lost_s)
-        self.gate = Gate(keeper, self.wire)
+        rules, lost_s = pipeline.rules(self.config, NoThreshold(), 0), self.config.decision.lost_s
+        gates = {name: Gate(Gatekeeper(name, rules, lost_s), wire) for name, wire in self.wires.items()}
+        self.gate = gates["north"]
         self.engine = Engine(
-            self.config, self.desk, {"north": self.gate}, self.mailbox, Metrics(), self.models, "1.0",
+            self.config, self.desk, gates, self.mailbox, Metrics(), self.models, "1.0",
             clock=lambda: self.now_s, wall=lambda: NOW + self.now_s, aside=self.aside,
         )  # fmt: skip
         self.receipts = 0
