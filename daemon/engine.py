@@ -14,14 +14,16 @@ from daemon.answers import Answer
 from daemon.captures import Captures
 from daemon.commands import Desk, Waiting
 from daemon.config import Config
+from daemon.core.audit import DecisionMade, Started
 from daemon.core.decide import Decision, Gatekeeper, Rules
-from daemon.core.messages import DecisionMessage, StatusMessage, encode, topic, utc
+from daemon.core.messages import AuditHead, DecisionMessage, StatusMessage, encode, topic, utc
 from daemon.core.policy import forbids
 from daemon.core.values import Delivery, Link, Match, Outgoing, Published, Reason, View
 from daemon.edges.gallery import GraphState
 from daemon.edges.metrics import Metrics
 from daemon.edges.store import StoreError
 from daemon.mailbox import CameraState, Mailbox, WorkerFailed
+from daemon.retention import Retention
 from daemon.sender import Broker, Sender
 
 log = logging.getLogger("ostiary")
@@ -74,6 +76,8 @@ class Engine:
         self._disk_tried_s = 0.0
         self._graph: GraphState | None = None
         self._owed: list[Delivery] = []  # commands done in memory, or refused, for want of a disk
+        self._started = False  # and that is in the audit chain
+        self._retention = Retention(desk, config.audit.keep_days * 86_400.0)
         self._captures = Captures(desk, clock, wall)
         self._sender = Sender(desk.store, {name: gate.link for name, gate in gates.items()}, metrics, clock, wall)
         self._rules = pipeline.rules(config, calibration, desk.gallery.templates)
@@ -84,18 +88,33 @@ class Engine:
     def turn(self, timeout_s: float) -> None:
         """Wait for something to do, do all of it: commands first, then views, then what is to be sent. Raises EngineFailed."""
         self.mailbox.wait(timeout_s)
+        self._note_start()
         self._take_events()
         self._decide(self.mailbox.views())
         for deliveries, answer in self._captures.finish():
             self._answered(deliveries, answer)
         self._retry_disk()
         self._tend_gallery()
+        self._retention.tend(self._clock(), self._wall())
         self._send()
         self._report()
         self.metrics.heartbeat()
         for name, gate in self.gates.items():
             if not gate.link.is_alive():
                 raise EngineFailed(f"gate {name}: the MQTT thread has ended")
+
+    def _note_start(self) -> None:
+        """Before anything else is recorded. While the disk takes nothing the gate is closed, and it is tried again."""
+        if self._started or self._disk is not None:
+            return
+        store = self.desk.store
+        try:
+            with store.transaction():
+                started = Started(boot_id=self.boot_id, version=self._version, model=self.desk.model, gallery_revision=store.revision())
+                store.audit.append(self._wall(), started)
+            self._started = True
+        except StoreError as error:
+            self._disk_failed(error.message)
 
     def idle(self) -> bool:
         """Nothing waits to be decided, and every recording has been seen to its end."""
@@ -283,6 +302,7 @@ class Engine:
                 name=person.name if person is not None and self.config.enrolment.publish_names else msgspec.UNSET,
             )
             row = store.enqueue(decision.gate, topic(self.config.site, decision.gate, "decision"), encode(message), valid_until)
+            store.audit.append(now, _audited(message, self._rules.threshold, store.pseudonym(decision.person) if decision.person else None))
         gate.events[decision.passage] = event_id
         for passage in [p for p in gate.events if p not in gate.keeper.passages and p != decision.passage]:
             del gate.events[passage]
@@ -337,6 +357,8 @@ class Engine:
             degraded.append(f"camera_{gate.camera}" + (f": {gate.camera_detail}" if gate.camera_detail else ""))
         if self._graph is not None and self._graph.reason is not None:
             degraded.append(f"exact_search: {self._graph.reason}")
+        if self.desk.store.audit.broken is not None:
+            degraded.append(f"audit_broken: at record {self.desk.store.audit.broken}; `ostiaryd check --audit` tells more")
         refusal = self._sender.refusal(gate.keeper.gate)
         if refusal is not None:
             degraded.append(f"publish_refused: {refusal}")
@@ -355,6 +377,7 @@ class Engine:
             threshold=self._rules.threshold,
             outbox_depth=self._depth(),
             version=self._version,
+            audit=self._audit_head(),
         )
 
     # ---- the rules in force, and the disk
@@ -377,6 +400,13 @@ class Engine:
             return self.desk.store.revision()
         except StoreError:
             return -1
+
+    def _audit_head(self) -> AuditHead | None:
+        try:
+            head = self.desk.store.audit.head()
+        except StoreError:
+            return None
+        return AuditHead(number=head.number, head=head.digest.hex())
 
     def _depth(self) -> int:
         try:
@@ -411,6 +441,29 @@ def offline(status: StatusMessage) -> StatusMessage:
     return msgspec.structs.replace(status, online=False, state="offline", reasons=["stopped"], camera=None)
 
 
+def _audited(message: DecisionMessage, threshold: float | None, pseudonym: str | None) -> DecisionMade:
+    """The record of a decision: what is published of it, with a pseudonym in place of the person."""
+    return DecisionMade(
+        gate=message.gate,
+        event_id=message.event_id,
+        sequence=message.sequence,
+        passage=message.passage,
+        supersedes=message.supersedes,
+        decision=message.decision,
+        reason=message.reason,
+        pseudonym=pseudonym,
+        model=message.model,
+        policy=message.policy,
+        threshold=threshold,
+        gallery_revision=message.gallery_revision,
+    )
+
+
 def _alike(a: StatusMessage, b: StatusMessage) -> bool:
-    """Whether two statuses say the same, but for the time and the depth of the outbox."""
-    return msgspec.structs.replace(a, at=None, outbox_depth=0) == msgspec.structs.replace(b, at=None, outbox_depth=0)
+    """Whether two statuses say the same, but for the time, the depth of the outbox and the newest audit record: every decision makes one,
+    and it rides along with what is said anyway."""
+    return _lasting(a) == _lasting(b)
+
+
+def _lasting(status: StatusMessage) -> StatusMessage:
+    return msgspec.structs.replace(status, at=None, outbox_depth=0, audit=None)

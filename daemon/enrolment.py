@@ -100,9 +100,10 @@ class Enrolment:
 
     def write(self, plan: Plan, record: Person, now: float) -> list[tuple[int, Vector]]:
         """Store record and templates, within a transaction; returns what `enter` needs once it is through. Raises StoreError."""
+        pseudonym = self.store.pseudonym(plan.person)
         if plan.kept is not None:  # numbers are never used twice: what stays is written anew, too
             self.store.remove_person(plan.person)
-        self.store.put_person(record)
+        self.store.put_person(record, pseudonym)
         entries = []
         for old in plan.kept or ():
             number = self.store.add_template(plan.person, old.model, old.vector, old.crop, now)

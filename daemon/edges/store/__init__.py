@@ -1,5 +1,6 @@
 """The durable half of the daemon: people, templates, answers and waiting messages, sealed at rest with the box's key."""
 
+from daemon.edges.store.audit import AuditTable
 from daemon.edges.store.errors import StoreError, VaultError
 from daemon.edges.store.opening import gallery_file, open_store
 from daemon.edges.store.records import Damage
@@ -10,6 +11,7 @@ from daemon.edges.store.store import KEEP_RESULTS_S, Pending, Store
 __all__ = [
     "KEEP_RESULTS_S",
     "SCHEMA",
+    "AuditTable",
     "Damage",
     "Pending",
     "Store",

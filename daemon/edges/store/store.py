@@ -14,9 +14,10 @@ from typing import TextIO
 import numpy as np
 
 from daemon.core.values import Person, Template
+from daemon.edges.store.audit import AuditTable
 from daemon.edges.store.errors import StoreError, VaultError, translated
 from daemon.edges.store.mending import EVERYBODY, PUT_ORDER
-from daemon.edges.store.records import Damage, MessageRecord, PersonRecord, Sealer, TemplateRecord, new_enrolment
+from daemon.edges.store.records import Damage, MessageRecord, PersonRecord, Sealer, TemplateRecord, new_enrolment, new_pseudonym
 
 KEEP_RESULTS_S = 30 * 86_400
 """How long the answer to a command is kept for its redelivery."""
@@ -42,6 +43,7 @@ class Store:
         self._bad_people: tuple[str, ...] = ()
         self._bad_templates: tuple[int, ...] = ()
         self._lost_messages = lost_messages
+        self.audit = AuditTable(connection, sealer)
 
     def close(self) -> None:
         self._db.close()
@@ -124,16 +126,17 @@ class Store:
         with translated("read"):
             return dict(self._db.execute("SELECT person, count(*) FROM templates GROUP BY person").fetchall())
 
-    def put_person(self, p: Person) -> None:
-        """Enter a person, or change the record; the day of enrolment stays. Over a record that does not open the enrolment starts anew:
-        templates that no sound record vouches for are removed."""
+    def put_person(self, p: Person, pseudonym: str | None = None) -> None:
+        """Enter a person, or change the record; the day of enrolment and the pseudonym stay. Over a record that does not open the enrolment
+        starts anew: templates that no sound record vouches for are removed. `pseudonym` is for somebody who was removed to be put again."""
         self._unsettled = True
         before = self._record(p.person)
         if before is None:
             self._db.execute("DELETE FROM templates WHERE person = ?", (p.person,))
-            record = PersonRecord(new_enrolment(), p)
+            record = PersonRecord(new_enrolment(), p, pseudonym or new_pseudonym())
         else:
-            record = PersonRecord(before.enrolment, replace(p, enrolled_at=before.person.enrolled_at))
+            kept = replace(p, enrolled_at=before.person.enrolled_at)
+            record = PersonRecord(before.enrolment, kept, before.pseudonym or new_pseudonym())
         self._db.execute(
             "INSERT INTO people VALUES (?,?) ON CONFLICT(person) DO UPDATE SET sealed=excluded.sealed",
             (p.person, self._sealer.person(record)),
@@ -151,6 +154,12 @@ class Store:
         self._db.execute("INSERT INTO templates VALUES (?,?,?,?)", (number, person, model, self._sealer.template(template, *place)))
         self._db.execute("INSERT INTO crops VALUES (?,?)", (number, self._sealer.crop(crop, *place)))
         return number
+
+    def pseudonym(self, person: str) -> str | None:
+        """Who somebody enrolled is in the audit chain; None where no record says so."""
+        with translated("read"):
+            record = self._record(person)
+        return record.pseudonym or None if record is not None else None
 
     def remove_person(self, person: str) -> None:
         self._unsettled = True
