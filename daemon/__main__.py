@@ -76,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     check.add_argument("--config", type=Path, required=True, metavar="FILE")
     check.add_argument("--audit", action="store_true", help="follow the audit chain from end to end, and try nothing else")
-    check.add_argument("--head", type=_head, metavar="HEX", help="with --audit: the chain must pass through this head of a status message")
+    check.add_argument("--head", type=_head, metavar="HEX", help="the same, and it must pass through this head of a status message")
     check.set_defaults(command=_check)
 
     audit = commands.add_parser(
@@ -170,10 +170,8 @@ def _check_audit(config: Config, head: bytes | None) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    if arguments.audit:
+    if arguments.audit or arguments.head is not None:
         return _check_audit(load(arguments.config), arguments.head)
-    if arguments.head is not None:
-        raise ConfigError("--head belongs to --audit", "ostiaryd check --config FILE --audit --head HEX")
     findings = app.check(load(arguments.config))
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     for part, works, seen in findings:

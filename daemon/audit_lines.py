@@ -16,7 +16,7 @@ def pseudonym_of(store: Store, person: str) -> str:
     """Who somebody enrolled is in the chain. Raises StoreError for somebody whom nothing ties to a record."""
     pseudonym = store.pseudonym(person)
     if pseudonym is None:
-        raise StoreError(f"{ascii(person)} is not enrolled here", "the records of somebody who was revoked name nobody any more")
+        raise StoreError(f"{person!a} is not enrolled here", "the records of somebody who was revoked name nobody any more")
     return pseudonym
 
 

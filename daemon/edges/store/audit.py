@@ -144,9 +144,11 @@ class AuditTable:
         raise StoreError("the audit chain cannot be followed: its old records go faster than it is read", "try again")
 
     def _walk(self, first: Place, head: bytes | None) -> Walked:
-        row = next(self.rows(), None)
-        if row is None or row[1] != b"" or len(first.digest) != DIGEST_BYTES:
-            raise AuditError(first.number + 1, "nothing says what it builds on: records before it are gone")
+        anchor = next(iter(self._page(-1, 1)), None)
+        if anchor is not None and anchor[1] != b"":
+            raise AuditError(first.number, "nothing says what it builds on: what was before it is gone")
+        if anchor is None or len(first.digest) != DIGEST_BYTES:
+            raise AuditError(first.number + 1, "nothing says what it builds on")
         last, passed = first, head in (None, first.digest)
         while True:
             for place in followed(last, self.rows(last.number)):
@@ -170,8 +172,9 @@ class AuditTable:
 
     def _tail(self) -> tuple[Place, AuditEnds | None]:
         """The newest record's place as it stands there, and the sealed ends, None where they do not open; both of one instant."""
-        row = self._db.execute(f"SELECT number, '', digest, {_SEAL} FROM {_NEWEST}", (_BEYOND,)).fetchone()
-        sealed = row[3] if row is not None else self._db.execute(f"SELECT {_SEAL}").fetchone()[0]
+        with translated("read"):
+            row = self._db.execute(f"SELECT number, '', digest, {_SEAL} FROM {_NEWEST}", (_BEYOND,)).fetchone()
+            sealed = row[3] if row is not None else self._db.execute(f"SELECT {_SEAL}").fetchone()[0]
         try:
             ends = self._sealer.open_audit_ends(sealed)
         except VaultError:
