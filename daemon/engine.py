@@ -104,7 +104,7 @@ class Engine:
                 raise EngineFailed(f"gate {name}: the MQTT thread has ended")
 
     def _note_start(self) -> None:
-        """Before anything else is recorded. While the disk takes nothing the gate is closed, and it is tried again."""
+        """Before anything else is recorded. While the disk takes nothing the gate is closed, and it is noted when the disk works again."""
         if self._started or self._disk is not None:
             return
         store = self.desk.store
@@ -431,6 +431,7 @@ class Engine:
         self._disk = None
         log.info("the disk takes writes again; the gate reopens")
         self._adopt_rules()
+        self._note_start()
         owed, self._owed = self._owed, []
         for delivery in owed:
             self._command(delivery)

@@ -116,11 +116,11 @@ def test_a_removed_a_swapped_and_an_added_record_are_found(entries: list[Entry],
     place = data.draw(st.integers(0, len(rows) - 2))
     other = data.draw(st.integers(place + 1, len(rows) - 1))
     swapped = list(rows)
-    swapped[place], swapped[other] = (rows[place][0], *rows[other][1:]), (rows[other][0], *rows[place][1:])  # type: ignore[assignment]
+    swapped[place], swapped[other] = (rows[place][0], *rows[other][1:]), (rows[other][0], *rows[place][1:])
     added = [*rows[:other], (other + 1, *chain([COMMAND], Place(other, b"y" * 32))[0][1:]), *rows[other:]]
     for damaged in (rows[:place] + rows[place + 1 :], swapped, [*rows[:place], rows[other], *rows[place + 1 :]], added):
         with pytest.raises(AuditError) as error:
-            list(followed(ANCHOR, damaged))  # type: ignore[arg-type]
+            list(followed(ANCHOR, damaged))
         assert error.value.number in (place + 1, other + 1)
 
 

@@ -93,7 +93,7 @@ def test_it_is_followed_beside_a_daemon_that_goes_on_writing(store: Store, tmp_p
     monkeypatch.setattr(audit_module, "PAGE", 3)
     record(store, 10)
     reader = open_store(tmp_path, read_only=True)
-    seen = []
+    seen: list[Place] = []
 
     def rows(after: int = -1) -> Iterator[Row]:
         for row in original(after):
@@ -125,7 +125,7 @@ def test_records_let_go_under_a_reader_are_no_break(store: Store, tmp_path: Path
     monkeypatch.setattr(audit_module, "PAGE", 3)
     record(store, 10, step_s=DAY_S)
     reader = open_store(tmp_path, read_only=True)
-    original, done = reader.audit.rows, []
+    original, done = reader.audit.rows, list[int]()
 
     def rows(after: int = -1) -> Iterator[Row]:
         for row in original(after):
