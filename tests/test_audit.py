@@ -1,8 +1,11 @@
 """Stories about the audit chain: what is recorded with what, what is not, and whom a record names."""
 
-import hashlib
 import json
+import re
 import sqlite3
+import subprocess
+import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,7 @@ from daemon.config import Config
 from daemon.core.audit import read
 from daemon.edges.store import AuditTable, Store, StoreError, open_store
 from daemon.retention import REST_S, SLICE, UNPROVED_S, Retention
+from tests.conftest import ROOT
 from tests.desk import NOW, command, desk, painted
 from tests.test_engine import ALICE as BRIGHT
 from tests.test_engine import CONFIG, Site
@@ -337,17 +341,23 @@ def test_the_listing(the_desk: Desk, store: Store) -> None:
         audit_lines.pseudonym_of(store, "E1")
 
 
-def test_the_exact_listing_is_enough_to_follow_the_chain(the_desk: Desk, store: Store) -> None:
+def test_the_exact_listing_is_enough_to_follow_the_chain_as_readme_does(the_desk: Desk, store: Store) -> None:
     for _ in range(4):
         send(the_desk, command("ping"))
-    listed = [json.loads(line) for line in audit_lines.lines(store, exact=True)]
-    assert [row["number"] for row in listed] == [0, 1, 2, 3, 4] and listed[0]["record"] is None
-    before = bytes.fromhex(listed[0]["digest"])
-    for row in listed[1:]:
-        text = json.dumps(row["record"], sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
-        before = hashlib.sha256(before + text).digest()
-        assert before.hex() == row["digest"]
-    assert before == store.audit.head().digest
+    listed = list(audit_lines.lines(store, exact=True))
+    assert [json.loads(line)["number"] for line in listed] == [0, 1, 2, 3, 4] and json.loads(listed[0])["record"] is None
+    assert json.loads(listed[-1])["digest"] == store.audit.head().digest.hex()
+    (script,) = re.findall(r"--json \| python3 -c '\n(.*?)'\n", (ROOT / "README.md").read_text("utf-8"), re.S)
+
+    def follow(lines: list[str]) -> int:
+        text = "\n".join(lines) + "\n"
+        return subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(script)], input=text.encode(), check=False, stderr=subprocess.DEVNULL
+        ).returncode
+
+    assert follow(listed) == 0
+    assert follow([*listed[:2], listed[2].replace("ping", "list"), *listed[3:]]) == 1
+    assert follow([*listed[:2], *listed[3:]]) == 1
 
 
 def test_records_that_cannot_be_read_are_listed_as_such(the_desk: Desk, store: Store) -> None:
