@@ -6,8 +6,7 @@ from datetime import UTC, datetime
 
 from daemon.core.audit import Record, read
 from daemon.core.messages import utc
-from daemon.edges.store import Store, StoreError
-from daemon.edges.store.audit import Walked
+from daemon.edges.store import Store, StoreError, Walked
 
 HEADING = "  number  when                      what      who                               outcome"
 

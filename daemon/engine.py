@@ -14,7 +14,7 @@ from daemon.answers import Answer
 from daemon.captures import Captures
 from daemon.commands import Desk, Waiting
 from daemon.config import Config
-from daemon.core.audit import DecisionMade, Started
+from daemon.core.audit import Started, decided
 from daemon.core.decide import Decision, Gatekeeper, Rules
 from daemon.core.messages import AuditHead, DecisionMessage, StatusMessage, encode, topic, utc
 from daemon.core.policy import forbids
@@ -302,7 +302,8 @@ class Engine:
                 name=person.name if person is not None and self.config.enrolment.publish_names else msgspec.UNSET,
             )
             row = store.enqueue(decision.gate, topic(self.config.site, decision.gate, "decision"), encode(message), valid_until)
-            store.audit.append(now, _audited(message, self._rules.threshold, store.pseudonym(decision.person) if decision.person else None))
+            pseudonym = store.pseudonym(decision.person) if decision.person is not None else None
+            store.audit.append(now, decided(message, self._rules.threshold, pseudonym))
         gate.events[decision.passage] = event_id
         for passage in [p for p in gate.events if p not in gate.keeper.passages and p != decision.passage]:
             del gate.events[passage]
@@ -440,24 +441,6 @@ class Engine:
 def offline(status: StatusMessage) -> StatusMessage:
     """A gate's farewell when the daemon stops on purpose."""
     return msgspec.structs.replace(status, online=False, state="offline", reasons=["stopped"], camera=None)
-
-
-def _audited(message: DecisionMessage, threshold: float | None, pseudonym: str | None) -> DecisionMade:
-    """The record of a decision: what is published of it, with a pseudonym in place of the person."""
-    return DecisionMade(
-        gate=message.gate,
-        event_id=message.event_id,
-        sequence=message.sequence,
-        passage=message.passage,
-        supersedes=message.supersedes,
-        decision=message.decision,
-        reason=message.reason,
-        pseudonym=pseudonym,
-        model=message.model,
-        policy=message.policy,
-        threshold=threshold,
-        gallery_revision=message.gallery_revision,
-    )
 
 
 def _alike(a: StatusMessage, b: StatusMessage) -> bool:

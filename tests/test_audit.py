@@ -99,15 +99,21 @@ def test_every_answered_command_is_one_record_and_a_redelivery_none(the_desk: De
 def test_who_a_record_names_and_that_nothing_tells_whom_after_a_revocation(the_desk: Desk, store: Store, tmp_path: Path) -> None:
     send(the_desk, command("enroll", "E1-unmistakable", [ALICE], name="Alice Unmistakable", consent="form Unmistakable"))
     alias = store.pseudonym("E1-unmistakable")
-    for payload in (
+    payloads = [
         command("enroll", "E1-unmistakable", [ALICE], issued=1),
         command("enroll", "E1-unmistakable", [BOB], issued=1),
         command("enroll", "E1-unmistakable", [BOB], issued=2, replace=True),
         command("suspend", "E1-unmistakable", issued=3),
         command("resume", "E1-unmistakable", issued=0),
         command("revoke", "E1-unmistakable", issued=4),
-    ):
+    ]
+    for payload in payloads[:-1]:
         send(the_desk, payload)
+    (tie,) = store._db.execute("SELECT sealed FROM people").fetchone()
+    send(the_desk, payloads[-1])
+    assert not any(tie[i : i + 16] in path.read_bytes() for path in tmp_path.iterdir() for i in range(0, len(tie) - 16, 16))
+    answers = [store.result(json.loads(payload)["command_id"]) or b"" for payload in payloads]
+    assert all(answers) and not [a for a in (*answers, *(m.payload for m in store.pending("north", 0, 99))) if str(alias).encode() in a]
     assert alias is not None and [(r["pseudonym"], r["reason"]) for r in records(store)] == [
         (alias, None),
         (alias, None),

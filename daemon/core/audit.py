@@ -15,7 +15,7 @@ from typing import ClassVar
 import msgspec
 
 from daemon.core.faults import Fault
-from daemon.core.messages import utc
+from daemon.core.messages import DecisionMessage, utc
 
 DIGEST_BYTES = 32
 _HINT = "keep a copy of state_dir for whoever looks into it: from there on the chain proves nothing"
@@ -107,6 +107,24 @@ class BreakFound:
 
     KIND: ClassVar[str] = "break"
     sealed: int | None
+
+
+def decided(message: DecisionMessage, threshold: float | None, pseudonym: str | None) -> DecisionMade:
+    """A decision as it is published, with a pseudonym in place of the person."""
+    return DecisionMade(
+        gate=message.gate,
+        event_id=message.event_id,
+        sequence=message.sequence,
+        passage=message.passage,
+        supersedes=message.supersedes,
+        decision=message.decision,
+        reason=message.reason,
+        pseudonym=pseudonym,
+        model=message.model,
+        policy=message.policy,
+        threshold=threshold,
+        gallery_revision=message.gallery_revision,
+    )
 
 
 Entry = CommandAnswered | DecisionMade | Started | KeyChanged | BreakFound

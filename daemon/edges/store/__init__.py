@@ -1,6 +1,6 @@
 """The durable half of the daemon: people, templates, answers and waiting messages, sealed at rest with the box's key."""
 
-from daemon.edges.store.audit import AuditTable
+from daemon.edges.store.audit import AuditTable, Walked
 from daemon.edges.store.errors import StoreError, VaultError
 from daemon.edges.store.opening import gallery_file, open_store
 from daemon.edges.store.records import Damage
@@ -17,6 +17,7 @@ __all__ = [
     "Store",
     "StoreError",
     "VaultError",
+    "Walked",
     "gallery_file",
     "open_store",
     "rotate_key",
