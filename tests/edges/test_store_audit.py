@@ -12,6 +12,7 @@ import pytest
 from daemon.core.audit import AuditError, CommandAnswered, HeadError, KeyChanged, Place, Row, Started, link, record_bytes
 from daemon.edges.store import Store, StoreError, open_store, rotate_key
 from daemon.edges.store import audit as audit_module
+from daemon.edges.store.records import AuditEnds
 from tests.edges.test_store import ALICE, plain_store, put
 
 DAY_S = 86_400.0
@@ -107,17 +108,40 @@ def test_it_is_followed_beside_a_daemon_that_goes_on_writing(store: Store, tmp_p
     reader.close()
 
 
+def test_a_record_that_comes_when_all_have_been_read_is_no_break(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record(store, 3)
+    reader = open_store(tmp_path, read_only=True)
+    original, late = reader.audit._tail, list[Place]()
+
+    def tail() -> tuple[Place, AuditEnds | None]:
+        if not late:
+            late.extend(record(store))
+        return original()
+
+    monkeypatch.setattr(reader.audit, "_tail", tail)
+    assert reader.audit.verify().last.number == 4
+    reader.close()
+
+
 def test_a_reader_between_two_pages_holds_nothing_up(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(audit_module, "PAGE", 3)
     record(store, 10)
     reader = open_store(tmp_path, read_only=True)
+    original, pages = reader.audit._page, list[int]()
+
+    def page(after: int, most: int) -> list[Row]:
+        found = original(after, most)
+        pages.append(len(found))
+        return found
+
+    monkeypatch.setattr(reader.audit, "_page", page)
     rows = reader.audit.rows()
     next(rows)
     put(store, ALICE)
     with store.transaction():
         store.remove_person("E1")
     assert (tmp_path / "gallery.sqlite-wal").stat().st_size == 0, "the log could not be emptied"
-    assert len(list(rows)) == 10
+    assert len(list(rows)) == 10 and pages == [3, 3, 3, 2, 0]
     reader.close()
 
 
