@@ -11,8 +11,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from daemon import app, pipeline
+from daemon import app, audit_lines, pipeline
 from daemon.config import Config, ConfigError, GateConfig, load
+from daemon.core.audit import DIGEST_BYTES, AuditError, HeadError
 from daemon.core.decide import Decision, Gatekeeper
 from daemon.core.enrol import EnrolError
 from daemon.core.policy import forbids
@@ -39,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
         return int(arguments.command(arguments))
     except app.Unusable as error:
         return _complain(error.message, error.hint, EXIT_CONFIG)
-    except StoreError as error:
+    except (StoreError, AuditError, HeadError) as error:
         return _complain(error.message, error.hint, EXIT_FAILED)
     except EngineFailed as error:
         logging.getLogger("ostiary").error("%s", error, exc_info=error.__cause__)
@@ -75,7 +76,22 @@ def _parser() -> argparse.ArgumentParser:
         "check", help="try every part of an installation", description="Try every part of an installation, changing nothing."
     )
     check.add_argument("--config", type=Path, required=True, metavar="FILE")
+    check.add_argument("--audit", action="store_true", help="follow the audit chain from end to end, and try nothing else")
+    check.add_argument("--head", type=_head, metavar="HEX", help="the same, and it must pass through this head of a status message")
     check.set_defaults(command=_check)
+
+    audit = commands.add_parser(
+        "audit",
+        help="the records of commands and decisions",
+        description="Print the records of commands and decisions, oldest first, changing nothing. They name people by pseudonyms.",
+    )
+    audit.add_argument("--config", type=Path, required=True, metavar="FILE")
+    audit.add_argument(
+        "--since", type=_instant, metavar="TIME", help="from this day or instant on (RFC 3339, UTC unless it says otherwise)"
+    )
+    audit.add_argument("--person", metavar="ID", help="the records of somebody who is enrolled")
+    audit.add_argument("--json", action="store_true", help="one JSON line each, with number and digest")
+    audit.set_defaults(command=_audit)
 
     rotate = commands.add_parser(
         "rotate-key",
@@ -118,7 +134,45 @@ def _run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _head(text: str) -> bytes:
+    head = bytes.fromhex(text)
+    if len(head) != DIGEST_BYTES:
+        raise ValueError
+    return head
+
+
+def _instant(text: str) -> str:
+    return audit_lines.instant(text)
+
+
+_head.__name__, _instant.__name__ = "head (64 hexadecimal digits)", "time"  # argparse says: invalid <name> value
+
+
+def _audit(arguments: argparse.Namespace) -> int:
+    store = app.open_gallery(load(arguments.config), read_only=True)
+    try:
+        pseudonym = audit_lines.pseudonym_of(store, arguments.person) if arguments.person is not None else None
+        if not arguments.json:
+            sys.stdout.write(audit_lines.HEADING + "\n")
+        for line in audit_lines.lines(store, arguments.since, pseudonym, exact=arguments.json):
+            sys.stdout.write(line + "\n")
+    finally:
+        store.close()
+    return 0
+
+
+def _check_audit(config: Config, head: bytes | None) -> int:
+    store = app.open_gallery(config, read_only=True)
+    try:
+        sys.stdout.write(f"audit: {audit_lines.whole(store.audit.verify(head))}\n")
+    finally:
+        store.close()
+    return 0
+
+
 def _check(arguments: argparse.Namespace) -> int:
+    if arguments.audit or arguments.head is not None:
+        return _check_audit(load(arguments.config), arguments.head)
     findings = app.check(load(arguments.config))
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     for part, works, seen in findings:

@@ -171,6 +171,10 @@ class Desk:
         except StoreError as error:
             return self._answers.not_durable(request, error, shut=isinstance(command, Revoke | Suspend))
 
+    def proved_time(self) -> float | None:
+        """The newest time that our clock and a command's sender agreed on (UTC seconds); None before the first. Raises StoreError."""
+        return self.store.last_issued(CLOCK)
+
     # ---- may it be done?
 
     def _check_time(self, command: Command, now: float) -> None:
@@ -206,7 +210,7 @@ class Desk:
 
     def _time(self, now: float) -> float:
         """Our clock, or the newest time that a command has proved, if our clock has stepped back behind it: what expired stays expired."""
-        return max(now, self.store.last_issued(CLOCK) or now)
+        return max(now, self.proved_time() or now)
 
     def _note(self, command: Revoke | Suspend | Resume | Update | Enroll, now: float) -> None:
         """Within the transaction that applies a command: its place in the order of its person, and what it proves about the time."""
@@ -236,10 +240,11 @@ class Desk:
                 self.people[command.person] = changed
                 return answer
             case List():
-                return self._list(command, request)
+                return self._list(command, request, now)
             case Get():
                 person = self._known(command.person)
-                return self._answers.told(request, [records.entry(person, self.store.template_counts().get(person.person, 0), whole=True)])
+                entry = records.entry(person, self.store.template_counts().get(person.person, 0), whole=True)
+                return self._answers.told(request, [entry], now)
             case Ping():
                 with self.store.transaction():
                     return self._answers.done(request, now)
@@ -275,10 +280,11 @@ class Desk:
         self.gallery.remove(command.person)
         known = self.people.pop(command.person, None) is not None
         with self.store.transaction():
+            ended = self.store.pseudonym(command.person)
             self.store.remove_person(command.person)
             self._note(command, now)
             detail = None if known else "nobody was enrolled under this id"
-            return self._answers.done(request, now, barred=command.person, detail=detail)
+            return self._answers.done(request, now, barred=command.person, detail=detail, ended=ended)
 
     def _set_suspended(self, command: Suspend | Resume, request: Request, now: float) -> Answer:
         changed = replace(self._known(command.person), suspended=isinstance(command, Suspend))
@@ -291,9 +297,9 @@ class Desk:
         self.people[command.person] = changed
         return answer
 
-    def _list(self, command: List, request: Request) -> Answer:
+    def _list(self, command: List, request: Request, now: float) -> Answer:
         counts = self.store.template_counts()
         ids = sorted(p for p in self.people if command.after is None or p > command.after)
         page = ids[: command.limit]
         rows = [records.entry(self.people[p], counts.get(p, 0)) for p in page]
-        return self._answers.told(request, rows, page[-1] if len(ids) > len(page) else None)
+        return self._answers.told(request, rows, now, page[-1] if len(ids) > len(page) else None)

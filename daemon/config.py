@@ -115,6 +115,14 @@ class CommandsConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AuditConfig:
+    """The audit chain: records of every command and every decision."""
+
+    keep_days: int = 365
+    """Older records are let go."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MqttConfig:
     """The broker."""
 
@@ -156,13 +164,14 @@ class Config:
     decision: DecisionConfig = field(default_factory=DecisionConfig)
     enrolment: EnrolmentConfig = field(default_factory=EnrolmentConfig)
     commands: CommandsConfig = field(default_factory=CommandsConfig)
+    audit: AuditConfig = field(default_factory=AuditConfig)
     mqtt: MqttConfig = field(default_factory=MqttConfig)
     metrics: MetricsConfig = field(default_factory=MetricsConfig)
 
 
 _SECTIONS = {
     "store": StoreConfig, "model": ModelConfig, "detector": DetectorConfig, "quality": QualityConfig, "decision": DecisionConfig,
-    "enrolment": EnrolmentConfig, "commands": CommandsConfig, "mqtt": MqttConfig, "metrics": MetricsConfig,
+    "enrolment": EnrolmentConfig, "commands": CommandsConfig, "audit": AuditConfig, "mqtt": MqttConfig, "metrics": MetricsConfig,
 }  # fmt: skip
 
 
@@ -268,6 +277,8 @@ def _check_values(config: Config, origin: str) -> None:
         config.detector.min_face_px >= 20, "detector.min_face_px is below 20", "a face of fewer than 20 pixels cannot be told from another"
     )
     need(config.enrolment.max_templates >= 1, "enrolment.max_templates is below 1", "10 is the default")
+    keep = config.audit.keep_days
+    need(1 <= keep <= 36_500, f"audit.keep_days = {keep} is out of range", "1 to 36500 (a hundred years); 365 is the default")
     need(config.model.threads >= 1, "model.threads is below 1", "1 is the default")
     need(1 <= config.mqtt.port <= 65_535, f"mqtt.port = {config.mqtt.port} is no port", "1 to 65535")
     need(0 <= config.metrics.port <= 65_535, f"metrics.port = {config.metrics.port} is no port", "1 to 65535, or 0 for no metrics")

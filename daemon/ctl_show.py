@@ -116,7 +116,9 @@ def _valid(one: PersonEntry) -> str:
 
 
 def status_table(found: dict[str, StatusMessage]) -> Table:
-    table = _table("gate", "state", "why", "camera", "model", "people", "templates", "revision", "threshold", "outbox", "said", "version")
+    table = _table(
+        "gate", "state", "why", "camera", "model", "people", "templates", "revision", "threshold", "outbox", "audit", "said", "version"
+    )
     for name, one in sorted(found.items()):
         state = "stale" if is_stale(one) else one.state
         table.add_row(
@@ -130,6 +132,7 @@ def status_table(found: dict[str, StatusMessage]) -> Table:
             str(one.gallery_revision),
             "–" if one.threshold is None else f"{one.threshold:.3f}",
             str(one.outbox_depth),
+            "–" if one.audit is None else safe(f"{one.audit.number}: {one.audit.head[:12]}…"),
             "–" if one.at is None else f"{_brief(age_s(one.at))} ago",
             safe(one.version),
         )

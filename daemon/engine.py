@@ -14,8 +14,9 @@ from daemon.answers import Answer
 from daemon.captures import Captures
 from daemon.commands import Changing, Desk, Waiting
 from daemon.config import Config
+from daemon.core.audit import Started, decided
 from daemon.core.decide import Decision, Gatekeeper, Rules
-from daemon.core.messages import DecisionMessage, StatusMessage, encode, topic, utc
+from daemon.core.messages import AuditHead, DecisionMessage, StatusMessage, encode, topic, utc
 from daemon.core.policy import forbids
 from daemon.core.values import Delivery, Link, Match, Outgoing, Published, Reason, View
 from daemon.edges.gallery import Gallery, GraphState
@@ -25,6 +26,7 @@ from daemon.edges.store import StoreError
 from daemon.mailbox import CameraState, Mailbox, WorkerFailed
 from daemon.model import Model
 from daemon.reembedding import Made, Reembedder
+from daemon.retention import Retention
 from daemon.sender import Broker, Sender
 
 log = logging.getLogger("ostiary")
@@ -79,6 +81,8 @@ class Engine:
         self._disk_tried_s = 0.0
         self._graph: GraphState | None = None
         self._owed: list[Delivery] = []  # commands done in memory, or refused, for want of a disk
+        self._started = False  # and that is in the audit chain
+        self._retention = Retention(desk, config.audit.keep_days * 86_400.0)
         self._captures = Captures(desk, clock, wall)
         self._reembedder = Reembedder(desk, models, wall, aside)
         self._sender = Sender(desk.store, {name: gate.link for name, gate in gates.items()}, metrics, clock, wall)
@@ -90,6 +94,7 @@ class Engine:
     def turn(self, timeout_s: float) -> None:
         """Wait for something to do, do all of it: commands first, then views, then what is to be sent. Raises EngineFailed."""
         self.mailbox.wait(timeout_s)
+        self._note_start()
         self._take_events()
         self._decide(self.mailbox.views())
         for deliveries, answer in self._captures.finish():
@@ -97,12 +102,26 @@ class Engine:
         self._retry_disk()
         self._change_model()
         self._tend_gallery()
+        self._retention.tend(self._clock(), self._wall())
         self._send()
         self._report()
         self.metrics.heartbeat()
         for name, gate in self.gates.items():
             if not gate.link.is_alive():
                 raise EngineFailed(f"gate {name}: the MQTT thread has ended")
+
+    def _note_start(self) -> None:
+        """Before anything else is recorded. While the disk takes nothing the gate is closed, and it is noted when the disk works again."""
+        if self._started or self._disk is not None:
+            return
+        store = self.desk.store
+        try:
+            with store.transaction():
+                started = Started(boot_id=self.boot_id, version=self._version, model=self.desk.model, gallery_revision=store.revision())
+                store.audit.append(self._wall(), started)
+            self._started = True
+        except StoreError as error:
+            self._disk_failed(error.message)
 
     def idle(self) -> bool:
         """Nothing waits to be decided, and every recording has been seen to its end."""
@@ -299,6 +318,8 @@ class Engine:
                 name=person.name if person is not None and self.config.enrolment.publish_names else msgspec.UNSET,
             )
             row = store.enqueue(decision.gate, topic(self.config.site, decision.gate, "decision"), encode(message), valid_until)
+            pseudonym = store.pseudonym(decision.person) if decision.person is not None else None
+            store.audit.append(now, decided(message, self._rules.threshold, pseudonym))
         gate.events[decision.passage] = event_id
         for passage in [p for p in gate.events if p not in gate.keeper.passages and p != decision.passage]:
             del gate.events[passage]
@@ -389,6 +410,7 @@ class Engine:
             graph=self._graph.reason if self._graph is not None else None,
             refused=self._sender.refusal(gate.keeper.gate),
             standing=self._standing,
+            audit=self.desk.store.audit.broken,
         )
         closing, degrading = trouble.closing, trouble.degrading
         return StatusMessage(
@@ -407,6 +429,7 @@ class Engine:
             outbox_depth=self._depth(),
             version=self._version,
             reembedding=self._reembedder.progress,
+            audit=self._audit_head(),
         )
 
     # ---- the rules in force, and the disk
@@ -429,6 +452,13 @@ class Engine:
             return self.desk.store.revision()
         except StoreError:
             return -1
+
+    def _audit_head(self) -> AuditHead | None:
+        try:
+            head = self.desk.store.audit.head()
+        except StoreError:
+            return None
+        return AuditHead(number=head.number, head=head.digest.hex())
 
     def _depth(self) -> int:
         try:
@@ -453,6 +483,7 @@ class Engine:
         self._disk = None
         log.info("the disk takes writes again; the gate reopens")
         self._adopt_rules()
+        self._note_start()
         owed, self._owed = self._owed, []
         for delivery in owed:
             self._command(delivery)

@@ -129,9 +129,10 @@ class Enrolment:
 
     def write(self, plan: Plan, record: Person, now: float) -> list[Entry]:
         """Store record and templates, within a transaction; returns what `enter` needs once it is through. Raises StoreError."""
+        pseudonym = self.store.pseudonym(plan.person)
         if plan.anew:
             self.store.remove_person(plan.person)
-        self.store.put_person(record)
+        self.store.put_person(record, pseudonym)
         self.store.remove_templates(plan.person, plan.gone)
         for number, vector in plan.made:
             self.store.put_vector(number, plan.person, self.model, vector)

@@ -14,7 +14,7 @@ class Trouble:
 
     `disk` is the error of the last write. `unresolved` means the card has no threshold. `left_out` counts templates without a vector of the
     serving model. `camera` is what is known of one that is not up, `graph` why the search is exact, `refused` what the broker would not
-    take. `standing` is what the start found.
+    take. `audit` is the record at which the chain is broken, `standing` what the start found.
     """
 
     disk: str | None
@@ -23,6 +23,7 @@ class Trouble:
     camera: str | None
     graph: str | None
     refused: str | None
+    audit: int | None
     standing: Sequence[str]
 
     @property
@@ -42,6 +43,8 @@ class Trouble:
             reasons.append(self.camera)
         if self.graph is not None:
             reasons.append(f"exact_search: {self.graph}")
+        if self.audit is not None:
+            reasons.append(f"audit_broken: at record {self.audit}; `ostiaryd check --audit` tells more")
         if self.refused is not None:
             reasons.append(f"publish_refused: {self.refused}")
         return reasons
@@ -63,7 +66,7 @@ def offline(status: StatusMessage) -> StatusMessage:
 
 
 def alike(a: StatusMessage, b: StatusMessage) -> bool:
-    """Whether two statuses say the same, but for the time, the depth of the outbox, and how far a change of model has come."""
+    """Whether two statuses say the same, but for the time, the outbox, the newest audit record, and how far a change of model has come."""
     return _lasting(a) == _lasting(b)
 
 
@@ -71,4 +74,4 @@ def _lasting(status: StatusMessage) -> StatusMessage:
     reembedding = status.reembedding
     if reembedding is not None:
         reembedding = msgspec.structs.replace(reembedding, done=0, of=0)
-    return msgspec.structs.replace(status, at=None, outbox_depth=0, reembedding=reembedding)
+    return msgspec.structs.replace(status, at=None, outbox_depth=0, audit=None, reembedding=reembedding)

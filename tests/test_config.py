@@ -24,6 +24,8 @@ def test_the_least_configuration_has_the_documented_defaults() -> None:
         ({"decision": {"votes": 6}}, "cannot be met", "between 1 and window"),
         ({"decision": {"target_fpir": 0}}, "no rate", "stranger"),
         ({"decision": {"votes": "three"}}, "Expected `int`", "deploy/config.toml"),
+        ({"audit": {"keep_days": 0}}, "out of range", "365"),
+        ({"audit": {"keep_days": 10**9}}, "out of range", "365"),
         ({"gates": {}}, "no gate", "[gates.NAME]"),
         ({"gates": {"north/south": {"source": "x"}}}, "MQTT topic", "letters"),
         ({"gates": {"all": {"source": "x"}}}, "MQTT topic", "taken"),

@@ -464,10 +464,11 @@ def test_status_shows_every_gate_and_tells_by_its_code(broker: int, gate: Gate, 
     common = ["--site", "acme", "--port", str(broker), "status"]
     assert ctl.main([*common, "--timeout", "0.3"]) == 3
     assert "no gate has said anything" in capsys.readouterr().err
-    gate.status()
+    gate.status(audit=m.AuditHead(number=4711, head="0123456789abcdef" * 4))
     assert ctl.main(common) == 0
     out = capsys.readouterr().out
     assert "serving" in out
+    assert "4711" in out
     assert "faces on cpu" in out
     assert "0.420" in out
     gate.status(state="closed", reasons=["disk"])

@@ -245,6 +245,13 @@ class Reembedding(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     of: int
 
 
+class AuditHead(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The newest record of the audit chain, and the SHA-256 digest (64 hexadecimal digits) that vouches for it and all before it."""
+
+    number: int
+    head: str
+
+
 class StatusMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Retained, and the last will. `state` is serving, degraded (working, but something needs a look) or closed (accepts nobody)."""
 
@@ -263,6 +270,7 @@ class StatusMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     outbox_depth: int
     version: str
     reembedding: Reembedding | None = None
+    audit: AuditHead | None = None
 
 
 def offline_status(version: str) -> StatusMessage:

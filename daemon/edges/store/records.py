@@ -11,6 +11,7 @@ from typing import TypeVar
 import msgspec
 import numpy as np
 
+from daemon.core.audit import Place
 from daemon.core.values import Person, Vector
 from daemon.edges.store.errors import VaultError
 from daemon.edges.store.vault import Vault
@@ -24,15 +25,30 @@ class PersonRecord:
     """A person, and the random name of their enrolment: a template opens only under the very record it was enrolled with.
 
     Without that, templates left behind by a damaged deletion would come alive when the number is given to somebody else.
+    `pseudonym` is who they are in the audit chain, until they are revoked: nothing else holds the two together.
     """
 
     enrolment: bytes
     person: Person
+    pseudonym: str = ""
 
 
 def new_enrolment() -> bytes:
     """The random name of a new enrolment."""
     return os.urandom(16)
+
+
+def new_pseudonym() -> str:
+    """Who somebody is in the audit chain: random, so that it says nothing about them."""
+    return os.urandom(16).hex()
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEnds:
+    """Where the audit chain begins (the place before its first record) and where it ends."""
+
+    first: Place
+    last: Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +145,12 @@ class Sealer:
 
     def open_message(self, sealed: object, row: int, gate: object) -> MessageRecord:
         return _decoded(self.vault.open(sealed, FORMAT, "outbox", row, _key(gate)), MessageRecord)
+
+    def audit_ends(self, ends: AuditEnds) -> bytes:
+        return self.vault.seal(self._encode(ends), FORMAT, "meta", "audit")
+
+    def open_audit_ends(self, sealed: object) -> AuditEnds:
+        return _decoded(self.vault.open(sealed, FORMAT, "meta", "audit"), AuditEnds)
 
     def proof(self) -> bytes:
         """A constant: whatever opens it is the key of this store."""

@@ -1,9 +1,12 @@
 """Another key for the whole store. Whenever it is cut off, the next opening finds the key that fits (opening.py)."""
 
 import sqlite3
+import time
 from contextlib import suppress
 from pathlib import Path
 
+from daemon.core.audit import KeyChanged
+from daemon.edges.store.audit import reseal_ends
 from daemon.edges.store.errors import StoreError, VaultError, translated
 from daemon.edges.store.keys import key_place, make_key, promote
 from daemon.edges.store.opening import gallery_file, open_store
@@ -30,6 +33,7 @@ def rotate_key(folder: Path, key_file: Path | None = None) -> int:
     try:
         new = Sealer(Vault(make_key(place.next)))
         with store.transaction():
+            store.audit.append(time.time(), KeyChanged())
             count = _seal_anew(store._db, store._sealer, new)
         with translated("written"):
             busy, _, _ = store._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
@@ -74,6 +78,8 @@ def _seal_anew(db: sqlite3.Connection, old: Sealer, new: Sealer) -> int:
         with suppress(VaultError):
             message = old.open_message(_sealed(db, "outbox", "row", row), row, gate)
             count += _put(db, "outbox", "row", row, new.message(message, row, gate))
+    with suppress(VaultError):
+        reseal_ends(db, old, new)
     db.execute("UPDATE meta SET value = ? WHERE key = 'proof'", (new.proof(),))
     return count
 

@@ -15,9 +15,10 @@ import numpy as np
 
 from daemon.core.values import Embedded, Person, Template
 from daemon.edges.store import templates as rows_of
+from daemon.edges.store.audit import AuditTable
 from daemon.edges.store.errors import StoreError, VaultError, translated
 from daemon.edges.store.mending import EVERYBODY, PUT_ORDER
-from daemon.edges.store.records import Damage, MessageRecord, PersonRecord, Sealer, TemplateRecord, new_enrolment
+from daemon.edges.store.records import Damage, MessageRecord, PersonRecord, Sealer, TemplateRecord, new_enrolment, new_pseudonym
 from daemon.edges.store.templates import Page
 
 KEEP_RESULTS_S = 30 * 86_400
@@ -44,6 +45,7 @@ class Store:
         self._bad_people: tuple[str, ...] = ()
         self._bad_templates: tuple[int, ...] = ()
         self._lost_messages = lost_messages
+        self.audit = AuditTable(connection, sealer)
 
     def close(self) -> None:
         self._db.close()
@@ -136,16 +138,17 @@ class Store:
         with translated("read"):
             return dict(self._db.execute("SELECT person, count(*) FROM templates GROUP BY person").fetchall())
 
-    def put_person(self, p: Person) -> None:
-        """Enter a person, or change the record; the day of enrolment stays. Over a record that does not open the enrolment starts anew:
-        templates that no sound record vouches for are removed."""
+    def put_person(self, p: Person, pseudonym: str | None = None) -> None:
+        """Enter a person, or change the record; the day of enrolment and the pseudonym stay. Over a record that does not open the enrolment
+        starts anew: templates that no sound record vouches for are removed. `pseudonym` is for somebody who was removed to be put again."""
         self._unsettled = True
         before = self._record(p.person)
         if before is None:
             self._db.execute("DELETE FROM templates WHERE person = ?", (p.person,))
-            record = PersonRecord(new_enrolment(), p)
+            record = PersonRecord(new_enrolment(), p, pseudonym or new_pseudonym())
         else:
-            record = PersonRecord(before.enrolment, replace(p, enrolled_at=before.person.enrolled_at))
+            kept = replace(p, enrolled_at=before.person.enrolled_at)
+            record = PersonRecord(before.enrolment, kept, before.pseudonym or new_pseudonym())
         self._db.execute(
             "INSERT INTO people VALUES (?,?) ON CONFLICT(person) DO UPDATE SET sealed=excluded.sealed",
             (p.person, self._sealer.person(record)),
@@ -192,6 +195,12 @@ class Store:
         """Let go what all models but these made; how many vectors that were."""
         self._unsettled = True
         return rows_of.drop_vectors(self._db, but)
+
+    def pseudonym(self, person: str) -> str | None:
+        """Who somebody enrolled is in the audit chain; None where no record says so."""
+        with translated("read"):
+            record = self._record(person)
+        return record.pseudonym or None if record is not None else None
 
     def remove_person(self, person: str) -> None:
         self._unsettled = True
