@@ -59,6 +59,12 @@ def test_relative_paths_are_those_of_the_files_folder(tmp_path: Path) -> None:
     assert config.gates["east"].source == "/dev/video0"
 
 
+def test_a_second_bundle_too_and_none_stays_none(tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text('site = "hq"\n[model]\nnext = "two.onnx"\n[gates.north]\nsource = "clip.mkv"\n')
+    model = load(tmp_path / "c.toml").model
+    assert (model.bundle, model.next) == ("", str(tmp_path / "two.onnx")) and parse(GOOD).model.next == ""
+
+
 def test_the_key_file_too_and_none_stays_none(tmp_path: Path) -> None:
     (tmp_path / "c.toml").write_text('site = "hq"\n[store]\nkey_file = "keys/box"\n[gates.north]\nsource = "clip.mkv"\n')
     assert load(tmp_path / "c.toml").store.key_file == str(tmp_path / "keys" / "box")
