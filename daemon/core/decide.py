@@ -99,6 +99,12 @@ class Passage:
         if self.named == person:
             self.named = None
 
+    def begin_anew(self) -> None:
+        """Drop everything that was seen: another model sees from now on. What was answered, and whose the passage was, is remembered: an
+        answer is given once, and a passage never becomes another person's."""
+        self.recent.clear()
+        self.seen = self.scored = 0
+
     def _standing(self, rules: Rules, permit: Permit, now: float) -> Answer | None:
         """What the recent votes say, or None while they say nothing new."""
         named = Counter(vote for vote in self.recent if vote is not None and vote != AMBIGUOUS)
@@ -172,6 +178,11 @@ class Gatekeeper:
         """Somebody was revoked or suspended."""
         for passage in self.passages.values():
             passage.forget(person)
+
+    def begin_anew(self) -> None:
+        """Another model serves from now on."""
+        for passage in self.passages.values():
+            passage.begin_anew()
 
     def retract(self, decision: Decision) -> None:
         """A decision could not be made durable and was never published: the passage starts anew."""

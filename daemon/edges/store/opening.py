@@ -107,7 +107,9 @@ def _open_for_writing(path: Path, lock: TextIO, place: KeyPlace) -> Store:
                 promote(place)
         elif not place.credential:
             tidy(place)
-        return Store(db, lock, sealer, lost_messages=mend(db, sealer, time.time() + FUTURE_S))
+        store = Store(db, lock, sealer, lost_messages=mend(db, sealer, time.time() + FUTURE_S))
+        store.audit.inspect()
+        return store
     except BaseException:
         db.close()
         raise
