@@ -318,6 +318,8 @@ class Engine:
         """Go on with a change of model, if one is under way and the disk works."""
         change = self._reembedder.turn() if self._disk is None else None
         if change is None:
+            if self._disk is None and self._reembedder.ready:
+                self.mailbox.wake.set()  # whoever stands at the gate has a turn between two of its pages, and nobody waits for none
             return
         if change.gallery is not None:
             self._serve(change.model, change.gallery, change.left_out)

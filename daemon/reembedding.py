@@ -86,6 +86,11 @@ class Reembedder:
             return None
         return Reembedding(model=running.model.id, done=min(running.passed - len(running.asked), running.of), of=running.of)
 
+    @property
+    def ready(self) -> bool:
+        """Whether another turn at once would get it further: nothing is waited for."""
+        return self._running is not None and not self._running.asked
+
     def begin(self, changing: Changing, delivery: Delivery) -> Answer | None:
         """Begin, or the answer why not. The same command at another gate of the site joins the one under way."""
         running = self._running
