@@ -248,6 +248,17 @@ def test_threshold_standards_and_judgement_are_the_new_models_from_then_on(store
     assert box.enrol("E1", 118)["reason"] == "inconsistent"
 
 
+def test_a_model_whose_card_has_no_threshold_does_not_close_the_gate_unasked(store: Store) -> None:
+    models = {"painted-1": model("painted-1", calibration=Says(0.9)), "painted-2": MODELS["painted-2"]}
+    box = Box(store, config=replace(CONFIG, decision=DecisionConfig(patience=5, lost_s=0.5)), models=models)
+    box.desk.threshold = lambda templates: 0.9
+    box.enrol("E1", ALICE)
+    assert box.changes()["reason"] == "threshold_unresolved" and box.knows(ALICE) == "E1"
+    assert box.changes(force=True)["status"] == "done"
+    assert box.status()["state"] == "closed" and box.sees(ALICE, times=10) == []
+    assert box.changes()["status"] == "done" and box.status()["state"] == "serving", "out of a closed gate there is always a way"
+
+
 # ---- a crash
 
 
@@ -330,6 +341,11 @@ def test_somebody_who_would_be_left_without_a_template_is_named_and_the_old_mode
     assert box.status()["state"] == "degraded" and "other_model: 2 templates" in box.status()["reasons"][0]
     assert box.changes()["status"] == "done"
     assert box.knows(BOB) == "E2" and box.status()["state"] == "serving", "their vector of the other model is still there"
+    box.changes(force=True)
+    box.ask("revoke", "E2")
+    assert "other_model: 1 templates" in box.status()["reasons"][0]
+    box.ask("revoke", "E3")
+    assert box.status()["state"] == "serving"
 
 
 def test_somebody_whom_nobody_knew_before_either_holds_up_nothing(box: Box) -> None:
