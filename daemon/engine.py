@@ -5,6 +5,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Literal
 
 import msgspec
@@ -84,7 +85,7 @@ class Engine:
         self._started = False  # and that is in the audit chain
         self._retention = Retention(desk, config.audit.keep_days * 86_400.0)
         self._captures = Captures(desk, clock, wall)
-        self._reembedder = Reembedder(desk, models, wall, aside)
+        self._reembedder = Reembedder(desk, models, self._threshold, wall, aside)
         self._sender = Sender(desk.store, {name: gate.link for name, gate in gates.items()}, metrics, clock, wall)
         self._rules = self._base_rules()
         self._adopt_rules()
@@ -216,6 +217,8 @@ class Engine:
             link.publish(Outgoing(0, topic(self.config.site, gate_name, "result"), answer.encoded))
             self._disk_failed(result.detail or "")
             self._owed += [delivery for delivery in deliveries if delivery not in self._owed]
+        if self._left_out:  # there may be fewer now
+            self._left_out = min(self._left_out, max(0, self._templates() - self.desk.gallery.templates))
         self._adopt_rules()
 
     def _link(self, link: Link) -> None:
@@ -339,6 +342,8 @@ class Engine:
         """Go on with a change of model, if one is under way and the disk works."""
         change = self._reembedder.turn() if self._disk is None else None
         if change is None:
+            if self._disk is None and self._reembedder.ready:
+                self.mailbox.wake.set()  # whoever stands at the gate has a turn between two of its pages, and nobody waits for none
             return
         if change.gallery is not None:
             self._serve(change.model, change.gallery, change.left_out)
@@ -353,7 +358,7 @@ class Engine:
     def _serve(self, model: Model, gallery: Gallery, left_out: int) -> None:
         """The store says that another model serves, so from the next frame on it does. What the old one saw counts no more."""
         self.desk.gallery.close()
-        self.desk.serve(gallery, model, lambda templates: pipeline.rules(self.config, model.calibration, templates).threshold)
+        self.desk.serve(gallery, model, partial(self._threshold, model))
         self._model, self._left_out = model, left_out
         for gate in self.gates.values():
             gate.keeper.begin_anew()
@@ -434,6 +439,9 @@ class Engine:
 
     # ---- the rules in force, and the disk
 
+    def _threshold(self, model: Model, templates: int) -> float | None:
+        return pipeline.rules(self.config, model.calibration, templates).threshold
+
     def _base_rules(self) -> Rules:
         return pipeline.rules(self.config, self._model.calibration, self.desk.gallery.templates)
 
@@ -459,6 +467,12 @@ class Engine:
         except StoreError:
             return None
         return AuditHead(number=head.number, head=head.digest.hex())
+
+    def _templates(self) -> int:
+        try:
+            return self.desk.store.template_total()
+        except StoreError:
+            return self.desk.gallery.templates + self._left_out
 
     def _depth(self) -> int:
         try:

@@ -66,16 +66,18 @@ class Change:
 
 
 class Reembedder:
-    """Owned by the engine. `models` are those of the configured bundles, by id; `wall` is UTC seconds; `aside` gives a place to embed."""
+    """Owned by the engine. `models` are those of the configured bundles, by id; `threshold` is the gate's with a model and so many
+    templates; `wall` is UTC seconds; `aside` gives a place to embed."""
 
     def __init__(
         self,
         desk: Desk,
         models: Mapping[str, Model],
+        threshold: Callable[[Model, int], float | None],
         wall: Callable[[], float],
         aside: Callable[[], Aside[Made]] = lambda: Background("ostiary-reembed"),
     ) -> None:
-        self._desk, self._models, self._wall, self._aside = desk, models, wall, aside
+        self._desk, self._models, self._threshold, self._wall, self._aside = desk, models, threshold, wall, aside
         self._running: _Running | None = None
 
     @property
@@ -85,6 +87,11 @@ class Reembedder:
         if running is None:
             return None
         return Reembedding(model=running.model.id, done=min(running.passed - len(running.asked), running.of), of=running.of)
+
+    @property
+    def ready(self) -> bool:
+        """Whether another turn at once would get it further: nothing is waited for."""
+        return self._running is not None and not self._running.asked
 
     def begin(self, changing: Changing, delivery: Delivery) -> Answer | None:
         """Begin, or the answer why not. The same command at another gate of the site joins the one under way."""
@@ -203,8 +210,12 @@ class Reembedder:
         return [person for number, person in owners.items() if number not in running.owner_of]
 
     def _verdict(self, running: _Running, lost: Sequence[str]) -> str:
-        """The detail of the answer. Raises Refusal where somebody whom the gate knows now would be unknown to it."""
+        """The detail of the answer. Raises Refusal where the gate would close, or somebody it knows now be unknown to it."""
         now, then = self._desk.gallery, running.gallery
+        closed = self._threshold(running.model, then.templates) is None
+        if closed and self._desk.threshold(now.templates) is not None and not running.changing.command.force:
+            detail = f"the card of {running.model.id} has no threshold for {then.templates} templates; set decision.threshold, or force"
+            raise Refusal("threshold_unresolved", detail)
         unknown = sorted({person for person in lost if len(now.vectors_of(person)) and not len(then.vectors_of(person))})
         named = ", ".join(unknown[:MOST_NAMED]) + (f" and {len(unknown) - MOST_NAMED} more" if len(unknown) > MOST_NAMED else "")
         if unknown and not running.changing.command.force:
@@ -216,7 +227,7 @@ class Reembedder:
 
 
 def _failed(why: str) -> Refusal:
-    return Refusal("model_failed", f"the model serves as little as before: {why.splitlines()[0][:300]}")
+    return Refusal("model_failed", f"nothing was changed: {why.splitlines()[0][:300]}")
 
 
 def _embedded(embedder: Embeds, dimension: int, crops: Sequence[bytes]) -> Made:

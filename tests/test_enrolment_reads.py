@@ -53,6 +53,7 @@ def test_one_persons_templates_come_oldest_first_with_the_vectors_of_every_model
         ("E1", ["new", "old"], b"old"), ("E1", ["new"], b"new")
     ]  # fmt: skip
     assert [t.number for t in store.vectors("old")] == [1] and [t.number for t in store.vectors("new")] == [1, 2, 3]
+    assert not store.damage(), "another model's vectors are not looked at"
     assert store.templates_of("E3") == []
     store.close()
 

@@ -153,6 +153,13 @@ def test_who_is_replaced_or_loses_a_template_meanwhile_has_only_what_is_left(box
     need_one_model(box)
 
 
+def test_what_is_embedded_of_a_template_that_goes_meanwhile_is_dropped(box: Box) -> None:
+    box.ask("reembed")
+    assert box.enrol("E1", BOB, replace=True)["status"] == "done"
+    assert "1 templates embedded" in box.to_the_end()["detail"]
+    assert [box.knows(face) for face in (ALICE, BOB)] == [None, "E1"] and len(box.store.vectors("painted-2")) == 1
+
+
 def need_one_model(box: Box) -> None:
     """The gallery holds exactly what the serving model makes of the crops of everybody enrolled, and nothing else."""
     expected = {}
@@ -166,6 +173,33 @@ def need_one_model(box: Box) -> None:
     for person in box.desk.people:
         vectors = [vector for owner, vector in expected.values() if owner == person]
         assert np.allclose(sorted(map(tuple, gallery.vectors_of(person))), sorted(map(tuple, vectors)), atol=1e-5), person
+
+
+def test_the_status_tells_how_far_it_has_come_but_not_with_every_batch(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reembedding, "BATCH", 1)
+    box.enrol("E2", BOB), box.enrol("E3", 180)
+    box.ask("reembed")
+    assert box.status()["reembedding"]["done"] == 0
+    box.goes_on()
+    assert box.status()["reembedding"]["done"] == 0
+    box.now_s += 2
+    box.goes_on()
+    assert box.status()["reembedding"] == {"model": "painted-2", "done": 2, "of": 3}
+    box.goes_on()
+    assert box.status()["reembedding"] is None and box.status()["model"] == "painted-2", "that is told at once"
+
+
+def test_nobody_waits_between_pages_that_need_no_embedding(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reembedding, "PAGE", 1)
+    box.enrol("E2", BOB), box.enrol("E3", 180)
+    box.changes()
+    box.ask("reembed")
+    turns = 0
+    while box.mailbox.wake.is_set():
+        assert box.desk.model == "painted-2"
+        box.turn()
+        turns += 1
+    assert box.desk.model == "painted-1" and turns == 3
 
 
 # ---- what is under way when the model changes
@@ -212,6 +246,17 @@ def test_threshold_standards_and_judgement_are_the_new_models_from_then_on(store
     assert box.status()["threshold"] == 0.999 and box.desk.threshold(1) == 0.999 and old._closed and not box.desk.gallery._closed
     assert (box.knows(118), box.knows(ALICE)) == (None, "E1")
     assert box.enrol("E1", 118)["reason"] == "inconsistent"
+
+
+def test_a_model_whose_card_has_no_threshold_does_not_close_the_gate_unasked(store: Store) -> None:
+    models = {"painted-1": model("painted-1", calibration=Says(0.9)), "painted-2": MODELS["painted-2"]}
+    box = Box(store, config=replace(CONFIG, decision=DecisionConfig(patience=5, lost_s=0.5)), models=models)
+    box.desk.threshold = lambda templates: 0.9
+    box.enrol("E1", ALICE)
+    assert box.changes()["reason"] == "threshold_unresolved" and box.knows(ALICE) == "E1"
+    assert box.changes(force=True)["status"] == "done"
+    assert box.status()["state"] == "closed" and box.sees(ALICE, times=10) == []
+    assert box.changes()["status"] == "done" and box.status()["state"] == "serving", "out of a closed gate there is always a way"
 
 
 # ---- a crash
@@ -296,6 +341,11 @@ def test_somebody_who_would_be_left_without_a_template_is_named_and_the_old_mode
     assert box.status()["state"] == "degraded" and "other_model: 2 templates" in box.status()["reasons"][0]
     assert box.changes()["status"] == "done"
     assert box.knows(BOB) == "E2" and box.status()["state"] == "serving", "their vector of the other model is still there"
+    box.changes(force=True)
+    box.ask("revoke", "E2")
+    assert "other_model: 1 templates" in box.status()["reasons"][0]
+    box.ask("revoke", "E3")
+    assert box.status()["state"] == "serving"
 
 
 def test_somebody_whom_nobody_knew_before_either_holds_up_nothing(box: Box) -> None:
