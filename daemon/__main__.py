@@ -11,7 +11,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from daemon import app, pipeline
+from daemon import app, backups, pipeline, subject
 from daemon.config import Config, ConfigError, GateConfig, load
 from daemon.core.decide import Decision, Gatekeeper
 from daemon.core.enrol import EnrolError
@@ -84,6 +84,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     rotate.add_argument("--config", type=Path, required=True, metavar="FILE")
     rotate.set_defaults(command=_rotate_key)
+
+    backups.add_parsers(commands)
+    subject.add_parser(commands)
 
     again = commands.add_parser(
         "replay",

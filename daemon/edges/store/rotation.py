@@ -8,6 +8,7 @@ from daemon.edges.store.errors import StoreError, VaultError, translated
 from daemon.edges.store.keys import key_place, make_key, promote
 from daemon.edges.store.opening import gallery_file, open_store
 from daemon.edges.store.records import Sealer
+from daemon.edges.store.store import Store
 from daemon.edges.store.vault import Vault
 
 
@@ -30,7 +31,7 @@ def rotate_key(folder: Path, key_file: Path | None = None) -> int:
     try:
         new = Sealer(Vault(make_key(place.next)))
         with store.transaction():
-            count = _seal_anew(store._db, store._sealer, new)
+            count = reseal(store, new)
         with translated("written"):
             busy, _, _ = store._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if busy:
@@ -39,6 +40,11 @@ def rotate_key(folder: Path, key_file: Path | None = None) -> int:
         return count
     finally:
         store.close()
+
+
+def reseal(store: Store, new: Sealer) -> int:
+    """Every record that opens and the proof, within a transaction; the store itself goes on with its old key. Raises StoreError."""
+    return _seal_anew(store._db, store._sealer, new)
 
 
 def _seal_anew(db: sqlite3.Connection, old: Sealer, new: Sealer) -> int:
