@@ -1,5 +1,6 @@
 """What runs in a process of its own, to be killed: forked from a server that has everything imported, so that a round takes no second."""
 
+import resource
 from itertools import count
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -8,6 +9,7 @@ from typing import Any
 
 from daemon.edges.store import back_up, restore, rotate_key, sealed_file
 from daemon.edges.store.sealed_file import Cost
+from tests.desk import NOW
 from tests.faults.faces import open_desk
 
 CONTEXT = get_context("forkserver")
@@ -64,6 +66,28 @@ def back_up_again_and_again(answers: Connection, folder: Path, backup: Path) -> 
     for number in count():
         answers.send(number)
         back_up(folder, backup, PASSPHRASE, float(number), force=True)
+
+
+def on_a_disk_that_fills(answers: Connection, folder: Path, payloads: dict[str, bytes]) -> None:
+    """Commands before, while and after the disk takes nothing more, as the file-size limit of this process plays it."""
+    desk = open_desk(folder)
+
+    def deal(name: str) -> None:
+        answer = desk.handle("north", "t", payloads[name], False, NOW)
+        answers.send((name, answer.result, answer.durable, sorted(desk.people), desk.gallery.people))  # type: ignore[union-attr]
+
+    deal("before")
+    deal("also before")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1, hard))
+    deal("enrol on the full disk")
+    deal("suspend on the full disk")
+    deal("revoke on the full disk")
+    answers.send(("probe", str(desk.store.revision())))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    deal("revoke on the full disk")
+    deal("enrol on the full disk")
+    desk.store.close()
 
 
 def killed(target: Any, *arguments: object, after_s: float) -> Sent:

@@ -190,7 +190,10 @@ def test_a_restoring_in_place_of_a_gallery(lived: tuple[Path, Oracle], backup: P
         swaps += (folder / "gallery.sqlite").stat().st_ino != before
         for aside in folder.glob("gallery.before-restore-*"):
             aside.unlink()
-        assert sorted(p.name for p in folder.iterdir()) == ["gallery.sqlite", "key", "lock"]
+        journal = folder / "gallery.sqlite-journal"
+        if journal.exists():  # it has been played back by the opening, and the next restoring removes it
+            assert journal.read_bytes()[:1] in (b"", b"\0")
+        assert {p.name for p in folder.iterdir()} - {journal.name} == {"gallery.sqlite", "key", "lock"}
     print(f"\n{ROUNDS // 3} kills while replacing, {swaps} galleries changed")  # noqa: T201
 
 

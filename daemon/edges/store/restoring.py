@@ -157,6 +157,8 @@ def _swap(folder: Path, staged: Path, before: Store | None, now: float) -> Path 
     if before is not None:
         _settle(before._db, gallery)
         before.close()
+        if next(folder.glob(f"{gallery.name}-*"), None) is not None:  # it would be played into the restored one
+            raise StoreError(f"{gallery}: a reader has left a log", "end it (`ostiaryd check`, a backup?) and try again")
     try:
         with staged.open("rb") as file:
             os.fsync(file.fileno())
