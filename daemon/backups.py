@@ -44,8 +44,8 @@ def _backup(arguments: argparse.Namespace) -> int:
     passphrase = read_passphrase(arguments.passphrase_file)
     done = back_up(Path(config.state_dir), arguments.file, passphrase, time.time(), app.key_file(config), arguments.force)
     _say(f"{done.people} people, {done.templates} templates, gallery revision {done.revision}, and the key: {arguments.file}")
-    if done.damage:
-        _say(f"what does not open is damaged in the backup too: {done.damage}")
+    if done.damaged:
+        _say(f"damaged in the backup too, and serving nobody: {', '.join(done.damaged)}")
     return 0
 
 
@@ -63,7 +63,7 @@ def _restore(arguments: argparse.Namespace) -> int:
         line += f"; {done.revoked} revoked since then and not restored"
     _say(line)
     if done.damaged:
-        _say("some records do not open, as in the backup: `ostiaryd check` names them")
+        _say(f"damaged in the backup already, and serving nobody: {', '.join(done.damaged)}")
     if done.aside is not None:
         _say(f"the gallery before is {done.aside}: delete it soon, it still holds whoever is revoked from now on")
     return 0

@@ -155,7 +155,7 @@ def test_beside_a_serving_daemon_and_ours_alone(tmp_path: Path) -> None:
     store = open_store(tmp_path / "state")
     put(store, ALICE, 2)
     done = back_up(tmp_path / "state", tmp_path / "b", PASSPHRASE, MADE_AT)
-    assert (done.people, done.templates, bool(done.damage)) == (1, 2, False)
+    assert (done.people, done.templates, done.damaged) == (1, 2, ())
     assert sorted(p.name for p in tmp_path.iterdir()) == ["b", "state"] and stat.S_IMODE((tmp_path / "b").stat().st_mode) == 0o600
     put(store, Person("E2"), 1)  # it goes on
     store.close()
@@ -225,8 +225,8 @@ def test_a_damaged_store_makes_no_backup_and_damaged_records_are_told(tmp_path: 
     two_people(tmp_path / "state")
     tampered(tmp_path / "state", "UPDATE people SET sealed = zeroblob(99) WHERE person = 'E2'").close()
     done = back_up(tmp_path / "state", tmp_path / "b", PASSPHRASE, MADE_AT)
-    assert (done.people, done.templates, done.damage.people) == (1, 2, ("E2",))
-    assert restore(tmp_path / "other", tmp_path / "b", PASSPHRASE, NOW).damaged
+    assert (done.people, done.templates, done.damaged) == (1, 4, ("E2",))
+    assert restore(tmp_path / "other", tmp_path / "b", PASSPHRASE, NOW).damaged == ("E2",)
     with sqlite3.connect(tmp_path / "state" / "gallery.sqlite") as db:
         (page,) = db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'crops'").fetchone()
     db.close()

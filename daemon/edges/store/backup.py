@@ -15,7 +15,7 @@ from daemon.edges.store.keys import KeyPlace, key_place, read_key
 from daemon.edges.store.opening import open_store
 from daemon.edges.store.passphrase import need_strong
 from daemon.edges.store.placing import placed
-from daemon.edges.store.records import Damage, Sealer
+from daemon.edges.store.records import Sealer
 from daemon.edges.store.sealed_file import CHUNK_BYTES, read_sealed, write_sealed
 from daemon.edges.store.store import Store
 from daemon.edges.store.vault import Vault
@@ -34,12 +34,12 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True)
 class BackedUp:
-    """What a backup holds. `damage` is what in it does not open."""
+    """What a backup holds. `damaged` are people whose record does not open, and does not in the backup either."""
 
     people: int
     templates: int
     revision: int
-    damage: Damage
+    damaged: tuple[str, ...]
 
 
 def back_up(
@@ -89,8 +89,8 @@ def _checked(copy: sqlite3.Connection, path: Path, place: KeyPlace) -> tuple[Bac
         schema.need_tables(copy, path)
         key = fitting_key(copy, place)
         store = Store(copy, None, Sealer(Vault(key)))
-        people, templates = len(store.people()), len(store.templates(crops=False))
-        return BackedUp(people, templates, store.revision(), store.damage()), key
+        people, templates = len(store.people()), sum(store.template_counts().values())
+        return BackedUp(people, templates, store.revision(), store.damage().people), key
 
 
 def fitting_key(db: sqlite3.Connection, place: KeyPlace) -> bytes:

@@ -35,7 +35,7 @@ class Restored:
     people: int
     suspended: int
     revoked: int
-    damaged: bool
+    damaged: tuple[str, ...]
     aside: Path | None
 
 
@@ -122,9 +122,7 @@ def _put(folder: Path, backup: Path, passphrase: str, now: float, place: KeyPlac
         restored = Store(store._db, None, Sealer(Vault(key)))
         with restored.transaction():
             counts = bring_over(restored, before, active) if before is not None else distrust(restored, manifest.made_at, now, active)
-        people = len(restored.people())
-        restored.templates(crops=False)
-        damaged = bool(restored.damage())
+        people, damaged = len(restored.people()), restored.damage().people
         _settle(store._db, staged)
     finally:
         store.close()

@@ -35,7 +35,8 @@ def distrust(restored: Store, made_at: float, now: float, active: bool) -> Count
 def bring_over(restored: Store, before: Store, active: bool) -> Counts:
     """Out of the gallery that is replaced: revocations, suspensions, orders, counters, and messages that still wait.
 
-    Whose record or templates are not what they were at the backup is suspended, and so is whom that gallery never knew, unless `active`.
+    Whose record was changed since, or who lost a template that the backup has (another face may stand on the record now), is suspended,
+    and so is whom that gallery never knew, unless `active`.
     Within a transaction. Raises StoreError.
     """
     known, damaged = before._records()
@@ -44,7 +45,7 @@ def bring_over(restored: Store, before: Store, active: bool) -> Counts:
     revoked, suspended, unchanged = 0, 0, set()
     for person, record in restored._records()[0].items():
         if person in known:
-            if known[person] == record and numbers.get(person) == numbers_before.get(person):
+            if known[person] == record and numbers.get(person, set()) <= numbers_before.get(person, set()):
                 unchanged.add(person)
             elif known[person].person.suspended and not record.person.suspended:
                 restored.put_person(replace(record.person, suspended=True))
@@ -67,11 +68,11 @@ def _suspended(store: Store, but: set[str]) -> int:
     return count
 
 
-def _numbers(store: Store) -> dict[str, list[int]]:
+def _numbers(store: Store) -> dict[str, set[int]]:
     """Each person's template numbers: a number never stands for another template."""
-    numbers: dict[str, list[int]] = {}
-    for number, person in store._db.execute("SELECT number, person FROM templates ORDER BY number"):
-        numbers.setdefault(person, []).append(number)
+    numbers: dict[str, set[int]] = {}
+    for number, person in store._db.execute("SELECT number, person FROM templates"):
+        numbers.setdefault(person, set()).add(number)
     return numbers
 
 
