@@ -94,11 +94,10 @@ def test_nothing_that_shows_or_names_somebody_is_on_the_disk(tmp_path: Path, mon
     assert not [
         p.name for p in folder.iterdir() if p.name != "key" and (key in p.read_bytes() or bytes.fromhex(key.decode()) in p.read_bytes())
     ]
-    sealed = {
-        bytes(row[0])[:WINDOW]
-        for table in ("templates", "crops", "people")
-        for row in desk.store._db.execute(f"SELECT sealed FROM {table}")
-    }
+    sealed: set[bytes] = set()
+    for table in ("templates", "crops", "people"):
+        for (blob,) in desk.store._db.execute(f"SELECT sealed FROM {table}").fetchall():
+            sealed |= windows(bytes(blob))
     assert seen(folder, sealed)
 
     send("revoke", None, 4)
