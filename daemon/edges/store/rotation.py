@@ -31,7 +31,7 @@ def rotate_key(folder: Path, key_file: Path | None = None) -> int:
     try:
         new = Sealer(Vault(make_key(place.next)))
         with store.transaction():
-            count = reseal(store, new)
+            count = _seal_anew(store._db, store._sealer, new)
         with translated("written"):
             busy, _, _ = store._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if busy:
@@ -40,11 +40,6 @@ def rotate_key(folder: Path, key_file: Path | None = None) -> int:
         return count
     finally:
         store.close()
-
-
-def reseal(store: Store, new: Sealer) -> int:
-    """Every record that opens and the proof, within a transaction; the store itself goes on with its old key. Raises StoreError."""
-    return _seal_anew(store._db, store._sealer, new)
 
 
 def _seal_anew(db: sqlite3.Connection, old: Sealer, new: Sealer) -> int:
@@ -86,3 +81,8 @@ def _sealed(db: sqlite3.Connection, table: str, column: str, key: object) -> obj
 
 def _put(db: sqlite3.Connection, table: str, column: str, key: object, sealed: bytes) -> int:
     return db.execute(f"UPDATE {table} SET sealed = ? WHERE {column} = ?", (sealed, key)).rowcount
+
+
+def reseal(store: Store, new: Sealer) -> int:
+    """Every record that opens and the proof, within a transaction; the store itself goes on with its old key. Raises StoreError."""
+    return _seal_anew(store._db, store._sealer, new)
