@@ -11,12 +11,13 @@ import numpy as np
 from daemon.app import load_gallery
 from daemon.commands import Desk
 from daemon.core.enrol import Standards
+from daemon.core.values import Template
 from daemon.edges.gallery import Gallery
 from daemon.edges.store import Store, open_store
 from tests.desk import LIMITS, PaintedDetector
 
 DIMENSION = 64
-MODEL = SimpleNamespace(id="colours-1", card=SimpleNamespace(dimension=DIMENSION))
+MODEL = SimpleNamespace(id="colours-1", dimension=DIMENSION, card=SimpleNamespace(dimension=DIMENSION))
 FACES, PICTURES = 30, 6
 KEEP = 4
 STANDARDS = Standards(alike=0.7, known=0.8, same=0.95, max_templates=KEEP)
@@ -115,6 +116,12 @@ class Oracle:
         return {person: VECTORS[k.face, list(k.pictures)] for person, k in self.known.items()}
 
 
+def vector_of(template: Template) -> np.ndarray:
+    """What the colour model made of it."""
+    assert template.model == MODEL.id
+    return template.vector
+
+
 def need_equal(desk: Desk, oracle: Oracle) -> None:
     """Records, templates, and what a search finds, are exactly the oracle's."""
     records = {p.person: (p.suspended, p.name) for p in desk.store.people()}
@@ -122,8 +129,8 @@ def need_equal(desk: Desk, oracle: Oracle) -> None:
     assert {p: (r.suspended, r.name) for p, r in desk.people.items()} == records, "records in memory"
     stored: dict[str, list[bytes]] = {}
     for template in desk.store.templates():
-        assert template.model == MODEL.id and template.crop[:4] == b"\x89PNG"
-        stored.setdefault(template.person, []).append(template.vector.tobytes())
+        assert template.crop[:4] == b"\x89PNG"
+        stored.setdefault(template.person, []).append(vector_of(template).tobytes())
     expected = oracle.vectors()
     assert stored == {p: [v.tobytes() for v in vectors] for p, vectors in expected.items()}, "templates"
     assert desk.store.template_counts() == {p: len(v) for p, v in expected.items()}, "template rows"

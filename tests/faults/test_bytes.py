@@ -11,7 +11,7 @@ from daemon.answers import Answer
 from daemon.edges.store import Store, back_up, sealed_file
 from tests.desk import NOW, command
 from tests.faults.children import CHEAP, PASSPHRASE
-from tests.faults.faces import open_desk
+from tests.faults.faces import open_desk, vector_of
 
 WINDOW = 16
 PERSON, NAME, CONSENT = "E-10421042", "Ada Königin von Lovelace", "cabinet 7, folder of 2027"
@@ -38,7 +38,7 @@ def secrets(store: Store) -> set[bytes]:
     for template in store.templates():
         crop = cv2.imdecode(np.frombuffer(template.crop, np.uint8), cv2.IMREAD_COLOR)
         assert crop is not None
-        for vector in (template.vector, template.vector.astype(np.float64), template.vector.astype(">f4")):
+        for vector in (vector_of(template), vector_of(template).astype(np.float64), vector_of(template).astype(">f4")):
             known |= windows(vector.tobytes())
         for picture in (template.crop, crop.tobytes(), crop[:, :, ::-1].tobytes()):
             known |= windows(picture)

@@ -18,7 +18,7 @@ from daemon.core.policy import forbids
 from daemon.core.values import Reason
 from daemon.edges.store import Store, StoreError, open_store
 from tests.desk import NOW, command
-from tests.faults.faces import DIMENSION, KEEP, PICTURES, STANDARDS, THRESHOLD, VECTORS, desk_of, need_same_answers, picture
+from tests.faults.faces import DIMENSION, KEEP, PICTURES, STANDARDS, THRESHOLD, VECTORS, desk_of, need_same_answers, picture, vector_of
 
 EXAMPLES = max(1, int(os.environ.get("OSTIARY_FAULTS", "1000")) // 25)
 """40, or 800 for `make faults`."""
@@ -151,7 +151,7 @@ class AgainstADictionary(RuleBasedStateMachine):
         """All, or where these are too many any KEEP of them with the first: which they are is test_enrol's business."""
         if len(old) + len(new) <= KEEP:
             return old + new
-        stored = tuple(t.vector.tobytes() for t in self.store.templates_of(person))
+        stored = tuple(vector_of(t).tobytes() for t in self.store.templates_of(person))
         assert len(stored) == KEEP and stored[0] == old[0] and set(stored) <= {*old, *new}
         return stored
 
@@ -252,7 +252,7 @@ class AgainstADictionary(RuleBasedStateMachine):
         held = self.truth.held
         stored: dict[str, tuple[bytes, ...]] = dict.fromkeys(held, ())
         for template in self.store.templates():
-            stored[template.person] += (template.vector.tobytes(),)
+            stored[template.person] += (vector_of(template).tobytes(),)
         assert stored == {p: h.vectors for p, h in held.items()}
         for people in (self.store.people(), self.desk.people.values()):
             assert {p.person: (p.name, p.gates, p.suspended) for p in people} == {
