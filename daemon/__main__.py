@@ -11,7 +11,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from daemon import app, audit_lines, pipeline
+from daemon import app, audit_lines, backups, pipeline, subject
 from daemon.config import Config, ConfigError, GateConfig, load
 from daemon.core.audit import DIGEST_BYTES, AuditError, HeadError
 from daemon.core.decide import Decision, Gatekeeper
@@ -101,6 +101,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     rotate.add_argument("--config", type=Path, required=True, metavar="FILE")
     rotate.set_defaults(command=_rotate_key)
+
+    backups.add_parsers(commands)
+    subject.add_parser(commands)
 
     again = commands.add_parser(
         "replay",

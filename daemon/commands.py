@@ -161,6 +161,7 @@ class Desk:
 
     def _once(self, request: Request, command: Command, now: float, deal: Callable[[], T]) -> T | Answer:
         """The stored answer, where there is one; else what `deal` makes of it, its refusal, or word that the disk did not take it."""
+        stored = None
         try:
             stored = self.store.result(str(command.command_id))
             if stored is not None:
@@ -169,7 +170,21 @@ class Desk:
         except Refusal as refusal:
             return self._answers.refused(request, refusal.reason, refusal.detail, now, keep=True)
         except StoreError as error:
-            return self._answers.not_durable(request, error, shut=isinstance(command, Revoke | Suspend))
+            shut = (
+                isinstance(command, Revoke | Suspend) and stored is None
+            )  # what was answered once may have been followed by other commands
+            if shut:
+                self._shut_out(command)  # also where the disk failed before it came to that
+            return self._answers.not_durable(request, error, shut=shut)
+
+    def _shut_out(self, command: Command) -> None:
+        """In memory, whatever the disk says."""
+        match command:
+            case Revoke(person=person):
+                self.gallery.remove(person)
+                self.people.pop(person, None)
+            case Suspend(person=person) if person in self.people:
+                self.people[person] = replace(self.people[person], suspended=True)
 
     def proved_time(self) -> float | None:
         """The newest time that our clock and a command's sender agreed on (UTC seconds); None before the first. Raises StoreError."""

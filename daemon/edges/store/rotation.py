@@ -11,6 +11,7 @@ from daemon.edges.store.errors import StoreError, VaultError, translated
 from daemon.edges.store.keys import key_place, make_key, promote
 from daemon.edges.store.opening import gallery_file, open_store
 from daemon.edges.store.records import Sealer
+from daemon.edges.store.store import Store
 from daemon.edges.store.vault import Vault
 
 
@@ -91,3 +92,8 @@ def _sealed(db: sqlite3.Connection, table: str, column: str, key: object) -> obj
 
 def _put(db: sqlite3.Connection, table: str, column: str, key: object, sealed: bytes) -> int:
     return db.execute(f"UPDATE {table} SET sealed = ? WHERE {column} = ?", (sealed, key)).rowcount
+
+
+def reseal(store: Store, new: Sealer) -> int:
+    """Every record that opens and the proof, within a transaction; the store itself goes on with its old key. Raises StoreError."""
+    return _seal_anew(store._db, store._sealer, new)
