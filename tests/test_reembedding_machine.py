@@ -3,6 +3,7 @@
 Each face is what another one looks like to the other model: as soon as vectors of two models meet, somebody is taken for somebody else.
 """
 
+import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from tests.test_reembedding import Box, need_one_model
 FACES = (75, 180, 110, 145)
 """180 is 75 in the other model's mirror, and 145 is 110."""
 PEOPLE = ("E1", "E2", "E3", "E4")
+EXAMPLES = max(1, int(os.environ.get("OSTIARY_FAULTS", "1000")) // 40)
+"""25, or 500 for `make faults`."""
 
 
 def full(self: Store) -> None:
@@ -50,6 +53,7 @@ class ModelChange(RuleBasedStateMachine):
         self.page = patch.object(reembedding, "PAGE", 2)
         self.batch.start(), self.page.start()
         self.face_of: dict[str, int] = {}
+        self.suspended: set[str] = set()
         self.serves, self.target = "painted-1", ""
         self.clock_s = 100.0
         self.start()
@@ -92,6 +96,14 @@ class ModelChange(RuleBasedStateMachine):
     def revoke(self, person: str) -> None:
         assert self.box.ask("revoke", person)[0]["status"] == "done"
         self.face_of.pop(person, None)
+        self.suspended.discard(person)
+
+    @rule(person=st.sampled_from(PEOPLE), op=st.sampled_from(["suspend", "resume"]))
+    def suspend(self, person: str, op: str) -> None:
+        answer = next(one for one in self.box.ask(op, person) if one.get("op") == op)
+        assert answer["status"] == ("done" if person in self.face_of else "refused"), answer
+        if person in self.face_of:
+            (self.suspended.add if op == "suspend" else self.suspended.discard)(person)
 
     # ---- models
 
@@ -145,7 +157,7 @@ class ModelChange(RuleBasedStateMachine):
             self.box.changed.clear()
             self.serves, self.target = self.target, ""
         assert desk.model == self.serves == (desk.store.serving() or "painted-1")
-        assert desk.people.keys() == self.face_of.keys()
+        assert {person: record.suspended for person, record in desk.people.items()} == {p: p in self.suspended for p in self.face_of}
         need_one_model(self.box)
         for face in FACES:
             (match,) = desk.gallery.search(desk.embedder.embed(np.full((1, 112, 112, 3), face, np.uint8)))
@@ -154,6 +166,6 @@ class ModelChange(RuleBasedStateMachine):
 
 
 ModelChange.TestCase.settings = settings(
-    max_examples=25, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True
+    max_examples=EXAMPLES, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True
 )
 TestModelChange = ModelChange.TestCase

@@ -53,7 +53,7 @@ def test_everything_about_one_person_and_nobody_else(tmp_path: Path, config: Pat
     with zipfile.ZipFile(tmp_path / "e.zip") as archive:
         files = {name: archive.read(name) for name in archive.namelist()}
     assert set(files) == {
-        "README.txt", "record.json", "templates.json", "crops/1.png", "crops/2.png", "commands.json", "messages.json",
+        "README.txt", "record.json", "templates.json", "crops/1.png", "crops/2.png", "commands.json", "audit.jsonl", "messages.json",
     }  # fmt: skip
     record = json.loads(files["record.json"])
     assert (record["name"], record["state"], record["gates"], record["consent"]) == ("Ada Übel", "suspended", ["north"], "form 7")
@@ -66,6 +66,8 @@ def test_everything_about_one_person_and_nobody_else(tmp_path: Path, config: Pat
     crop = cv2.imdecode(np.frombuffer(files["crops/1.png"], np.uint8), cv2.IMREAD_COLOR)
     assert crop is not None and crop.shape == (112, 112, 3)
     assert [answer["op"] for answer in json.loads(files["commands.json"])] == ["enroll", "suspend"]
+    records = [json.loads(line)["record"] for line in files["audit.jsonl"].decode().splitlines()]
+    assert [(record["op"], record["pseudonym"]) for record in records] == [(op, store.pseudonym("E1042")) for op in ("enroll", "suspend")]
     assert [message["message"]["op"] for message in json.loads(files["messages.json"])] == ["enroll", "suspend"]
     told = files["README.txt"].decode()
     assert (

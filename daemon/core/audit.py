@@ -102,6 +102,18 @@ class KeyChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class BackupRestored:
+    """A backup made at `made_at` (RFC 3339) was put in place; of its people so many were left out as revoked since, so many suspended."""
+
+    KIND: ClassVar[str] = "restore"
+    made_at: str
+    people: int
+    revoked: int
+    suspended: int
+    gallery_revision: int
+
+
+@dataclass(frozen=True, slots=True)
 class BreakFound:
     """The records before this one end elsewhere than the store's seal says: at `sealed`, or nobody knows where."""
 
@@ -127,7 +139,7 @@ def decided(message: DecisionMessage, threshold: float | None, pseudonym: str | 
     )
 
 
-Entry = CommandAnswered | DecisionMade | Started | KeyChanged | BreakFound
+Entry = CommandAnswered | DecisionMade | Started | KeyChanged | BackupRestored | BreakFound
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):

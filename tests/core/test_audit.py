@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from daemon.core.audit import (
     AuditError,
+    BackupRestored,
     BreakFound,
     CommandAnswered,
     DecisionMade,
@@ -44,6 +45,11 @@ GOLDEN: list[tuple[Entry, str]] = [
     (
         Started("b", "0.1.0", "m-1", 93),
         '{"at":"2027-01-15T08:00:00.123Z","boot_id":"b","gallery_revision":93,"kind":"start","model":"m-1","number":1,"version":"0.1.0"}',
+    ),
+    (
+        BackupRestored("2027-01-14T08:00:00.000Z", 7, 1, 2, 94),
+        '{"at":"2027-01-15T08:00:00.123Z","gallery_revision":94,"kind":"restore","made_at":"2027-01-14T08:00:00.000Z","number":1,'
+        '"people":7,"revoked":1,"suspended":2}',
     ),
     (KeyChanged(), '{"at":"2027-01-15T08:00:00.123Z","kind":"key","number":1}'),
     (BreakFound(None), '{"at":"2027-01-15T08:00:00.123Z","kind":"break","number":1,"sealed":null}'),

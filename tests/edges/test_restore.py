@@ -4,11 +4,13 @@ import fcntl
 import os
 import shutil
 import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from daemon.core.audit import AuditError, Started, read
 from daemon.core.values import Person
 from daemon.edges.store import (
     BackupError,
@@ -382,3 +384,41 @@ def test_what_else_is_sealed_comes_along(tmp_path: Path) -> None:
     with pytest.raises(VaultError):
         (tmp_path / "other" / "key").unlink()
         open_store(tmp_path / "other")
+
+
+# ---- the audit chain
+
+
+def kinds(store: Store) -> list[str]:
+    return [record.kind for _, raw, _ in store.audit.rows() if (record := read(raw)) is not None]
+
+
+def test_on_another_box_the_chain_of_the_backup_goes_on(tmp_path: Path, backup: Path) -> None:
+    with closing(open_store(tmp_path / "state")) as store:
+        before = kinds(store)
+    restore(tmp_path / "other", backup, PASSPHRASE, NOW)
+    with closing(open_store(tmp_path / "other")) as store:
+        assert kinds(store) == [*before, "restore"] and store.audit.broken is None
+        store.audit.verify()
+
+
+def test_in_place_of_a_gallery_its_own_chain_goes_on_and_passes_through_every_head_that_was_kept(tmp_path: Path, backup: Path) -> None:
+    with closing(open_store(tmp_path / "state")) as store, store.transaction():
+        head = store.audit.append(NOW, Started("boot", "1.0", "m-1", 7))
+    restore(tmp_path / "state", backup, PASSPHRASE, NOW, replace=True)
+    with closing(open_store(tmp_path / "state")) as store:
+        assert kinds(store)[-2:] == ["start", "restore"] and store.audit.broken is None
+        store.audit.verify(head.digest)
+
+
+def test_a_broken_chain_comes_along_as_broken(tmp_path: Path, backup: Path) -> None:
+    with closing(open_store(tmp_path / "state")) as store, store.transaction():
+        store.audit.append(NOW, Started("boot", "1.0", "m-1", 7))
+    with sqlite3.connect(tmp_path / "state" / "gallery.sqlite") as db:
+        db.execute("DELETE FROM audit WHERE number = (SELECT max(number) FROM audit)")
+    db.close()
+    restore(tmp_path / "state", backup, PASSPHRASE, NOW, replace=True)
+    with closing(open_store(tmp_path / "state")) as store:
+        assert kinds(store)[-2:] == ["break", "restore"]
+        with pytest.raises(AuditError):
+            store.audit.verify()

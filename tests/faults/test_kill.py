@@ -109,6 +109,7 @@ def test_what_was_acknowledged_is_there_and_who_was_revoked_is_not(tmp_path: Pat
                 again = desk.handle("north", "t", drawn[3], False, drawn[4] + 3600)
                 assert isinstance(again, Answer) and again.encoded == encoded, "answers repeat"
             need_equal(desk, oracle)
+            desk.store.audit.verify()
             seen["killed while opening"] += "open" not in sent
         finally:
             desk.store.close()

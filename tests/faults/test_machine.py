@@ -1,4 +1,7 @@
-"""Any sequence of commands, searches and restarts, against a dictionary and numpy. `make faults` tries many more than CI."""
+"""Any sequence of commands, searches and restarts, against a dictionary and numpy. `make faults` tries many more than CI.
+
+With changes of model among them: tests/test_reembedding_machine.py.
+"""
 
 import os
 import shutil
@@ -221,9 +224,6 @@ class AgainstADictionary(RuleBasedStateMachine):
     def a_second_daemon(self) -> None:
         with pytest.raises(StoreError, match="in use by another daemon"):
             open_store(self.folder)
-
-    # ---- a change of model: `reembed` (issue 5, "Model change") comes in here as one more rule: every vector of `truth` becomes the other
-    # ---- model's, a search meanwhile gives the old one's answers, and one that is rolled back changes nothing.
 
     # ---- searches
 

@@ -76,6 +76,23 @@ class AuditTable:
     def _seal(self, ends: AuditEnds) -> None:
         self._db.execute(_PUT_SEAL, (self._sealer.audit_ends(ends),))
 
+    def take_over(self, other: "AuditTable") -> None:
+        """The chain of another store in place of this one, as it is: what is broken in it stays so. Unless it cannot be read at all."""
+        ends = other._tail()[1]
+        self._db.execute("SAVEPOINT chain")
+        try:
+            self._db.execute("DELETE FROM audit")
+            self._db.executemany(_PUT_ROW, other.rows())
+        except StoreError:
+            self._db.execute("ROLLBACK TO chain")
+            return
+        finally:
+            self._db.execute("RELEASE chain")
+        if ends is None:  # the next record says so
+            self._db.execute("DELETE FROM meta WHERE key = 'audit'")
+        else:
+            self._seal(ends)
+
     def prune(self, before_s: float, now_s: float, most: int = PAGE) -> int:
         """Let go of the oldest records, as far as they are of before `before_s`; how many, at most `most`. The rest still verifies.
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from daemon.core.audit import BackupRestored
+from daemon.core.messages import utc
 from daemon.edges.store.backup import fitting_key, unpack
 from daemon.edges.store.errors import BackupError, StoreError, VaultError, translated
 from daemon.edges.store.keys import KeyPlace, key_place, make_key, read_key
@@ -122,6 +124,8 @@ def _put(folder: Path, backup: Path, passphrase: str, now: float, place: KeyPlac
         restored = Store(store._db, None, Sealer(Vault(key)))
         with restored.transaction():
             counts = bring_over(restored, before, active) if before is not None else distrust(restored, manifest.made_at, now, active)
+            told = BackupRestored(utc(manifest.made_at), len(restored.people()), counts.revoked, counts.suspended, restored.revision())
+            restored.audit.append(now, told)
         people, damaged = len(restored.people()), restored.damage().people
         _settle(store._db, staged)
     finally:

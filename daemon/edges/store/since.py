@@ -33,7 +33,7 @@ def distrust(restored: Store, made_at: float, now: float, active: bool) -> Count
 
 
 def bring_over(restored: Store, before: Store, active: bool) -> Counts:
-    """Out of the gallery that is replaced: revocations, suspensions, orders, counters, and messages that still wait.
+    """Out of the gallery that is replaced: revocations, suspensions, orders, counters, the audit chain, and messages that still wait.
 
     Whose record was changed since, or who lost a template that the backup has (another face may stand on the record now), is suspended,
     and so is whom that gallery never knew, unless `active`.
@@ -56,6 +56,7 @@ def bring_over(restored: Store, before: Store, active: bool) -> Counts:
     _bring_orders(restored, before)
     _bring_counters(restored, before)
     _bring_messages(restored, before)
+    restored.audit.take_over(before.audit)
     return Counts(suspended + (0 if active else _suspended(restored, unchanged)), revoked)
 
 
