@@ -11,8 +11,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from daemon import app, pipeline
+from daemon import app, audit_lines, backups, pipeline, subject
 from daemon.config import Config, ConfigError, GateConfig, load
+from daemon.core.audit import DIGEST_BYTES, AuditError, HeadError
 from daemon.core.decide import Decision, Gatekeeper
 from daemon.core.enrol import EnrolError
 from daemon.core.policy import forbids
@@ -23,6 +24,7 @@ from daemon.edges.gallery import Gallery
 from daemon.edges.store import StoreError, rotate_key
 from daemon.engine import EngineFailed
 from daemon.enrolment import enrolment_crop
+from daemon.model import Model
 from daemon.replay import line, replay
 
 EXIT_FAILED = 1
@@ -38,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
         return int(arguments.command(arguments))
     except app.Unusable as error:
         return _complain(error.message, error.hint, EXIT_CONFIG)
-    except StoreError as error:
+    except (StoreError, AuditError, HeadError) as error:
         return _complain(error.message, error.hint, EXIT_FAILED)
     except EngineFailed as error:
         logging.getLogger("ostiary").error("%s", error, exc_info=error.__cause__)
@@ -74,7 +76,22 @@ def _parser() -> argparse.ArgumentParser:
         "check", help="try every part of an installation", description="Try every part of an installation, changing nothing."
     )
     check.add_argument("--config", type=Path, required=True, metavar="FILE")
+    check.add_argument("--audit", action="store_true", help="follow the audit chain from end to end, and try nothing else")
+    check.add_argument("--head", type=_head, metavar="HEX", help="the same, and it must pass through this head of a status message")
     check.set_defaults(command=_check)
+
+    audit = commands.add_parser(
+        "audit",
+        help="the records of commands and decisions",
+        description="Print the records of commands and decisions, oldest first, changing nothing. They name people by pseudonyms.",
+    )
+    audit.add_argument("--config", type=Path, required=True, metavar="FILE")
+    audit.add_argument(
+        "--since", type=_instant, metavar="TIME", help="from this day or instant on (RFC 3339, UTC unless it says otherwise)"
+    )
+    audit.add_argument("--person", metavar="ID", help="the records of somebody who is enrolled")
+    audit.add_argument("--json", action="store_true", help="one JSON line each, with number and digest")
+    audit.set_defaults(command=_audit)
 
     rotate = commands.add_parser(
         "rotate-key",
@@ -84,6 +101,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     rotate.add_argument("--config", type=Path, required=True, metavar="FILE")
     rotate.set_defaults(command=_rotate_key)
+
+    backups.add_parsers(commands)
+    subject.add_parser(commands)
 
     again = commands.add_parser(
         "replay",
@@ -117,7 +137,45 @@ def _run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _head(text: str) -> bytes:
+    head = bytes.fromhex(text)
+    if len(head) != DIGEST_BYTES:
+        raise ValueError
+    return head
+
+
+def _instant(text: str) -> str:
+    return audit_lines.instant(text)
+
+
+_head.__name__, _instant.__name__ = "head (64 hexadecimal digits)", "time"  # argparse says: invalid <name> value
+
+
+def _audit(arguments: argparse.Namespace) -> int:
+    store = app.open_gallery(load(arguments.config), read_only=True)
+    try:
+        pseudonym = audit_lines.pseudonym_of(store, arguments.person) if arguments.person is not None else None
+        if not arguments.json:
+            sys.stdout.write(audit_lines.HEADING + "\n")
+        for line in audit_lines.lines(store, arguments.since, pseudonym, exact=arguments.json):
+            sys.stdout.write(line + "\n")
+    finally:
+        store.close()
+    return 0
+
+
+def _check_audit(config: Config, head: bytes | None) -> int:
+    store = app.open_gallery(config, read_only=True)
+    try:
+        sys.stdout.write(f"audit: {audit_lines.whole(store.audit.verify(head))}\n")
+    finally:
+        store.close()
+    return 0
+
+
 def _check(arguments: argparse.Namespace) -> int:
+    if arguments.audit or arguments.head is not None:
+        return _check_audit(load(arguments.config), arguments.head)
     findings = app.check(load(arguments.config))
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     for part, works, seen in findings:
@@ -148,16 +206,18 @@ def _replay(arguments: argparse.Namespace) -> int:
             raise ConfigError(
                 f"{arguments.source} is a live source", "replay takes a video file or a folder of pictures; `ostiaryd run` serves cameras"
             )
-        model = app.open_model(config)
         if arguments.enroll:
+            model = app.open_model(config)
             gallery, people = _enrolled(arguments.enroll, config, model)
         else:
             store = app.open_gallery(config, read_only=True)
             try:
+                # The one that serves, unless another was asked for.
+                model = app.open_model(config, app.serving_bundle(config, store) if arguments.bundle is None else None)
                 gallery, people, _ = app.load_gallery(store, model)
             finally:
                 store.close()
-        rules = pipeline.rules(config, model.card.calibration, gallery.templates)
+        rules = pipeline.rules(config, model.calibration, gallery.templates)
         if rules.threshold is None:
             raise ConfigError(
                 f"the card has no threshold for {gallery.templates} templates at an FPIR of {config.decision.target_fpir}",
@@ -204,13 +264,13 @@ def _printed(decisions: Iterator[Decision]) -> Iterator[Decision]:
         yield decision
 
 
-def _enrolled(pairs: list[str], config: Config, model: app.Model) -> tuple[Gallery, dict[str, Person]]:
+def _enrolled(pairs: list[str], config: Config, model: Model) -> tuple[Gallery, dict[str, Person]]:
     """A gallery of photos, judged as an enrolment command judges them. Raises ConfigError for a photo that would be refused."""
     detector, limits = (
         open_detector(config.detector.kind, config.detector.min_face_px),
         pipeline.limits(config, config.enrolment.min_face_px),
     )
-    gallery, people = Gallery(model.card.dimension), {}
+    gallery, people = Gallery(model.dimension), {}
     for number, (person, path) in enumerate(_pairs(pairs, "--enroll", "PERSON=JPEG"), 1):
         try:
             crop = enrolment_crop(Path(path).read_bytes(), 1, detector, limits)

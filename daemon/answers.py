@@ -1,4 +1,5 @@
-"""The answers to commands: stored together with what they answer, so that each is given once and then always the same."""
+"""The answers to commands: stored together with what they answer and with their record in the audit chain, so that each is given once and
+then always the same. A payload that was not understood gets its answer and no record: a flood of them must not fill the chain."""
 
 import time
 from collections.abc import Sequence
@@ -6,6 +7,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from daemon.core.audit import CommandAnswered
 from daemon.core.messages import Command, Outcome, PersonEntry, Result, encode
 from daemon.edges.store import Store, StoreError
 
@@ -42,24 +44,31 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """Writes them. `now` is UTC seconds."""
+    """Writes them. `now` is UTC seconds. Records name people by the pseudonym that they have in the store at that moment."""
 
     store: Store
 
-    def done(self, request: Request, now: float, *, barred: str | None = None, detail: str | None = None) -> Answer:
-        """The answer to what has been done, written within the transaction that does it. Raises StoreError."""
+    def done(
+        self, request: Request, now: float, *, barred: str | None = None, detail: str | None = None, ended: str | None = None
+    ) -> Answer:
+        """The answer to what has been done, written within the transaction that does it. Raises StoreError.
+
+        `ended` is the pseudonym of somebody whom the store does not know any more.
+        """
         result = self._result(request, "done", None, detail)
         encoded = encode(result)
         self.store.put_result(str(request.command_id), encoded, now)
         self.store.enqueue(request.gate, request.topic, encoded)
+        self._record(request, result, now, ended)
         return Answer(result, encoded, durable=True, barred=barred)
 
-    def told(self, request: Request, people: Sequence[PersonEntry], next_after: str | None = None) -> Answer:
+    def told(self, request: Request, people: Sequence[PersonEntry], now: float, next_after: str | None = None) -> Answer:
         """The answer to a question. Not journalled: asking again may well give another answer, and changes nothing. Raises StoreError."""
         result = msgspec.structs.replace(self._result(request, "done", None, None), people=list(people), next_after=next_after)
         encoded = encode(result)
         with self.store.transaction():
             self.store.enqueue(request.gate, request.topic, encoded)
+            self._record(request, result, now)
         return Answer(result, encoded, durable=True)
 
     def refused(self, request: Request, reason: str, detail: str, now: float, *, keep: bool) -> Answer:
@@ -71,6 +80,8 @@ class Answers:
                 if keep and request.command_id is not None:
                     self.store.put_result(request.command_id, encoded, now)
                 self.store.enqueue(request.gate, request.topic, encoded)
+                if request.op is not None:
+                    self._record(request, result, now)
         except StoreError:
             return Answer(result, encoded, durable=False)
         return Answer(result, encoded, durable=True)
@@ -87,6 +98,19 @@ class Answers:
         detail = f"{error.message}; {so_far}; it is tried again when the disk works"
         result = self._result(request, "failed", "not_durable", detail)
         return Answer(result, encode(result), durable=False, barred=request.person if shut else None)
+
+    def _record(self, request: Request, result: Result, now: float, ended: str | None = None) -> None:
+        pseudonym = self.store.pseudonym(request.person) if ended is None and request.person is not None else ended
+        entry = CommandAnswered(
+            gate=request.gate,
+            command_id=request.command_id,
+            op=request.op,
+            status=result.status,
+            reason=result.reason,
+            pseudonym=pseudonym,
+            gallery_revision=result.gallery_revision,
+        )
+        self.store.audit.append(now, entry)
 
     def _result(self, request: Request, status: Outcome, reason: str | None, detail: str | None) -> Result:
         try:

@@ -5,8 +5,8 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, suppress
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -21,15 +21,17 @@ from daemon.core.values import Outgoing, Person
 from daemon.edges import clock, systemd
 from daemon.edges.camera import CameraError, open_camera
 from daemon.edges.detector import DetectorError, open_detector
-from daemon.edges.embedder import Embedder, EmbedderError, open_embedder
+from daemon.edges.embedder import EmbedderError, open_embedder
 from daemon.edges.gallery import Gallery, VectorError
 from daemon.edges.metrics import Metrics, MetricsError
 from daemon.edges.model import BundleError, Card, bundle_id, check_golden, read_card
 from daemon.edges.mqtt import MqttLink
 from daemon.edges.store import Store, StoreError, VaultError, gallery_file, open_store
-from daemon.engine import Engine, EngineFailed, Gate, offline
+from daemon.engine import Engine, EngineFailed, Gate
 from daemon.gate import GateWorker
 from daemon.mailbox import Mailbox
+from daemon.model import Model
+from daemon.status import offline, other_model
 
 log = logging.getLogger("ostiary")
 
@@ -47,15 +49,6 @@ Unusable = (ConfigError, BundleError, EmbedderError, DetectorError, CameraError,
 """What no restart mends: one line, a hint, exit 78."""
 
 
-@dataclass(frozen=True, slots=True)
-class Model:
-    """A bundle that is loaded and has passed its golden check."""
-
-    embedder: Embedder
-    card: Card
-    id: str
-
-
 def version() -> str:
     """The installed version of the distribution."""
     try:
@@ -64,14 +57,31 @@ def version() -> str:
         return "unknown"
 
 
-def open_model(config: Config) -> Model:
-    """Load the bundle, on the provider asked for, and check it against its own golden vectors. Raises BundleError or EmbedderError."""
-    path = Path(config.model.bundle) if config.model.bundle else DEFAULT_BUNDLE
+def open_model(config: Config, path: Path | None = None) -> Model:
+    """Load a bundle (`model.bundle`, unless another is given) on the provider asked for, and check it against its own golden vectors.
+
+    Raises BundleError or EmbedderError.
+    """
+    path = path if path is not None else bundles(config)[0]
     embedder = open_embedder(path, config.model.provider, config.model.threads)
     card = read_card(embedder.session)
     check_golden(card, embedder.embed)
     embedder.warm_up()
-    return Model(embedder, card, bundle_id(path))
+    return Model(
+        bundle_id(path), embedder, embedder.provider, card.dimension, card.calibration, standards(card, config.enrolment.max_templates)
+    )
+
+
+def bundles(config: Config) -> list[Path]:
+    """The configured bundles: `model.bundle`, and `model.next` where there is one."""
+    first = Path(config.model.bundle) if config.model.bundle else DEFAULT_BUNDLE
+    return [first, Path(config.model.next)] if config.model.next else [first]
+
+
+def serving_bundle(config: Config, store: Store) -> Path:
+    """Which of the configured bundles serves: the one that the store notes; `model.bundle` where it notes neither. Raises BundleError."""
+    paths, noted = bundles(config), store.serving()
+    return next((path for path in paths if bundle_id(path) == noted), paths[0])
 
 
 def open_gallery(config: Config, read_only: bool = False) -> Store:
@@ -85,21 +95,20 @@ def key_file(config: Config) -> Path | None:
 
 
 def load_gallery(store: Store, model: Model) -> tuple[Gallery, dict[str, Person], int]:
-    """The gallery of the model's own templates, everybody's record, and how many templates are of another model and left out.
+    """The gallery of what this model made, everybody's record, and how many templates it has no vector of, which are left out.
 
-    What does not open is left out, and `store.damage()` says so. Raises StoreError for a template that opens and cannot be one.
+    What does not open is left out too, and `store.damage()` says so. Raises StoreError for a vector that opens and cannot be one.
     """
-    gallery, others = Gallery(model.card.dimension), 0
-    for template in store.templates(crops=False):
-        if template.model != model.id:
-            others += 1
-            continue
+    gallery, people = Gallery(model.dimension), {p.person: p for p in store.people()}
+    for template in store.vectors(model.id):
         try:
             gallery.add(template.number, template.person, template.vector)
         except VectorError as error:
             message = f"template {template.number} of {template.person} is damaged: {error}"
             raise StoreError(message, "restore state_dir from a backup, or move it away and enrol anew") from error
-    return gallery, {p.person: p for p in store.people()}, others
+    damaged = set(store.damage().templates)
+    owners = ((number, person) for number, person in store.owners().items() if number not in damaged)
+    return gallery, people, sum(person in people for _, person in owners) - gallery.templates
 
 
 def standards(card: Card, max_templates: int) -> Standards:
@@ -174,20 +183,26 @@ def _stop(engine: Engine, links: dict[str, MqttLink], workers: list[GateWorker],
 
 
 def _build(config: Config, stack: ExitStack) -> tuple[Engine, dict[str, MqttLink], list[GateWorker]]:
-    model = open_model(config)
-    log.info("model %s on %s", model.id, model.embedder.provider)
+    models = {model.id: model for model in (open_model(config, path) for path in bundles(config))}
     store = open_gallery(config)
     stack.callback(store.close)
-    gallery, people, others = load_gallery(store, model)
-    if others:
-        log.warning("%d templates were made by another model and are left out; enrol these people again", others)
+    noted = store.serving()
+    model = models[noted] if noted in models else next(iter(models.values()))
+    log.info("model %s on %s", model.id, model.provider)
+    if noted != model.id:
+        # So that it goes on serving when the configuration calls it `next`. A disk that takes no writes is told of by the gate itself.
+        with suppress(StoreError), store.transaction():
+            store.put_serving(model.id)
+    gallery, people, left_out = load_gallery(store, model)
+    if left_out:
+        log.warning("%s", other_model(left_out))
     damage = store.damage()
     if damage:
         log.error("the store is damaged: %s", damage)
     metrics = Metrics()
     if config.metrics.port:
         stack.callback(metrics.serve(config.metrics.host, config.metrics.port).close)
-    metrics.info(version(), model.id, model.embedder.provider)
+    metrics.info(version(), model.id, model.provider)
     desk = Desk(
         store=store,
         gallery=gallery,
@@ -196,8 +211,8 @@ def _build(config: Config, stack: ExitStack) -> tuple[Engine, dict[str, MqttLink
         detector=open_detector(config.detector.kind, config.detector.min_face_px),
         limits=pipeline.limits(config, config.enrolment.min_face_px),
         model=model.id,
-        standards=standards(model.card, config.enrolment.max_templates),
-        threshold=lambda templates: pipeline.rules(config, model.card.calibration, templates).threshold,
+        standards=model.standards,
+        threshold=lambda templates: pipeline.rules(config, model.calibration, templates).threshold,
         grants=frozenset(config.commands.grants),
         schedules=frozenset(config.schedules),
     )
@@ -215,7 +230,7 @@ def _build(config: Config, stack: ExitStack) -> tuple[Engine, dict[str, MqttLink
             offline=encode(offline_status(version())),
             deliver=mailbox.deliver,
         )
-        keeper = Gatekeeper(name, pipeline.rules(config, model.card.calibration, gallery.templates), config.decision.lost_s)
+        keeper = Gatekeeper(name, pipeline.rules(config, model.calibration, gallery.templates), config.decision.lost_s)
         gates[name] = Gate(keeper, links[name], stale_s=gate.stale_s)
         camera = open_camera(name, gate, start_s=time.monotonic(), start_wall=time.time(), paced=True)
         stack.callback(camera.close)
@@ -230,13 +245,12 @@ def _build(config: Config, stack: ExitStack) -> tuple[Engine, dict[str, MqttLink
                 metrics,
             )
         )
-    faults = [f"other_model: {others} templates were made by another model and are left out; enrol these people again"] if others else []
+    faults = []
     if damage:
         faults.append(f"store_damaged: {damage}; `ostiaryd check` names them; revoke and enrol these people again, or restore a backup")
-    engine = Engine(
-        config, desk, gates, mailbox, metrics, model.card.calibration, model.embedder.provider, version(), tuple(faults),
-        clock_trusted=clock.synchronised if config.clock.trust == "synchronised" else lambda: True,
-    )  # fmt: skip
+    trusted = clock.synchronised if config.clock.trust == "synchronised" else lambda: True
+    engine = Engine(config, desk, gates, mailbox, metrics, models, version(), tuple(faults), left_out, clock_trusted=trusted)
+    stack.callback(engine.close)
     return engine, links, workers
 
 
@@ -250,10 +264,10 @@ def check(config: Config) -> list[tuple[str, bool, str]]:
         except (*Unusable, StoreError) as error:
             findings.append((part, False, f"{error.message}; {error.hint}"))
 
-    def model() -> str:
-        opened = open_model(config)
-        threshold = pipeline.rules(config, opened.card.calibration, 1).threshold
-        return f"{opened.id} on {opened.embedder.provider}, golden check passed, threshold for one template {threshold}"
+    def model(path: Path) -> str:
+        opened = open_model(config, path)
+        threshold = pipeline.rules(config, opened.calibration, 1).threshold
+        return f"{opened.id} on {opened.provider}, golden check passed, threshold for one template {threshold}"
 
     def detector() -> str:
         open_detector(config.detector.kind, config.detector.min_face_px)
@@ -274,7 +288,8 @@ def check(config: Config) -> list[tuple[str, bool, str]]:
                     f" templates {', '.join(map(str, damage.templates)) or 'none'})",
                     "revoke and enrol these people again, or restore a backup",
                 )
-            return f"{len(people)} people, {len(templates)} templates, all open with the key"
+            serving = store.serving()
+            return f"{len(people)} people, {len(templates)} templates, all open with the key" + (f"; {serving} serves" if serving else "")
         finally:
             store.close()
 
@@ -317,7 +332,8 @@ def check(config: Config) -> list[tuple[str, bool, str]]:
         finally:
             link.stop(None, 1.0)
 
-    attempt("model", model)
+    for part, path in zip(("model", "next model"), bundles(config), strict=False):
+        attempt(part, lambda path=path: model(path))  # type: ignore[misc]
     attempt("detector", detector)
     attempt("gallery", gallery)
     for name in config.gates:

@@ -1,7 +1,7 @@
 """Commands to results: each is applied once, durably, and then always answered the same."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TypeVar
@@ -16,6 +16,7 @@ from daemon.core.messages import (
     List,
     MessageError,
     Ping,
+    Reembed,
     Resume,
     Revoke,
     Suspend,
@@ -28,6 +29,7 @@ from daemon.core.values import Image, Person
 from daemon.edges.gallery import Gallery
 from daemon.edges.store import Store, StoreError
 from daemon.enrolment import Enrolment, enrolment_crop
+from daemon.model import Model
 from daemon.pipeline import Detector, Embeds
 
 T = TypeVar("T")
@@ -57,12 +59,20 @@ class Waiting:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class Changing:
+    """A change of model that is allowed, and wants vectors of all templates first. Nothing has changed, and nothing is answered yet."""
+
+    request: Request
+    command: Reembed
+
+
 @dataclass(slots=True)
 class Desk:
     """Where commands are dealt with. Owned by the engine, like the store and the gallery it changes.
 
     `people` is the engine's own table of everybody enrolled; `threshold` the gate's for so many templates; `grants` what commands may use
-    of `force`, `replace` and `capture`.
+    of `force`, `replace`, `capture` and `reembed`.
     """
 
     store: Store
@@ -76,14 +86,22 @@ class Desk:
     threshold: Callable[[int], float | None]
     grants: frozenset[str] = frozenset()
     schedules: frozenset[str] = frozenset()
-    _enrolment: Enrolment = field(init=False)
     _answers: Answers = field(init=False)
 
     def __post_init__(self) -> None:
-        self._enrolment = Enrolment(self.store, self.gallery, self.embedder, self.model, self.standards, self.threshold)
         self._answers = Answers(self.store)
 
-    def handle(self, gate: str, topic: str, payload: bytes, retained: bool, now: float) -> Answer | Waiting:
+    @property
+    def _enrolment(self) -> Enrolment:
+        # Of the model that serves now: it may be another one than a moment ago.
+        return Enrolment(self.store, self.gallery, self.embedder, self.model, self.standards, self.threshold)
+
+    def serve(self, gallery: Gallery, model: Model, threshold: Callable[[int], float | None]) -> None:
+        """Everything that depends on the model, exchanged at once."""
+        self.gallery, self.embedder, self.model = gallery, model.embedder, model.id
+        self.standards, self.threshold = model.standards, threshold
+
+    def handle(self, gate: str, topic: str, payload: bytes, retained: bool, now: float) -> Answer | Waiting | Changing:
         """Deal with one payload of a command topic at `now` (UTC seconds). `topic` is where the result will be sent."""
         request = Request(gate, topic, time.perf_counter())
         try:
@@ -96,13 +114,14 @@ class Desk:
             detail = "commands must not be retained: the broker would repeat them at every reconnect"
             return self._answers.refused(request, "retained", detail, now, keep=False)
 
-        def deal() -> Answer | Waiting:
+        def deal() -> Answer | Waiting | Changing:
             self._check_time(command, now)
             self._check_schedule(command)
-            if isinstance(command, Enroll):
-                self._check_grants(command)
-                if command.capture is not None:
-                    return Waiting(request, command, command.capture.seconds)
+            self._check_grants(command)
+            if isinstance(command, Enroll) and command.capture is not None:
+                return Waiting(request, command, command.capture.seconds)
+            if isinstance(command, Reembed):
+                return Changing(request, command)
             return self._apply(command, request, now)
 
         return self._once(request, command, now, deal)
@@ -120,12 +139,31 @@ class Desk:
 
         return self._once(waiting.request, command, now, deal)
 
-    def refuse(self, waiting: Waiting, reason: str, detail: str, now: float) -> Answer:
-        """The camera cannot be asked now. Not kept: the same command may come again."""
+    def change(self, changing: Changing, model: str, but: Collection[str], settle: Callable[[], str], now: float) -> Answer:
+        """Note that `model` serves from now on, and let go the vectors of all models `but` these.
+
+        `settle` looks a last time whether it can and gives the detail of the answer, or raises Refusal. Nothing changes in memory: a caller
+        that finds the change noted in the store must see to that.
+        """
+
+        def deal() -> Answer:
+            detail = settle()
+            with self.store.transaction():
+                self.store.put_serving(model)
+                self.store.drop_vectors(but)
+                self.store.put_issued(CLOCK, min(changing.command.issued_at.timestamp(), now))
+                self.store.next_revision()
+                return self._answers.done(changing.request, now, detail=detail)
+
+        return self._once(changing.request, changing.command, now, deal)
+
+    def refuse(self, waiting: Waiting | Changing, reason: str, detail: str, now: float) -> Answer:
+        """The camera cannot be asked now, or the model not changed. Not kept: the same command may come again."""
         return self._answers.refused(waiting.request, reason, detail, now, keep=False)
 
     def _once(self, request: Request, command: Command, now: float, deal: Callable[[], T]) -> T | Answer:
         """The stored answer, where there is one; else what `deal` makes of it, its refusal, or word that the disk did not take it."""
+        stored = None
         try:
             stored = self.store.result(str(command.command_id))
             if stored is not None:
@@ -134,7 +172,25 @@ class Desk:
         except Refusal as refusal:
             return self._answers.refused(request, refusal.reason, refusal.detail, now, keep=True)
         except StoreError as error:
-            return self._answers.not_durable(request, error, shut=isinstance(command, Revoke | Suspend))
+            shut = (
+                isinstance(command, Revoke | Suspend) and stored is None
+            )  # what was answered once may have been followed by other commands
+            if shut:
+                self._shut_out(command)  # also where the disk failed before it came to that
+            return self._answers.not_durable(request, error, shut=shut)
+
+    def _shut_out(self, command: Command) -> None:
+        """In memory, whatever the disk says."""
+        match command:
+            case Revoke(person=person):
+                self.gallery.remove(person)
+                self.people.pop(person, None)
+            case Suspend(person=person) if person in self.people:
+                self.people[person] = replace(self.people[person], suspended=True)
+
+    def proved_time(self) -> float | None:
+        """The newest time that our clock and a command's sender agreed on (UTC seconds); None before the first. Raises StoreError."""
+        return self.store.last_issued(CLOCK)
 
     # ---- may it be done?
 
@@ -164,14 +220,20 @@ class Desk:
             known = ", ".join(sorted(self.schedules)) or "none"
             raise Refusal("unknown_schedule", f"this gate's configuration has no schedule `{name}`; it knows {known}")
 
-    def _check_grants(self, command: Enroll) -> None:
-        used = {"force": command.force, "replace": command.replace, "capture": command.capture is not None}
+    def _check_grants(self, command: Command) -> None:
+        match command:
+            case Enroll():
+                used = {"force": command.force, "replace": command.replace, "capture": command.capture is not None}
+            case Reembed():
+                used = {"reembed": True, "force": command.force}
+            case _:
+                return
         for grant in [name for name, wanted in used.items() if wanted and name not in self.grants]:
             raise Refusal("not_granted", f"`{grant}` is not among commands.grants in this gate's configuration")
 
     def _time(self, now: float) -> float:
         """Our clock, or the newest time that a command has proved, if our clock has stepped back behind it: what expired stays expired."""
-        return max(now, self.store.last_issued(CLOCK) or now)
+        return max(now, self.proved_time() or now)
 
     def _note(self, command: Revoke | Suspend | Resume | Update | Enroll, now: float) -> None:
         """Within the transaction that applies a command: its place in the order of its person, and what it proves about the time."""
@@ -184,7 +246,7 @@ class Desk:
 
     # ---- doing it
 
-    def _apply(self, command: Command, request: Request, now: float) -> Answer:
+    def _apply(self, command: Enroll | Revoke | Suspend | Resume | Update | List | Get | Ping, request: Request, now: float) -> Answer:
         match command:
             case Enroll(images=images):
                 return self._enroll(command, lambda: self._crops(images or []), request, now)
@@ -201,10 +263,11 @@ class Desk:
                 self.people[command.person] = changed
                 return answer
             case List():
-                return self._list(command, request)
+                return self._list(command, request, now)
             case Get():
                 person = self._known(command.person)
-                return self._answers.told(request, [records.entry(person, self.store.template_counts().get(person.person, 0), whole=True)])
+                entry = records.entry(person, self.store.template_counts().get(person.person, 0), whole=True)
+                return self._answers.told(request, [entry], now)
             case Ping():
                 with self.store.transaction():
                     return self._answers.done(request, now)
@@ -240,10 +303,11 @@ class Desk:
         self.gallery.remove(command.person)
         known = self.people.pop(command.person, None) is not None
         with self.store.transaction():
+            ended = self.store.pseudonym(command.person)
             self.store.remove_person(command.person)
             self._note(command, now)
             detail = None if known else "nobody was enrolled under this id"
-            return self._answers.done(request, now, barred=command.person, detail=detail)
+            return self._answers.done(request, now, barred=command.person, detail=detail, ended=ended)
 
     def _set_suspended(self, command: Suspend | Resume, request: Request, now: float) -> Answer:
         changed = replace(self._known(command.person), suspended=isinstance(command, Suspend))
@@ -256,9 +320,9 @@ class Desk:
         self.people[command.person] = changed
         return answer
 
-    def _list(self, command: List, request: Request) -> Answer:
+    def _list(self, command: List, request: Request, now: float) -> Answer:
         counts = self.store.template_counts()
         ids = sorted(p for p in self.people if command.after is None or p > command.after)
         page = ids[: command.limit]
         rows = [records.entry(self.people[p], counts.get(p, 0)) for p in page]
-        return self._answers.told(request, rows, page[-1] if len(ids) > len(page) else None)
+        return self._answers.told(request, rows, now, page[-1] if len(ids) > len(page) else None)

@@ -46,6 +46,8 @@ class ModelConfig:
 
     bundle: str = ""
     """Path of a bundle; empty means the one that comes with the daemon."""
+    next: str = ""
+    """Path of a second bundle, for the command `reembed` to change to, or back from; empty means none."""
     provider: Literal["auto", "cpu", "cuda"] = "auto"
     """`cuda` refuses to start unless the graph really runs there; `auto` takes CUDA where it works."""
     threads: int = 1
@@ -137,8 +139,17 @@ class EnrolmentConfig:
 class CommandsConfig:
     """What commands may do beyond the usual."""
 
-    grants: tuple[Literal["force", "replace", "capture"], ...] = ()
-    """`force` enrols somebody who looks like another person, `replace` puts another face on a record, `capture` uses the camera."""
+    grants: tuple[Literal["force", "replace", "capture", "reembed"], ...] = ()
+    """`force` enrols somebody who looks like another person, or changes the model though somebody's templates are lost by it; `replace`
+    puts another face on a record, `capture` uses the camera, `reembed` changes the model."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditConfig:
+    """The audit chain: records of every command and every decision."""
+
+    keep_days: int = 365
+    """Older records are let go."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,13 +196,15 @@ class Config:
     clock: ClockConfig = field(default_factory=ClockConfig)
     enrolment: EnrolmentConfig = field(default_factory=EnrolmentConfig)
     commands: CommandsConfig = field(default_factory=CommandsConfig)
+    audit: AuditConfig = field(default_factory=AuditConfig)
     mqtt: MqttConfig = field(default_factory=MqttConfig)
     metrics: MetricsConfig = field(default_factory=MetricsConfig)
 
 
 _SECTIONS = {
     "store": StoreConfig, "model": ModelConfig, "detector": DetectorConfig, "quality": QualityConfig, "decision": DecisionConfig,
-    "clock": ClockConfig, "enrolment": EnrolmentConfig, "commands": CommandsConfig, "mqtt": MqttConfig, "metrics": MetricsConfig,
+    "clock": ClockConfig, "enrolment": EnrolmentConfig, "commands": CommandsConfig, "audit": AuditConfig, "mqtt": MqttConfig,
+    "metrics": MetricsConfig,
 }  # fmt: skip
 
 
@@ -249,7 +262,7 @@ def _with_absolute_paths(config: Config, folder: Path) -> Config:
         state_dir=absolute(config.state_dir),
         gates={n: replace(g, source=source(g.source), password_file=absolute(g.password_file)) for n, g in config.gates.items()},
         store=replace(config.store, key_file=absolute(config.store.key_file)),
-        model=replace(config.model, bundle=absolute(config.model.bundle)),
+        model=replace(config.model, bundle=absolute(config.model.bundle), next=absolute(config.model.next)),
         detector=replace(config.detector, kind=config.detector.kind if config.detector.kind == "haar" else absolute(config.detector.kind)),
         mqtt=replace(
             config.mqtt,
@@ -310,6 +323,8 @@ def _check_values(config: Config, origin: str) -> None:
         config.detector.min_face_px >= 20, "detector.min_face_px is below 20", "a face of fewer than 20 pixels cannot be told from another"
     )
     need(config.enrolment.max_templates >= 1, "enrolment.max_templates is below 1", "10 is the default")
+    keep = config.audit.keep_days
+    need(1 <= keep <= 36_500, f"audit.keep_days = {keep} is out of range", "1 to 36500 (a hundred years); 365 is the default")
     need(config.model.threads >= 1, "model.threads is below 1", "1 is the default")
     need(1 <= config.mqtt.port <= 65_535, f"mqtt.port = {config.mqtt.port} is no port", "1 to 65535")
     need(0 <= config.metrics.port <= 65_535, f"metrics.port = {config.metrics.port} is no port", "1 to 65535, or 0 for no metrics")

@@ -8,7 +8,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -60,8 +60,29 @@ def _send(args: argparse.Namespace, out: Console) -> int:
     return DONE if all(result.status == "done" for _, result, _ in results) else REFUSED
 
 
-def _ask(args: argparse.Namespace, command: m.Command) -> list[tuple[str, m.Result, float]]:
-    """Send a command and wait for its answers: (gate, result, milliseconds it took), one per gate asked. Raises CtlError."""
+def _change(args: argparse.Namespace, out: Console) -> int:
+    """reembed: shows how far it has come."""
+    told: dict[str, m.Reembedding] = {}
+
+    def tell(gate: str, progress: m.Reembedding) -> None:
+        if told.get(gate) != progress and not hasattr(args, "json"):
+            out.print(show.progress_line(gate, progress))
+        told[gate] = progress
+
+    results = _ask(args, build(args), tell)
+    for gate, result, took_ms in results:
+        _print_result(out, args, gate, result, took_ms)
+    return DONE if all(result.status == "done" for _, result, _ in results) else REFUSED
+
+
+Tell = Callable[[str, m.Reembedding], None]
+
+
+def _ask(args: argparse.Namespace, command: m.Command, tell: Tell | None = None) -> list[tuple[str, m.Result, float]]:
+    """Send a command and wait for its answers: (gate, result, milliseconds it took), one per gate asked. Raises CtlError.
+
+    With `tell`, which hears of a change of model under way, the time to wait begins again with everything heard of one.
+    """
     payload = m.encode(command)
     try:
         m.parse_command(payload)  # what the gate would refuse as malformed is refused here, with nothing sent
@@ -75,10 +96,10 @@ def _ask(args: argparse.Namespace, command: m.Command) -> list[tuple[str, m.Resu
     results: dict[str, tuple[str, m.Result, float]] = {}
     online: dict[str, bool] = {}
     with Broker(address, [m.topic(site, listen, "status"), m.topic(site, listen, "result")]) as broker:
-        begun_s = time.monotonic()
+        begun_s = since_s = time.monotonic()
         broker.publish(m.topic(site, gate, "command"), payload, timeout_s)
         while True:
-            heard = broker.next(begun_s + timeout_s - time.monotonic())
+            heard = broker.next(since_s + timeout_s - time.monotonic())
             if heard is None:
                 break
             if isinstance(heard, Lost):
@@ -86,6 +107,10 @@ def _ask(args: argparse.Namespace, command: m.Command) -> list[tuple[str, m.Resu
             who, leaf = heard.topic.split("/")[-2:]
             if leaf == "status":
                 online[who] = _is_online(heard.payload)
+                progress = _progress(heard.payload)
+                if tell is not None and progress is not None:
+                    since_s = time.monotonic()
+                    tell(who, progress)
                 continue
             try:
                 result = msgspec.json.decode(heard.payload, type=m.Result)
@@ -234,8 +259,16 @@ def _is_online(payload: bytes) -> bool:
         return False
 
 
+def _progress(payload: bytes) -> m.Reembedding | None:
+    try:
+        return msgspec.json.decode(payload, type=m.StatusMessage).reembedding
+    except msgspec.MsgspecError:
+        return None
+
+
 _RUNS: dict[str, Run] = {
     **dict.fromkeys(("enroll", "update", "revoke", "suspend", "resume", "ping"), _send),
+    "reembed": _change,
     "get": _get,
     "list": _list,
     "status": _status,

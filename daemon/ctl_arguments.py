@@ -68,6 +68,9 @@ def parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
     ):
         add(name, what).add_argument("person", metavar="PERSON")
     add("ping", "is the whole line from broker to store alive?")
+    change = add("reembed", "change to the other configured model, or back; the gate serves on meanwhile")
+    change.add_argument("--model", metavar="ID", help="the bundle's id (else the configured one that does not serve)")
+    change.add_argument("--force", action="store_true", help="also if somebody's pictures cannot be embedded again")
     add("get", "one person's record").add_argument("person", metavar="PERSON")
     people = add("list", "who is enrolled")
     people.add_argument("--after", metavar="PERSON", help="begin behind this id")

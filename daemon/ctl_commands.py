@@ -11,6 +11,9 @@ from daemon.ctl_broker import USAGE, CtlError
 LIFETIME_S = 60
 """How long a command may wait for its gate."""
 
+CHANGE_LIFETIME_S = 600
+"""How long a change of model may wait to begin: as long as any command, for a daemon that is restarted meanwhile begins it anew."""
+
 CAPTURE_LIFETIME_S = 15
 """How long a capture may wait to begin: later, somebody else may stand before the camera."""
 
@@ -35,6 +38,9 @@ def build(args: argparse.Namespace) -> m.Command:
             return m.Revoke(command_id=ident, issued_at=now, expires_at=end, person=args.person)
         case "suspend":
             return m.Suspend(command_id=ident, issued_at=now, expires_at=end, person=args.person)
+        case "reembed":
+            end = now + timedelta(seconds=CHANGE_LIFETIME_S)
+            return m.Reembed(command_id=ident, issued_at=now, expires_at=end, model=args.model, force=args.force)
         case "resume":
             return m.Resume(command_id=ident, issued_at=now, expires_at=end, person=args.person)
         case _:

@@ -6,7 +6,7 @@ import msgspec
 from rich.table import Table
 from rich.text import Text
 
-from daemon.core.messages import DecisionMessage, PersonEntry, Result, StatusMessage
+from daemon.core.messages import DecisionMessage, PersonEntry, Reembedding, Result, StatusMessage
 
 STALE_S = 90.0
 """A gate says how it is every 30 s; after three silences its last word is no news any more."""
@@ -67,6 +67,13 @@ def result_line(op: str, person: str, gate: str, result: Result, took_ms: float)
     return Text.assemble((mark, style), " ", safe(gate, "cyan"), " ", safe(what), safe(f"  {why}" if why else ""), (end, "dim"))
 
 
+def progress_line(gate: str, progress: Reembedding) -> Text:
+    """How far a gate's change of model has come."""
+    return Text.assemble(
+        "… ", safe(gate, "cyan"), safe(f" {progress.done} of {progress.of} templates embedded with {progress.model}", "dim")
+    )
+
+
 def people_table(people: list[PersonEntry]) -> Table:
     table = _table("person", "name", "state", "templates", "enrolled", "valid", "gates", "schedule")
     for one in people:
@@ -111,13 +118,15 @@ def _valid(one: PersonEntry) -> str:
 
 
 def status_table(found: dict[str, StatusMessage]) -> Table:
-    table = _table("gate", "state", "why", "camera", "model", "people", "templates", "revision", "threshold", "outbox", "said", "version")
+    table = _table(
+        "gate", "state", "why", "camera", "model", "people", "templates", "revision", "threshold", "outbox", "audit", "said", "version"
+    )
     for name, one in sorted(found.items()):
         state = "stale" if is_stale(one) else one.state
         table.add_row(
             safe(name, "cyan"),
             safe(state, _STATE_STYLES.get(state, "red")),
-            safe(", ".join(one.reasons)),
+            safe(", ".join([*one.reasons, *_under_way(one)])),
             safe(one.camera or "–"),
             safe(" on ".join(part for part in (one.model, one.provider) if part) or "–"),
             str(one.people),
@@ -125,10 +134,16 @@ def status_table(found: dict[str, StatusMessage]) -> Table:
             str(one.gallery_revision),
             "–" if one.threshold is None else f"{one.threshold:.3f}",
             str(one.outbox_depth),
+            "–" if one.audit is None else safe(f"{one.audit.number}: {one.audit.head[:12]}…"),
             "–" if one.at is None else f"{_brief(age_s(one.at))} ago",
             safe(one.version),
         )
     return table
+
+
+def _under_way(one: StatusMessage) -> list[str]:
+    change = one.reembedding
+    return [] if change is None else [f"reembedding: {change.done} of {change.of} with {change.model}"]
 
 
 def decision_line(one: DecisionMessage) -> Text:

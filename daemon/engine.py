@@ -3,32 +3,39 @@
 import logging
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Literal
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from daemon import pipeline
+from daemon import pipeline, status
 from daemon.answers import Answer
 from daemon.captures import Captures
-from daemon.commands import Desk, Waiting
+from daemon.commands import Changing, Desk, Waiting
 from daemon.config import Config
+from daemon.core.audit import Started, decided
 from daemon.core.decide import Decision, Gatekeeper, Rules
-from daemon.core.messages import DecisionMessage, StatusMessage, encode, topic, utc
+from daemon.core.messages import AuditHead, DecisionMessage, StatusMessage, encode, topic, utc
 from daemon.core.policy import forbids, timed
 from daemon.core.values import Delivery, Link, Match, Outgoing, Published, Reason, Vector, View
-from daemon.edges.gallery import GraphState
+from daemon.edges.gallery import Gallery, GraphState
+from daemon.edges.gallery.background import Aside, Background
 from daemon.edges.metrics import Metrics
 from daemon.edges.store import StoreError
 from daemon.mailbox import CameraState, Mailbox, WorkerFailed
+from daemon.model import Model
+from daemon.reembedding import Made, Reembedder
+from daemon.retention import Retention
 from daemon.sender import Broker, Sender
 
 log = logging.getLogger("ostiary")
 
 STATUS_EVERY_S = 30.0
+PROGRESS_EVERY_S = 2.0
 RETRY_DISK_S = 2.0
 
 
@@ -61,17 +68,18 @@ class Engine:
         gates: dict[str, Gate],
         mailbox: Mailbox,
         metrics: Metrics,
-        calibration: pipeline.Thresholds,
-        provider: str,
+        models: Mapping[str, Model],
         version: str,
         standing_faults: tuple[str, ...] = (),
+        left_out: int = 0,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
         clock_trusted: Callable[[], bool] = lambda: True,
+        aside: Callable[[], Aside[Made]] = lambda: Background("ostiary-reembed"),
     ) -> None:
         self.config, self.desk, self.gates, self.mailbox, self.metrics = config, desk, gates, mailbox, metrics
         self.boot_id = uuid.uuid4().hex
-        self._calibration, self._provider, self._version, self._standing = calibration, provider, version, standing_faults
+        self._model, self._version, self._standing, self._left_out = models[desk.model], version, standing_faults, left_out
         self._clock, self._wall, self._clock_trusted = clock, wall, clock_trusted
         self._schedules = {name: schedule.schedule() for name, schedule in config.schedules.items()}
         self._timed = 0
@@ -80,9 +88,12 @@ class Engine:
         self._graph: GraphState | None = None
         self._seen_revision = 0
         self._owed: list[Delivery] = []  # commands done in memory, or refused, for want of a disk
+        self._started = False  # and that is in the audit chain
+        self._retention = Retention(desk, config.audit.keep_days * 86_400.0)
         self._captures = Captures(desk, clock, wall)
+        self._reembedder = Reembedder(desk, models, self._threshold, wall, aside)
         self._sender = Sender(desk.store, {name: gate.link for name, gate in gates.items()}, metrics, clock, wall)
-        self._rules = pipeline.rules(config, calibration, desk.gallery.templates)
+        self._rules = self._base_rules()
         self._adopt_rules()
 
     # ---- one turn
@@ -90,18 +101,34 @@ class Engine:
     def turn(self, timeout_s: float) -> None:
         """Wait for something to do, do all of it: commands first, then views, then what is to be sent. Raises EngineFailed."""
         self.mailbox.wait(timeout_s)
+        self._note_start()
         self._take_events()
         self._decide(self.mailbox.views())
         for deliveries, answer in self._captures.finish():
             self._answered(deliveries, answer)
         self._retry_disk()
+        self._change_model()
         self._tend_gallery()
+        self._retention.tend(self._clock(), self._wall())
         self._send()
         self._report()
         self.metrics.heartbeat()
         for name, gate in self.gates.items():
             if not gate.link.is_alive():
                 raise EngineFailed(f"gate {name}: the MQTT thread has ended")
+
+    def _note_start(self) -> None:
+        """Before anything else is recorded. While the disk takes nothing the gate is closed, and it is noted when the disk works again."""
+        if self._started or self._disk is not None:
+            return
+        store = self.desk.store
+        try:
+            with store.transaction():
+                started = Started(boot_id=self.boot_id, version=self._version, model=self.desk.model, gallery_revision=store.revision())
+                store.audit.append(self._wall(), started)
+            self._started = True
+        except StoreError as error:
+            self._disk_failed(error.message)
 
     def idle(self) -> bool:
         """Nothing waits to be decided, and every recording has been seen to its end."""
@@ -116,6 +143,10 @@ class Engine:
         for gate in self.gates.values():
             self._publish(gate.keeper.finish())
         self._send()
+
+    def close(self) -> None:
+        """End what goes on aside."""
+        self._reembedder.close()
 
     def settle(self) -> None:
         """The connections are closed: forget what the broker has answered for, so that the next start does not send it again."""
@@ -161,6 +192,11 @@ class Engine:
                 log.info("gate %s: command enroll %s: looking for %g s", delivery.gate, answer.command.person, answer.seconds)
                 return
             answer = begun
+        if isinstance(answer, Changing):
+            begun = self._begin_change(answer, delivery)
+            if begun is None:  # acknowledged when its result is stored
+                return
+            answer = begun
         self._answered([delivery], answer)
 
     def _answered(self, deliveries: list[Delivery], answer: Answer) -> None:
@@ -187,6 +223,8 @@ class Engine:
             link.publish(Outgoing(0, topic(self.config.site, gate_name, "result"), answer.encoded))
             self._disk_failed(result.detail or "")
             self._owed += [delivery for delivery in deliveries if delivery not in self._owed]
+        if self._left_out:  # there may be fewer now
+            self._left_out = min(self._left_out, max(0, self._templates() - self.desk.gallery.templates))
         self._adopt_rules()
 
     def _link(self, link: Link) -> None:
@@ -295,11 +333,50 @@ class Engine:
                 name=person.name if person is not None and self.config.enrolment.publish_names else msgspec.UNSET,
             )
             row = store.enqueue(decision.gate, topic(self.config.site, decision.gate, "decision"), encode(message), valid_until)
+            pseudonym = store.pseudonym(decision.person) if decision.person is not None else None
+            store.audit.append(now, decided(message, self._rules.threshold, pseudonym))
         gate.events[decision.passage] = event_id
         for passage in [p for p in gate.events if p not in gate.keeper.passages and p != decision.passage]:
             del gate.events[passage]
         if gate.live:
             self._sender.captured(decision.gate, row, decision.at_s)
+
+    # ---- another model
+
+    def _begin_change(self, changing: Changing, delivery: Delivery) -> Answer | None:
+        answer = self._reembedder.begin(changing, delivery)
+        progress = self._reembedder.progress
+        if answer is None and progress is not None:
+            log.info("gate %s: command reembed: embedding with %s", delivery.gate, progress.model)
+        return answer
+
+    def _change_model(self) -> None:
+        """Go on with a change of model, if one is under way and the disk works."""
+        change = self._reembedder.turn() if self._disk is None else None
+        if change is None:
+            if self._disk is None and self._reembedder.ready:
+                self.mailbox.wake.set()  # whoever stands at the gate has a turn between two of its pages, and nobody waits for none
+            return
+        if change.gallery is not None:
+            self._serve(change.model, change.gallery, change.left_out)
+        first, others = change.deliveries[0].gate, [d for d in change.deliveries if d.gate != change.deliveries[0].gate]
+        self._answered([d for d in change.deliveries if d.gate == first], change.answer)
+        if not change.answer.durable:
+            self._owed += [delivery for delivery in others if delivery not in self._owed]
+            return
+        for delivery in others:  # the same command at another gate: its answer is stored by now
+            self._command(delivery)
+
+    def _serve(self, model: Model, gallery: Gallery, left_out: int) -> None:
+        """The store says that another model serves, so from the next frame on it does. What the old one saw counts no more."""
+        self.desk.gallery.close()
+        self.desk.serve(gallery, model, partial(self._threshold, model))
+        self._model, self._left_out = model, left_out
+        for gate in self.gates.values():
+            gate.keeper.begin_anew()
+        self.metrics.info(self._version, model.id, model.provider)
+        log.info("model %s on %s serves", model.id, model.provider)
+        self._adopt_rules()
 
     # ---- the gallery's graph
 
@@ -331,52 +408,55 @@ class Engine:
     def _report(self) -> None:
         """Publish the status of every gate that has something new to say, or has been silent for long."""
         for name, gate in self.gates.items():
-            status = self._status(gate)
-            if status.state != "offline":
-                self.metrics.gate_state(name, status.state)
-            due = self._clock() - gate.status_at_s >= STATUS_EVERY_S
-            if not (due or gate.status is None or not _alike(status, gate.status)):
+            said = self._status(gate)
+            if said.state != "offline":
+                self.metrics.gate_state(name, said.state)
+            every_s = STATUS_EVERY_S if said.reembedding is None else PROGRESS_EVERY_S
+            due = self._clock() - gate.status_at_s >= every_s
+            if not (due or gate.status is None or not status.alike(said, gate.status)):
                 continue
-            if gate.link.publish(Outgoing(0, topic(self.config.site, name, "status"), encode(status), retain=True)):
-                gate.status, gate.status_at_s = status, self._clock()
+            if gate.link.publish(Outgoing(0, topic(self.config.site, name, "status"), encode(said), retain=True)):
+                gate.status, gate.status_at_s = said, self._clock()
 
     def _status(self, gate: Gate) -> StatusMessage:
-        closed = [f"disk: {self._disk}"] if self._disk is not None else []
-        if self._base_rules().threshold is None:
-            closed.append("threshold_unresolved: the card has none for this gallery size and decision.target_fpir; set decision.threshold")
-        degraded = list(self._standing)
-        if gate.camera != "up":
-            degraded.append(f"camera_{gate.camera}" + (f": {gate.camera_detail}" if gate.camera_detail else ""))
-        if self._graph is not None and self._graph.reason is not None:
-            degraded.append(f"exact_search: {self._graph.reason}")
-        if self._timed and not self._clock_trusted():
-            degraded.append(
-                f"clock_untrusted: no time service keeps the clock in step; {self._timed} people with a rule of time are rejected"
-            )
-        refusal = self._sender.refusal(gate.keeper.gate)
-        if refusal is not None:
-            degraded.append(f"publish_refused: {refusal}")
+        trouble = status.Trouble(
+            disk=self._disk,
+            unresolved=self._base_rules().threshold is None,
+            left_out=self._left_out,
+            camera=status.camera_trouble(gate.camera, gate.camera_detail),
+            graph=self._graph.reason if self._graph is not None else None,
+            refused=self._sender.refusal(gate.keeper.gate),
+            untimed=self._timed if not self._clock_trusted() else 0,
+            standing=self._standing,
+            audit=self.desk.store.audit.broken,
+        )
+        closing, degrading = trouble.closing, trouble.degrading
         return StatusMessage(
             online=True,
-            state="closed" if closed else "degraded" if degraded else "serving",
-            reasons=closed + degraded,
+            state="closed" if closing else "degraded" if degrading else "serving",
+            reasons=closing + degrading,
             at=utc(self._wall()),
             boot_id=self.boot_id,
             camera=gate.camera,
             model=self.desk.model,
-            provider=self._provider,
+            provider=self._model.provider,
             people=len(self.desk.people),
             templates=self.desk.gallery.templates,
             gallery_revision=self._revision(),
             threshold=self._rules.threshold,
             outbox_depth=self._depth(),
             version=self._version,
+            reembedding=self._reembedder.progress,
+            audit=self._audit_head(),
         )
 
     # ---- the rules in force, and the disk
 
+    def _threshold(self, model: Model, templates: int) -> float | None:
+        return pipeline.rules(self.config, model.calibration, templates).threshold
+
     def _base_rules(self) -> Rules:
-        return pipeline.rules(self.config, self._calibration, self.desk.gallery.templates)
+        return pipeline.rules(self.config, self._model.calibration, self.desk.gallery.templates)
 
     def _adopt_rules(self) -> None:
         rules = self._base_rules()
@@ -398,6 +478,19 @@ class Engine:
             return self.desk.store.revision()
         except StoreError:
             return -1
+
+    def _audit_head(self) -> AuditHead | None:
+        try:
+            head = self.desk.store.audit.head()
+        except StoreError:
+            return None
+        return AuditHead(number=head.number, head=head.digest.hex())
+
+    def _templates(self) -> int:
+        try:
+            return self.desk.store.template_total()
+        except StoreError:
+            return self.desk.gallery.templates + self._left_out
 
     def _depth(self) -> int:
         try:
@@ -422,16 +515,7 @@ class Engine:
         self._disk = None
         log.info("the disk takes writes again; the gate reopens")
         self._adopt_rules()
+        self._note_start()
         owed, self._owed = self._owed, []
         for delivery in owed:
             self._command(delivery)
-
-
-def offline(status: StatusMessage) -> StatusMessage:
-    """A gate's farewell when the daemon stops on purpose."""
-    return msgspec.structs.replace(status, online=False, state="offline", reasons=["stopped"], camera=None)
-
-
-def _alike(a: StatusMessage, b: StatusMessage) -> bool:
-    """Whether two statuses say the same, but for the time and the depth of the outbox."""
-    return msgspec.structs.replace(a, at=None, outbox_depth=0) == msgspec.structs.replace(b, at=None, outbox_depth=0)

@@ -40,7 +40,8 @@ def looks(
 def text(site: Site, model: str) -> str:
     """The file, for a person to read before a gate uses it."""
     lines = [
-        "# The threshold of this gate, from recordings made there (`ostiaryd calibrate`). Read it, then name it in decision.site_calibration.",
+        "# The threshold of this gate, from recordings made there (`ostiaryd calibrate`). Read it, then name it in",
+        "# decision.site_calibration.",
         f"# {site.passages} passages of {site.people} people. It only ever raises the threshold of the model's card.",
         f"threshold = {site.threshold:.4f}",
         "# Vectors of another model have other similarities: with another bundle the file is refused.",

@@ -11,6 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from daemon.app import load_gallery
 from daemon.commands import Desk
 from daemon.core.boxes import Box
 from daemon.core.enrol import Standards
@@ -18,6 +19,8 @@ from daemon.core.quality import Limits
 from daemon.core.values import Face, Image
 from daemon.edges.gallery import Gallery
 from daemon.edges.store import Store
+from daemon.model import Model
+from daemon.pipeline import Thresholds
 
 NOW = 1_800_000_000.0
 DIMENSION = 8
@@ -36,10 +39,16 @@ class PaintedDetector:
 
 @dataclass
 class PaintedEmbedder:
-    """A vector that turns with the brightness in the middle of the crop: the same brightness, the same person."""
+    """A vector that turns with the brightness in the middle of the crop: the same brightness, the same person.
+
+    A mirrored one turns the other way: whoever compares its vectors with the other's takes a face of 100 for one of 155.
+    """
+
+    mirrored: bool = False
 
     def embed(self, crops: np.ndarray) -> np.ndarray:
         angle = crops[:, 50:70, 50:70].astype(np.float64).mean((1, 2, 3)) / 255 * np.pi
+        angle = np.pi - angle if self.mirrored else angle
         vectors = np.zeros((len(crops), DIMENSION), np.float32)
         vectors[:, 0], vectors[:, 1] = np.cos(angle), np.sin(angle)
         return vectors
@@ -57,15 +66,35 @@ STANDARDS = Standards(alike=0.95, known=0.96, same=0.99, max_templates=4)
 THRESHOLD = 0.98
 
 
+class NoThreshold:
+    """The calibration of a card that can say nothing."""
+
+    def threshold(self, gallery_size: int, target_fpir: float) -> float | None:
+        return None
+
+    def pair_threshold(self, fmr: float) -> float | None:
+        return None
+
+
+def model(ident: str, mirrored: bool = False, calibration: Thresholds | None = None) -> Model:
+    return Model(ident, PaintedEmbedder(mirrored), "cpu", DIMENSION, calibration or NoThreshold(), STANDARDS)
+
+
+MODELS = {"painted-1": model("painted-1"), "painted-2": model("painted-2", mirrored=True)}
+
+
 def desk(store: Store, gallery: Gallery | None = None, grants: frozenset[str] = frozenset()) -> Desk:
+    """With everybody who is in the store, as a start of the daemon finds them: with the model that is noted there, or else the first."""
+    serving = MODELS[store.serving() or "painted-1"]
+    loaded, people, _ = load_gallery(store, serving)
     return Desk(
         store=store,
-        gallery=gallery or Gallery(DIMENSION),
-        people={},
-        embedder=PaintedEmbedder(),
+        gallery=gallery or loaded,
+        people=people,
+        embedder=serving.embedder,
         detector=PaintedDetector(),
         limits=LIMITS,
-        model="painted-1",
+        model=serving.id,
         standards=STANDARDS,
         threshold=lambda templates: THRESHOLD,
         grants=grants,
@@ -92,10 +121,11 @@ def command(
 
 
 def tables(folder: Path) -> list[str]:
-    """Everything the store holds about people, as text, to see that nothing changed."""
+    """Everything the store holds about people, as text, to see that nothing changed. The audit chain grows with every answer."""
     import sqlite3
 
     with sqlite3.connect(f"file:{folder / 'gallery.sqlite'}?mode=ro", uri=True) as db:
-        rows = [repr(row) for table in ("people", "templates", "orders", "meta") for row in db.execute(f"SELECT * FROM {table}")]
+        rows = [repr(row) for table in ("people", "templates", "vectors", "orders") for row in db.execute(f"SELECT * FROM {table}")]
+        rows += [repr(row) for row in db.execute("SELECT * FROM meta WHERE key != 'audit'")]
     db.close()
     return rows

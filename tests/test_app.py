@@ -21,6 +21,7 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 from daemon.app import DEFAULT_BUNDLE
+from daemon.core.audit import KeyChanged
 from daemon.core.values import Person
 from daemon.edges.model import bundle_id
 from daemon.edges.store import open_store
@@ -299,11 +300,72 @@ def test_a_new_key_for_the_store(tmp_path: Path, still: Path) -> None:
     state_of_two(tmp_path)
     key = (tmp_path / "state" / "key").read_bytes()
     done = ostiaryd("rotate-key", "--config", configure(tmp_path, 1, still))
-    assert done.returncode == 0 and "6 records" in done.stdout, done.stderr
+    assert done.returncode == 0 and "8 records" in done.stdout, done.stderr
     assert (tmp_path / "state" / "key").read_bytes() != key
     store = open_store(tmp_path / "state", read_only=True)
     assert [p.person for p in store.people()] == ["E1", "E2"] and len(store.templates()) == 2
     store.close()
+
+
+# ---- the audit chain
+
+
+def head_of(config: Path) -> dict[str, object]:
+    status = json.loads(ctl(config, "status").stdout.splitlines()[-1])
+    found = status.get("north", status)["audit"]
+    assert isinstance(found, dict), status
+    return found
+
+
+@pytest.mark.broker
+def test_the_audit_chain_is_followed_beside_a_running_daemon_and_names_nobody_who_was_revoked(
+    tmp_path: Path, broker: int, portrait: Path, still: Path
+) -> None:
+    config = configure(tmp_path, broker, still)
+    with daemon_running(config) as process:
+        assert result(ctl(config, "enroll", "E1-unmistakable", "--image", portrait, "--name", "Unmistakable"))["status"] == "done"
+        mine = ostiaryd("audit", "--config", config, "--person", "E1-unmistakable", "--json").stdout.splitlines()
+        record = json.loads(mine[0])["record"]
+        assert (record["kind"], record["op"], record["status"]) == ("command", "enroll", "done") and record["pseudonym"]
+        told = head_of(config)
+        assert result(ctl(config, "revoke", "E1-unmistakable"))["status"] == "done"
+        checked = ostiaryd("check", "--config", config, "--audit", "--head", told["head"])
+        assert checked.returncode == 0 and re.fullmatch(r"audit: records 1 to \d+, unbroken; head [0-9a-f]{64}\n", checked.stdout), checked
+        gone = ostiaryd("audit", "--config", config, "--person", "E1-unmistakable")
+        assert gone.returncode == 1 and "is not enrolled here" in gone.stderr and len(gone.stderr.splitlines()) == 2, gone
+        process.send_signal(signal.SIGKILL)
+        process.wait(10)
+    listed = ostiaryd("audit", "--config", config).stdout
+    assert "start" in listed and "revoke" in listed and listed.count(record["pseudonym"]) >= 2 and "nmistakable" not in listed
+    everything = b"".join(path.read_bytes() for path in (tmp_path / "state").iterdir())
+    assert b"Unmistakable" not in everything
+    assert ostiaryd("check", "--config", config, "--head", told["head"]).returncode == 0
+
+
+def test_a_broken_chain_is_one_line_a_hint_and_exit_1(tmp_path: Path, still: Path) -> None:
+    gallery, config = state_of_two(tmp_path), configure(tmp_path, 1, still)
+    store = open_store(tmp_path / "state")
+    for _ in range(3):
+        with store.transaction():
+            head = store.audit.append(1.0, KeyChanged()).digest.hex()
+    store.close()
+    whole = ostiaryd("check", "--config", config, "--head", head)
+    assert whole.returncode == 0 and f"records 1 to 3, unbroken; head {head}" in whole.stdout, whole
+    other = ostiaryd("check", "--config", config, "--audit", "--head", "00" * 32)
+    assert other.returncode == 1 and "none of its records 1 to 3 has that head" in other.stderr, other
+    for usage in (("--head", "00"), ("--head", "xyz")):
+        assert ostiaryd("check", "--config", config, *usage).returncode == 2
+    assert ostiaryd("audit", "--config", config, "--since", "yesterday").returncode == 2
+    spoil(gallery, "UPDATE audit SET digest = zeroblob(32) WHERE number = 2")
+    done = ostiaryd("check", "--config", config, "--audit")
+    lines = done.stderr.splitlines()
+    assert done.returncode == 1 and done.stdout == "" and len(lines) == 2, done
+    assert lines[0].startswith("ostiaryd: the audit chain is broken at record 2: ") and lines[1].startswith("  hint: ")
+
+
+def test_where_no_chain_is(tmp_path: Path, still: Path) -> None:
+    done = ostiaryd("check", "--config", configure(tmp_path, 1, still), "--audit")
+    assert done.returncode == 1 and "no gallery there" in done.stderr and not (tmp_path / "state").exists(), done
 
 
 def test_a_gpu_that_is_asked_for_and_not_there_is_an_error(tmp_path: Path, still: Path) -> None:

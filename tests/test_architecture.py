@@ -23,6 +23,7 @@ CORE_MAY = {
     "struct",
     "uuid",
     "base64",
+    "hashlib",
     "numpy",
     "cv2",
     "msgspec",

@@ -15,9 +15,10 @@ import pytest
 from daemon.answers import Answer
 from daemon.commands import Desk, Waiting
 from daemon.core.enrol import EnrolError
-from daemon.core.values import Person
+from daemon.core.values import Person, Template
 from daemon.edges.store import Store, open_store
-from tests.desk import NOW, command, desk, painted, tables
+from daemon.enrolment import decoded
+from tests.desk import MODELS, NOW, command, desk, painted, tables
 from tests.test_commands import done, refused, send, who
 
 ALICE, TWIN, LOOKALIKE, ALIKE, FAR, BOB = 100, 110, 114, 120, 125, 240
@@ -69,12 +70,17 @@ def test_nor_is_it_in_small_steps(the_desk: Desk) -> None:
 
 
 def as_of_another_model(store: Store, person: str) -> None:
-    """Make the person's templates those that another model made of the same crops."""
+    """Let the person's vectors be those that another model made of the same crops."""
     with store.transaction():
-        templates = store.templates_of(person)
-        store._db.execute("DELETE FROM templates WHERE person = ?", (person,))
-        for template in templates:
-            store.add_template(person, "older", template.vector, template.crop, NOW)
+        store._db.execute("DELETE FROM vectors")
+        for template in store.templates_of(person):
+            assert store.put_vector(template.number, person, "older", MODELS["painted-2"].embedder.embed(seen_crops(template))[0])
+
+
+def seen_crops(template: Template) -> np.ndarray:
+    crop = decoded(template.crop)
+    assert crop is not None
+    return crop[None]
 
 
 def test_nor_to_a_record_whose_templates_are_another_models(the_desk: Desk, store: Store) -> None:
@@ -83,7 +89,8 @@ def test_nor_to_a_record_whose_templates_are_another_models(the_desk: Desk, stor
     as_of_another_model(store, "E1")
     refused(the_desk, enroll("E1", BOB, issued=1), "inconsistent")
     done(the_desk, enroll("E1", ALICE, issued=2))
-    assert [t.model for t in store.templates_of("E1")] == ["older", "painted-1"], "the older one waits for being embedded again"
+    assert [sorted(t.vectors) for t in store.templates_of("E1")] == [["older", "painted-1"], ["painted-1"]], "what had to be made is kept"
+    assert the_desk.gallery.templates == 2
 
 
 def test_a_record_without_a_usable_template_takes_none(granted: Desk) -> None:
@@ -163,7 +170,7 @@ def test_a_newer_template_takes_the_place_of_the_one_that_adds_least(the_desk: D
     assert the_desk.gallery.templates == len(store.templates_of("E1")) == 4
     faces = faces_of(the_desk, "E1")
     assert faces[0] == 100 and faces[-1] == 120
-    np.testing.assert_array_equal([t.vector for t in store.templates_of("E1")], the_desk.gallery.vectors_of("E1"))
+    np.testing.assert_array_equal([t.vectors["painted-1"] for t in store.templates_of("E1")], the_desk.gallery.vectors_of("E1"))
 
 
 def faces_of(the_desk: Desk, person: str) -> list[int]:
@@ -178,13 +185,24 @@ def test_the_template_a_record_began_with_stays(the_desk: Desk) -> None:
     assert 102 in faces_of(the_desk, "E1"), "though all the others cover more"
 
 
-def test_another_models_templates_wait_beside_and_take_nobodys_place(the_desk: Desk, store: Store) -> None:
+def test_templates_count_whatever_models_have_seen_them_and_those_that_stay_keep_every_vector(the_desk: Desk, store: Store) -> None:
     done(the_desk, enroll("E1", 100))
     the_desk.gallery.remove("E1")
     as_of_another_model(store, "E1")
-    done(the_desk, enroll("E1", 100, 105, 110, 115, issued=1))
+    done(the_desk, enroll("E1", 105, 110, 115, issued=1))
     done(the_desk, enroll("E1", 120, issued=2))
-    assert [t.model for t in store.templates_of("E1")] == ["older", *["painted-1"] * 4] and the_desk.gallery.templates == 4
+    assert [sorted(t.vectors) for t in store.templates_of("E1")] == [["older", "painted-1"], *[["painted-1"]] * 3]
+    assert the_desk.gallery.templates == 4 and faces_of(the_desk, "E1")[0] == 100
+
+
+def test_what_the_model_cannot_see_at_all_is_the_first_to_go(the_desk: Desk, store: Store) -> None:
+    done(the_desk, enroll("E1", 100, 105, 110, 115))
+    with store.transaction():
+        store._db.execute("DELETE FROM vectors WHERE number = 2")
+        store._db.execute("UPDATE crops SET sealed = zeroblob(50) WHERE number = 2")
+    result = done(the_desk, enroll("E1", 107, issued=1))
+    assert "1 older ones let go" in str(result.detail)
+    assert [t.number for t in store.templates_of("E1")] == [1, 3, 4, 5] and the_desk.gallery.templates == 4
 
 
 def test_of_many_pictures_in_one_command_the_best_are_kept(the_desk: Desk) -> None:
@@ -195,10 +213,10 @@ def test_of_many_pictures_in_one_command_the_best_are_kept(the_desk: Desk) -> No
 def test_what_was_let_go_is_gone_after_a_restart_too(the_desk: Desk, store: Store, tmp_path: Path) -> None:
     done(the_desk, enroll("E1", 100, 101, 110, 115))
     done(the_desk, enroll("E1", 120, issued=1))
-    kept = [t.vector.tobytes() for t in store.templates_of("E1")]
+    kept = [t.vectors["painted-1"].tobytes() for t in store.templates_of("E1")]
     store.close()
     again = open_store(tmp_path)
-    assert [t.vector.tobytes() for t in again.templates()] == kept and len(kept) == 4
+    assert [t.vector.tobytes() for t in again.vectors("painted-1")] == kept and len(kept) == 4
     again.close()
 
 

@@ -24,6 +24,8 @@ def test_the_least_configuration_has_the_documented_defaults() -> None:
         ({"decision": {"min_frames": 11}}, "shorter than min_frames", "at least min_frames"),
         ({"decision": {"target_fpir": 0}}, "no rate", "stranger"),
         ({"decision": {"tries": "three"}}, "Expected `int`", "deploy/config.toml"),
+        ({"audit": {"keep_days": 0}}, "out of range", "365"),
+        ({"audit": {"keep_days": 10**9}}, "out of range", "365"),
         ({"gates": {}}, "no gate", "[gates.NAME]"),
         ({"schedules": {"office": {"zone": "Mars/Olympus", "times": ["mon 07:00-19:00"]}}}, "is no time zone", "Europe/Berlin"),
         ({"schedules": {"office": {"zone": "UTC", "times": ["daily 07:00-19:00"]}}}, "schedules.office", "mon-fri"),
@@ -59,6 +61,12 @@ def test_relative_paths_are_those_of_the_files_folder(tmp_path: Path) -> None:
     config = load(tmp_path / "c.toml")
     assert (config.state_dir, config.gates["north"].source) == (str(tmp_path / "state"), str(tmp_path / "clip.mkv"))
     assert config.gates["east"].source == "/dev/video0"
+
+
+def test_a_second_bundle_too_and_none_stays_none(tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text('site = "hq"\n[model]\nnext = "two.onnx"\n[gates.north]\nsource = "clip.mkv"\n')
+    model = load(tmp_path / "c.toml").model
+    assert (model.bundle, model.next) == ("", str(tmp_path / "two.onnx")) and parse(GOOD).model.next == ""
 
 
 def test_the_key_file_too_and_none_stays_none(tmp_path: Path) -> None:

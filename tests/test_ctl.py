@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -335,6 +335,40 @@ def test_silence_is_exit_code_3_and_says_what_is_known(gate: Gate, run: Callable
     assert "busy" in json.loads(out)["hint"]
 
 
+@pytest.mark.broker
+def test_a_change_of_model_shows_how_far_it_has_come_and_is_waited_for(gate: Gate, run: Callable[..., tuple[int, str, str]]) -> None:
+    def work() -> None:
+        while not gate.commands:
+            time.sleep(0.02)
+        for done in (100, 250):  # longer together than the time to wait for a sign of life
+            time.sleep(0.8)
+            gate.status(reembedding=m.Reembedding(model="faces-2", done=done, of=300))
+        time.sleep(0.8)
+        answer = Result(
+            command_id=str(gate.commands[0].command_id), op="reembed", status="done", reason=None,
+            detail="faces-2 serves", person=None, gallery_revision=2, took_ms=2400.0,
+        )  # fmt: skip
+        gate.say("result", m.encode(answer))
+
+    gate.status()
+    gate.silent = True
+    worker = threading.Thread(target=work)
+    worker.start()
+    code, out, err = run("reembed", "--model", "faces-2", "--timeout", "1.4")
+    worker.join()
+    gate.silent = False
+    assert code == 0, err
+    assert (gate.commands[0].model, gate.commands[0].force) == ("faces-2", False)
+    assert gate.commands[0].expires_at - gate.commands[0].issued_at <= timedelta(minutes=10)
+    lines = out.splitlines()
+    assert "100 of 300" in lines[0] and "250 of 300" in lines[1] and "faces-2 serves" in lines[-1]
+    assert "reembedding: 250 of 300 with faces-2" in run("status")[1]
+    code, out, _ = run("reembed", "--force", "--json")
+    assert code == 0 and json.loads(out)["status"] == "done" and gate.commands[1].force and gate.commands[1].model is None
+    gate.answer = lambda command: {"status": "refused", "reason": "busy"}
+    assert run("reembed")[0] == 1
+
+
 # ---- bad input, bad brokers
 
 
@@ -464,10 +498,11 @@ def test_status_shows_every_gate_and_tells_by_its_code(broker: int, gate: Gate, 
     common = ["--site", "acme", "--port", str(broker), "status"]
     assert ctl.main([*common, "--timeout", "0.3"]) == 3
     assert "no gate has said anything" in capsys.readouterr().err
-    gate.status()
+    gate.status(audit=m.AuditHead(number=4711, head="0123456789abcdef" * 4))
     assert ctl.main(common) == 0
     out = capsys.readouterr().out
     assert "serving" in out
+    assert "4711" in out
     assert "faces on cpu" in out
     assert "0.420" in out
     gate.status(state="closed", reasons=["disk"])

@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,15 @@ from daemon.core.boxes import Box
 from daemon.core.decide import Gatekeeper
 from daemon.core.values import Delivery, Face, Link, Outgoing, Probe, Published, Quality, View
 from daemon.edges.gallery import Gallery
+from daemon.edges.gallery.background import Aside
 from daemon.edges.gallery.gallery import Built
 from daemon.edges.metrics import Metrics
 from daemon.edges.store import Store, StoreError, open_store
 from daemon.engine import Engine, EngineFailed, Gate
 from daemon.mailbox import CameraState, Mailbox, WorkerFailed
-from tests.desk import DIMENSION, NOW, command, desk, painted
+from daemon.model import Model
+from daemon.reembedding import Made
+from tests.desk import DIMENSION, MODELS, NOW, NoThreshold, command, desk, painted
 from tests.edges.held import Held
 
 CONFIG = Config(
@@ -54,31 +57,28 @@ class Wire:
         return self.alive
 
 
-class NoThreshold:
-    def threshold(self, gallery_size: int, target_fpir: float) -> float | None:
-        return None
-
-    def pair_threshold(self, fmr: float) -> float | None:
-        return None
-
-
 @dataclass
 class Site:
     """One gate at one instant, with every edge in the test's hands."""
 
     store: Store
     config: Config = CONFIG
+    models: dict[str, Model] = field(default_factory=lambda: MODELS)
+    aside: Callable[[], Aside[Made]] = Held
+    gates: tuple[str, ...] = ("north",)
 
     def __post_init__(self) -> None:
         self.now_s, self.in_step = 100.0, True
-        self.wire = Wire()
+        self.wires = {name: Wire() for name in self.gates}
+        self.wire = self.wires["north"]
         self.mailbox = Mailbox(1)
         self.desk = desk(self.store)
-        keeper = Gatekeeper("north", pipeline.rules(self.config, NoThreshold(), 0), self.config.decision.lost_s)
-        self.gate = Gate(keeper, self.wire)
+        rules, lost_s = pipeline.rules(self.config, NoThreshold(), 0), self.config.decision.lost_s
+        gates = {name: Gate(Gatekeeper(name, rules, lost_s), wire) for name, wire in self.wires.items()}
+        self.gate = gates["north"]
         self.engine = Engine(
-            self.config, self.desk, {"north": self.gate}, self.mailbox, Metrics(), NoThreshold(), "cpu", "1.0",
-            clock=lambda: self.now_s, wall=lambda: NOW + self.now_s, clock_trusted=lambda: self.in_step,
+            self.config, self.desk, gates, self.mailbox, Metrics(), self.models, "1.0",
+            clock=lambda: self.now_s, wall=lambda: NOW + self.now_s, clock_trusted=lambda: self.in_step, aside=self.aside,
         )  # fmt: skip
         self.receipts = 0
         self.mailbox.tell(CameraState("north", "up", None, True))

@@ -41,14 +41,19 @@ def test_the_nearest_of_all_others_is_found_whoever_came_and_went(owners: list[s
         assert found == whom and similarity == pytest.approx(best, abs=1e-5)
 
 
-def test_one_persons_templates_come_oldest_first_and_of_every_model(tmp_path: Path) -> None:
+def test_one_persons_templates_come_oldest_first_with_the_vectors_of_every_model(tmp_path: Path) -> None:
     store = open_store(tmp_path)
     with store.transaction():
         store.put_person(Person("E1"))
         store.put_person(Person("E2"))
         for person, model in (("E1", "old"), ("E2", "new"), ("E1", "new")):
             store.add_template(person, model, np.ones(8, np.float32), model.encode(), 0.0)
-    assert [(t.person, t.model, t.crop) for t in store.templates_of("E1")] == [("E1", "old", b"old"), ("E1", "new", b"new")]
+        assert store.put_vector(1, "E1", "new", np.zeros(8, np.float32)) and not store.put_vector(1, "E2", "new", np.zeros(8, np.float32))
+    assert [(t.person, list(t.vectors), t.crop) for t in store.templates_of("E1")] == [
+        ("E1", ["new", "old"], b"old"), ("E1", ["new"], b"new")
+    ]  # fmt: skip
+    assert [t.number for t in store.vectors("old")] == [1] and [t.number for t in store.vectors("new")] == [1, 2, 3]
+    assert not store.damage(), "another model's vectors are not looked at"
     assert store.templates_of("E3") == []
     store.close()
 

@@ -16,7 +16,7 @@ from daemon.edges.gallery import Gallery
 from daemon.edges.metrics import Metrics
 from daemon.gate import GateWorker
 from daemon.mailbox import CameraState, WorkerFailed
-from tests.desk import DIMENSION, LIMITS, PaintedDetector, PaintedEmbedder
+from tests.desk import DIMENSION, LIMITS, NoThreshold, PaintedDetector, PaintedEmbedder
 
 CONFIG = Config(site="hq", gates={"north": GateConfig(source="x")})
 
@@ -35,10 +35,11 @@ def gallery() -> Gallery:
     return made
 
 
-def test_every_face_gets_the_match_of_its_own_crop_however_they_are_batched() -> None:
+def test_every_face_gets_the_vector_of_its_own_crop_however_they_are_batched() -> None:
     views = [pipeline.look(frame(*people), PaintedDetector(), LIMITS) for people in [(100, 240), (), (170,)]]
-    matches = pipeline.recognise(views, PaintedEmbedder(), gallery())
-    assert [[m.person if m else None for m in row] for row in matches] == [["p100", "p240"], [], ["p170"]]
+    vectors = pipeline.embed(views, PaintedEmbedder())
+    found = [[gallery().search(vector[None])[0].person if vector is not None else None for vector in row] for row in vectors]
+    assert found == [["p100", "p240"], [], ["p170"]]
 
 
 def test_a_poor_face_is_neither_embedded_nor_matched() -> None:
@@ -49,7 +50,7 @@ def test_a_poor_face_is_neither_embedded_nor_matched() -> None:
     strict = pipeline.limits(CONFIG, 500)
     view = pipeline.look(frame(100), PaintedDetector(), strict)
     assert [p.quality for p in view.probes] == [Quality.TOO_SMALL]
-    assert pipeline.recognise([view], NoEmbedder(), gallery()) == [[None]]
+    assert pipeline.embed([view], NoEmbedder()) == [[None]]
 
 
 def test_a_face_that_cannot_be_cut_out_is_left_out() -> None:
@@ -66,7 +67,7 @@ def test_time_and_number_walk_along() -> None:
 
 
 def test_the_operators_threshold_goes_before_the_cards_and_an_unresolved_cell_is_none() -> None:
-    class Card:
+    class Card(NoThreshold):
         def threshold(self, gallery_size: int, target_fpir: float) -> float | None:
             assert gallery_size >= 1 and target_fpir == 0.01
             return 0.4 if gallery_size <= 10 else None

@@ -133,6 +133,14 @@ class Passage:
         """The gallery has changed: look again with the next good frame."""
         self.looked_s, self.tries = -inf, 0
 
+    def begin_anew(self) -> None:
+        """Drop everything that was seen: another model sees from now on. What was answered, and whose the passage was, is remembered: an
+        answer is given once, and a passage never becomes another person's."""
+        self.evidence, self.seen = Evidence(self.evidence.memory), 0
+        if self.last is not None:
+            self.last = replace(self.last, match=None)
+        self.refresh()
+
     def _standing(self, match: Match, rules: Rules, permit: Permit, now: float) -> Answer | None:
         """What the search says, or None while it says nothing new."""
         found = near(match, rules)
@@ -227,6 +235,11 @@ class Gatekeeper:
         """The gallery has changed: somebody who was unknown may be known now."""
         for passage in self.passages.values():
             passage.refresh()
+
+    def begin_anew(self) -> None:
+        """Another model serves from now on."""
+        for passage in self.passages.values():
+            passage.begin_anew()
 
     def retract(self, decision: Decision) -> None:
         """A decision could not be made durable and was never published: the passage starts anew."""

@@ -134,11 +134,22 @@ class Get(_Command, frozen=True, tag="get", kw_only=True, omit_defaults=True):
     person: PersonId
 
 
+class Reembed(_Command, frozen=True, tag="reembed", kw_only=True, omit_defaults=True):
+    """Serve with another model: its vectors are made of the stored crops while the gate goes on with the old one, and then it takes over.
+
+    `model` is the id of one of the two configured bundles; absent is the one that does not serve. `force` changes also where somebody
+    would be left without a template. Both need a grant.
+    """
+
+    model: Annotated[str, msgspec.Meta(min_length=1, max_length=300)] | None = None
+    force: bool = False
+
+
 class Ping(_Command, frozen=True, tag="ping", kw_only=True, omit_defaults=True):
     """Is the whole line from broker to store alive?"""
 
 
-Command = Enroll | Revoke | Suspend | Resume | Update | List | Get | Ping
+Command = Enroll | Revoke | Suspend | Resume | Update | List | Get | Reembed | Ping
 
 _decoder: msgspec.json.Decoder[Command] = msgspec.json.Decoder(Command)
 
@@ -232,6 +243,21 @@ class DecisionMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     name: str | msgspec.UnsetType | None = msgspec.UNSET
 
 
+class Reembedding(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How far a change of model has come: `done` of `of` templates have a vector of `model`."""
+
+    model: str
+    done: int
+    of: int
+
+
+class AuditHead(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The newest record of the audit chain, and the SHA-256 digest (64 hexadecimal digits) that vouches for it and all before it."""
+
+    number: int
+    head: str
+
+
 class StatusMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Retained, and the last will. `state` is serving, degraded (working, but something needs a look) or closed (accepts nobody)."""
 
@@ -249,6 +275,8 @@ class StatusMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     threshold: float | None
     outbox_depth: int
     version: str
+    reembedding: Reembedding | None = None
+    audit: AuditHead | None = None
 
 
 def offline_status(version: str) -> StatusMessage:
@@ -273,7 +301,7 @@ def offline_status(version: str) -> StatusMessage:
 
 def schema() -> dict[str, Any]:
     """JSON Schema of every message, for other people's consumers."""
-    names = [Enroll, Revoke, Suspend, Resume, Update, List, Get, Ping, Result, DecisionMessage, StatusMessage]
+    names = [Enroll, Revoke, Suspend, Resume, Update, List, Get, Reembed, Ping, Result, DecisionMessage, StatusMessage]
     schemas, components = msgspec.json.schema_components(names)
     return {"messages": dict(zip([n.__name__ for n in names], schemas, strict=True)), "$defs": components}
 

@@ -1,5 +1,6 @@
 """The values that walk the line from camera to broker. Frozen; one word per thing (see ARCHITECTURE.md)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -117,16 +118,25 @@ class Person:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Template:
-    """One enrolled vector. `number` is never used again after a removal; `model` is the bundle that made the vector.
+    """One enrolled crop and what each model made of it. `number` is never used again after a removal.
 
-    `crop` is the aligned face as a PNG file, kept so that another model can embed it again.
+    `crop` is the aligned face as a PNG file, kept so that another model can embed it; empty where it was not read or does not open.
+    `vectors` are by the id of the bundle that made them, at most one each.
     """
 
     number: int
     person: str
-    model: str
-    vector: Vector
     crop: bytes
+    vectors: Mapping[str, Vector]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Embedded:
+    """What one model made of the template of that number."""
+
+    number: int
+    person: str
+    vector: Vector
 
 
 class Verdict(StrEnum):

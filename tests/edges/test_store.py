@@ -72,8 +72,8 @@ def test_what_was_put_is_there_after_opening_again(tmp_path: Path) -> None:
     store = open_store(tmp_path)
     assert store.people() == [ALICE]
     templates = store.templates()
-    assert [(t.number, t.person, t.model, t.crop) for t in templates] == [(n, "E1", "m-1", b"png") for n in numbers]
-    assert np.array_equal(templates[1].vector, VECTOR + 1)
+    assert [(t.number, t.person, list(t.vectors), t.crop) for t in templates] == [(n, "E1", ["m-1"], b"png") for n in numbers]
+    assert np.array_equal(templates[1].vectors["m-1"], VECTOR + 1)
     store.close()
 
 
@@ -89,10 +89,10 @@ def test_a_store_of_an_earlier_daemon_is_sealed_and_loses_nothing(tmp_path: Path
     for _ in range(2):
         store = open_store(tmp_path)
         assert store.people() == [ALICE, Person("E2", name="Bob", suspended=True, enrolled_at=2.0)]
-        assert [(t.number, t.person, t.model, t.crop) for t in store.templates()] == [
-            (n, "E1", "m-1", b"png of Alice" * 900) for n in (3, 4)
+        assert [(t.number, t.person, list(t.vectors), t.crop) for t in store.templates()] == [
+            (n, "E1", ["m-1"], b"png of Alice" * 900) for n in (3, 4)
         ]
-        assert np.array_equal(store.templates()[0].vector, VECTOR) and not store.damage()
+        assert np.array_equal(store.vectors("m-1")[0].vector, VECTOR) and not store.damage()
         assert (store.last_issued("E1"), store.result("c1"), store.revision()) == (7.0, b"done for Alice", 4)
         assert [(m.row, m.topic, m.payload, m.valid_until) for m in store.pending("north", 0, 9)] == [(5, "t", b"sent to Alice", 9.0)]
         for known in (b"Alice", b"Bob", VECTOR.tobytes(), b"png of", b"form 7"):
@@ -130,7 +130,7 @@ def test_a_stolen_folder_shows_neither_faces_nor_names(tmp_path: Path) -> None:
         store.enqueue("north", "t", b"Alice is in")
         need_nothing()
     need_nothing()
-    sealed = b"".join(bytes(store._db.execute(f"SELECT sealed FROM {table}").fetchone()[0]) for table in ("templates", "crops"))
+    sealed = b"".join(bytes(store._db.execute(f"SELECT sealed FROM {table}").fetchone()[0]) for table in ("vectors", "crops"))
     assert sealed[:16] in everything(tmp_path), "the search would find what is there"
     with store.transaction():
         store.remove_person("E1")
@@ -216,17 +216,25 @@ def seen(store: Store) -> tuple[list[str], list[int], tuple[str, ...], tuple[int
         ("UPDATE people SET sealed = 5 WHERE person = 'E1'", (["E2"], [3, 4], ("E1",), (1, 2))),
         ("UPDATE people SET person = 'E3' WHERE person = 'E2'", (["E1"], [1, 2], ("E3",), (3, 4))),
         ("DELETE FROM people WHERE person = 'E1'", (["E2"], [3, 4], (), (1, 2))),
-        ("UPDATE templates SET sealed = substr(sealed, 1, 60) WHERE number = 3", (["E1", "E2"], [1, 2, 4], (), (3,))),
-        (
-            "UPDATE templates SET sealed = (SELECT sealed FROM templates WHERE number = 1) WHERE number = 2",
-            (["E1", "E2"], [1, 3, 4], (), (2,)),
+        *(
+            (f"UPDATE {table} SET sealed = substr(sealed, 1, 30) WHERE number = 3", (["E1", "E2"], [1, 2, 4], (), (3,)))
+            for table in ("templates", "vectors", "crops")
+        ),
+        *(
+            (
+                f"UPDATE {table} SET sealed = (SELECT sealed FROM {table} WHERE number = 1) WHERE number = 2",
+                (["E1", "E2"], [1, 3, 4], (), (2,)),
+            )
+            for table in ("templates", "vectors", "crops")
         ),
         ("UPDATE templates SET person = 'E1' WHERE number = 3", (["E1", "E2"], [1, 2, 4], (), (3,))),
-        ("UPDATE templates SET model = 'm-2' WHERE number = 1", (["E1", "E2"], [2, 3, 4], (), (1,))),
-        ("UPDATE templates SET number = 7 WHERE number = 1", (["E1", "E2"], [2, 3, 4], (), (7,))),
+        ("UPDATE vectors SET model = 'm-2' WHERE number = 1", (["E1", "E2"], [2, 3, 4], (), (1,))),
+        ("UPDATE templates SET number = 7 WHERE number = 1", (["E1", "E2"], [2, 3, 4], (), (1, 7))),
+        ("UPDATE vectors SET number = 7 WHERE number = 1", (["E1", "E2"], [2, 3, 4], (), (1, 7))),
+        ("DELETE FROM vectors WHERE number = 1", (["E1", "E2"], [2, 3, 4], (), (1,))),
         ("UPDATE crops SET sealed = zeroblob(60) WHERE number = 1", (["E1", "E2"], [2, 3, 4], (), (1,))),
         ("UPDATE crops SET number = 9 WHERE number = 1", (["E1", "E2"], [2, 3, 4], (), (1,))),
-        ("UPDATE templates SET model = 7 WHERE number = 1", (["E1", "E2"], [2, 3, 4], (), (1,))),
+        ("UPDATE vectors SET model = 7 WHERE number = 1", (["E1", "E2"], [2, 3, 4], (), (1,))),
     ],
 )
 def test_what_was_tampered_with_serves_nobody_and_the_others_are_served(tmp_path: Path, statement: str, expected: object) -> None:
@@ -237,7 +245,8 @@ def test_what_was_tampered_with_serves_nobody_and_the_others_are_served(tmp_path
 def test_a_crop_that_does_not_open_costs_the_template_nothing_but_the_crop(tmp_path: Path) -> None:
     two_people(tmp_path)
     store = tampered(tmp_path, "UPDATE crops SET sealed = zeroblob(60) WHERE number = 1")
-    assert [(t.number, t.crop) for t in store.templates(crops=False)] == [(n, b"") for n in (1, 2, 3, 4)] and not store.damage()
+    assert [t.number for t in store.vectors("m-1")] == [1, 2, 3, 4] and not store.damage()
+    assert [(t.number, t.crop) for t in store.templates_of("E1")] == [(1, b""), (2, b"png")]
     with store.transaction():
         store.remove_person("E1")
     assert [t.number for t in store.templates()] == [3, 4] and not store.damage()
@@ -248,7 +257,7 @@ def test_a_crop_that_does_not_open_costs_the_template_nothing_but_the_crop(tmp_p
 def test_templates_left_behind_are_nobodys_when_the_number_is_given_again(tmp_path: Path) -> None:
     two_people(tmp_path)
     with sqlite3.connect(tmp_path / "gallery.sqlite") as db:
-        left = db.execute("SELECT * FROM templates WHERE person = 'E1'").fetchall()
+        left = [db.execute(f"SELECT * FROM {table} WHERE number < 3").fetchall() for table in ("templates", "crops", "vectors")]
     db.close()
     store = open_store(tmp_path)
     with store.transaction():
@@ -256,7 +265,8 @@ def test_templates_left_behind_are_nobodys_when_the_number_is_given_again(tmp_pa
     put(store, Person("E1", name="Another"), 1)
     store.close()
     with sqlite3.connect(tmp_path / "gallery.sqlite") as db:
-        db.executemany("INSERT INTO templates VALUES (?,?,?,?)", left)
+        for table, rows in zip(("templates", "crops", "vectors"), left, strict=True):
+            db.executemany(f"INSERT INTO {table} VALUES ({','.join('?' * len(rows[0]))})", rows)
     db.close()
     assert seen(open_store(tmp_path)) == (["E1", "E2"], [3, 4, 5], (), (1, 2))
 

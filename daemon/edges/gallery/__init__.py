@@ -6,6 +6,6 @@ believed only while it passes its self-recall audit (`audit.py`); whenever there
 """
 
 from daemon.edges.gallery.gallery import CANDIDATES, EXACT_NUMBERS, Gallery, GraphState
-from daemon.edges.gallery.vectors import VectorError
+from daemon.edges.gallery.vectors import VectorError, sound
 
-__all__ = ["CANDIDATES", "EXACT_NUMBERS", "Gallery", "GraphState", "VectorError"]
+__all__ = ["CANDIDATES", "EXACT_NUMBERS", "Gallery", "GraphState", "VectorError", "sound"]

@@ -15,7 +15,7 @@ Work = Callable[[Callable[[], bool]], T]
 
 
 class Aside(Protocol[T]):
-    """Where the gallery has its graphs built."""
+    """Where the gallery has its graphs built, and a change of model its vectors made."""
 
     @property
     def busy(self) -> bool: ...
@@ -28,9 +28,10 @@ class Aside(Protocol[T]):
 
 
 class Background(Generic[T]):
-    """Owned by one thread, which starts the work and fetches what came of it."""
+    """Owned by one thread, which starts the work and fetches what came of it. `name` is that of the thread aside."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "ostiary-graph") -> None:
+        self._name = name
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._outcome: T | Exception | None = None
@@ -44,7 +45,7 @@ class Background(Generic[T]):
         """Begin. Raises RuntimeError where the system gives no thread."""
         assert self._thread is None, "one piece of work at a time"
         # A daemon thread as well as one that stops when asked: a C call cannot be interrupted, and must not hold up the process's end.
-        thread = threading.Thread(target=self._run, args=(work,), name="ostiary-graph", daemon=True)
+        thread = threading.Thread(target=self._run, args=(work,), name=self._name, daemon=True)
         self._outcome = None
         thread.start()
         self._thread = thread

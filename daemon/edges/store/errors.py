@@ -11,6 +11,10 @@ class StoreError(Fault):
     """The store cannot be opened, read or written, or is damaged. `hint` says what to do about it."""
 
 
+class BackupError(StoreError):
+    """A backup cannot be made or read, or its passphrase is none. `hint` says what to do about it."""
+
+
 class VaultError(Fault):
     """A key is missing, unusable or the wrong one, or something sealed does not open. `hint` says what to do about it."""
 

@@ -7,7 +7,7 @@ import os
 import secrets
 import stat
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from daemon.edges.store.errors import StoreError, VaultError
@@ -19,10 +19,14 @@ _LONGEST = 2 * KEY_BYTES + 2
 
 @dataclass(frozen=True, slots=True)
 class KeyPlace:
-    """The file that holds the key. A `credential` is systemd's: it is only read, and systemd sees to owner and mode."""
+    """The file that holds the key. A `credential` is systemd's: it is only read, and systemd sees to owner and mode.
+
+    `held` is a key that came with a backup and is in no file.
+    """
 
     path: Path
     credential: bool = False
+    held: bytes | None = field(default=None, repr=False)
 
     @property
     def next(self) -> "KeyPlace":
@@ -40,6 +44,8 @@ def key_place(folder: Path, key_file: Path | None = None) -> KeyPlace:
 
 def read_key(place: KeyPlace) -> bytes | None:
     """The 32 bytes, or None where no file is. Raises VaultError for a file that must not be trusted or holds no key."""
+    if place.held is not None:
+        return place.held
     path = place.path
     try:
         # NONBLOCK: a pipe in its place must not stop the daemon; NOFOLLOW: nor may a link lead elsewhere.

@@ -33,8 +33,20 @@ def open_store(folder: Path, read_only: bool = False, key_file: Path | None = No
     if read_only:
         if not path.is_file():
             raise StoreError(f"{path}: no gallery there", "enrol somebody with a running daemon first, or give photos with --enroll")
-        with _opening(path):
-            return _open_for_reading(path, key_place(folder, key_file))
+        with opening(path):
+            return open_for_reading(path, key_place(folder, key_file))
+    lock = lock_folder(folder)
+    try:
+        forget_staged(folder)
+        with opening(path):
+            return open_for_writing(path, lock, key_place(folder, key_file))
+    except BaseException:
+        lock.close()
+        raise
+
+
+def lock_folder(folder: Path) -> TextIO:
+    """The folder, made where it is missing, for one process alone until the file is closed. Raises StoreError."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = (folder / "lock").open("w")
@@ -47,16 +59,24 @@ def open_store(folder: Path, read_only: bool = False, key_file: Path | None = No
         raise StoreError(
             f"{folder} is in use by another daemon", "one daemon a folder: stop the other one, or give this one its own state_dir"
         ) from None
-    try:
-        with _opening(path):
-            return _open_for_writing(path, lock, key_place(folder, key_file))
-    except BaseException:
-        lock.close()
-        raise
+    return lock
+
+
+def staged_file(folder: Path) -> Path:
+    """Where a restored database waits until it is whole."""
+    return folder / "restoring.sqlite"
+
+
+def forget_staged(folder: Path) -> None:
+    """Remove what a restore that was cut off left. Needs the folder's lock."""
+    with suppress(OSError):
+        for path in folder.glob(staged_file(folder).name + "*"):
+            path.unlink(missing_ok=True)
 
 
 @contextmanager
-def _opening(path: Path) -> Iterator[None]:
+def opening(path: Path) -> Iterator[None]:
+    """What SQLite and Python raise within becomes StoreError."""
     try:
         with translated("opened"):
             yield
@@ -69,7 +89,8 @@ def gallery_file(folder: Path) -> Path:
     return folder / "gallery.sqlite"
 
 
-def _open_for_reading(path: Path, place: KeyPlace) -> Store:
+def open_for_reading(path: Path, place: KeyPlace) -> Store:
+    """The database at `path` as it is. Raises StoreError, VaultError, sqlite3.DatabaseError."""
     db = _connect(path.absolute().as_uri() + "?mode=ro", 5.0)
     try:
         version = schema.version(db)
@@ -84,7 +105,8 @@ def _open_for_reading(path: Path, place: KeyPlace) -> Store:
         raise
 
 
-def _open_for_writing(path: Path, lock: TextIO, place: KeyPlace) -> Store:
+def open_for_writing(path: Path, lock: TextIO | None, place: KeyPlace) -> Store:
+    """The database at `path`, checked, converted where it is older, and mended. Raises StoreError, VaultError, sqlite3.DatabaseError."""
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # SQLite gives its side files the same mode
     db = _connect(path.absolute().as_uri(), BUSY_S)
     try:
@@ -107,7 +129,9 @@ def _open_for_writing(path: Path, lock: TextIO, place: KeyPlace) -> Store:
                 promote(place)
         elif not place.credential:
             tidy(place)
-        return Store(db, lock, sealer, lost_messages=mend(db, sealer, time.time() + FUTURE_S))
+        store = Store(db, lock, sealer, lost_messages=mend(db, sealer, time.time() + FUTURE_S))
+        store.audit.inspect()
+        return store
     except BaseException:
         db.close()
         raise

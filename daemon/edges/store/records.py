@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 import msgspec
+import numpy as np
 
-from daemon.core.values import Person
+from daemon.core.audit import Place
+from daemon.core.values import Person, Vector
 from daemon.edges.store.errors import VaultError
 from daemon.edges.store.vault import Vault
 
@@ -23,10 +25,12 @@ class PersonRecord:
     """A person, and the random name of their enrolment: a template opens only under the very record it was enrolled with.
 
     Without that, templates left behind by a damaged deletion would come alive when the number is given to somebody else.
+    `pseudonym` is who they are in the audit chain, until they are revoked: nothing else holds the two together.
     """
 
     enrolment: bytes
     person: Person
+    pseudonym: str = ""
 
 
 def new_enrolment() -> bytes:
@@ -34,14 +38,26 @@ def new_enrolment() -> bytes:
     return os.urandom(16)
 
 
+def new_pseudonym() -> str:
+    """Who somebody is in the audit chain: random, so that it says nothing about them."""
+    return os.urandom(16).hex()
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEnds:
+    """Where the audit chain begins (the place before its first record) and where it ends."""
+
+    first: Place
+    last: Place
+
+
 @dataclass(frozen=True, slots=True)
 class TemplateRecord:
-    """`vector` is float32 little-endian, `created_at` UTC seconds.
+    """`created_at` in UTC seconds.
 
-    Crops are sealed apart, in a table of their own: a start reads every vector and no crop.
+    Crops and vectors are sealed apart, in tables of their own: a start reads every vector of its model, and nothing else.
     """
 
-    vector: bytes
     created_at: float
 
 
@@ -91,17 +107,26 @@ class Sealer:
             raise VaultError("a record is of another person", "restore a backup")
         return record
 
-    def template(self, record: TemplateRecord, number: int, person: str, model: str, enrolment: bytes) -> bytes:
-        return self.vault.seal(self._encode(record), FORMAT, "templates", number, person, model, enrolment)
+    def template(self, record: TemplateRecord, number: int, person: str, enrolment: bytes) -> bytes:
+        return self.vault.seal(self._encode(record), FORMAT, "templates", number, person, enrolment)
 
-    def open_template(self, sealed: object, number: int, person: str, model: object, enrolment: bytes) -> TemplateRecord:
-        return _decoded(self.vault.open(sealed, FORMAT, "templates", number, person, _key(model), enrolment), TemplateRecord)
+    def open_template(self, sealed: object, number: int, person: str, enrolment: bytes) -> TemplateRecord:
+        return _decoded(self.vault.open(sealed, FORMAT, "templates", number, person, enrolment), TemplateRecord)
 
-    def crop(self, crop: bytes, number: int, person: str, model: str, enrolment: bytes) -> bytes:
-        return self.vault.seal(crop, FORMAT, "crops", number, person, model, enrolment)
+    def crop(self, crop: bytes, number: int, person: str, enrolment: bytes) -> bytes:
+        return self.vault.seal(crop, FORMAT, "crops", number, person, enrolment)
 
-    def open_crop(self, sealed: object, number: int, person: str, model: object, enrolment: bytes) -> bytes:
-        return self.vault.open(sealed, FORMAT, "crops", number, person, _key(model), enrolment)
+    def open_crop(self, sealed: object, number: int, person: str, enrolment: bytes) -> bytes:
+        return self.vault.open(sealed, FORMAT, "crops", number, person, enrolment)
+
+    def vector(self, vector: Vector, number: int, person: str, model: str, enrolment: bytes) -> bytes:
+        """Sealed as float32, little-endian."""
+        plain = np.ascontiguousarray(vector, "<f4").tobytes()
+        return self.vault.seal(plain, FORMAT, "vectors", number, person, model, enrolment)
+
+    def open_vector(self, sealed: object, number: int, person: str, model: object, enrolment: bytes) -> Vector:
+        plain = self.vault.open(sealed, FORMAT, "vectors", number, person, _key(model), enrolment)
+        return np.frombuffer(plain, "<f4")
 
     def order(self, issued_at: float, person: str) -> bytes:
         return self.vault.seal(self._encode(issued_at), FORMAT, "orders", person)
@@ -120,6 +145,12 @@ class Sealer:
 
     def open_message(self, sealed: object, row: int, gate: object) -> MessageRecord:
         return _decoded(self.vault.open(sealed, FORMAT, "outbox", row, _key(gate)), MessageRecord)
+
+    def audit_ends(self, ends: AuditEnds) -> bytes:
+        return self.vault.seal(self._encode(ends), FORMAT, "meta", "audit")
+
+    def open_audit_ends(self, sealed: object) -> AuditEnds:
+        return _decoded(self.vault.open(sealed, FORMAT, "meta", "audit"), AuditEnds)
 
     def proof(self) -> bytes:
         """A constant: whatever opens it is the key of this store."""

@@ -1,13 +1,17 @@
 """Another key for the whole store. Whenever it is cut off, the next opening finds the key that fits (opening.py)."""
 
 import sqlite3
+import time
 from contextlib import suppress
 from pathlib import Path
 
+from daemon.core.audit import KeyChanged
+from daemon.edges.store.audit import reseal_ends
 from daemon.edges.store.errors import StoreError, VaultError, translated
 from daemon.edges.store.keys import key_place, make_key, promote
 from daemon.edges.store.opening import gallery_file, open_store
 from daemon.edges.store.records import Sealer
+from daemon.edges.store.store import Store
 from daemon.edges.store.vault import Vault
 
 
@@ -30,6 +34,7 @@ def rotate_key(folder: Path, key_file: Path | None = None) -> int:
     try:
         new = Sealer(Vault(make_key(place.next)))
         with store.transaction():
+            store.audit.append(time.time(), KeyChanged())
             count = _seal_anew(store._db, store._sealer, new)
         with translated("written"):
             busy, _, _ = store._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
@@ -49,14 +54,19 @@ def _seal_anew(db: sqlite3.Connection, old: Sealer, new: Sealer) -> int:
             record = old.open_person(_sealed(db, "people", "person", person), person)
             enrolments[person] = record.enrolment
             count += _put(db, "people", "person", person, new.person(record))
-    for number, person, model in db.execute("SELECT number, person, model FROM templates").fetchall():
+    for number, person in db.execute("SELECT number, person FROM templates").fetchall():
+        place = (number, person, enrolments.get(person, b""))
         with suppress(VaultError):
-            enrolment = enrolments.get(person, b"")
-            template = old.open_template(_sealed(db, "templates", "number", number), number, person, model, enrolment)
-            count += _put(db, "templates", "number", number, new.template(template, number, person, model, enrolment))
+            template = old.open_template(_sealed(db, "templates", "number", number), *place)
+            count += _put(db, "templates", "number", number, new.template(template, *place))
         with suppress(VaultError):
-            crop = old.open_crop(_sealed(db, "crops", "number", number), number, person, model, enrolments.get(person, b""))
-            count += _put(db, "crops", "number", number, new.crop(crop, number, person, model, enrolments[person]))
+            crop = old.open_crop(_sealed(db, "crops", "number", number), *place)
+            count += _put(db, "crops", "number", number, new.crop(crop, *place))
+        for model, sealed in db.execute("SELECT model, sealed FROM vectors WHERE number = ?", (number,)).fetchall():
+            with suppress(VaultError):
+                vector = old.open_vector(sealed, number, person, model, place[2])
+                anew = new.vector(vector, number, person, model, place[2])
+                count += db.execute("UPDATE vectors SET sealed = ? WHERE number = ? AND model = ?", (anew, number, model)).rowcount
     for (person,) in db.execute("SELECT person FROM orders").fetchall():
         with suppress(VaultError):
             issued_at = old.open_order(_sealed(db, "orders", "person", person), person)
@@ -69,6 +79,8 @@ def _seal_anew(db: sqlite3.Connection, old: Sealer, new: Sealer) -> int:
         with suppress(VaultError):
             message = old.open_message(_sealed(db, "outbox", "row", row), row, gate)
             count += _put(db, "outbox", "row", row, new.message(message, row, gate))
+    with suppress(VaultError):
+        reseal_ends(db, old, new)
     db.execute("UPDATE meta SET value = ? WHERE key = 'proof'", (new.proof(),))
     return count
 
@@ -80,3 +92,8 @@ def _sealed(db: sqlite3.Connection, table: str, column: str, key: object) -> obj
 
 def _put(db: sqlite3.Connection, table: str, column: str, key: object, sealed: bytes) -> int:
     return db.execute(f"UPDATE {table} SET sealed = ? WHERE {column} = ?", (sealed, key)).rowcount
+
+
+def reseal(store: Store, new: Sealer) -> int:
+    """Every record that opens and the proof, within a transaction; the store itself goes on with its old key. Raises StoreError."""
+    return _seal_anew(store._db, store._sealer, new)

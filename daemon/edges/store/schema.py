@@ -4,29 +4,38 @@ import json
 import sqlite3
 from pathlib import Path
 
+import numpy as np
+
 from daemon.core.values import Person
+from daemon.edges.store import audit
 from daemon.edges.store.errors import StoreError
-from daemon.edges.store.records import MessageRecord, PersonRecord, Sealer, TemplateRecord, new_enrolment
+from daemon.edges.store.records import MessageRecord, PersonRecord, Sealer, TemplateRecord, new_enrolment, new_pseudonym
+from daemon.edges.store.templates import put_template, put_vector
 
 SCHEMA = 2
 
-# Names, vectors, crops, answers and messages are sealed. Open are only row keys, counters and the day from which an answer may go.
+# Names, vectors, crops, answers and messages are sealed. Open are only row keys, counters, the day from which an answer may go, and the
+# audit chain, which names nobody and is to be followed without the key.
 _TABLES = (
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID",
     "CREATE TABLE people (person TEXT PRIMARY KEY, sealed BLOB NOT NULL) WITHOUT ROWID",
     "CREATE TABLE templates (\n"
     "  number INTEGER PRIMARY KEY AUTOINCREMENT, person TEXT NOT NULL REFERENCES people(person) ON DELETE CASCADE,\n"
-    "  model TEXT NOT NULL, sealed BLOB NOT NULL)",
+    "  sealed BLOB NOT NULL)",
     "CREATE TABLE crops (number INTEGER PRIMARY KEY REFERENCES templates(number) ON DELETE CASCADE, sealed BLOB NOT NULL)",
+    "CREATE TABLE vectors (\n"
+    "  number INTEGER NOT NULL REFERENCES templates(number) ON DELETE CASCADE, model TEXT NOT NULL, sealed BLOB NOT NULL,\n"
+    "  PRIMARY KEY (number, model))",
     "CREATE INDEX templates_by_person ON templates(person)",
     "CREATE TABLE orders (person TEXT PRIMARY KEY, sealed BLOB NOT NULL) WITHOUT ROWID",
     "CREATE TABLE results (command_id TEXT PRIMARY KEY, sealed BLOB NOT NULL, at REAL NOT NULL) WITHOUT ROWID",
     "CREATE TABLE sequences (gate TEXT PRIMARY KEY, sequence INTEGER NOT NULL) WITHOUT ROWID",
     "CREATE TABLE outbox (row INTEGER PRIMARY KEY AUTOINCREMENT, gate TEXT NOT NULL, sealed BLOB NOT NULL)",
+    "CREATE TABLE audit (number INTEGER PRIMARY KEY, record BLOB NOT NULL, digest BLOB NOT NULL)",
 )
 
 
-_CHECKED = ("meta", "people", "templates", "orders", "results", "sequences", "outbox")
+_CHECKED = ("meta", "people", "templates", "vectors", "orders", "results", "sequences", "outbox")
 
 
 def version(db: sqlite3.Connection) -> int:
@@ -47,14 +56,15 @@ def _make_tables(db: sqlite3.Connection, sealer: Sealer, revision: int) -> None:
     for statement in _TABLES:
         db.execute(statement)
     db.execute("INSERT INTO meta VALUES ('revision', ?), ('proof', ?)", (revision, sealer.proof()))
+    audit.begin(db, sealer)
     db.execute(f"PRAGMA user_version = {SCHEMA}")
 
 
 def need_sound(db: sqlite3.Connection, path: Path) -> None:
-    """Raises StoreError unless SQLite's own check finds nothing: in any table, or, once it is sealed, in any but the crops.
+    """Raises StoreError unless SQLite's own check finds nothing: in any table, or, once it is sealed, in any but crops and audit chain.
 
-    A page that is out of order would let a deletion miss its row, and somebody revoked would be back at the next start. Crops are most of
-    the file and nobody is accepted by one, so a start does not wait for them to be read; `ostiaryd check` reads everything.
+    A page that is out of order would let a deletion miss its row, and somebody revoked would be back at the next start. Crops and
+    chain are most of the file and nobody is accepted by them, so a start does not wait for them; `ostiaryd check` reads everything.
     """
     tables = [f"('{table}')" for table in _CHECKED] if version(db) == SCHEMA else [""]
     for table in tables:
@@ -92,9 +102,8 @@ def migrate(db: sqlite3.Connection, sealer: Sealer) -> None:
     ):
         if person not in enrolments:  # nobody's: it serves nobody and is not brought over
             continue
-        place = (number, person, model, enrolments[person])
-        db.execute("INSERT INTO templates VALUES (?,?,?,?)", (*place[:3], sealer.template(TemplateRecord(vector, created), *place)))
-        db.execute("INSERT INTO crops VALUES (?,?)", (number, sealer.crop(crop, *place)))
+        put_template(db, sealer, TemplateRecord(created), crop, number, person, enrolments[person])
+        put_vector(db, sealer, np.frombuffer(vector, "<f4"), number, person, model, enrolments[person])
     for person, issued_at in db.execute("SELECT person, issued_at FROM orders_1"):
         db.execute("INSERT INTO orders VALUES (?,?)", (person, sealer.order(issued_at, person)))
     for command_id, result, at in db.execute("SELECT command_id, result, at FROM results_1"):
@@ -129,7 +138,7 @@ def _migrate_people(db: sqlite3.Connection, sealer: Sealer) -> dict[str, bytes]:
             enrolled_at=enrolled,
         )
         enrolments[person] = new_enrolment()
-        db.execute("INSERT INTO people VALUES (?,?)", (person, sealer.person(PersonRecord(enrolments[person], known))))
+        db.execute("INSERT INTO people VALUES (?,?)", (person, sealer.person(PersonRecord(enrolments[person], known, new_pseudonym()))))
     return enrolments
 
 

@@ -6,17 +6,20 @@ says so: a person's record that does not open takes all their templates along.
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TextIO
 
 import numpy as np
 
-from daemon.core.values import Person, Template
+from daemon.core.values import Embedded, Person, Template
+from daemon.edges.store import templates as rows_of
+from daemon.edges.store.audit import AuditTable
 from daemon.edges.store.errors import StoreError, VaultError, translated
 from daemon.edges.store.mending import EVERYBODY, PUT_ORDER
-from daemon.edges.store.records import Damage, MessageRecord, PersonRecord, Sealer, TemplateRecord, new_enrolment
+from daemon.edges.store.records import Damage, MessageRecord, PersonRecord, Sealer, TemplateRecord, new_enrolment, new_pseudonym
+from daemon.edges.store.templates import Page
 
 KEEP_RESULTS_S = 30 * 86_400
 """How long the answer to a command is kept for its redelivery."""
@@ -42,6 +45,7 @@ class Store:
         self._bad_people: tuple[str, ...] = ()
         self._bad_templates: tuple[int, ...] = ()
         self._lost_messages = lost_messages
+        self.audit = AuditTable(connection, sealer)
 
     def close(self) -> None:
         self._db.close()
@@ -82,75 +86,121 @@ class Store:
         records, self._bad_people = self._records()
         return [record.person for record in records.values()]
 
-    def templates(self, crops: bool = True) -> list[Template]:
-        """Every template that opens and whose person's record does, by number. Without `crops` these are empty and need not open."""
+    def vectors(self, model: str) -> list[Embedded]:
+        """What this model made of every template, by number, as far as it opens. Reads no crops."""
         records, self._bad_people = self._records()
-        templates, self._bad_templates = self._opened(records, crops, "TRUE")
-        return templates
+        with translated("read"):
+            found, self._bad_templates = rows_of.vectors(self._db, self._sealer, records, model)
+        return found
+
+    def templates(self) -> list[Template]:
+        """Every template of which everything opens, by number."""
+        records, self._bad_people = self._records()
+        with translated("read"):
+            found, self._bad_templates = rows_of.templates(self._db, self._sealer, records)
+        return found
 
     def templates_of(self, person: str) -> list[Template]:
-        """One person's templates that open, of whatever model, oldest first."""
+        """One person's templates, oldest first, each with what opens of it."""
         with translated("read"):
             record = self._record(person)
-        return self._opened({} if record is None else {person: record}, True, "person = ?", person)[0]
+            return [] if record is None else rows_of.templates_of(self._db, self._sealer, person, record.enrolment)
 
-    def _opened(self, records: dict[str, PersonRecord], crops: bool, where: str, *values: object) -> tuple[list[Template], tuple[int, ...]]:
-        """The templates of these rows by number, and the numbers of those that do not open."""
-        templates, bad = [], []
-        sealed_crop = "(SELECT crops.sealed FROM crops WHERE crops.number = templates.number)" if crops else "NULL"
+    def templates_after(self, number: int, model: str, rows: int, crops: int) -> Page:
+        """At most `rows` templates behind that number, each with its vector of this model; at most `crops` with their crop instead."""
+        known: dict[str, bytes | None] = {}
+
+        def enrolment_of(person: str) -> bytes | None:
+            if person not in known:
+                record = self._record(person)
+                known[person] = record.enrolment if record is not None else None
+            return known[person]
+
         with translated("read"):
-            for number, person, model, sealed, crop in self._db.execute(
-                f"SELECT number, person, model, sealed, {sealed_crop} FROM templates WHERE {where} ORDER BY number", values
-            ):
-                record = records.get(person)
-                try:
-                    if record is None:
-                        raise VaultError("a template of nobody", "restore a backup")
-                    place = (number, person, model, record.enrolment)
-                    vector = np.frombuffer(self._sealer.open_template(sealed, *place).vector, "<f4")
-                    opened = self._sealer.open_crop(crop, *place) if crops else b""
-                except VaultError:
-                    bad.append(int(number))
-                    continue
-                templates.append(Template(number, person, model, vector, opened))
-        return templates, tuple(bad)
+            return rows_of.page(self._db, self._sealer, enrolment_of, model, number, rows, crops)
+
+    def owners(self) -> dict[int, str]:
+        """Whose each template is, by number."""
+        with translated("read"):
+            return dict(rows_of.owners(self._db))
+
+    def template_total(self) -> int:
+        """How many templates there are."""
+        with translated("read"):
+            return int(self._db.execute("SELECT count(*) FROM templates").fetchone()[0])
 
     def damage(self) -> Damage:
         """What did not open when people and templates were last read, and when the store was opened."""
         return Damage(self._bad_people, self._bad_templates, self._lost_messages)
 
     def template_counts(self) -> dict[str, int]:
-        """How many templates each person has, of whatever model."""
+        """How many templates each person has."""
         with translated("read"):
             return dict(self._db.execute("SELECT person, count(*) FROM templates GROUP BY person").fetchall())
 
-    def put_person(self, p: Person) -> None:
-        """Enter a person, or change the record; the day of enrolment stays. Over a record that does not open the enrolment starts anew:
-        templates that no sound record vouches for are removed."""
+    def put_person(self, p: Person, pseudonym: str | None = None) -> None:
+        """Enter a person, or change the record; the day of enrolment and the pseudonym stay. Over a record that does not open the enrolment
+        starts anew: templates that no sound record vouches for are removed. `pseudonym` is for somebody who was removed to be put again."""
         self._unsettled = True
         before = self._record(p.person)
         if before is None:
             self._db.execute("DELETE FROM templates WHERE person = ?", (p.person,))
-            record = PersonRecord(new_enrolment(), p)
+            record = PersonRecord(new_enrolment(), p, pseudonym or new_pseudonym())
         else:
-            record = PersonRecord(before.enrolment, replace(p, enrolled_at=before.person.enrolled_at))
+            kept = replace(p, enrolled_at=before.person.enrolled_at)
+            record = PersonRecord(before.enrolment, kept, before.pseudonym or new_pseudonym())
         self._db.execute(
             "INSERT INTO people VALUES (?,?) ON CONFLICT(person) DO UPDATE SET sealed=excluded.sealed",
             (p.person, self._sealer.person(record)),
         )
 
     def add_template(self, person: str, model: str, vector: np.ndarray, crop: bytes, now: float) -> int:
-        """The new template's number, which no other template ever had. Raises StoreError for somebody who is not enrolled."""
+        """A new template with what `model` made of it; its number, which no other ever had. Raises StoreError for who is not enrolled."""
         self._unsettled = True
         known = self._record(person)
         if known is None:
             raise StoreError("the gallery cannot be written: a template of nobody", "put the person first")
         number = self._next_number("templates", "number")
-        place = (number, person, model, known.enrolment)
-        template = TemplateRecord(np.ascontiguousarray(vector, "<f4").tobytes(), now)
-        self._db.execute("INSERT INTO templates VALUES (?,?,?,?)", (number, person, model, self._sealer.template(template, *place)))
-        self._db.execute("INSERT INTO crops VALUES (?,?)", (number, self._sealer.crop(crop, *place)))
+        rows_of.put_template(self._db, self._sealer, TemplateRecord(now), crop, number, person, known.enrolment)
+        rows_of.put_vector(self._db, self._sealer, vector, number, person, model, known.enrolment)
         return number
+
+    def put_vector(self, number: int, person: str, model: str, vector: np.ndarray) -> bool:
+        """What a model made of a template that is there; False where it has gone meanwhile, or its person has."""
+        known = self._record(person)
+        mine = self._db.execute("SELECT 1 FROM templates WHERE number = ? AND person = ?", (number, person)).fetchone()
+        if known is None or mine is None:
+            return False
+        rows_of.put_vector(self._db, self._sealer, vector, number, person, model, known.enrolment)
+        return True
+
+    def remove_templates(self, person: str, numbers: Sequence[int]) -> None:
+        """Take some of a person's templates out, with all that was made of them."""
+        self._unsettled = True
+        rows_of.remove(self._db, person, numbers)
+
+    # ---- which model serves
+
+    def serving(self) -> str | None:
+        """The id of the bundle that serves, as it was last noted."""
+        with translated("read"):
+            row = self._db.execute("SELECT value FROM meta WHERE key = 'serving'").fetchone()
+        return str(row[0]) if row is not None else None
+
+    def put_serving(self, model: str) -> None:
+        self._unsettled = True
+        self._db.execute("INSERT INTO meta VALUES ('serving', ?) ON CONFLICT(key) DO UPDATE SET value = excluded.value", (model,))
+
+    def drop_vectors(self, but: Collection[str]) -> int:
+        """Let go what all models but these made; how many vectors that were."""
+        self._unsettled = True
+        return rows_of.drop_vectors(self._db, but)
+
+    def pseudonym(self, person: str) -> str | None:
+        """Who somebody enrolled is in the audit chain; None where no record says so."""
+        with translated("read"):
+            record = self._record(person)
+        return record.pseudonym or None if record is not None else None
 
     def remove_person(self, person: str) -> None:
         self._unsettled = True

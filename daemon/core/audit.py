@@ -1,0 +1,219 @@
+"""The audit chain: what was asked of the box and what it decided, in records of which each vouches for all before it.
+
+A record is canonical JSON (keys in order, no blanks, UTF-8) with its number, time and kind. Its digest is SHA-256 over the digest before
+it (32 bytes) and the record's bytes, so that anybody can follow the chain with SHA-256 alone. It begins at an anchor: 32 random bytes in
+a new store, later the digest of the last record that was let go. People are named by the random pseudonym of their enrolment, which a
+revocation erases: nothing here is computed from an id, and no id, name, similarity or free text comes in.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields
+from typing import ClassVar
+
+import msgspec
+
+from daemon.core.faults import Fault
+from daemon.core.messages import DecisionMessage, utc
+
+DIGEST_BYTES = 32
+_HINT = "keep a copy of state_dir for whoever looks into it: from there on the chain proves nothing"
+
+Row = tuple[object, object, object]
+"""Number, record, digest, as found in the store: whatever a damaged file may hold there."""
+
+
+class AuditError(Fault):
+    """The chain is not what was written, from the record `number` on."""
+
+    def __init__(self, number: int, message: str) -> None:
+        super().__init__(f"the audit chain is broken at record {number}: {message}", _HINT)
+        self.number = number
+
+
+class HeadError(Fault):
+    """The chain is whole and does not pass through a head that somebody kept."""
+
+    def __init__(self, first: int, last: int) -> None:
+        super().__init__(
+            f"the audit chain is whole, but none of its records {first} to {last} has that head",
+            "it was set back or written anew, or the head is another store's or of a record that was let go",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place in a chain: the number of a record, and the digest that vouches for it and all before it."""
+
+    number: int
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CommandAnswered:
+    """A command that was understood has its answer. `reason` is one word; the answer's detail may name people and stays out."""
+
+    KIND: ClassVar[str] = "command"
+    gate: str
+    command_id: str | None
+    op: str | None
+    status: str
+    reason: str | None
+    pseudonym: str | None
+    gallery_revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionMade:
+    """An answer about a passage, as it is published. `threshold` is a cosine, the gate's own rule and no measurement of anybody."""
+
+    KIND: ClassVar[str] = "decision"
+    gate: str
+    event_id: str
+    sequence: int
+    passage: str
+    supersedes: str | None
+    decision: str
+    reason: str
+    pseudonym: str | None
+    model: str
+    policy: str
+    threshold: float | None
+    gallery_revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A daemon begins to serve."""
+
+    KIND: ClassVar[str] = "start"
+    boot_id: str
+    version: str
+    model: str
+    gallery_revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeyChanged:
+    """Everything in the store was sealed with a new key."""
+
+    KIND: ClassVar[str] = "key"
+
+
+@dataclass(frozen=True, slots=True)
+class BackupRestored:
+    """A backup made at `made_at` (RFC 3339) was put in place; of its people so many were left out as revoked since, so many suspended."""
+
+    KIND: ClassVar[str] = "restore"
+    made_at: str
+    people: int
+    revoked: int
+    suspended: int
+    gallery_revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class BreakFound:
+    """The records before this one end elsewhere than the store's seal says: at `sealed`, or nobody knows where."""
+
+    KIND: ClassVar[str] = "break"
+    sealed: int | None
+
+
+def decided(message: DecisionMessage, threshold: float | None, pseudonym: str | None) -> DecisionMade:
+    """A decision as it is published, with a pseudonym in place of the person."""
+    return DecisionMade(
+        gate=message.gate,
+        event_id=message.event_id,
+        sequence=message.sequence,
+        passage=message.passage,
+        supersedes=message.supersedes,
+        decision=message.decision,
+        reason=message.reason,
+        pseudonym=pseudonym,
+        model=message.model,
+        policy=message.policy,
+        threshold=threshold,
+        gallery_revision=message.gallery_revision,
+    )
+
+
+Entry = CommandAnswered | DecisionMade | Started | KeyChanged | BackupRestored | BreakFound
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """What can be read of a record of any kind, also of kinds that a later daemon has added."""
+
+    number: int
+    at: str
+    kind: str
+    gate: str | None = None
+    pseudonym: str | None = None
+    op: str | None = None
+    status: str | None = None
+    decision: str | None = None
+    reason: str | None = None
+    version: str | None = None
+    model: str | None = None
+
+
+_reader = msgspec.json.Decoder(Record)
+
+
+def record_bytes(number: int, at_s: float, entry: Entry) -> bytes:
+    """The canonical record of what happened at `at_s` (UTC seconds)."""
+    body = {f.name: getattr(entry, f.name) for f in fields(entry)}
+    return _canonical({**body, "number": number, "at": utc(at_s), "kind": entry.KIND})
+
+
+def link(before: Place, record: bytes) -> Place:
+    """The place of the record that follows `before`."""
+    return Place(before.number + 1, hashlib.sha256(before.digest + record).digest())
+
+
+def read(record: object) -> Record | None:
+    """A stored record, or None for what is none."""
+    try:
+        return _reader.decode(record) if isinstance(record, bytes) else None
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def followed(anchor: Place, rows: Iterable[Row]) -> Iterator[Place]:
+    """The place of each record after `anchor`, in order. Raises AuditError at the first that is not what the chain says."""
+    place = anchor
+    for row in rows:
+        place = _next(place, *row)
+        yield place
+
+
+def _next(before: Place, number: object, record: object, digest: object) -> Place:
+    expected = before.number + 1
+    if number != expected:
+        raise AuditError(expected, f"it is missing, the next one is {number if isinstance(number, int) else 'none'}")
+    if not isinstance(record, bytes):
+        raise AuditError(expected, "it is no record")
+    place = link(before, record)
+    if digest != place.digest:
+        raise AuditError(expected, "its digest does not fit: it was changed, or put in another place")
+    kind = _kind(expected, record)
+    if kind == BreakFound.KIND:
+        raise AuditError(expected, "the daemon itself found there that records before it were changed or are gone")
+    return place
+
+
+def _kind(number: int, record: bytes) -> object:
+    """Of a record whose digest fits. Raises AuditError for what no daemon writes."""
+    try:
+        body = json.loads(record)
+        sound = isinstance(body, dict) and body.get("number") == number and _canonical(body) == record
+    except (ValueError, RecursionError):
+        sound = False
+    if not sound:
+        raise AuditError(number, "it is no canonical record of that number")
+    return body.get("kind")
+
+
+def _canonical(body: dict[str, object]) -> bytes:
+    return json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode("utf-8")

@@ -1,0 +1,64 @@
+"""A new file that is there whole, durable and ours alone, or not at all."""
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from daemon.edges.store.errors import StoreError
+
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+
+
+@contextmanager
+def placed(path: Path, force: bool = False) -> Iterator[BinaryIO]:
+    """A file (mode 0600) to write within the block; it is at `path`, synchronised, after it. Without `force` nothing is written over.
+
+    When the block raises, nothing is left. Raises StoreError for a file that is there and for a disk that fails.
+    """
+    if not force:
+        _need_free(path)
+    part = path.with_name(path.name + ".part")
+    try:
+        part.unlink(missing_ok=True)  # of an attempt that was cut off
+        with os.fdopen(os.open(part, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600), "w+b") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        _name(part, path, force)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be written ({error.strerror})", "is its folder there, writable, and the disk not full?") from None
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def _need_free(path: Path) -> None:
+    if os.path.lexists(path):
+        raise StoreError(f"{path}: there is a file already", "it is not written over: give another name, or --force")
+
+
+def _name(part: Path, path: Path, force: bool) -> None:
+    if not force:
+        try:
+            os.link(part, path)  # unlike a rename, never over another file
+            return
+        except FileExistsError:
+            _need_free(path)
+        except OSError as error:
+            if error.errno not in _NO_LINKS:  # a stick with FAT has no links
+                raise
+            _need_free(path)
+    part.replace(path)
+
+
+def sync_folder(folder: Path) -> None:
+    """Without this a power cut can take a name back. Raises OSError."""
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
