@@ -11,14 +11,14 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from daemon import app, audit_lines, backups, pipeline, subject
+from daemon import app, audit_lines, backups, pipeline, site, subject
 from daemon.config import Config, ConfigError, GateConfig, load
 from daemon.core.audit import DIGEST_BYTES, AuditError, HeadError
 from daemon.core.decide import Decision, Gatekeeper
 from daemon.core.enrol import EnrolError
 from daemon.core.policy import forbids
-from daemon.core.values import Frame, Person, Reason
-from daemon.edges.camera import Camera, open_camera
+from daemon.core.values import Person, Reason
+from daemon.edges.camera import frames_of, open_camera
 from daemon.edges.detector import open_detector
 from daemon.edges.gallery import Gallery
 from daemon.edges.store import StoreError, rotate_key
@@ -104,6 +104,7 @@ def _parser() -> argparse.ArgumentParser:
 
     backups.add_parsers(commands)
     subject.add_parser(commands)
+    site.add_parser(commands)
 
     again = commands.add_parser(
         "replay",
@@ -233,7 +234,7 @@ def _replay(arguments: argparse.Namespace) -> int:
         decided = list(
             _printed(
                 replay(
-                    _frames(camera),
+                    frames_of(camera),
                     open_detector(config.detector.kind, config.detector.min_face_px),
                     pipeline.limits(config, config.detector.min_face_px),
                     model.embedder,
@@ -249,12 +250,6 @@ def _replay(arguments: argparse.Namespace) -> int:
         f"{len(decided)} decisions; {len(people)} people, {gallery.templates} templates, threshold {rules.threshold:.3f}, model {model.id}"
     )
     return 0
-
-
-def _frames(camera: Camera) -> Iterator[Frame]:
-    while (frame := camera.read(1.0)) is not None or camera.state != "ended":
-        if frame is not None:
-            yield frame
 
 
 def _printed(decisions: Iterator[Decision]) -> Iterator[Decision]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from daemon import pipeline
 from daemon.commands import Desk
-from daemon.config import Config, ConfigError, read_secret
+from daemon.config import Config, ConfigError, read_secret, read_site_calibration
 from daemon.core.decide import Gatekeeper
 from daemon.core.enrol import Standards
 from daemon.core.messages import encode, offline_status, topic
@@ -30,7 +30,7 @@ from daemon.edges.store import Store, StoreError, VaultError, gallery_file, open
 from daemon.engine import Engine, EngineFailed, Gate
 from daemon.gate import GateWorker
 from daemon.mailbox import Mailbox
-from daemon.model import Model
+from daemon.model import Model, Raised
 from daemon.status import offline, other_model
 
 log = logging.getLogger("ostiary")
@@ -60,16 +60,17 @@ def version() -> str:
 def open_model(config: Config, path: Path | None = None) -> Model:
     """Load a bundle (`model.bundle`, unless another is given) on the provider asked for, and check it against its own golden vectors.
 
-    Raises BundleError or EmbedderError.
+    Raises BundleError, EmbedderError, and ConfigError for a site calibration that cannot be read.
     """
     path = path if path is not None else bundles(config)[0]
     embedder = open_embedder(path, config.model.provider, config.model.threads)
     card = read_card(embedder.session)
     check_golden(card, embedder.embed)
     embedder.warm_up()
-    return Model(
-        bundle_id(path), embedder, embedder.provider, card.dimension, card.calibration, standards(card, config.enrolment.max_templates)
-    )
+    ident, calibration = bundle_id(path), card.calibration
+    site = config.decision.site_calibration
+    thresholds = Raised(calibration, read_site_calibration(site).get(ident)) if site else calibration
+    return Model(ident, embedder, embedder.provider, card.dimension, thresholds, standards(card, config.enrolment.max_templates))
 
 
 def bundles(config: Config) -> list[Path]:

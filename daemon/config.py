@@ -83,6 +83,8 @@ class DecisionConfig:
     """Of all strangers' passages, the share that may find somebody; the bundle's card says which threshold holds that."""
     threshold: float | None = None
     """An explicit similarity threshold, in place of the card's. Needed where the card cannot resolve the target."""
+    site_calibration: str = ""
+    """A file of `ostiaryd calibrate` that raises the card's threshold for this gate; empty means none."""
     margin: float = 0.05
     """How much nearer the best person must be than any other person."""
     min_frames: int = 5
@@ -263,6 +265,7 @@ def _with_absolute_paths(config: Config, folder: Path) -> Config:
         gates={n: replace(g, source=source(g.source), password_file=absolute(g.password_file)) for n, g in config.gates.items()},
         store=replace(config.store, key_file=absolute(config.store.key_file)),
         model=replace(config.model, bundle=absolute(config.model.bundle), next=absolute(config.model.next)),
+        decision=replace(config.decision, site_calibration=absolute(config.decision.site_calibration)),
         detector=replace(config.detector, kind=config.detector.kind if config.detector.kind == "haar" else absolute(config.detector.kind)),
         mqtt=replace(
             config.mqtt,
@@ -343,6 +346,22 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+class _SiteFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    thresholds: dict[str, float]
+
+
+def read_site_calibration(path: str) -> dict[str, float]:
+    """The thresholds of a file of `ostiaryd calibrate`, by the id of the model they are for. Raises ConfigError."""
+    try:
+        thresholds = msgspec.toml.decode(Path(path).read_bytes(), type=_SiteFile).thresholds
+    except (OSError, msgspec.MsgspecError) as error:
+        raise ConfigError(f"decision.site_calibration: {path} cannot be read ({error})", "make one with `ostiaryd calibrate`") from None
+    for model, threshold in thresholds.items():
+        if not 0 < threshold < 1:
+            raise ConfigError(f"{path}: {threshold} of {model} is no usable similarity", "calibrate anew: `ostiaryd calibrate`")
+    return thresholds
 
 
 def read_secret(path: str, key: str) -> str:

@@ -7,6 +7,23 @@ from daemon.pipeline import Embeds, Thresholds
 
 
 @dataclass(frozen=True, slots=True)
+class Raised:
+    """A card's calibration as a gate's own one raises it. `floor` None closes the gate: it was calibrated, and not with this model."""
+
+    card: Thresholds
+    floor: float | None
+
+    def threshold(self, gallery_size: int, target_fpir: float) -> float | None:
+        """The larger of the two; None where either is."""
+        threshold = self.card.threshold(gallery_size, target_fpir)
+        return None if threshold is None or self.floor is None else max(threshold, self.floor)
+
+    def pair_threshold(self, fmr: float) -> float | None:
+        """The card's: enrolment and tracks are judged by it."""
+        return self.card.pair_threshold(fmr)
+
+
+@dataclass(frozen=True, slots=True)
 class Model:
     """A bundle that is loaded and has passed its golden check. `provider` is where it runs, `dimension` the length of its vectors.
 

@@ -1,23 +1,89 @@
-"""Site calibration: recordings of known people at a gate, to the file that raises its threshold."""
+"""`ostiaryd calibrate`: recordings of known people at a gate, to the file that raises its threshold."""
 
+import argparse
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
+from rich.console import Console
 
-from daemon import pipeline
-from daemon.config import ConfigError
+from daemon import app, pipeline
+from daemon.config import ConfigError, GateConfig, load
 from daemon.core.decide import Gatekeeper, Rules
 from daemon.core.match import NOBODY
 from daemon.core.quality import Limits
-from daemon.core.site import Site
+from daemon.core.site import Passing, Site, SiteError, judge
 from daemon.core.values import Frame
+from daemon.edges.camera import frames_of, open_camera
+from daemon.edges.detector import open_detector
+from daemon.edges.store import placed
 
 NOBODY_NEAR = 2.0
 """A threshold that no similarity reaches, so that a passage gets every look that a stranger's would get."""
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """The command, as `ostiaryd` knows it."""
+    calibrate = commands.add_parser(
+        "calibrate",
+        help="raise a gate's threshold by recordings of known people made there",
+        description="Look at recordings of people who walk past a gate, each with the person's id, and write the threshold that keeps them"
+        " apart into a file to be read and then named in decision.site_calibration. Nothing else is changed.",
+    )
+    calibrate.add_argument(
+        "recording", nargs="+", metavar="PERSON=VIDEO", help="a video file or a folder of pictures; several of a person are welcome"
+    )
+    calibrate.add_argument("--config", type=Path, required=True, metavar="FILE", help="gallery, model, detector and rules are its")
+    calibrate.add_argument("--out", type=Path, required=True, metavar="FILE.toml", help="the file to write")
+    calibrate.add_argument("--fps", type=float, default=25.0, help="frames per second of a folder of pictures (default 25)")
+    calibrate.add_argument("--force", action="store_true", help="write over a file that is there")
+    calibrate.set_defaults(command=_calibrate)
+
+
+def _calibrate(arguments: argparse.Namespace) -> int:
+    config = load(arguments.config)
+    # The file may not be there yet that the configuration already names.
+    config = replace(config, decision=replace(config.decision, site_calibration=""))
+    store = app.open_gallery(config, read_only=True)
+    try:
+        model = app.open_model(config, app.serving_bundle(config, store))
+        gallery, people, _ = app.load_gallery(store, model)
+    finally:
+        store.close()
+    rules = pipeline.rules(config, model.calibration, gallery.templates)
+    detector, limits = (
+        open_detector(config.detector.kind, config.detector.min_face_px),
+        pipeline.limits(config, config.detector.min_face_px),
+    )
+    passings = []
+    for text in arguments.recording:
+        person, found, path = text.partition("=")
+        if not (person and found and path):
+            raise ConfigError(f"{text}: not of the form PERSON=VIDEO", "for instance E1042=clip.mkv")
+        camera = open_camera("site", GateConfig(source=path, fps=arguments.fps))
+        try:
+            if camera.live:
+                raise ConfigError(f"{path} is a live source", "calibrate takes video files and folders of pictures")
+            seen = looks(frames_of(camera), detector, limits, model.embedder, rules, config.decision.lost_s)
+        finally:
+            camera.close()
+        if not len(seen):
+            raise ConfigError(f"{path}: no face is seen well for {rules.min_frames} frames", "leave it out, or record it anew")
+        passings.append(Passing(person, seen))
+    try:
+        site = judge(passings, {person: gallery.vectors_of(person) for person in people})
+    except SiteError as error:
+        raise ConfigError(f"{error}", "record more people at this gate, each walking up to it as usual") from None
+    with placed(arguments.out, arguments.force) as file:
+        file.write(text_of(site, model.id).encode())
+    card = f"{rules.threshold:.3f}" if rules.threshold is not None else "none"
+    Console(highlight=False, soft_wrap=True, markup=False).print(
+        f"{arguments.out}: threshold {site.threshold:.3f} for {model.id} (the card's for this gallery: {card}); read it, then set"
+        f" decision.site_calibration"
+    )
+    return 0
 
 
 def looks(
@@ -37,43 +103,20 @@ def looks(
     return np.array(longest, np.float32)
 
 
-def text(site: Site, model: str) -> str:
+def text_of(site: Site, model: str) -> str:
     """The file, for a person to read before a gate uses it."""
     lines = [
         "# The threshold of this gate, from recordings made there (`ostiaryd calibrate`). Read it, then name it in",
-        "# decision.site_calibration.",
-        f"# {site.passages} passages of {site.people} people. It only ever raises the threshold of the model's card.",
-        f"threshold = {site.threshold:.4f}",
-        "# Vectors of another model have other similarities: with another bundle the file is refused.",
-        f'model = "{model}"',
+        "# decision.site_calibration. It only ever raises the threshold of a model's card.",
+        f"# {site.passages} passages of {site.people} people.",
+        "[thresholds]",
+        f'"{model}" = {site.threshold:.4f}',
         "",
         "# Pairs so alike that they were left out, as twins or one person under two ids would be. Are they?",
-        *(f"# {pair.a} and {pair.b}: {pair.similarity:.3f}" for pair in site.ignored),
+        *(f"#   {pair.a} and {pair.b}: {pair.similarity:.3f}" for pair in site.ignored),
         "# The most alike of those that count:",
-        *(f"# {pair.a} and {pair.b}: {pair.similarity:.3f}" for pair in site.pairs[:5]),
+        *(f"#   {pair.a} and {pair.b}: {pair.similarity:.3f}" for pair in site.pairs[:5]),
+        f"# Nearest to themselves, worst passage first: {', '.join(f'{own:.3f}' for own in site.own[:5])}",
+        f"# {sum(own < site.threshold for own in site.own)} of {len(site.own)} rightful passages would not have reached this threshold.",
     ]
-    if site.own:
-        lost = sum(own < site.threshold for own in site.own)
-        lines += [f"# Nearest to themselves, worst passage first: {', '.join(f'{own:.3f}' for own in site.own[:5])}"]
-        lines += [f"# With this threshold {lost} of {len(site.own)} rightful passages would not have been recognised."]
     return "\n".join(lines) + "\n"
-
-
-class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    threshold: float
-    model: str
-
-
-def read(path: Path, model: str) -> float:
-    """The threshold of a site calibration made with this model. Raises ConfigError."""
-    try:
-        file = msgspec.toml.decode(path.read_bytes(), type=_File)
-    except OSError as error:
-        raise ConfigError(f"decision.site_calibration: {path}: {error.strerror}", "make one with `ostiaryd calibrate`") from None
-    except msgspec.MsgspecError as error:
-        raise ConfigError(f"decision.site_calibration: {path}: {error}", "make one with `ostiaryd calibrate`") from None
-    if file.model != model:
-        raise ConfigError(f"{path} was made with model {file.model}, not {model}", "calibrate anew: `ostiaryd calibrate`")
-    if not 0 < file.threshold < 1:
-        raise ConfigError(f"{path}: threshold = {file.threshold} is no usable similarity", "calibrate anew: `ostiaryd calibrate`")
-    return file.threshold

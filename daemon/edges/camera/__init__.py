@@ -1,16 +1,17 @@
 """Where frames come from: a live camera (RTSP or HTTP URL, V4L2 device), or a recording (video file, folder of pictures)."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 from daemon.config import GateConfig, read_secret
+from daemon.core.values import Frame
 from daemon.edges.camera.live import LiveCamera, open_device, open_url
 from daemon.edges.camera.recording import PICTURES, Recording, pictures, video
 from daemon.edges.camera.source import Camera, CameraError
 
-__all__ = ["Camera", "CameraError", "open_camera", "redacted"]
+__all__ = ["Camera", "CameraError", "frames_of", "open_camera", "redacted"]
 
 
 def open_camera(
@@ -46,6 +47,13 @@ def open_camera(
     else:
         images, fps = video(path, config.fps)
     return Recording(gate, images, fps, start_s, start_wall, clock if paced else None)
+
+
+def frames_of(recording: Camera) -> Iterator[Frame]:
+    """Every frame of a recording, to its end."""
+    while (frame := recording.read(1.0)) is not None or recording.state != "ended":
+        if frame is not None:
+            yield frame
 
 
 def redacted(url: str) -> str:

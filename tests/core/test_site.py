@@ -1,0 +1,58 @@
+"""Site calibration: what people at one gate look like to it."""
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from daemon.core.site import ABOVE, Passing, SiteError, judge
+
+
+def unit(*parts: float) -> npt.NDArray[np.float32]:
+    vector = np.zeros(8, np.float32)
+    vector[: len(parts)] = parts
+    return vector / np.float32(np.linalg.norm(vector))
+
+
+PEOPLE = {name: unit(*np.eye(8)[place]) for place, name in enumerate("ABCDE")}
+TEMPLATES = {name: vector[None] for name, vector in PEOPLE.items()}
+
+
+def walks(name: str, like: str | None = None, how_much: float = 0.0) -> Passing:
+    """A passage of somebody, in which they look that much like somebody else at their worst moment."""
+    worst = PEOPLE[name] * np.float32(np.sqrt(1 - how_much**2)) + (PEOPLE[like] * np.float32(how_much) if like else 0)
+    return Passing(name, np.stack([PEOPLE[name], worst]))
+
+
+def test_the_threshold_lies_just_above_the_most_alike_pair() -> None:
+    site = judge([walks("A", "B", 0.55), walks("C", "D", 0.4), *map(walks, "BDE")], TEMPLATES)
+    assert site.threshold == pytest.approx(0.55 + ABOVE, abs=1e-5)
+    assert (site.people, site.passages, site.ignored) == (5, 5, ())
+    assert [(pair.a, pair.b) for pair in site.pairs[:2]] == [("A", "B"), ("C", "D")]
+    assert site.own == pytest.approx([1.0] * 5)
+
+
+def test_one_person_under_two_ids_locks_nobody_out() -> None:
+    twice = {**TEMPLATES, "A-2": TEMPLATES["A"]}
+    site = judge([walks("C", "D", 0.4), *map(walks, "ABDE")], twice)
+    assert [(pair.a, pair.b) for pair in site.ignored] == [("A", "A-2")]
+    assert site.threshold == pytest.approx(0.4 + ABOVE, abs=1e-5)
+
+
+def test_strangers_who_are_not_enrolled_count_too() -> None:
+    stranger = Passing("X", unit(0.6, 0, 0, 0, 0, 0.8)[None])
+    assert judge([stranger, *map(walks, "ABCDE")], TEMPLATES).threshold == pytest.approx(0.6 + ABOVE, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("passings", "templates", "says"),
+    [
+        ([walks("A"), walks("B")], {"A": TEMPLATES["A"], "B": TEMPLATES["B"]}, "2 people are too few"),
+        ([Passing("X", unit(0, 0, 0, 0, 0, 1)[None])], TEMPLATES, "nobody who is enrolled"),
+        ([walks(name) for name in "ABCDE"], dict.fromkeys("ABCDE", TEMPLATES["A"]), "as alike here as people are to themselves"),
+    ],
+)
+def test_too_little_to_judge_by_says_what_is_missing(
+    passings: list[Passing], templates: dict[str, npt.NDArray[np.float32]], says: str
+) -> None:
+    with pytest.raises(SiteError, match=says):
+        judge(passings, templates)
