@@ -1,6 +1,6 @@
 """Whole gate, real broker, real faces: enrol four people from one frame each, play everybody's other clips, tabulate what was decided.
 
-    python -m bench.gate_clips [--detector haar|YUNET.onnx] [--bundle FILE.onnx] [--data FOLDER]
+    python -m bench.gate_clips [--calibrate] [--detector haar|YUNET.onnx] [--bundle FILE.onnx] [--data FOLDER]
 
 Of the clips of `clips/asl`, the first of A, B, C and D each gives the enrolment frame: the first frame in which the detector finds
 one face that passes the quality gate. All other clips are played through `ostiaryd run` over mosquitto; E is enrolled nowhere. Nothing
@@ -96,9 +96,12 @@ def heard(port: int) -> Iterator[list[tuple[str, dict[str, Any]]]]:
         client.loop_stop()
 
 
-def write_config(folder: Path, port: int, gates: dict[str, Path], detector: str, bundle: str, metrics_port: int) -> Path:
+def write_config(
+    folder: Path, port: int, gates: dict[str, Path], detector: str, bundle: str, metrics_port: int, site: Path | None = None
+) -> Path:
     lines = ['site = "bench"', f'state_dir = "{folder / "state"}"', "[detector]", f'kind = "{detector}"', "[mqtt]", f"port = {port}"]
     lines += ["[commands]", 'grants = ["force"]', "[metrics]", f"port = {metrics_port}", "[model]", f'bundle = "{bundle}"']
+    lines += ["[decision]", f'site_calibration = "{site}"'] if site is not None else []
     for gate, source in gates.items():
         lines += [f"[gates.{gate}]", f'source = "{source}"']
     path = folder / "config.toml"
@@ -106,8 +109,11 @@ def write_config(folder: Path, port: int, gates: dict[str, Path], detector: str,
     return path
 
 
-def run(data: Path, detector: str, bundle: str, folder: Path) -> tuple[list[Passages], str]:
-    """The passages of every clip that is not an enrolment clip, and the daemon's metrics as they stood near the end."""
+def run(data: Path, detector: str, bundle: str, folder: Path, calibrated: bool = False) -> tuple[list[Passages], str]:
+    """The passages of every clip that is not an enrolment clip, and the daemon's metrics as they stood near the end.
+
+    `calibrated` raises the threshold by the clips of those who are enrolled first; the stranger's is not among them.
+    """
     with (data / "clips/asl/identities.csv").open() as file:
         people = {row["clip"]: row["person"] for row in csv.DictReader(file)}
     first = {person: next(clip for clip, who in people.items() if who == person) for person in ENROLLED}
@@ -142,7 +148,12 @@ def run(data: Path, detector: str, bundle: str, folder: Path) -> tuple[list[Pass
                     subprocess.run([*control, "--force"], check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
         messages.clear()
         gates = {gate: data / "clips/asl" / clip for gate, clip in others.items()}
-        config = write_config(folder, port, gates, detector, bundle, metrics_port)
+        site = folder / "site.toml" if calibrated else None
+        if site is not None:
+            known = [f"{p.person}={gates[gate]}" for gate, p in passages.items() if p.enrolled]
+            calibrate = [sys.executable, "-m", "daemon", "calibrate", "--config", str(config), "--out", str(site), *known]
+            subprocess.run(calibrate, check=True, cwd=ROOT)
+        config = write_config(folder, port, gates, detector, bundle, metrics_port, site)
         scraped = ""
         daemon = subprocess.Popen(
             [sys.executable, "-m", "daemon", "run", "--config", str(config), "--until-end"], cwd=ROOT, stderr=subprocess.DEVNULL
@@ -177,6 +188,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("OSTIARY_DATA") or ROOT.parent / "shared/data"))
     parser.add_argument("--detector", default="haar")
     parser.add_argument("--bundle", default="")
+    parser.add_argument(
+        "--calibrate", action="store_true", help="raise the threshold by `ostiaryd calibrate` on the enrolled people's clips"
+    )
     arguments = parser.parse_args()
     if not (arguments.data / "clips/asl").is_dir():
         raise SystemExit(f"no gate clips in {arguments.data} (set OSTIARY_DATA)")
@@ -185,7 +199,7 @@ def main() -> None:
     detector = arguments.detector if arguments.detector == "haar" else str(Path(arguments.detector).absolute())
     bundle = str(Path(arguments.bundle).absolute()) if arguments.bundle else ""
     with tempfile.TemporaryDirectory() as folder:
-        found, _ = run(arguments.data, detector, bundle, Path(folder))
+        found, _ = run(arguments.data, detector, bundle, Path(folder), arguments.calibrate)
     table = Table("clip", "who", "decisions")
     for p in found:
         said = [f"{d['decision']} {d['person'] or ''} ({d['reason']})".replace("  ", " ") for d in p.decisions]
