@@ -4,11 +4,10 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -17,11 +16,12 @@ from daemon.answers import Answer
 from daemon.captures import Captures
 from daemon.commands import Changing, Desk, Waiting
 from daemon.config import Config
-from daemon.core.audit import Started, decided
+from daemon.core.audit import Started
 from daemon.core.decide import Decision, Gatekeeper, Rules
-from daemon.core.messages import AuditHead, DecisionMessage, StatusMessage, encode, topic, utc
+from daemon.core.messages import AuditHead, StatusMessage, encode, topic, utc
 from daemon.core.policy import forbids, timed
 from daemon.core.values import Delivery, Link, Match, Outgoing, Published, Reason, Vector, View
+from daemon.decisions import Decisions
 from daemon.edges.gallery import Gallery, GraphState
 from daemon.edges.gallery.background import Aside, Background
 from daemon.edges.metrics import Metrics
@@ -53,7 +53,6 @@ class Gate:
     camera_detail: str | None = "not opened yet"
     live: bool = True
     stale_s: float = 2.0
-    events: dict[int, str] = field(default_factory=dict)
     status: StatusMessage | None = None
     status_at_s: float = 0.0
 
@@ -89,6 +88,7 @@ class Engine:
         self._seen_revision = 0
         self._owed: list[Delivery] = []  # commands done in memory, or refused, for want of a disk
         self._started = False  # and that is in the audit chain
+        self._decisions = Decisions(config, desk.store, self.boot_id)
         self._retention = Retention(desk, config.audit.keep_days * 86_400.0)
         self._captures = Captures(desk, clock, wall)
         self._reembedder = Reembedder(desk, models, self._threshold, wall, aside)
@@ -286,13 +286,17 @@ class Engine:
 
     def _publish(self, decisions: list[Decision]) -> None:
         for number, decision in enumerate(decisions):
+            gate, person = self.gates[decision.gate], self.desk.people.get(decision.person or "")
             try:
-                self._store_decision(decision, self.gates[decision.gate])
+                row = self._decisions.put(decision, person, self._rules, self.desk.model, self._wall())
             except StoreError as error:
                 for lost in decisions[number:]:
                     self.gates[lost.gate].keeper.retract(lost)
                 self._disk_failed(error.message)
                 return
+            self._decisions.forget(decision.gate, {*gate.keeper.passages, decision.passage})
+            if gate.live:
+                self._sender.captured(decision.gate, row, decision.at_s)
             self.metrics.decision(decision.gate, decision.verdict, decision.reason)
             log.info(
                 "gate %s: passage %d: %s (%s)%s",
@@ -302,44 +306,6 @@ class Engine:
                 decision.reason,
                 f" {decision.person}" if decision.person else "",
             )
-
-    def _store_decision(self, decision: Decision, gate: Gate) -> None:
-        store, now = self.desk.store, self._wall()
-        event_id = str(uuid.uuid4())
-        valid_until = decision.captured_at + self.config.decision.accept_valid_s
-        person = self.desk.people.get(decision.person) if decision.person is not None else None
-        with store.transaction():
-            sequence = store.next_sequence(decision.gate)
-            message = DecisionMessage(
-                event_id=event_id,
-                sequence=sequence,
-                previous=sequence - 1,
-                boot_id=self.boot_id,
-                gate=decision.gate,
-                passage=f"{self.boot_id[:8]}-{decision.passage}",
-                supersedes=gate.events.get(decision.passage) if decision.changes else None,
-                decision=decision.verdict.value,
-                reason=decision.reason.value,
-                person=decision.person,
-                captured_at=utc(decision.captured_at),
-                decided_at=utc(now),
-                valid_until=utc(valid_until),
-                live=True,
-                liveness="not_evaluated",
-                faces_in_view=decision.faces_in_view,
-                model=self.desk.model,
-                gallery_revision=store.revision(),
-                policy=pipeline.policy_digest(self.config, self._rules),
-                name=person.name if person is not None and self.config.enrolment.publish_names else msgspec.UNSET,
-            )
-            row = store.enqueue(decision.gate, topic(self.config.site, decision.gate, "decision"), encode(message), valid_until)
-            pseudonym = store.pseudonym(decision.person) if decision.person is not None else None
-            store.audit.append(now, decided(message, self._rules.threshold, pseudonym))
-        gate.events[decision.passage] = event_id
-        for passage in [p for p in gate.events if p not in gate.keeper.passages and p != decision.passage]:
-            del gate.events[passage]
-        if gate.live:
-            self._sender.captured(decision.gate, row, decision.at_s)
 
     # ---- another model
 
