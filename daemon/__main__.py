@@ -3,29 +3,18 @@
 import argparse
 import logging
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from daemon import app, audit_lines, backups, pipeline, site, subject
-from daemon.config import Config, ConfigError, GateConfig, load
+from daemon import app, audit_lines, backups, replays, site, subject
+from daemon.config import Config, ConfigError, load
 from daemon.core.audit import DIGEST_BYTES, AuditError, HeadError
-from daemon.core.decide import Decision, Gatekeeper
-from daemon.core.enrol import EnrolError
-from daemon.core.policy import forbids
-from daemon.core.values import Person, Reason
-from daemon.edges.camera import frames_of, open_camera
-from daemon.edges.detector import open_detector
-from daemon.edges.gallery import Gallery
 from daemon.edges.store import StoreError, rotate_key
 from daemon.engine import EngineFailed
-from daemon.enrolment import enrolment_crop
-from daemon.model import Model
-from daemon.replay import line, replay
+from daemon.replays import pairs
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -105,32 +94,13 @@ def _parser() -> argparse.ArgumentParser:
     backups.add_parsers(commands)
     subject.add_parser(commands)
     site.add_parser(commands)
-
-    again = commands.add_parser(
-        "replay",
-        help="what would be decided about a recording",
-        description="Decide about recorded frames, without broker or clock, and print one JSON line per decision."
-        " The gallery is the one of --config (read only), or the photos given with --enroll.",
-    )
-    again.add_argument("source", help="a video file or a folder of pictures")
-    again.add_argument("--config", type=Path, metavar="FILE", help="take gallery, model, detector and rules from here")
-    again.add_argument(
-        "--enroll",
-        action="append",
-        default=[],
-        metavar="PERSON=JPEG",
-        help="a person and a photo of them, in a gallery of this replay's own",
-    )
-    again.add_argument("--bundle", default=None, metavar="ONNX", help="another model than the configuration's")
-    again.add_argument("--detector", default=None, metavar="haar|ONNX", help="another detector than the configuration's")
-    again.add_argument("--fps", type=float, default=25.0, help="frames per second of a folder of pictures (default 25)")
-    again.set_defaults(command=_replay)
+    replays.add_parser(commands)
     return parser
 
 
 def _run(arguments: argparse.Namespace) -> int:
     config = load(arguments.config)
-    for gate, source in _pairs(arguments.source, "--source", "GATE=SOURCE"):
+    for gate, source in pairs(arguments.source, "--source", "GATE=SOURCE"):
         if gate not in config.gates:
             raise ConfigError(f"--source: no gate {gate!r} in {arguments.config}", f"its gates are {', '.join(config.gates)}")
         config = replace(config, gates={**config.gates, gate: replace(config.gates[gate], source=source)})
@@ -190,105 +160,6 @@ def _rotate_key(arguments: argparse.Namespace) -> int:
     count = rotate_key(Path(config.state_dir), app.key_file(config))
     Console(highlight=False, soft_wrap=True).print(f"{count} records sealed with a new key; backups made before open only with the old one")
     return 0
-
-
-def _replay(arguments: argparse.Namespace) -> int:
-    config = load(arguments.config) if arguments.config else Config(site="replay", gates={"replay": GateConfig(source=arguments.source)})
-    if arguments.bundle is not None:
-        config = replace(config, model=replace(config.model, bundle=arguments.bundle))
-    if arguments.detector is not None:
-        config = replace(config, detector=replace(config.detector, kind=arguments.detector))
-    if not arguments.config and not arguments.enroll:
-        raise ConfigError("replay has nobody to recognise", "give --config for the gallery of a daemon, or --enroll PERSON=PHOTO.jpg")
-    gate = "replay" if not arguments.config else next(iter(config.gates))
-    camera = open_camera(gate, GateConfig(source=arguments.source, fps=arguments.fps))
-    try:
-        if camera.live:
-            raise ConfigError(
-                f"{arguments.source} is a live source", "replay takes a video file or a folder of pictures; `ostiaryd run` serves cameras"
-            )
-        if arguments.enroll:
-            model = app.open_model(config)
-            gallery, people = _enrolled(arguments.enroll, config, model)
-        else:
-            store = app.open_gallery(config, read_only=True)
-            try:
-                # The one that serves, unless another was asked for.
-                model = app.open_model(config, app.serving_bundle(config, store) if arguments.bundle is None else None)
-                gallery, people, _ = app.load_gallery(store, model)
-            finally:
-                store.close()
-        rules = pipeline.rules(config, model.calibration, gallery.templates)
-        if rules.threshold is None:
-            raise ConfigError(
-                f"the card has no threshold for {gallery.templates} templates at an FPIR of {config.decision.target_fpir}",
-                "set decision.threshold, or a decision.target_fpir that the card resolves",
-            )
-
-        schedules = {name: schedule.schedule() for name, schedule in config.schedules.items()}
-
-        def permit(person: str, now: float) -> Reason | None:
-            # A recording's times are what they are.
-            return forbids(people[person], gate, now, schedules, clock_trusted=True)
-
-        decided = list(
-            _printed(
-                replay(
-                    frames_of(camera),
-                    open_detector(config.detector.kind, config.detector.min_face_px),
-                    pipeline.limits(config, config.detector.min_face_px),
-                    model.embedder,
-                    gallery,
-                    Gatekeeper(gate, rules, config.decision.lost_s),
-                    permit,
-                )
-            )
-        )
-    finally:
-        camera.close()
-    Console(stderr=True, highlight=False).print(
-        f"{len(decided)} decisions; {len(people)} people, {gallery.templates} templates, threshold {rules.threshold:.3f}, model {model.id}"
-    )
-    return 0
-
-
-def _printed(decisions: Iterator[Decision]) -> Iterator[Decision]:
-    for decision in decisions:
-        sys.stdout.write(line(decision) + "\n")
-        sys.stdout.flush()
-        yield decision
-
-
-def _enrolled(pairs: list[str], config: Config, model: Model) -> tuple[Gallery, dict[str, Person]]:
-    """A gallery of photos, judged as an enrolment command judges them. Raises ConfigError for a photo that would be refused."""
-    detector, limits = (
-        open_detector(config.detector.kind, config.detector.min_face_px),
-        pipeline.limits(config, config.enrolment.min_face_px),
-    )
-    gallery, people = Gallery(model.dimension), {}
-    for number, (person, path) in enumerate(_pairs(pairs, "--enroll", "PERSON=JPEG"), 1):
-        try:
-            crop = enrolment_crop(Path(path).read_bytes(), 1, detector, limits)
-        except (OSError, EnrolError) as error:
-            raise ConfigError(
-                f"--enroll {person}={path}: {error}", "a JPEG photo that shows one face, upright, sharp and well lit"
-            ) from None
-        gallery.add(number, person, model.embedder.embed(np.stack([crop]))[0])
-        people[person] = Person(person)
-    return gallery, people
-
-
-def _pairs(texts: list[str], option: str, form: str) -> list[tuple[str, str]]:
-    pairs = []
-    for text in texts:
-        name, found, value = text.partition("=")
-        if not (found and name and value):
-            raise ConfigError(
-                f"{option} {text}: not of the form {form}",
-                f"for instance {option} {form.replace('JPEG', 'photo.jpg').replace('SOURCE', 'clip.mkv')}",
-            )
-        pairs.append((name, value))
-    return pairs
 
 
 if __name__ == "__main__":

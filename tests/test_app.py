@@ -201,6 +201,28 @@ def test_a_replay_gives_the_same_bytes_twice(portrait: Path, still: Path) -> Non
     assert first.stdout == again.stdout and json.loads(first.stdout)["person"] == "E1"
 
 
+def test_a_replay_says_what_differs_from_what_was_expected(portrait: Path, still: Path, tmp_path: Path) -> None:
+    enrolled, golden = ("replay", still, "--enroll", f"E1={portrait}"), tmp_path / "golden.jsonl"
+    golden.write_text(ostiaryd(*enrolled).stdout)
+    same = ostiaryd(*enrolled, "--expect", golden)
+    assert (same.returncode, same.stdout) == (0, "") and ", as expected" in same.stderr
+    golden.write_text(golden.read_text().replace("E1", "E2"))
+    other = ostiaryd(*enrolled, "--expect", golden)
+    assert other.returncode == 1 and ", not as expected" in other.stderr
+    changed = [line[0] for line in other.stdout.splitlines() if line[0] in "+-" and '"person"' in line]
+    assert changed == ["-", "+"] and '+{"frame"' in other.stdout
+    none = ostiaryd(*enrolled, "--expect", tmp_path / "absent.jsonl")
+    assert none.returncode == 78 and "hint: give the lines" in none.stderr
+
+
+def test_a_replay_says_what_another_policy_would_change(portrait: Path, still: Path, tmp_path: Path) -> None:
+    policy = tmp_path / "strict.toml"
+    policy.write_text('site = "x"\n[gates.x]\nsource = "x.mkv"\n[decision]\nthreshold = 0.9999\n')
+    found = ostiaryd("replay", still, "--enroll", f"E1={portrait}", "--policy", policy)
+    assert found.returncode == 0, found.stderr
+    assert '-{"frame"' in found.stdout and '"accept"' in found.stdout and '"unknown"' in found.stdout
+
+
 @pytest.mark.parametrize(
     ("extra", "word", "hint"),
     [

@@ -1,0 +1,67 @@
+"""Does a gate keep the false-alarm rate it was told? Simulated passages of strangers past galleries of other people.
+
+    python -m bench.passages [--bundle FILE.onnx] [--data FOLDER] [--people N]
+
+The strangers are the calibration people, each as a passage of newly disturbed frames; the galleries are drawn from the val people, one crop
+each. The thresholds are the card's. (They were set with passages of the same strangers, past galleries of one another: what is measured is
+whether that holds for other galleries and other frames.) The interval is the middle 95 % of the draws of galleries.
+"""
+
+import argparse
+import os
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from daemon.app import DEFAULT_BUNDLE
+from trainer import data, export, galleries, passages
+
+ROOT = Path(__file__).resolve().parent.parent
+SEED = 7  # none that calibrates
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path(os.environ.get("OSTIARY_DATA") or ROOT.parent / "shared/data"))
+    parser.add_argument("--bundle", type=Path, default=DEFAULT_BUNDLE)
+    parser.add_argument("--people", type=int, default=10_000, help="strangers at most (default: all)")
+    arguments = parser.parse_args()
+    faces = arguments.data / "faces"
+    if not (faces / "train.zip").is_file():
+        raise SystemExit(f"no faces in {arguments.data} (set OSTIARY_DATA)")
+    embed, card = export.onnx_embedder(arguments.bundle)
+    crops = data.load(faces / "train.zip")
+    parts = data.split(crops.people, faces / "split.csv")
+    strangers, val = crops.of(parts["calibration"]), crops.of(parts["val"])
+    looked = passages.looks(embed, strangers.pixels[: arguments.people], SEED)
+    known = embed(val.pixels)
+    table = Table("gallery", "stated FPIR", "threshold", "measured", "95 % of the galleries", "rightful crops not recognised")
+    for gallery in (10, 50, 100):
+        for stated in (0.1, 0.01):
+            threshold = card.calibration.threshold(gallery, stated)
+            if threshold is None or gallery > galleries.able(val.person):
+                continue
+            false, missed = [], []
+            for draw in galleries.drawn(val.person, gallery, SEED):
+                entries = known[draw.entries]
+                false.append(float(np.mean(passages.nearest(looked, entries).max(axis=1) >= threshold)))
+                similarity = known[draw.probes] @ entries.T
+                missed.append(1 - float(np.mean((similarity.argmax(axis=1) == draw.owner) & (similarity.max(axis=1) >= threshold))))
+            low, high = np.quantile(false, (0.025, 0.975))
+            table.add_row(
+                f"{gallery}",
+                f"{stated:.0%}",
+                f"{threshold:.3f}",
+                f"{np.mean(false):.2%}",
+                f"{low:.2%} to {high:.2%}",
+                f"{np.mean(missed):.1%}",
+            )
+    console = Console(highlight=False)
+    console.print(table)
+    console.print(f"{len(looked):,} passages of strangers past {galleries.DRAWS} galleries of each size")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,192 @@
+"""`ostiaryd replay`: what would be decided about a recording, whether it is what was expected, and what another policy would change."""
+
+import argparse
+import difflib
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+from daemon import app, pipeline
+from daemon.config import Config, ConfigError, GateConfig, load
+from daemon.core.decide import Gatekeeper, Rules
+from daemon.core.enrol import EnrolError
+from daemon.core.policy import forbids
+from daemon.core.values import Person, Reason
+from daemon.edges.camera import frames_of, open_camera
+from daemon.edges.detector import open_detector
+from daemon.edges.gallery import Gallery
+from daemon.enrolment import enrolment_crop
+from daemon.model import Model
+from daemon.replay import line, replay
+
+OTHERWISE = 1
+"""Exit status where --expect does not hold."""
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """The command, as `ostiaryd` knows it."""
+    again = commands.add_parser(
+        "replay",
+        help="what would be decided about a recording",
+        description="Decide about recorded frames, without broker or clock, and print one JSON line per decision."
+        " The gallery is the one of --config (read only), or the photos given with --enroll.",
+    )
+    again.add_argument("source", help="a video file or a folder of pictures")
+    again.add_argument("--config", type=Path, metavar="FILE", help="take gallery, model, detector and rules from here")
+    again.add_argument(
+        "--enroll",
+        action="append",
+        default=[],
+        metavar="PERSON=JPEG",
+        help="a person and a photo of them, in a gallery of this replay's own",
+    )
+    again.add_argument("--bundle", default=None, metavar="ONNX", help="another model than the configuration's")
+    again.add_argument("--detector", default=None, metavar="haar|ONNX", help="another detector than the configuration's")
+    again.add_argument("--fps", type=float, default=25.0, help="frames per second of a folder of pictures (default 25)")
+    again.add_argument(
+        "--expect", type=Path, metavar="JSONL", help="print only what differs from these lines; exit with 1 if anything does"
+    )
+    again.add_argument(
+        "--policy", type=Path, metavar="FILE", help="print what another configuration's [decision] and [quality] would change"
+    )
+    again.set_defaults(command=_replay)
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Everything a replay decides by, but for the frames."""
+
+    config: Config
+    gate: str
+    model: Model
+    gallery: Gallery
+    people: dict[str, Person]
+
+    def rules(self) -> Rules:
+        """Raises ConfigError where there is no threshold: a closed gate decides nothing."""
+        rules = pipeline.rules(self.config, self.model.calibration, self.gallery.templates)
+        if rules.threshold is None:
+            raise ConfigError(
+                f"there is no threshold for {self.gallery.templates} templates at an FPIR of {self.config.decision.target_fpir}",
+                "set decision.threshold, or a decision.target_fpir that the card resolves",
+            )
+        return rules
+
+    def lines(self, source: str, fps: float) -> Iterator[str]:
+        """One line of JSON for each decision about a recording. Raises ConfigError, CameraError."""
+        rules, config = self.rules(), self.config
+        schedules = {name: schedule.schedule() for name, schedule in config.schedules.items()}
+
+        def permit(person: str, now: float) -> Reason | None:
+            # A recording's times are what they are.
+            return forbids(self.people[person], self.gate, now, schedules, clock_trusted=True)
+
+        camera = open_camera(self.gate, GateConfig(source=source, fps=fps))
+        try:
+            if camera.live:
+                raise ConfigError(
+                    f"{source} is a live source", "replay takes a video file or a folder of pictures; `ostiaryd run` serves cameras"
+                )
+            detector = open_detector(config.detector.kind, config.detector.min_face_px)
+            limits = pipeline.limits(config, config.detector.min_face_px)
+            keeper = Gatekeeper(self.gate, rules, config.decision.lost_s)
+            for decision in replay(frames_of(camera), detector, limits, self.model.embedder, self.gallery, keeper, permit):
+                yield line(decision)
+        finally:
+            camera.close()
+
+
+def _replay(arguments: argparse.Namespace) -> int:
+    expected = _expected(arguments.expect) if arguments.expect is not None else None
+    scene = _scene(arguments)
+    if arguments.policy is not None:
+        other = load(arguments.policy)
+        changed = replace(scene, config=replace(scene.config, decision=other.decision, quality=other.quality))
+        before, after = (list(s.lines(arguments.source, arguments.fps)) for s in (scene, changed))
+        _differences(before, after, "as it is", str(arguments.policy))
+        return 0
+    decided = []
+    for text in scene.lines(arguments.source, arguments.fps):
+        decided.append(text)
+        if expected is None:
+            sys.stdout.write(text + "\n")
+            sys.stdout.flush()
+    said, rules = f"{len(decided)} decisions", scene.rules()
+    differs = expected is not None and _differences(expected, decided, str(arguments.expect), "now")
+    if expected is not None:
+        said += ", not as expected" if differs else ", as expected"
+    Console(stderr=True, highlight=False).print(
+        f"{said}; {len(scene.people)} people, {scene.gallery.templates} templates, threshold {rules.threshold:.3f}, model {scene.model.id}"
+    )
+    return OTHERWISE if differs else 0
+
+
+def _scene(arguments: argparse.Namespace) -> Scene:
+    config = load(arguments.config) if arguments.config else Config(site="replay", gates={"replay": GateConfig(source=arguments.source)})
+    if arguments.bundle is not None:
+        config = replace(config, model=replace(config.model, bundle=arguments.bundle))
+    if arguments.detector is not None:
+        config = replace(config, detector=replace(config.detector, kind=arguments.detector))
+    if not arguments.config and not arguments.enroll:
+        raise ConfigError("replay has nobody to recognise", "give --config for the gallery of a daemon, or --enroll PERSON=PHOTO.jpg")
+    gate = "replay" if not arguments.config else next(iter(config.gates))
+    if arguments.enroll:
+        model = app.open_model(config)
+        return Scene(config, gate, model, *_enrolled(arguments.enroll, config, model))
+    store = app.open_gallery(config, read_only=True)
+    try:
+        # The one that serves, unless another was asked for.
+        model = app.open_model(config, app.serving_bundle(config, store) if arguments.bundle is None else None)
+        gallery, people, _ = app.load_gallery(store, model)
+    finally:
+        store.close()
+    return Scene(config, gate, model, gallery, people)
+
+
+def _expected(path: Path) -> list[str]:
+    try:
+        return path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--expect {path}: {error}", "give the lines that an earlier `ostiaryd replay` printed") from None
+
+
+def _differences(before: list[str], after: list[str], one: str, other: str) -> bool:
+    """Print what differs, if anything."""
+    differences = list(difflib.unified_diff(before, after, one, other, n=1, lineterm=""))
+    sys.stdout.writelines(f"{text}\n" for text in differences)
+    return bool(differences)
+
+
+def _enrolled(texts: list[str], config: Config, model: Model) -> tuple[Gallery, dict[str, Person]]:
+    """A gallery of photos, judged as an enrolment command judges them. Raises ConfigError for a photo that would be refused."""
+    detector = open_detector(config.detector.kind, config.detector.min_face_px)
+    limits = pipeline.limits(config, config.enrolment.min_face_px)
+    gallery, people = Gallery(model.dimension), {}
+    for number, (person, path) in enumerate(pairs(texts, "--enroll", "PERSON=JPEG"), 1):
+        try:
+            crop = enrolment_crop(Path(path).read_bytes(), 1, detector, limits)
+        except (OSError, EnrolError) as error:
+            raise ConfigError(
+                f"--enroll {person}={path}: {error}", "a JPEG photo that shows one face, upright, sharp and well lit"
+            ) from None
+        gallery.add(number, person, model.embedder.embed(np.stack([crop]))[0])
+        people[person] = Person(person)
+    return gallery, people
+
+
+def pairs(texts: list[str], option: str, form: str) -> list[tuple[str, str]]:
+    """Options of the form NAME=VALUE, taken apart. Raises ConfigError."""
+    found = []
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not (equals and name and value):
+            raise ConfigError(
+                f"{option} {text}: not of the form {form}",
+                f"for instance {option} {form.replace('JPEG', 'photo.jpg').replace('SOURCE', 'clip.mkv')}",
+            )
+        found.append((name, value))
+    return found
