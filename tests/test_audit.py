@@ -199,7 +199,7 @@ def test_without_its_record_a_command_is_neither_done_nor_answered(
 
 def test_a_decision_has_its_record_and_the_start_comes_before_everything(site: Site, store: Store) -> None:
     site.asks(command("enroll", "E1", [ALICE], now=NOW + 100))
-    (told,) = site.sees(BRIGHT, times=3)
+    (told,) = site.sees(BRIGHT, times=5)
     start, enrolled, record = records(store)
     assert (start["kind"], start["boot_id"], start["model"]) == ("start", site.engine.boot_id, "painted-1")
     assert enrolled["op"] == "enroll" and record["kind"] == "decision" and told["decision"] == "accept"
@@ -210,7 +210,7 @@ def test_a_decision_has_its_record_and_the_start_comes_before_everything(site: S
 
 
 def test_a_stranger_has_no_pseudonym(site: Site, store: Store) -> None:
-    (told,) = site.sees(BRIGHT, times=5)
+    (told,) = site.sees(BRIGHT, times=6)
     assert told["decision"] == "unknown" and records(store)[-1]["pseudonym"] is None
 
 
@@ -219,11 +219,11 @@ def test_without_its_record_a_decision_is_not_published(site: Site, store: Store
     head = store.audit.head()
     with monkeypatch.context() as disk:
         AuditFails(disk)
-        assert site.sees(BRIGHT, times=4) == []
+        assert site.sees(BRIGHT, times=5) == []
         assert site.status()["state"] == "closed" and store.audit.head() == head and store.depth() == 1, "the answer"
     site.now_s += 5
     site.turn()
-    (told,) = site.sees(BRIGHT, times=4)
+    (told,) = site.sees(BRIGHT, times=5)
     assert told["decision"] == "accept" and told["sequence"] == 1 and records(store)[-1]["event_id"] == told["event_id"]
 
 
