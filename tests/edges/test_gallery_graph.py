@@ -38,6 +38,16 @@ def filled(count: int, aside: Any = None, exact_below: int = 0, each: int = 2) -
     return gallery, vectors
 
 
+def served(count: int) -> tuple[Gallery, np.ndarray, Held[Built]]:
+    """The same with a graph that serves."""
+    aside = Held[Built]()
+    gallery, vectors = filled(count, aside)
+    gallery.tend(0.0)
+    aside.run()
+    gallery.tend(0.0)
+    return gallery, vectors, aside
+
+
 # ---- the wrapper
 
 
@@ -207,11 +217,7 @@ def test_search_uses_the_graph_only_while_it_serves(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_growing_gallery_gets_a_new_graph_aside_and_is_searched_meanwhile() -> None:
-    aside = Held[Built]()
-    gallery, _ = filled(320, aside)
-    gallery.tend(0.0)
-    aside.run()
-    gallery.tend(0.0)
+    gallery, _, aside = served(320)
     first = gallery._graph
     more = units(11, seed=5)
     for number, vector in enumerate(more[:10]):
@@ -229,11 +235,7 @@ def test_a_growing_gallery_gets_a_new_graph_aside_and_is_searched_meanwhile() ->
 
 
 def test_a_graph_of_which_much_is_deleted_is_built_anew() -> None:
-    aside = Held[Built]()
-    gallery, _ = filled(100, aside)
-    gallery.tend(0.0)
-    aside.run()
-    gallery.tend(0.0)
+    gallery, _, aside = served(100)
     for person in range(12):
         gallery.remove(f"p{person}")
     gallery.tend(0.0)
@@ -305,11 +307,7 @@ def test_a_thread_that_cannot_start_is_a_reason(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_an_answer_that_fails_is_exact_and_has_the_graph_audited(monkeypatch: pytest.MonkeyPatch) -> None:
-    aside = Held[Built]()
-    gallery, vectors = filled(100, aside)
-    gallery.tend(0.0)
-    aside.run()
-    gallery.tend(0.0)
+    gallery, vectors, _ = served(100)
 
     def broken(self: Graph, vector: np.ndarray, k: int) -> np.ndarray:
         raise GraphError("hnswlib: Cannot return the results in a contiguous 2D array", "none")
@@ -322,11 +320,7 @@ def test_an_answer_that_fails_is_exact_and_has_the_graph_audited(monkeypatch: py
 
 
 def test_labels_the_graph_cannot_know_are_no_candidates(monkeypatch: pytest.MonkeyPatch) -> None:
-    aside = Held[Built]()
-    gallery, vectors = filled(100, aside)
-    gallery.tend(0.0)
-    aside.run()
-    gallery.tend(0.0)
+    gallery, vectors, _ = served(100)
     monkeypatch.setattr(Graph, "nearest", lambda self, vector, k: np.array([10**12, -5, 2**62], np.int64))
     assert [m.person for m in gallery.search(vectors)] == [f"p{n // 2}" for n in range(100)]  # no candidate at all: exact
 
@@ -356,11 +350,7 @@ def test_a_new_graph_is_audited_before_it_serves(forgotten: int, state: str, mon
         return Forgetful(real(*arguments), set(range(forgotten)))
 
     monkeypatch.setattr("daemon.edges.gallery.gallery.build", poor)
-    aside = Held[Built]()
-    gallery, vectors = filled(200, aside)
-    gallery.tend(0.0)
-    aside.run()
-    gallery.tend(0.0)
+    gallery, vectors, _ = served(200)
     assert state_of(gallery) == state
     assert (gallery.graph_state.recall == 1.0) == (state == "serving")
     if state == "failed":
@@ -369,11 +359,7 @@ def test_a_new_graph_is_audited_before_it_serves(forgotten: int, state: str, mon
 
 
 def test_the_audit_comes_back_every_hour_and_a_graph_that_fails_it_is_replaced() -> None:
-    aside = Held[Built]()
-    gallery, _ = filled(200, aside)
-    gallery.tend(0.0)
-    aside.run()
-    gallery.tend(0.0)
+    gallery, _, aside = served(200)
     assert gallery._graph is not None
     gallery._graph = Forgetful(gallery._graph, set(range(60)))  # type: ignore[assignment]
     for turn in range(500):
@@ -395,11 +381,7 @@ def test_the_audit_comes_back_every_hour_and_a_graph_that_fails_it_is_replaced()
 
 
 def test_many_deletions_bring_the_audit_forward() -> None:
-    aside = Held[Built]()
-    gallery, _ = filled(200, aside)
-    gallery.tend(0.0)
-    aside.run()
-    gallery.tend(0.0)
+    gallery, _, _ = served(200)
     assert gallery._graph is not None
     gallery._graph = Forgetful(gallery._graph, set(range(200)))  # type: ignore[assignment]
     for person in range(16):
