@@ -112,6 +112,20 @@ def load_gallery(store: Store, model: Model) -> tuple[Gallery, dict[str, Person]
     return gallery, people, sum(person in people for _, person in owners) - gallery.templates
 
 
+def open_serving(config: Config, path: Path | None = None) -> tuple[Model, Gallery, dict[str, Person]]:
+    """What a daemon of this configuration serves with, read only: the model (another bundle, if a path is given), gallery and people.
+
+    Raises StoreError, VaultError and what `open_model` raises.
+    """
+    store = open_gallery(config, read_only=True)
+    try:
+        model = open_model(config, path if path is not None else serving_bundle(config, store))
+        gallery, people, _ = load_gallery(store, model)
+    finally:
+        store.close()
+    return model, gallery, people
+
+
 def standards(card: Card, max_templates: int) -> Standards:
     """What enrolments are held to, from the card's thresholds: the one of the wanted rate, or of the strictest rate the card can say.
 
@@ -306,6 +320,18 @@ def check(config: Config) -> list[tuple[str, bool, str]]:
         finally:
             opened.close()
 
+    def time_service() -> str:
+        if config.clock.trust == "always":
+            return "trusted without asking (clock.trust)"
+        if clock.synchronised():
+            return "kept in step by a time service"
+        if config.schedules:
+            raise ConfigError(
+                "no time service keeps the clock in step: people with a schedule or a validity are rejected as clock_untrusted",
+                'start one (`timedatectl set-ntp true`), or set clock.trust = "always"',
+            )
+        return "not kept in step by a time service: people with a validity would be rejected as clock_untrusted"
+
     def broker() -> str:
         first = next(iter(config.gates))
         password = read_secret(config.mqtt.password_file, "mqtt.password_file") if config.mqtt.password_file else None
@@ -340,4 +366,5 @@ def check(config: Config) -> list[tuple[str, bool, str]]:
     for name in config.gates:
         attempt(f"camera {name}", lambda name=name: camera(name))  # type: ignore[misc]
     attempt("broker", broker)
+    attempt("clock", time_service)
     return findings

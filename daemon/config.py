@@ -357,7 +357,8 @@ def read_site_calibration(path: str) -> dict[str, float]:
     try:
         thresholds = msgspec.toml.decode(Path(path).read_bytes(), type=_SiteFile).thresholds
     except (OSError, msgspec.MsgspecError) as error:
-        raise ConfigError(f"decision.site_calibration: {path} cannot be read ({error})", "make one with `ostiaryd calibrate`") from None
+        hint = "make it with `ostiaryd calibrate` as the daemon's user, who must be able to read it"
+        raise ConfigError(f"decision.site_calibration: {path} cannot be read ({error})", hint) from None
     for model, threshold in thresholds.items():
         if not 0 < threshold < 1:
             raise ConfigError(f"{path}: {threshold} of {model} is no usable similarity", "calibrate anew: `ostiaryd calibrate`")

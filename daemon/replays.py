@@ -137,14 +137,8 @@ def _scene(arguments: argparse.Namespace) -> Scene:
     if arguments.enroll:
         model = app.open_model(config)
         return Scene(config, gate, model, *_enrolled(arguments.enroll, config, model))
-    store = app.open_gallery(config, read_only=True)
-    try:
-        # The one that serves, unless another was asked for.
-        model = app.open_model(config, app.serving_bundle(config, store) if arguments.bundle is None else None)
-        gallery, people, _ = app.load_gallery(store, model)
-    finally:
-        store.close()
-    return Scene(config, gate, model, gallery, people)
+    # The model that serves, unless another was asked for.
+    return Scene(config, gate, *app.open_serving(config, app.bundles(config)[0] if arguments.bundle is not None else None))
 
 
 def _expected(path: Path) -> list[str]:
@@ -186,7 +180,7 @@ def pairs(texts: list[str], option: str, form: str) -> list[tuple[str, str]]:
         if not (equals and name and value):
             raise ConfigError(
                 f"{option} {text}: not of the form {form}",
-                f"for instance {option} {form.replace('JPEG', 'photo.jpg').replace('SOURCE', 'clip.mkv')}",
+                f"for instance {option} {form.replace('JPEG', 'photo.jpg').replace('SOURCE', 'clip.mkv').replace('VIDEO', 'clip.mkv')}",
             )
         found.append((name, value))
     return found

@@ -19,6 +19,7 @@ from daemon.core.values import Frame
 from daemon.edges.camera import frames_of, open_camera
 from daemon.edges.detector import open_detector
 from daemon.edges.store import placed
+from daemon.replays import pairs
 
 NOBODY_NEAR = 2.0
 """A threshold that no similarity reaches, so that a passage gets every look that a stranger's would get."""
@@ -46,22 +47,14 @@ def _calibrate(arguments: argparse.Namespace) -> int:
     config = load(arguments.config)
     # The file may not be there yet that the configuration already names.
     config = replace(config, decision=replace(config.decision, site_calibration=""))
-    store = app.open_gallery(config, read_only=True)
-    try:
-        model = app.open_model(config, app.serving_bundle(config, store))
-        gallery, people, _ = app.load_gallery(store, model)
-    finally:
-        store.close()
+    model, gallery, people = app.open_serving(config)
     rules = pipeline.rules(config, model.calibration, gallery.templates)
     detector, limits = (
         open_detector(config.detector.kind, config.detector.min_face_px),
         pipeline.limits(config, config.detector.min_face_px),
     )
     passings = []
-    for text in arguments.recording:
-        person, found, path = text.partition("=")
-        if not (person and found and path):
-            raise ConfigError(f"{text}: not of the form PERSON=VIDEO", "for instance E1042=clip.mkv")
+    for person, path in pairs(arguments.recording, "calibrate", "PERSON=VIDEO"):
         camera = open_camera("site", GateConfig(source=path, fps=arguments.fps))
         try:
             if camera.live:

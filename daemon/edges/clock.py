@@ -1,7 +1,9 @@
 """Is the system's clock in step? The kernel knows: chrony, ntpd and systemd-timesyncd tell it when they have set the clock."""
 
 import ctypes
-import ctypes.util
+import functools
+from collections.abc import Callable
+from typing import Any
 
 UNSYNCHRONISED = 0x0040  # STA_UNSYNC of <sys/timex.h>
 TIME_ERROR = 5
@@ -21,11 +23,19 @@ class _Timex(ctypes.Structure):
     )
 
 
+@functools.cache
+def _ntp_adjtime() -> Callable[..., Any] | None:
+    """The C library's function, which is in this process already; None where there is none."""
+    try:
+        return ctypes.CDLL(None).ntp_adjtime
+    except (OSError, AttributeError):
+        return None
+
+
 def synchronised() -> bool:
     """Whether the kernel says that its clock is set by a time service. False where it cannot be asked: doubt is no time."""
-    try:
-        ask = ctypes.CDLL(ctypes.util.find_library("c"), use_errno=True).ntp_adjtime
-    except (OSError, AttributeError):
+    ask = _ntp_adjtime()
+    if ask is None:
         return False
     answer = _Timex()
     state = ask(ctypes.byref(answer))  # modes = 0 only asks
