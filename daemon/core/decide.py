@@ -184,6 +184,8 @@ class Gatekeeper:
     lost_s: float
     passages: dict[int, Passage] = field(default_factory=dict)
     tracker: Tracker = field(init=False)
+    sightings: tuple[Sighting, ...] = ()
+    """Of the last view, one for each probe, with what was last found about its passage: for those who keep a record."""
 
     def __post_init__(self) -> None:
         self.tracker = Tracker(self.lost_s)
@@ -198,11 +200,13 @@ class Gatekeeper:
             return passage.evidence.likeness(vector) if vector is not None and passage is not None else None
 
         tracks = self.tracker.update([probe.face.box for probe in view.probes], view.at_s, alike)
+        shown: list[Passage] = []
         due: list[tuple[Passage, Sighting]] = []
         for probe, vector, track in zip(view.probes, vectors, tracks, strict=True):
             sighting, passage, adds = self._see(view, probe, vector, track, decisions)
             passage.seen += self.rules.threshold is not None  # a closed gate owes nobody an answer
             passage.last = replace(sighting, match=passage.last.match if passage.last is not None else None)
+            shown.append(passage)
             # Only a frame that adds to the evidence decides: an answer is about a face that is there now.
             if adds and passage.due(view.at_s, self.rules):
                 due.append((passage, sighting))
@@ -214,6 +218,7 @@ class Gatekeeper:
                 answer = passage.weigh(sighting, match, self.rules, permit)
                 if answer is not None:
                     decisions.append(self._decision(passage.last, answer, len(view.probes), had_one))
+        self.sightings = tuple(passage.last for passage in shown if passage.last is not None)
         return decisions
 
     def close(self, at_s: float) -> list[Decision]:

@@ -440,3 +440,17 @@ def test_whatever_is_seen_an_accept_is_of_somebody_whose_face_was_there_for_long
                     assert recent.count(what) >= RULES.min_frames
                     accepted.append((decision.passage, decision.person))
     assert len({passage for passage, _ in accepted}) == len(set(accepted)), "one passage, one person"
+
+
+def test_what_was_last_found_can_be_read_after_each_view() -> None:
+    story = Story()
+    story.sees(ALICE, Quality.BLURRED)
+    first, second = story.keeper.sightings
+    assert (first.quality, first.match, second.quality, second.match) == (Quality.OK, None, Quality.BLURRED, None)
+    assert first.track != second.track and first.box.x == 50 and second.box.x == 250
+    story.sees(ALICE, times=3)
+    (only,) = story.keeper.sightings
+    assert only.track == first.track and only.number == 3
+    assert only.match is not None and only.match.person == "alice"
+    story.sees()
+    assert story.keeper.sightings == ()
