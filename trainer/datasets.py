@@ -7,7 +7,7 @@ in every part (a closed set, which says nothing about unseen classes; `data.clas
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import keras
@@ -29,12 +29,21 @@ def parts(recipe: Recipe, source: Path, split: Path | None) -> dict[str, Crops]:
     if what.kind == "people":
         crops = data.read(source, what.side, recipe.network.channels, resize=False)
         found = {part: crops.of(people) for part, people in data.split(crops.people, split).items()}
+        if what.share < 1:
+            found["fit"] = found["fit"].of(some(found["fit"].people, what.share))
     elif split is not None:
         raise DataError(f"{what.kind} have no split", "leave out --split: their parts are fixed")
     else:
         found = digits(source, what) if what.kind == "digits" else characters(source, what)
     apart(found, closed=what.kind == "digits")
     return found
+
+
+def some(people: Sequence[str], share: float) -> list[str]:
+    """This share of people, at least two: those whose names have the smallest hashes, so that a larger share holds a smaller one."""
+    ranked = sorted(people, key=lambda name: hashlib.sha256(name.encode()).digest())
+    chosen = set(ranked[: max(2, round(share * len(people)))])
+    return [name for name in people if name in chosen]
 
 
 def apart(found: Mapping[str, Crops], closed: bool = False) -> None:

@@ -52,23 +52,28 @@ def _graph(crops: Tensor, encoder: keras.Model, recipe: Recipe) -> Tensor:
     ops = keras.ops
     planes = ops.transpose(crops, (0, 3, 1, 2))
     # One batch of all views lets the file hold the weights once.
-    views = [ops.matmul(ops.matmul(rows, planes), columns) for rows, columns in _views(recipe)]
-    pixels = ops.concatenate(views, axis=0) if len(views) > 1 else views[0]
+    seen = [ops.matmul(ops.matmul(rows, planes), columns) for rows, columns in views(recipe)]
+    pixels = ops.concatenate(seen, axis=0) if len(seen) > 1 else seen[0]
     raw = encoder(ops.transpose(pixels, (0, 2, 3, 1)), training=False)
-    return ops.mean(ops.reshape(raw, (len(views), -1, recipe.network.embedding)), axis=0) if len(views) > 1 else raw
+    return ops.mean(ops.reshape(raw, (len(seen), -1, recipe.network.embedding)), axis=0) if len(seen) > 1 else raw
 
 
-def _views(recipe: Recipe) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+def views(recipe: Recipe) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
     """(rows, columns) for each view: rows @ crop @ columns resizes, moves and mirrors it. Plain numpy arrays: a tensor made here would be
     captured and become an input of the exported graph."""
     size, side, step = recipe.network.size, recipe.data.side, recipe.export.shift_px
-    matrix = augment.resize_matrix(size, side) if size != side else np.eye(size, dtype=np.float32)
     moves = [(0, 0), (step, 0), (-step, 0), (0, step), (0, -step)] if step else [(0, 0)]
-    views = [(np.eye(size, k=down, dtype=np.float32) @ matrix, np.eye(size, k=right, dtype=np.float32) @ matrix) for down, right in moves]
+
+    def moved(zoom: float) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+        matrix = augment.resize_matrix(size, side, zoom)
+        shift = {by: np.eye(size, k=by, dtype=np.float32) @ matrix for by in (-step, 0, step)}
+        return [(shift[down], shift[right]) for down, right in moves]
+
+    found = moved(1.0)
     if recipe.export.flip:
         # Mirroring is the same matrix read backwards.
-        views += [(rows, columns[:, ::-1]) for rows, columns in views]
-    return [(rows, np.ascontiguousarray(columns.T)) for rows, columns in views]
+        found += [(rows, columns[:, ::-1]) for rows, columns in moved(recipe.export.zoom)]
+    return [(rows, np.ascontiguousarray(columns.T)) for rows, columns in found]
 
 
 def embedder(recipe: Recipe, weights: Sequence[NDArray[np.float32]], features: str = "unit", batch: int = 128) -> Embed:

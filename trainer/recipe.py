@@ -22,11 +22,12 @@ class RecipeError(Fault):
 @dataclass(frozen=True, slots=True)
 class Data:
     """What the pictures are. `kind`: people (a folder per person), digits (MNIST), characters (Omniglot). `side` in pixels: people's crops
-    must have it, drawings are brought to it. `classes`: which digits to learn (none: all). `rotations`: a drawing turned by 90, 180 and
-    270 degrees is a character of its own."""
+    must have it, drawings are brought to it. `share`: how many of the people for fit are learned from (for a learning curve). `classes`:
+    which digits to learn (none: all). `rotations`: a drawing turned by 90, 180 and 270 degrees is a character of its own."""
 
     kind: str = "people"
     side: int = 112
+    share: float = 1.0
     classes: tuple[int, ...] = ()
     rotations: bool = False
 
@@ -186,10 +187,11 @@ STAGES: dict[str, type[Any]] = {"identify": Identify, "triplets": Triplets, "pai
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """What the bundle does beside the encoder, before normalising: `flip` averages the crop's embedding with its mirror's, `shift_px` with
-    those of the crop moved by so many of the encoder's pixels to each of four sides."""
+    """What the bundle does beside the encoder, before normalising: `flip` averages the crop's embedding with its mirror's, enlarged `zoom`
+    times about its middle, `shift_px` with those of the crop moved by so many of the encoder's pixels to each of four sides."""
 
     flip: bool = True
+    zoom: float = 1.0
     shift_px: int = 0
     licence: str = "research data, not for production"
 

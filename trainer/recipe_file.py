@@ -178,6 +178,10 @@ def _check(recipe: Recipe) -> None:
                 raise RecipeError(f"{where} is too small", "triplets need two people and two images each")
             if name in ("epochs", "steps", "weight_decay", "margin", "verify", "triplets", "head") and value < 0:
                 raise RecipeError(f"{where} is negative", "give 0 or more")
+    if not 0 < recipe.data.share <= 1:
+        raise RecipeError(f"data.share is {recipe.data.share}", "give a number above 0, and 1 for all people")
+    if not 0.5 <= recipe.export.zoom <= 2:
+        raise RecipeError(f"export.zoom is {recipe.export.zoom}", "give a number about 1, for instance 1.08")
     for name in ("widths", "blocks"):
         if not min(getattr(recipe.network, name), default=0) > 0:
             raise RecipeError(f"network.{name} is too small", "give one positive number for each resolution")

@@ -41,6 +41,15 @@ def test_the_same_picture_under_two_names_is_an_error() -> None:
         datasets.apart({"fit": one, "val": two})
 
 
+def test_a_share_of_the_people_to_learn_from_is_within_a_larger_share(tmp_path: Path) -> None:
+    source = faces.folder(tmp_path / "crops", 40, 1)
+    found = {share: datasets.parts(Recipe(data=Data(share=share)), source, None) for share in (0.25, 0.5, 1.0)}
+    small, half, whole = (set(found[share]["fit"].people) for share in (0.25, 0.5, 1.0))
+    assert small < half < whole and len(small) == round(len(whole) / 4) and len(half) == round(len(whole) / 2)
+    assert all(found[share]["val"].people == found[1.0]["val"].people for share in found)
+    assert len(found[0.5]["fit"]) == len(half)
+
+
 def mnist(folder: Path, train: int = 5_100, test: int = 30) -> Path:
     rng = np.random.default_rng(1)
     arrays = {f"x_{part}": rng.integers(0, 256, (count, 28, 28), np.uint8) for part, count in (("train", train), ("test", test))}

@@ -8,8 +8,8 @@ import pytest
 
 from daemon.edges.model import golden_crop
 from tests.trainer import faces
-from trainer import augment, samplers
-from trainer.recipe import Augment
+from trainer import augment, export, samplers
+from trainer.recipe import Augment, Export, Network, Recipe
 
 STILL = Augment(flip=0, scale=0, shift_px=0, rotation_deg=0, low=0, jpeg=0, blur=0, light=0, colour=0, grey=0, shade=0, noise=0, erase=0)
 
@@ -23,6 +23,25 @@ def test_resize_matrix_keeps_flat_and_slanted_pictures(size: int) -> None:
     # Pixel centres lie at half coordinates; away from the border a ramp stays that ramp.
     expected = (np.arange(size) + 0.5) * 112 / size - 0.5
     assert np.allclose(small[3:-3], expected[3:-3], atol=0.1)
+
+
+@pytest.mark.parametrize("size", [64, 112])
+def test_a_zoomed_resize_shows_the_middle(size: int) -> None:
+    crop = faces.picture(1, 1).astype(np.float32)
+    matrix = augment.resize_matrix(size, 112, 1.4)
+    found = np.stack([matrix @ crop[:, :, channel] @ matrix.T for channel in range(3)], axis=-1)
+    assert np.allclose(matrix.sum(axis=1), 1)
+    expected = cv2.resize(crop[16:96, 16:96], (size, size), interpolation=cv2.INTER_AREA if size < 80 else cv2.INTER_LINEAR)
+    assert np.abs(found - expected)[3:-3, 3:-3].mean() < 4 < np.abs(found - cv2.resize(crop, (size, size))).mean()
+
+
+def test_the_mirror_alone_is_enlarged() -> None:
+    crop = faces.picture(2, 1)[:, :, 0].astype(np.float32)
+    recipe = Recipe(network=Network(size=64), export=Export(zoom=1.1))
+    (rows, columns), (zoomed_rows, zoomed_columns) = export.views(recipe)
+    plain, larger = augment.resize_matrix(64), augment.resize_matrix(64, 112, 1.1)
+    assert np.allclose(rows @ crop @ columns, plain @ crop @ plain.T, atol=1e-3)
+    assert np.allclose(zoomed_rows @ crop @ zoomed_columns, larger @ crop[:, ::-1] @ larger.T, atol=1e-3)
 
 
 def test_shrinking_is_close_to_opencv_area() -> None:
