@@ -1,0 +1,87 @@
+"""The gate clips as the line sees them up to the search, so that one detection serves many galleries, models and rules."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bench.gate_clips import enrolment_frame
+from daemon import pipeline
+from daemon.config import Config, GateConfig
+from daemon.core.decide import Decision, Gatekeeper, Rules
+from daemon.core.values import Image, Vector, View
+from daemon.edges.camera import frames_of, open_camera
+from daemon.edges.detector import open_detector
+from daemon.edges.gallery import Gallery
+from daemon.enrolment import enrolment_crop
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """A recording. `person` walks in it, None if nobody does who is enrolled anywhere; `first` says that it gave the enrolment frame."""
+
+    name: str
+    person: str | None
+    first: bool
+    views: list[View]
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What one detector finds in the clips, and an aligned enrolment crop of each person."""
+
+    clips: list[Clip]
+    enrolment: dict[str, Image]
+
+
+def watch(folder: Path, config: Config, others: Sequence[str] = ()) -> Watched:
+    """Every clip of `folder`/asl, everybody enrolled from one frame of their first; and the recordings `others` of `folder`."""
+    with (folder / "asl/identities.csv").open() as file:
+        people: dict[str, str | None] = {f"asl/{row['clip']}": row["person"] for row in csv.DictReader(file)}
+    detector = open_detector(config.detector.kind, config.detector.min_face_px)
+    limits = pipeline.limits(config, config.detector.min_face_px)
+    enrolment: dict[str, Image] = {}
+    clips: list[Clip] = []
+    for name, person in {**people, **dict.fromkeys(others)}.items():
+        first = person is not None and person not in enrolment
+        if person is not None and first:
+            frame = enrolment_frame(folder / name, detector)
+            enrolment[person] = enrolment_crop(frame, 1, detector, pipeline.limits(config, config.enrolment.min_face_px))
+        camera = open_camera("clips", GateConfig(source=str(folder / name)))
+        try:
+            views = [pipeline.look(frame, detector, limits) for frame in frames_of(camera)]
+        finally:
+            camera.close()
+        clips.append(Clip(name, person, first, views))
+    return Watched(clips, enrolment)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The clips as one model sees them: vectors of every view of every clip (by name), and everybody's template."""
+
+    watched: Watched
+    vectors: dict[str, list[list[Vector | None]]]
+    templates: dict[str, Vector]
+
+
+def embedded(watched: Watched, embedder: pipeline.Embeds) -> Seen:
+    vectors = {clip.name: pipeline.embed(clip.views, embedder) for clip in watched.clips}
+    return Seen(watched, vectors, {who: embedder.embed(np.stack([crop]))[0] for who, crop in watched.enrolment.items()})
+
+
+def gallery_of(templates: Mapping[str, Vector], besides: Sequence[Vector] = ()) -> Gallery:
+    """A gallery of these people, and of others whose names do not matter."""
+    gallery = Gallery(len(next(iter(templates.values()))))
+    for number, (person, vector) in enumerate([*templates.items(), *((f"besides-{n}", v) for n, v in enumerate(besides))], 1):
+        gallery.add(number, person, vector)
+    return gallery
+
+
+def play(clip: Clip, seen: Seen, gallery: Gallery, rules: Rules, lost_s: float) -> list[Decision]:
+    """What the gate decides about a clip; everybody may pass."""
+    keeper = Gatekeeper("clips", rules, lost_s)
+    views = zip(clip.views, seen.vectors[clip.name], strict=True)
+    return [d for view, vectors in views for d in keeper.observe(view, vectors, gallery.search, lambda person, now: None)] + keeper.finish()
