@@ -1,0 +1,291 @@
+"""The two kinds of chart on the page: a recording with a lane per passage, and a passage with its similarities over time."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import floor, isfinite, nan
+from statistics import median
+
+from daemon.core import svg
+from daemon.core.decide import HOLD, Decision, Rules
+from daemon.core.svg import Point, Scale
+from daemon.core.traces import Moment, State
+from daemon.core.values import Quality, Verdict
+from daemon.drawing.trace import Trace
+from daemon.drawing.words import STATES, clock, count
+
+WIDTH, LEFT, RIGHT = 1000.0, 56.0, 12.0
+LANE, MOST_LANES = 30.0, 24
+TALL = {State.ACCEPT: 18.0, State.REJECT: 18.0, State.UNKNOWN: 18.0, State.GATHERING: 10.0, State.POOR: 4.0}
+"""How high a stretch of a lane is: colour is not all that tells states apart."""
+VERDICTS = {Verdict.ACCEPT: State.ACCEPT, Verdict.REJECT: State.REJECT, Verdict.UNKNOWN: State.UNKNOWN}
+
+CHART_WIDTH, CHART_LEFT, CHART_RIGHT, TOP, PLOT, RUG = 720.0, 64.0, 10.0, 40.0, 240.0, 15.0
+FADED_S = 0.25
+"""Two sightings further apart than this, and than three usual steps, are not joined."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A face in one state from one time to another."""
+
+    state: State
+    from_s: float
+    to_s: float
+
+
+def stretches(moments: Sequence[Moment]) -> list[Stretch]:
+    """What a passage's frames count as, run by run; a frame stands until the next one, unless the face was gone in between."""
+    step, apart = _steps(moments)
+    found: list[Stretch] = []
+    for place, moment in enumerate(moments):
+        next_s = moments[place + 1].at_s if place + 1 < len(moments) else moment.at_s + step
+        end = next_s if moment.at_s <= next_s <= moment.at_s + apart else moment.at_s + step
+        last = found[-1] if found else None
+        if last is not None and last.state is moment.state and abs(last.to_s - moment.at_s) < 1e-6:
+            found[-1] = Stretch(moment.state, last.from_s, end)
+        else:
+            found.append(Stretch(moment.state, moment.at_s, end))
+    return found
+
+
+def timeline(traces: Sequence[Trace], first_s: float, last_s: float) -> str:
+    """The recording from left to right, and the passages one below the other; where they are many, several in a lane."""
+    end_s = max([last_s, *(part.to_s for trace in traces for part in stretches(trace.moments))], default=last_s)
+    scale = Scale(0.0, max(end_s - first_s, 1e-6), LEFT, WIDTH - RIGHT)
+    lanes = _lanes(traces, own=len(traces) <= MOST_LANES)
+    count_lanes = max(lanes.values(), default=0) + 1
+    bottom = 8 + LANE * count_lanes
+    parts = [_time_axis(scale, 8, bottom, 12)]
+    for trace in traces:
+        middle = 8 + LANE * (lanes[trace.passage] + 0.5)
+        parts.append(_lane(trace, scale, first_s, middle, alone=len(traces) <= MOST_LANES))
+    label = f"Timeline of {count(len(traces), 'passage')} over {clock(last_s - first_s)}; the table of decisions says the same in words"
+    return svg.drawing(WIDTH, bottom + 26, label, *parts, kind="timeline")
+
+
+def similarities(trace: Trace, rules: Rules, first_s: float, most: int) -> tuple[str, list[int], Scale]:
+    """A passage's chart of about `most` frames; which of its moments are in it; and its scale of seconds from the recording's start."""
+    moments = trace.moments
+    decided = {decision.number for decision in trace.decisions}
+    drawn = _drawn(moments, decided, most)
+    shown = [moments[place] for place in drawn]
+    step, apart = _steps(moments)
+    x = Scale(
+        moments[0].at_s - first_s, max(moments[-1].at_s - first_s, moments[0].at_s - first_s + step), CHART_LEFT, CHART_WIDTH - CHART_RIGHT
+    )
+    values = [v for m in shown for v in (m.single.similarity if m.single else 0.0, m.fused.similarity if m.fused else 0.0) if isfinite(v)]
+    y = Scale(floor(min([0.0, *values]) * 5) / 5, 1.0, TOP + PLOT, TOP)
+    reasons = [quality for quality in Quality if quality is not Quality.OK and any(m.quality is quality for m in moments)]
+    bottom = TOP + PLOT + RUG * len(reasons) + (6 if reasons else 0)
+    at = [x(moment.at_s - first_s) for moment in shown]
+    all_spells, main = _spells(moments, apart), trace.main
+    spells = [all_spells[place] for place in drawn]
+    parts = [
+        *_accepting(rules, x, y),
+        _time_axis(x, TOP, bottom, 8),
+        "".join(
+            svg.line((CHART_LEFT, y(v)), (CHART_WIDTH - CHART_RIGHT, y(v)), "grid")
+            + svg.text((CHART_LEFT - 6, y(v) + 4), f"{v:.1f}", "tick", "end")
+            for v in y.ticks(6)
+        ),
+        _state_strip(moments, x, first_s),
+        *_holding(shown, at, rules, y),
+        svg.dots(_singles(shown, at, y, main, own=False), 2.4, "single other"),
+        svg.dots(_singles(shown, at, y, main, own=True), 2.4, "single"),
+        svg.diamonds([(px, _clamped(y, m.single.similarity)) for px, m in zip(at, shown, strict=True) if m.aside and m.single], 5, "aside"),
+        *(svg.path(run, "rival") for run in _runs(shown, at, y, spells, _rival)),
+        *(svg.path(run, "best other") for run in _runs(shown, at, y, spells, lambda m: _fused(m, main, own=False))),
+        *(svg.path(run, "best") for run in _runs(shown, at, y, spells, lambda m: _fused(m, main, own=True))),
+        svg.diamonds([(px, _clamped(y, m.fused.similarity)) for px, m in zip(at, shown, strict=True) if m.looked and m.fused], 4.5, "look"),
+        *_rug(moments, reasons, x, first_s),
+        *(_flag(decision, x(decision.at_s - first_s)) for decision in trace.decisions),
+        f'<line class="cursor" x1="-9" x2="-9" y1="{svg.place(TOP)}" y2="{svg.place(bottom)}"/>',
+    ]
+    label = f"Similarities of passage {trace.passage} over time; the text beside it says what was decided and why"
+    return svg.drawing(CHART_WIDTH, bottom + 24, label, *parts, kind="similarities"), drawn, x
+
+
+def _steps(moments: Sequence[Moment]) -> tuple[float, float]:
+    """The usual time from frame to frame, and the time from which on a face counts as gone in between."""
+    steps = [b.at_s - a.at_s for a, b in pairwise(moments) if b.at_s > a.at_s]
+    step = median(steps) if steps else 0.04
+    return step, max(3 * step, FADED_S)
+
+
+def _lanes(traces: Sequence[Trace], own: bool) -> dict[int, int]:
+    """The lane of each passage: its own, or the first that is free again."""
+    if own:
+        return {trace.passage: place for place, trace in enumerate(traces)}
+    ends: list[float] = []
+    found = {}
+    for trace in sorted(traces, key=lambda t: t.moments[0].at_s):
+        begins = trace.moments[0].at_s
+        lane = next((place for place, end in enumerate(ends) if end < begins), len(ends))
+        ends[lane : lane + 1] = [trace.moments[-1].at_s]
+        found[trace.passage] = lane
+    return found
+
+
+def _lane(trace: Trace, scale: Scale, first_s: float, middle: float, alone: bool) -> str:
+    parts = []
+    runs = stretches(trace.moments)
+    left, right = scale(runs[0].from_s - first_s), scale(runs[-1].to_s - first_s)
+    by_state: dict[State, list[tuple[float, float]]] = {}
+    for run in runs:
+        x0, x1 = scale(run.from_s - first_s), scale(run.to_s - first_s)
+        of_state = by_state.setdefault(run.state, [])
+        if of_state and x0 - of_state[-1][1] < 0.3:
+            of_state[-1] = of_state[-1][0], x1  # what no eye could tell apart is drawn as one
+        else:
+            of_state.append((x0, max(x1, x0 + 0.6)))
+    for state, found in by_state.items():
+        parts.append(svg.boxes(found, middle - TALL[state] / 2, TALL[state], f"state {state}"))
+    if alone:
+        parts.append(svg.text((LEFT - 8, middle + 4), f"#{trace.passage}", "lane", "end"))
+    elif right - left > 26:
+        parts.append(svg.text((left + 2, middle - 10), f"#{trace.passage}", "tick"))
+    parts += [_mark(decision, scale(decision.at_s - first_s), middle, right) for decision in trace.decisions]
+    hit = svg.box(left, middle - LANE / 2, max(right - left, 4), LANE, "hit")
+    said = "; ".join(f"{d.verdict.value} at {clock(d.at_s - first_s)}" for d in trace.decisions) or "no answer"
+    return f'<a href="#passage-{trace.passage}"><title>passage {trace.passage}: {said}</title>{"".join(parts)}{hit}</a>'
+
+
+def _mark(decision: Decision, x: float, middle: float, right: float) -> str:
+    """A decision on its lane: its sign in a circle, and whom it names if there is room."""
+    state = VERDICTS[decision.verdict]
+    sign, _ = STATES[state]
+    drawn = f'<circle class="mark {state}" cx="{svg.place(x)}" cy="{svg.place(middle)}" r="10"/>' + svg.text(
+        (x, middle + 4.5), sign, "sign", "middle"
+    )
+    named = decision.person or ""
+    return drawn + (svg.text((x + 15, middle + 4.5), named, "named") if named and right - x > 22 + 8 * len(named) else "")
+
+
+def _time_axis(scale: Scale, top: float, bottom: float, most: int) -> str:
+    ticks = scale.ticks(most)
+    digits = 0 if len(ticks) < 2 or ticks[1] - ticks[0] >= 1 else 1 if ticks[1] - ticks[0] >= 0.1 else 2
+    return svg.marks(map(scale, ticks), top, bottom, "grid") + "".join(
+        svg.text((scale(tick), bottom + 17), clock(tick, digits), "tick", "middle") for tick in ticks
+    )
+
+
+def _drawn(moments: Sequence[Moment], decided: set[int], most: int) -> list[int]:
+    """The places of the moments to draw: all, or the lowest and highest of each stretch, and all that mean something."""
+
+    def always(place: int) -> bool:
+        return moments[place].number in decided or moments[place].aside
+
+    single = svg.thinned([m.single.similarity if m.single else nan for m in moments], most // 2, always)
+    fused = svg.thinned([m.fused.similarity if m.fused else nan for m in moments], most // 4)
+    # Looks come once a second: in a recording of hours they are many too.
+    looks = [place for place, moment in enumerate(moments) if moment.looked]
+    return sorted({*single, *fused, *(looks[i] for i in svg.thinned([0.0] * len(looks), most // 4))})
+
+
+def _accepting(rules: Rules, x: Scale, y: Scale) -> Iterable[str]:
+    if rules.threshold is None:
+        return ()
+    level = _clamped(y, rules.threshold)
+    right = CHART_WIDTH - CHART_RIGHT
+    return (
+        svg.box(CHART_LEFT, TOP, right - CHART_LEFT, max(0.0, level - TOP), "accepting"),
+        svg.line((CHART_LEFT, level), (right, level), "threshold"),
+        svg.text((right - 4, level - 5), f"threshold τ {rules.threshold:.3f}", "tau", "end"),
+    )
+
+
+def _holding(shown: Sequence[Moment], at: Sequence[float], rules: Rules, y: Scale) -> Iterable[str]:
+    """Where somebody is recognised: how far down they stay so."""
+    if rules.threshold is None:
+        return
+    level = _clamped(y, rules.threshold - HOLD)
+    runs: list[list[float]] = []
+    before = False
+    for px, moment in zip(at, shown, strict=True):
+        holds = moment.answer is not None and moment.answer[2] is not None
+        if holds and not before:
+            runs.append([])
+        if holds:
+            runs[-1].append(px)
+        before = holds
+    for run in runs:
+        yield svg.line((run[0], level), (run[-1], level), "hold")
+    if runs:
+        yield svg.text((CHART_WIDTH - CHART_RIGHT - 4, level + 14), f"stays so down to {rules.threshold - HOLD:.3f}", "tau", "end")
+
+
+def _state_strip(moments: Sequence[Moment], x: Scale, first_s: float) -> str:
+    """The same band as in the timeline, above the plot."""
+    by_state: dict[State, list[tuple[float, float]]] = {}
+    for run in stretches(moments):
+        left, right = x(run.from_s - first_s), min(x(run.to_s - first_s), CHART_WIDTH - CHART_RIGHT)
+        of_state = by_state.setdefault(run.state, [])
+        if of_state and left - of_state[-1][1] < 0.3:
+            of_state[-1] = of_state[-1][0], right
+        else:
+            of_state.append((left, right))
+    return "".join(svg.boxes(runs, 28 - TALL[state] / 3, TALL[state] / 1.5, f"state {state}") for state, runs in by_state.items())
+
+
+def _singles(shown: Sequence[Moment], at: Sequence[float], y: Scale, main: str | None, own: bool) -> list[Point]:
+    return [
+        (px, _clamped(y, m.single.similarity))
+        for px, m in zip(at, shown, strict=True)
+        if m.single is not None and not m.aside and (m.single.person == main) is own
+    ]
+
+
+def _runs(
+    shown: Sequence[Moment], at: Sequence[float], y: Scale, spells: Sequence[int], of: Callable[[Moment], float | None]
+) -> list[list[Point]]:
+    """A line over time, broken where it has no value and where the face was away: `spells` number the times it was there."""
+    runs: list[list[Point]] = []
+    last: int | None = None
+    for px, moment, spell in zip(at, shown, spells, strict=True):
+        value = of(moment)
+        if value is not None and spell != last:
+            runs.append([])
+        if value is not None:
+            runs[-1].append((px, _clamped(y, value)))
+        last = spell if value is not None else None
+    return runs
+
+
+def _fused(moment: Moment, main: str | None, own: bool) -> float | None:
+    """The fused similarity where it is one to that person (`own`), or where it is one to somebody else."""
+    return moment.fused.similarity if moment.fused is not None and (moment.fused.person == main) is own else None
+
+
+def _rival(moment: Moment) -> float | None:
+    return moment.fused.rival if moment.fused is not None and moment.fused.rival > -1 else None
+
+
+def _spells(moments: Sequence[Moment], apart: float) -> list[int]:
+    found = [0]
+    for before, moment in pairwise(moments):
+        found.append(found[-1] + (not 0 <= moment.at_s - before.at_s <= apart))
+    return found
+
+
+def _rug(moments: Sequence[Moment], reasons: Sequence[Quality], x: Scale, first_s: float) -> Iterable[str]:
+    """Poor frames, a row of ticks for each reason."""
+    for place, quality in enumerate(reasons):
+        top = TOP + PLOT + 6 + RUG * place
+        places = sorted({round(x(m.at_s - first_s), 0) for m in moments if m.quality is quality})
+        yield svg.text((CHART_LEFT - 6, top + 10), quality.value.replace("_", " "), "tick", "end")
+        yield svg.marks(places, top + 2, top + RUG - 3, "poor-tick")
+
+
+def _flag(decision: Decision, x: float) -> str:
+    state = VERDICTS[decision.verdict]
+    sign, word = STATES[state]
+    said = f"{sign} {word}{f' as {decision.person}' if decision.person and decision.verdict is Verdict.ACCEPT else ''}"
+    late = x > (CHART_LEFT + CHART_WIDTH) / 2
+    return svg.line((x, 20), (x, TOP + PLOT), f"decided {state}") + svg.text(
+        (x - 4 if late else x + 4, 13), said, f"flag {state}", "end" if late else "start"
+    )
+
+
+def _clamped(y: Scale, value: float) -> float:
+    return y(min(max(value, y.low), y.high)) if isfinite(value) else y(y.low)

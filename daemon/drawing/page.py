@@ -1,0 +1,336 @@
+"""The page about a replay: one HTML file that asks nobody for anything, from which a person can judge whether the gate did right."""
+
+from base64 import b64encode
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from hashlib import sha256
+from html import escape
+from math import isfinite
+
+import msgspec
+
+from daemon.core import markup, svg
+from daemon.core.decide import HOLD, Decision, Rules
+from daemon.core.quality import Limits
+from daemon.core.traces import Moment, State
+from daemon.core.values import Quality, Verdict
+from daemon.drawing.charts import CHART_LEFT, CHART_RIGHT, CHART_WIDTH, TALL, VERDICTS, similarities, timeline
+from daemon.drawing.style import SCRIPT, STYLE
+from daemon.drawing.trace import Portrait, Trace, Tracer
+from daemon.drawing.words import STATES, clock, count, reason
+
+MOST_CHARTS = 100
+MOST_FRAMES, FEWEST_FRAMES, ALL_FRAMES = 800, 80, 20_000
+"""So many frames of a passage are drawn at most, in a crowd fewer, and so many on the whole page: a page of hours must open at once."""
+MOST_ROWS = 500
+LONG_AGO = 86_400.0 * 365
+"""Recordings that do not know their date begin at the start of the epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a replay decided by. `recording` is a name, not a path."""
+
+    recording: str
+    gate: str
+    model: str
+    detector: str
+    people: int
+    templates: int
+    rules: Rules
+    policy: str
+    limits: Limits
+    lost_s: float
+
+
+def render(tracer: Tracer, about: About) -> str:
+    """The page. The same recording, bundle and policy give the same bytes."""
+    traces = [trace for _, trace in sorted(tracer.traces.items()) if trace.moments]
+    charted = _worth_a_chart(traces)
+    budget = max(FEWEST_FRAMES, min(MOST_FRAMES, ALL_FRAMES // max(1, len(charted))))
+    parts = [_header(tracer, about, traces)]
+    if traces:
+        figure = f'<figure><div class="chart">{timeline(traces, tracer.first_s, tracer.last_s)}</div></figure>'
+        parts.append(f"<section><h2>Timeline</h2>{figure}{_timeline_key()}</section>")
+    parts.append(f"<section><h2>Decisions</h2>{_decisions(traces, tracer, about)}</section>")
+    if charted:
+        shown = "".join(_passage(trace, tracer, about, budget) for trace in charted)
+        parts.append(f"<section><h2>Passages</h2>{_chart_key()}{shown}</section>")
+    rest = [trace for trace in traces if trace not in charted]
+    if rest:
+        parts.append(f"<section><h2>{'Other passages' if charted else 'Passages'}</h2>{_rest(rest, tracer)}</section>")
+    parts.append(f"<section><h2>Settings</h2>{_settings(about)}</section>")
+    if tracer.faces and any(trace.portraits for trace in traces):
+        parts.append("<footer>This page shows faces of people: keep it as carefully as the recording.</footer>")
+    digest = b64encode(sha256(SCRIPT.encode()).digest()).decode()
+    policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+    return markup.page(f"Replay: {about.recording}", "".join(parts) + f"<script>{SCRIPT}</script>", STYLE, policy)
+
+
+def _worth_a_chart(traces: Sequence[Trace]) -> list[Trace]:
+    """Those with a good frame; of too many, those that were decided about and then the longest."""
+    scored = [trace for trace in traces if any(moment.fused is not None for moment in trace.moments)]
+    kept = sorted(scored, key=lambda t: (not t.decisions, -len(t.moments), t.passage))[:MOST_CHARTS]
+    return sorted(kept, key=lambda t: t.passage)
+
+
+def _header(tracer: Tracer, about: About, traces: Sequence[Trace]) -> str:
+    last = [trace.decisions[-1] for trace in traces if trace.decisions]
+    tally = Counter(decision.verdict for decision in last)
+    silent = len(traces) - len(last)
+    tiles = [(VERDICTS[v].value, f"{STATES[VERDICTS[v]][0]} {STATES[VERDICTS[v]][1]}", f"{tally[v]}") for v in Verdict]
+    tiles += [("", "passages without an answer", f"{silent}"), ("", "threshold τ", _number(about.rules.threshold))]
+    drawn = "".join(f'<div class="{kind}"><dt>{escape(name)}</dt><dd>{value}</dd></div>' for kind, name, value in tiles)
+    length = f"{count(tracer.frames, 'frame')} of {tracer.size[0]}×{tracer.size[1]}, {clock(tracer.last_s - tracer.first_s)}"
+    begins = f", from {datetime.fromtimestamp(tracer.first_at, UTC):%Y-%m-%d %H:%M:%S} UTC" if tracer.first_at > LONG_AGO else ""
+    known = f"{count(about.people, 'person', 'people')} enrolled ({count(about.templates, 'template')})"
+    facts = f"{length}{begins} · {known} · model {about.model} · detector {about.detector} · gate {about.gate} · policy {about.policy}"
+    return (
+        f'<header><h1>Replay of {escape(about.recording)}</h1><p class="about">{escape(facts)}</p>'
+        f'<dl class="tally">{drawn}</dl><p>{escape(_sentence(traces, tally, silent))}</p></header>'
+    )
+
+
+def _sentence(traces: Sequence[Trace], tally: Mapping[Verdict, int], silent: int) -> str:
+    """What happened, in a breath."""
+    if not traces:
+        return "No face was found in this recording, and nothing was decided."
+    let_in = sorted({d.person for t in traces for d in t.decisions if d.verdict is Verdict.ACCEPT and d.person is not None})
+    said = [f"{count(len(traces), 'passage')} of a face before the camera."]
+    if let_in:
+        said.append(f"The gate would have opened for {', '.join(let_in)}.")
+    else:
+        said.append("The gate would have opened for nobody.")
+    if tally[Verdict.REJECT]:
+        said.append(f"{count(tally[Verdict.REJECT], 'passage was', 'passages were')} rejected.")
+    if tally[Verdict.UNKNOWN]:
+        said.append(f"{count(tally[Verdict.UNKNOWN], 'passage was', 'passages were')} of nobody known.")
+    if silent:
+        said.append(f"{count(silent, 'passage')} went by without an answer: too few frames were good enough for one.")
+    return " ".join(said)
+
+
+def _decisions(traces: Sequence[Trace], tracer: Tracer, about: About) -> str:
+    decided = sorted((d for t in traces for d in t.decisions), key=lambda d: (d.at_s, d.passage))
+    if not decided:
+        return markup.absent("Nothing was decided.")
+    rows = "".join(_decision_row(decision, tracer.first_s, about.rules) for decision in decided[:MOST_ROWS])
+    head = "".join(f"<th>{name}</th>" for name in ("passage", "at", "frame", "decision", "why", "similarity", "against τ"))
+    more = markup.note(f"{len(decided) - MOST_ROWS:,} further decisions are not listed.") if len(decided) > MOST_ROWS else ""
+    return f'<div class="table"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>{more}'
+
+
+def _decision_row(decision: Decision, first_s: float, rules: Rules) -> str:
+    apart = ""
+    if decision.similarity is not None and rules.threshold is not None:
+        apart = f"{decision.similarity - rules.threshold:+.3f}".replace("-", "−")
+    cells = [
+        f'<a href="#passage-{decision.passage}">#{decision.passage}</a>',
+        clock(decision.at_s - first_s),
+        f"{decision.number}",
+        _chip(decision),
+        escape(reason(decision.reason.value) + (", in place of the earlier answer" if decision.changes else "")),
+        _number(decision.similarity),
+        apart,
+    ]
+    return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
+
+
+def _chip(decision: Decision) -> str:
+    state = VERDICTS[decision.verdict]
+    sign, word = STATES[state]
+    named = f": {decision.person}" if decision.person is not None else ""
+    return f'<span class="chip {state}">{sign} {word}{escape(named)}</span>'
+
+
+def _passage(trace: Trace, tracer: Tracer, about: About, budget: int) -> str:
+    chart, drawn, scale = similarities(trace, about.rules, tracer.first_s, budget)
+    chips = " ".join(_chip(decision) for decision in trace.decisions) or '<span class="chip gathering">… no answer</span>'
+    data = _data(trace, drawn, tracer.first_s, scale)
+    said = "Point at the chart, or go through its frames with the arrow keys."
+    figure = (
+        f'<figure><div class="chart" tabindex="0" role="group" aria-label="Frames of passage {trace.passage}">{chart}'
+        f'<script type="application/json">{data}</script></div><output class="readout" aria-live="polite">{said}</output></figure>'
+    )
+    faces = _faces(trace, tracer.first_s)
+    return (
+        f'<h3 id="passage-{trace.passage}">#{trace.passage} {chips}</h3><p>{escape(_story(trace, tracer.first_s, about.rules))}</p>'
+        f'<div class="passage{"" if faces else " bare"}">{figure}{faces}</div>'
+    )
+
+
+def _story(trace: Trace, first_s: float, rules: Rules) -> str:
+    """A passage in sentences."""
+    moments = trace.moments
+    poor = Counter(moment.quality for moment in moments if moment.quality is not Quality.OK)
+    reasons = ", ".join(f"{number} {quality.value.replace('_', ' ')}" for quality, number in poor.most_common())
+    bad = f", {poor.total()} too poor to be scored ({reasons})" if poor else ""
+    looks = sum(moment.looked for moment in moments)
+    said = [
+        f"Seen from {clock(moments[0].at_s - first_s)} to {clock(moments[-1].at_s - first_s)} in {count(len(moments), 'frame')}{bad}. "
+        f"The gate looked {'once' if looks == 1 else f'{looks:,} times'}."
+    ]
+    aside = sum(moment.aside for moment in moments)
+    if aside:
+        said.append(f"{count(aside, 'frame')} did not look like the same face and {'was' if aside == 1 else 'were'} set aside.")
+    by_number = {moment.number: moment for moment in moments}
+    for decision in trace.decisions:
+        said.append(_how(decision, by_number.get(decision.number), first_s, rules))
+    if not trace.decisions:
+        good = max(moment.good for moment in moments)
+        said.append(
+            f"{count(good, 'good frame')}, and an answer needs {rules.min_frames}." if good < rules.min_frames else "It has no answer."
+        )
+    return " ".join(said)
+
+
+def _how(decision: Decision, moment: Moment | None, first_s: float, rules: Rules) -> str:
+    word = STATES[VERDICTS[decision.verdict]][1]
+    named = f" as {decision.person}" if decision.person is not None and decision.verdict is Verdict.ACCEPT else ""
+    after = f" on {count(moment.good, 'good frame')}" if moment is not None else ""
+    said = f"{word.capitalize()}{named} at {clock(decision.at_s - first_s)}{after}: {reason(decision.reason.value)}."
+    if decision.similarity is None or rules.threshold is None:
+        return said
+    apart = decision.similarity - rules.threshold
+    near = f" Similarity {decision.similarity:.3f}, {abs(apart):.3f} {'above' if apart >= 0 else 'below'} the threshold"
+    match = moment.fused if moment is not None else None
+    if match is None or match.rival <= -1 or not isfinite(match.rival):
+        return f"{said}{near}."
+    return f"{said}{near}; the next nearest person had {match.rival:.3f}."
+
+
+FACES = (
+    ("first", "first good frame"),
+    ("decided", "when it was decided"),
+    ("most", "most like somebody enrolled"),
+    ("least", "least like anybody enrolled"),
+)
+
+
+def _faces(trace: Trace, first_s: float) -> str:
+    """A few faces with what their frames say; each frame once."""
+    shown: dict[int, tuple[Portrait, list[str], bool]] = {}
+    for name, words in FACES:
+        portrait = trace.portraits.get(name)
+        if portrait is not None:
+            kept = shown.setdefault(portrait.moment.number, (portrait, [], False))
+            shown[portrait.moment.number] = (kept[0], [*kept[1], words], kept[2] or name == "decided")
+    figures = "".join(_face(*entry, trace, first_s) for _, entry in sorted(shown.items()))
+    return f'<div class="faces">{figures}</div>' if figures else ""
+
+
+def _face(portrait: Portrait, words: list[str], decisive: bool, trace: Trace, first_s: float) -> str:
+    moment = portrait.moment
+    told = f"{moment.single.person or 'nobody'} {moment.single.similarity:.3f}" if moment.single else moment.quality.value.replace("_", " ")
+    said = f"frame {moment.number}, {clock(moment.at_s - first_s)}"
+    verdicts = [VERDICTS[decision.verdict] for decision in trace.decisions if decision.number == moment.number]
+    kind = f' class="decision {verdicts[-1]}"' if decisive and verdicts else ""
+    source = b64encode(portrait.jpeg).decode()
+    return (
+        f'<figure{kind}><img alt="Face of passage {trace.passage}, {said}" width="112" height="112" src="data:image/jpeg;base64,{source}">'
+        f"<figcaption><b>{escape(' · '.join(words))}</b><br>{said}<br>alone: {escape(told)}</figcaption></figure>"
+    )
+
+
+def _data(trace: Trace, drawn: Sequence[int], first_s: float, scale: svg.Scale) -> str:
+    """What the frames of a chart say when they are pointed at, as JSON that cannot end a <script>."""
+    people: dict[str, int] = {}
+    reasons = [quality.value.replace("_", " ") for quality in Quality]
+    decided = {decision.number for decision in trace.decisions}
+    rows = []
+    for place in drawn:
+        m = trace.moments[place]
+        fused, single = m.fused, m.single
+        rows.append(
+            [
+                m.number,
+                round(m.at_s - first_s, 3),
+                people.setdefault(fused.person, len(people)) if fused is not None and fused.person is not None else -1,
+                _short(fused.similarity) if fused is not None else None,
+                _short(fused.rival) if fused is not None else None,
+                _short(single.similarity) if single is not None else None,
+                people.setdefault(single.person, len(people)) if single is not None and single.person is not None else -1,
+                m.good,
+                list(Quality).index(m.quality),
+                m.looked + 2 * m.aside + 4 * (m.number in decided),
+            ]
+        )
+    found = {
+        "left": CHART_LEFT,
+        "right": CHART_WIDTH - CHART_RIGHT,
+        "from": scale.low,
+        "to": scale.high,
+        "people": list(people),
+        "reasons": reasons,
+        "rows": rows,
+    }
+    return msgspec.json.encode(found).decode().replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def _rest(traces: Sequence[Trace], tracer: Tracer) -> str:
+    """Passages without a chart."""
+    rows = []
+    for trace in traces[:MOST_ROWS]:
+        poor = Counter(moment.quality.value.replace("_", " ") for moment in trace.moments)
+        frames = ", ".join(f"{number} {name}" for name, number in poor.most_common())
+        answer = "; ".join(f"{d.verdict.value}: {reason(d.reason.value)}" for d in trace.decisions) or "no answer"
+        ends = (clock(trace.moments[place].at_s - tracer.first_s) for place in (0, -1))
+        rows.append((trace.passage, f"{next(ends)} – {next(ends)}", f"{len(trace.moments):,}", frames, answer))
+    body = "".join(
+        f'<tr id="passage-{number}"><td>#{number}</td>' + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>"
+        for number, *cells in rows
+    )
+    head = "".join(f"<th>{name}</th>" for name in ("passage", "seen", "frames", "of them", "answer"))
+    more = markup.note(f"{len(traces) - MOST_ROWS:,} further passages are not listed.") if len(traces) > MOST_ROWS else ""
+    return f'<div class="table"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{more}'
+
+
+def _settings(about: About) -> str:
+    rows = [
+        (f"decision.{f.name}" if f.name != "same" else "same face (card)", f"{getattr(about.rules, f.name)}") for f in fields(about.rules)
+    ]
+    rows += [("decision.lost_s", f"{about.lost_s}")]
+    rows += [
+        (f"{'detector' if f.name == 'min_face_px' else 'quality'}.{f.name}", f"{getattr(about.limits, f.name)}")
+        for f in fields(about.limits)
+    ]
+    return f'<details><summary>Rules and limits of this replay</summary>{markup.table(["setting", "value"], rows)}</details>'
+
+
+def _timeline_key() -> str:
+    items = "".join(
+        _key(svg.box(0, 7 - TALL[state] / 3, 26, TALL[state] / 1.5, f"state {state}"), f"{STATES[state][0]} {STATES[state][1]}")
+        for state in State
+    )
+    return f'<ul class="key">{items}</ul>'
+
+
+def _chart_key() -> str:
+    return (
+        '<ul class="key">'
+        + _key(svg.line((0, 7), (26, 7), "best"), "fused similarity to the passage's person")
+        + _key(svg.line((0, 7), (26, 7), "best other"), "where somebody else was nearer")
+        + _key(svg.line((0, 7), (26, 7), "rival"), "fused similarity to the next nearest person")
+        + _key(svg.dots([(13, 7)], 3, "single"), "a frame alone")
+        + _key(svg.dots([(13, 7)], 3, "single other"), "a frame alone, nearest to somebody else")
+        + _key(svg.diamonds([(13, 7)], 5, "look"), "the gate looked")
+        + _key(svg.diamonds([(13, 7)], 5, "aside"), "set aside: not this face")
+        + _key(svg.line((0, 7), (26, 7), "threshold"), "threshold τ: from here up accepted")
+        + _key(svg.line((0, 7), (26, 7), "hold"), f"somebody recognised stays so down to here (τ − {HOLD:g})")
+        + _key(svg.marks((5, 11, 17, 23), 2, 12, "poor-tick"), "a poor frame, by reason")
+        + "</ul>"
+    )
+
+
+def _key(drawn: str, words: str) -> str:
+    return f'<li><svg viewBox="0 0 26 14" aria-hidden="true">{drawn}</svg>{escape(words)}</li>'
+
+
+def _short(value: float) -> float | None:
+    return round(value, 3) if isfinite(value) else None
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
