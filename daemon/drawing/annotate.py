@@ -164,7 +164,7 @@ def _bar(picture: Image, top: tuple[int, int], end: tuple[int, int], similarity:
     (left, y0), (right, y1) = top, end
     high = y1 - y0
     inset = high // 3
-    cv2.rectangle(picture, (left, y0 + inset), (right, y1 - inset), (90, 90, 90), cv2.FILLED)
+    cv2.rectangle(picture, (left, y0 + inset), (right, y1 - inset), (110, 110, 110), cv2.FILLED)
     share = min(1.0, max(0.0, similarity)) if np.isfinite(similarity) else 0.0
     cv2.rectangle(picture, (left, y0 + inset), (left + round(share * (right - left)), y1 - inset), colour, cv2.FILLED)
     mark = left + round(min(1.0, max(0.0, threshold)) * (right - left))
@@ -197,8 +197,8 @@ def _strip(strip: Image, at_s: float, number: int, rules: Rules, unit: float) ->
 
 
 def _width(text: str, size: float, unit: float) -> int:
-    return cv2.getTextSize(text, FONT, size, max(1, round(unit)))[0][0]
+    return cv2.getTextSize(text, FONT, size, max(1, int(unit)))[0][0]
 
 
 def _write(picture: Image, text: str, at: tuple[int, int], size: float, colour: tuple[int, ...], unit: float) -> None:
-    cv2.putText(picture, text, at, FONT, size, colour, max(1, round(unit)), cv2.LINE_AA)
+    cv2.putText(picture, text, at, FONT, size, colour, max(1, int(unit)), cv2.LINE_AA)

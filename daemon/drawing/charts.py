@@ -14,13 +14,15 @@ from daemon.core.values import Quality, Verdict
 from daemon.drawing.trace import Trace
 from daemon.drawing.words import STATES, clock, count
 
-WIDTH, LEFT, RIGHT = 1000.0, 56.0, 12.0
+WIDTH, LEFT, RIGHT = 1000.0, 44.0, 26.0
 LANE, MOST_LANES = 30.0, 24
 TALL = {State.ACCEPT: 18.0, State.REJECT: 18.0, State.UNKNOWN: 18.0, State.GATHERING: 10.0, State.POOR: 4.0}
 """How high a stretch of a lane is: colour is not all that tells states apart."""
 VERDICTS = {Verdict.ACCEPT: State.ACCEPT, Verdict.REJECT: State.REJECT, Verdict.UNKNOWN: State.UNKNOWN}
 
-CHART_WIDTH, CHART_LEFT, CHART_RIGHT, TOP, PLOT, RUG = 720.0, 64.0, 10.0, 40.0, 240.0, 15.0
+CHART_WIDTH, CHART_LEFT, CHART_RIGHT, TOP, PLOT, RUG = 720.0, 64.0, 18.0, 40.0, 240.0, 15.0
+BLIP = 2.0
+"""A face that was there for a single frame of an hour must be seen too."""
 FADED_S = 0.25
 """Two sightings further apart than this, and than three usual steps, are not joined."""
 
@@ -74,7 +76,7 @@ def similarities(trace: Trace, rules: Rules, first_s: float, most: int) -> tuple
     x = Scale(
         moments[0].at_s - first_s, max(moments[-1].at_s - first_s, moments[0].at_s - first_s + step), CHART_LEFT, CHART_WIDTH - CHART_RIGHT
     )
-    values = [v for m in shown for v in (m.single.similarity if m.single else 0.0, m.fused.similarity if m.fused else 0.0) if isfinite(v)]
+    values = [v for m in shown for found in (m.single, m.fused) if found for v in (found.similarity, found.rival) if isfinite(v) and v > -1]
     y = Scale(floor(min([0.0, *values]) * 5) / 5, 1.0, TOP + PLOT, TOP)
     reasons = [quality for quality in Quality if quality is not Quality.OK and any(m.quality is quality for m in moments)]
     bottom = TOP + PLOT + RUG * len(reasons) + (6 if reasons else 0)
@@ -138,7 +140,7 @@ def _lane(trace: Trace, scale: Scale, first_s: float, middle: float, alone: bool
         if of_state and x0 - of_state[-1][1] < 0.3:
             of_state[-1] = of_state[-1][0], x1  # what no eye could tell apart is drawn as one
         else:
-            of_state.append((x0, max(x1, x0 + 0.6)))
+            of_state.append((x0, max(x1, x0 + BLIP)))
     for state, found in by_state.items():
         parts.append(svg.boxes(found, middle - TALL[state] / 2, TALL[state], f"state {state}"))
     if alone:
@@ -191,7 +193,7 @@ def _accepting(rules: Rules, x: Scale, y: Scale) -> Iterable[str]:
     return (
         svg.box(CHART_LEFT, TOP, right - CHART_LEFT, max(0.0, level - TOP), "accepting"),
         svg.line((CHART_LEFT, level), (right, level), "threshold"),
-        svg.text((right - 4, level - 5), f"threshold τ {rules.threshold:.3f}", "tau", "end"),
+        svg.text((CHART_LEFT + 5, level - 5), f"threshold τ {rules.threshold:.3f}", "tau"),
     )
 
 

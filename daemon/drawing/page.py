@@ -48,7 +48,7 @@ class About:
 def render(tracer: Tracer, about: About) -> str:
     """The page. The same recording, bundle and policy give the same bytes."""
     traces = [trace for _, trace in sorted(tracer.traces.items()) if trace.moments]
-    charted = _worth_a_chart(traces)
+    charted = _worth_a_chart(traces, about.rules)
     budget = max(FEWEST_FRAMES, min(MOST_FRAMES, ALL_FRAMES // max(1, len(charted))))
     parts = [_header(tracer, about, traces)]
     if traces:
@@ -69,9 +69,9 @@ def render(tracer: Tracer, about: About) -> str:
     return markup.page(f"Replay: {about.recording}", "".join(parts) + f"<script>{SCRIPT}</script>", STYLE, policy)
 
 
-def _worth_a_chart(traces: Sequence[Trace]) -> list[Trace]:
-    """Those with a good frame; of too many, those that were decided about and then the longest."""
-    scored = [trace for trace in traces if any(moment.fused is not None for moment in trace.moments)]
+def _worth_a_chart(traces: Sequence[Trace], rules: Rules) -> list[Trace]:
+    """Those with a good frame that are decided about or could have been; of too many, the first of these and then the longest."""
+    scored = [t for t in traces if t.moments[-1].fused is not None and (t.decisions or t.moments[-1].good >= rules.min_frames)]
     kept = sorted(scored, key=lambda t: (not t.decisions, -len(t.moments), t.passage))[:MOST_CHARTS]
     return sorted(kept, key=lambda t: t.passage)
 
@@ -82,7 +82,9 @@ def _header(tracer: Tracer, about: About, traces: Sequence[Trace]) -> str:
     silent = len(traces) - len(last)
     tiles = [(VERDICTS[v].value, f"{STATES[VERDICTS[v]][0]} {STATES[VERDICTS[v]][1]}", f"{tally[v]}") for v in Verdict]
     tiles += [("", "passages without an answer", f"{silent}"), ("", "threshold τ", _number(about.rules.threshold))]
-    drawn = "".join(f'<div class="{kind}"><dt>{escape(name)}</dt><dd>{value}</dd></div>' for kind, name, value in tiles)
+    drawn = "".join(
+        f'<div class="{kind if value != "0" else "none"}"><dt>{escape(name)}</dt><dd>{value}</dd></div>' for kind, name, value in tiles
+    )
     length = f"{count(tracer.frames, 'frame')} of {tracer.size[0]}×{tracer.size[1]}, {clock(tracer.last_s - tracer.first_s)}"
     begins = f", from {datetime.fromtimestamp(tracer.first_at, UTC):%Y-%m-%d %H:%M:%S} UTC" if tracer.first_at > LONG_AGO else ""
     known = f"{count(about.people, 'person', 'people')} enrolled ({count(about.templates, 'template')})"
@@ -98,18 +100,10 @@ def _sentence(traces: Sequence[Trace], tally: Mapping[Verdict, int], silent: int
     if not traces:
         return "No face was found in this recording, and nothing was decided."
     let_in = sorted({d.person for t in traces for d in t.decisions if d.verdict is Verdict.ACCEPT and d.person is not None})
-    said = [f"{count(len(traces), 'passage')} of a face before the camera."]
-    if let_in:
-        said.append(f"The gate would have opened for {', '.join(let_in)}.")
-    else:
-        said.append("The gate would have opened for nobody.")
-    if tally[Verdict.REJECT]:
-        said.append(f"{count(tally[Verdict.REJECT], 'passage was', 'passages were')} rejected.")
-    if tally[Verdict.UNKNOWN]:
-        said.append(f"{count(tally[Verdict.UNKNOWN], 'passage was', 'passages were')} of nobody known.")
-    if silent:
-        said.append(f"{count(silent, 'passage')} went by without an answer: too few frames were good enough for one.")
-    return " ".join(said)
+    said = f"The gate would have opened for {', '.join(let_in)}." if let_in else "The gate would not have opened for anybody."
+    parts = [f"{tally[verdict]} {STATES[VERDICTS[verdict]][1]}" for verdict in Verdict if tally[verdict]]
+    parts += [f"{silent} not seen well or long enough for an answer"] if silent else []
+    return f"{said} {count(len(traces), 'face was', 'faces were')} followed: {', '.join(parts)}."
 
 
 def _decisions(traces: Sequence[Trace], tracer: Tracer, about: About) -> str:
@@ -125,7 +119,7 @@ def _decisions(traces: Sequence[Trace], tracer: Tracer, about: About) -> str:
 def _decision_row(decision: Decision, first_s: float, rules: Rules) -> str:
     apart = ""
     if decision.similarity is not None and rules.threshold is not None:
-        apart = f"{decision.similarity - rules.threshold:+.3f}".replace("-", "−")
+        apart = _number(decision.similarity - rules.threshold, "+")
     cells = [
         f'<a href="#passage-{decision.passage}">#{decision.passage}</a>',
         clock(decision.at_s - first_s),
@@ -170,7 +164,7 @@ def _story(trace: Trace, first_s: float, rules: Rules) -> str:
     looks = sum(moment.looked for moment in moments)
     said = [
         f"Seen from {clock(moments[0].at_s - first_s)} to {clock(moments[-1].at_s - first_s)} in {count(len(moments), 'frame')}{bad}. "
-        f"The gate looked {'once' if looks == 1 else f'{looks:,} times'}."
+        f"The gate searched {('never', 'once')[looks] if looks < 2 else f'{looks:,} times'}."
     ]
     aside = sum(moment.aside for moment in moments)
     if aside:
@@ -180,9 +174,7 @@ def _story(trace: Trace, first_s: float, rules: Rules) -> str:
         said.append(_how(decision, by_number.get(decision.number), first_s, rules))
     if not trace.decisions:
         good = max(moment.good for moment in moments)
-        said.append(
-            f"{count(good, 'good frame')}, and an answer needs {rules.min_frames}." if good < rules.min_frames else "It has no answer."
-        )
+        said.append(f"{count(good, 'good frame')}, and no answer came of it.")
     return " ".join(said)
 
 
@@ -190,22 +182,23 @@ def _how(decision: Decision, moment: Moment | None, first_s: float, rules: Rules
     word = STATES[VERDICTS[decision.verdict]][1]
     named = f" as {decision.person}" if decision.person is not None and decision.verdict is Verdict.ACCEPT else ""
     after = f" on {count(moment.good, 'good frame')}" if moment is not None else ""
-    said = f"{word.capitalize()}{named} at {clock(decision.at_s - first_s)}{after}: {reason(decision.reason.value)}."
+    left = ", when the face had left" if moment is not None and moment.answer is None else ""
+    said = f"{word.capitalize()}{named} at {clock(decision.at_s - first_s)}{after}{left}: {reason(decision.reason.value)}."
     if decision.similarity is None or rules.threshold is None:
         return said
     apart = decision.similarity - rules.threshold
-    near = f" Similarity {decision.similarity:.3f}, {abs(apart):.3f} {'above' if apart >= 0 else 'below'} the threshold"
+    near = f" Similarity {_number(decision.similarity)}, {abs(apart):.3f} {'above' if apart >= 0 else 'below'} the threshold"
     match = moment.fused if moment is not None else None
     if match is None or match.rival <= -1 or not isfinite(match.rival):
         return f"{said}{near}."
-    return f"{said}{near}; the next nearest person had {match.rival:.3f}."
+    return f"{said}{near}; the next nearest person had {_number(match.rival)}."
 
 
 FACES = (
     ("first", "first good frame"),
-    ("decided", "when it was decided"),
-    ("most", "most like somebody enrolled"),
-    ("least", "least like anybody enrolled"),
+    ("decided", "deciding frame"),
+    ("most", "nearest frame"),
+    ("least", "farthest frame"),
 )
 
 
@@ -223,13 +216,16 @@ def _faces(trace: Trace, first_s: float) -> str:
 
 def _face(portrait: Portrait, words: list[str], decisive: bool, trace: Trace, first_s: float) -> str:
     moment = portrait.moment
-    told = f"{moment.single.person or 'nobody'} {moment.single.similarity:.3f}" if moment.single else moment.quality.value.replace("_", " ")
+    told = (
+        f"{moment.single.person or 'nobody'} {_number(moment.single.similarity)}"
+        if moment.single
+        else moment.quality.value.replace("_", " ")
+    )
     said = f"frame {moment.number}, {clock(moment.at_s - first_s)}"
     verdicts = [VERDICTS[decision.verdict] for decision in trace.decisions if decision.number == moment.number]
     kind = f' class="decision {verdicts[-1]}"' if decisive and verdicts else ""
-    source = b64encode(portrait.jpeg).decode()
     return (
-        f'<figure{kind}><img alt="Face of passage {trace.passage}, {said}" width="112" height="112" src="data:image/jpeg;base64,{source}">'
+        f'<figure{kind}><img alt="Face of passage {trace.passage}, {said}" width="112" height="112" src="{_source(portrait)}">'
         f"<figcaption><b>{escape(' · '.join(words))}</b><br>{said}<br>alone: {escape(told)}</figcaption></figure>"
     )
 
@@ -271,20 +267,32 @@ def _data(trace: Trace, drawn: Sequence[int], first_s: float, scale: svg.Scale) 
 
 def _rest(traces: Sequence[Trace], tracer: Tracer) -> str:
     """Passages without a chart."""
-    rows = []
-    for trace in traces[:MOST_ROWS]:
-        poor = Counter(moment.quality.value.replace("_", " ") for moment in trace.moments)
-        frames = ", ".join(f"{number} {name}" for name, number in poor.most_common())
-        answer = "; ".join(f"{d.verdict.value}: {reason(d.reason.value)}" for d in trace.decisions) or "no answer"
-        ends = (clock(trace.moments[place].at_s - tracer.first_s) for place in (0, -1))
-        rows.append((trace.passage, f"{next(ends)} – {next(ends)}", f"{len(trace.moments):,}", frames, answer))
-    body = "".join(
-        f'<tr id="passage-{number}"><td>#{number}</td>' + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>"
-        for number, *cells in rows
-    )
-    head = "".join(f"<th>{name}</th>" for name in ("passage", "seen", "frames", "of them", "answer"))
+    rows = "".join(_rest_row(trace, tracer.first_s, tracer.faces) for trace in traces[:MOST_ROWS])
+    names = ("passage", *(("face",) if tracer.faces else ()), "seen", "frames", "of them", "nearest", "answer")
+    head = "".join(f"<th>{name}</th>" for name in names)
     more = markup.note(f"{len(traces) - MOST_ROWS:,} further passages are not listed.") if len(traces) > MOST_ROWS else ""
-    return f'<div class="table"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{more}'
+    return f'<div class="table"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>{more}'
+
+
+def _rest_row(trace: Trace, first_s: float, faces: bool) -> str:
+    kinds = Counter("good" if m.quality is Quality.OK else m.quality.value.replace("_", " ") for m in trace.moments)
+    nearest = max((m.single for m in trace.moments if m.single is not None), key=lambda match: match.similarity, default=None)
+    cells = [
+        f"{clock(trace.moments[0].at_s - first_s)} – {clock(trace.moments[-1].at_s - first_s)}",
+        f"{len(trace.moments):,}",
+        ", ".join(f"{number} {name}" for name, number in kinds.most_common()),
+        f"{nearest.person or 'nobody'} {_number(nearest.similarity)}" if nearest is not None else "–",
+        "; ".join(f"{d.verdict.value}: {reason(d.reason.value)}" for d in trace.decisions) or "none",
+    ]
+    portrait = trace.portraits.get("most") or trace.portraits.get("decided")
+    source = f'<img class="small" alt="Face of passage {trace.passage}" src="{_source(portrait)}">' if portrait is not None else ""
+    face = f"<td>{source}</td>" if faces else ""
+    told = "".join(f"<td>{escape(cell)}</td>" for cell in cells)
+    return f'<tr id="passage-{trace.passage}"><td>#{trace.passage}</td>{face}{told}</tr>'
+
+
+def _source(portrait: Portrait) -> str:
+    return f"data:image/jpeg;base64,{b64encode(portrait.jpeg).decode()}"
 
 
 def _settings(about: About) -> str:
@@ -296,7 +304,7 @@ def _settings(about: About) -> str:
         (f"{'detector' if f.name == 'min_face_px' else 'quality'}.{f.name}", f"{getattr(about.limits, f.name)}")
         for f in fields(about.limits)
     ]
-    return f'<details><summary>Rules and limits of this replay</summary>{markup.table(["setting", "value"], rows)}</details>'
+    return f"<details><summary>Rules and limits of this replay</summary>{markup.table(['setting', 'value'], rows)}</details>"
 
 
 def _timeline_key() -> str:
@@ -315,12 +323,13 @@ def _chart_key() -> str:
         + _key(svg.line((0, 7), (26, 7), "rival"), "fused similarity to the next nearest person")
         + _key(svg.dots([(13, 7)], 3, "single"), "a frame alone")
         + _key(svg.dots([(13, 7)], 3, "single other"), "a frame alone, nearest to somebody else")
-        + _key(svg.diamonds([(13, 7)], 5, "look"), "the gate looked")
+        + _key(svg.diamonds([(13, 7)], 5, "look"), "the gate searched")
         + _key(svg.diamonds([(13, 7)], 5, "aside"), "set aside: not this face")
         + _key(svg.line((0, 7), (26, 7), "threshold"), "threshold τ: from here up accepted")
         + _key(svg.line((0, 7), (26, 7), "hold"), f"somebody recognised stays so down to here (τ − {HOLD:g})")
         + _key(svg.marks((5, 11, 17, 23), 2, 12, "poor-tick"), "a poor frame, by reason")
         + "</ul>"
+        + markup.note("Nearest and farthest frames are those most and least like somebody enrolled.")
     )
 
 
@@ -332,5 +341,5 @@ def _short(value: float) -> float | None:
     return round(value, 3) if isfinite(value) else None
 
 
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
+def _number(value: float | None, sign: str = "") -> str:
+    return "–" if value is None else f"{value:{sign}.3f}".replace("-", "−")

@@ -6,7 +6,7 @@ STYLE = """
 .state, .mark { fill: var(--own); } .mark { stroke: var(--page); stroke-width: 2; }
 .sign { fill: var(--page); font-size: 13px; font-weight: 700; } .named { fill: var(--page); font-size: 12px; font-weight: 600; }
 .tick { fill: var(--muted); font-size: 11.5px; } .lane { fill: var(--ink); font-size: 12.5px; }
-.tau { fill: var(--ink); font-size: 11.5px; }
+.tau { fill: var(--ink); font-size: 11.5px; paint-order: stroke; stroke: var(--page); stroke-width: 3px; }
 .flag { fill: var(--own); font-size: 13px; font-weight: 700; }
 .grid { fill: none; stroke: var(--grid); stroke-width: 1; } .hit { fill: transparent; }
 a:hover .hit, a:focus .hit { fill: var(--ink); fill-opacity: .07; }
@@ -26,15 +26,17 @@ a:hover .hit, a:focus .hit { fill: var(--ink); fill-opacity: .07; }
 .key svg { display: inline-block; width: 26px; height: 14px; margin-right: .3rem; vertical-align: -2px; }
 .passage { display: grid; grid-template-columns: minmax(0, 1fr) 15.5rem; gap: 1rem 1.5rem; align-items: start; }
 .passage.bare { grid-template-columns: minmax(0, 1fr); }
+@media (max-width: 40rem) { .chart svg { min-width: 30rem; } .chart .timeline { min-width: 42rem; }
+  .similarities .tick, .similarities .tau { font-size: 15px; } .flag, .timeline .tick, .timeline .lane { font-size: 17px; } }
 @media (max-width: 56rem) { .passage { grid-template-columns: minmax(0, 1fr); } }
 .faces { display: grid; grid-template-columns: repeat(auto-fill, minmax(7rem, 1fr)); gap: .75rem; margin: 0; }
 .faces img { display: block; width: 7rem; height: 7rem; border-radius: .35rem; border: 3px solid var(--grid); }
 .faces .decision img { border-color: var(--own); }
 .faces figcaption { font-size: .75rem; line-height: 1.35; overflow-wrap: anywhere; } .faces b { color: var(--ink); font-weight: 600; }
-.chip { display: inline-block; padding: 0 .5rem; border-radius: 1rem; border: 1.5px solid var(--own); color: var(--own); font-weight: 650;
-  white-space: nowrap; }
+.chip { display: inline-block; padding: 0 .5rem; border-radius: 1rem; border: 1.5px solid var(--own); color: var(--own); font-weight: 650; overflow-wrap: anywhere; }
 h3 .chip { font-size: .9rem; margin-left: .3rem; } h3 { overflow-wrap: anywhere; font-size: 1.05rem; margin-top: 2rem; }
-dl.tally dt + dd { color: var(--own, var(--ink)); }
+dl.tally dt + dd { color: var(--own, var(--ink)); } dl.tally .none dd { color: var(--muted); font-weight: 400; }
+main a { color: var(--c0); } td .small { display: block; width: 4rem; height: 4rem; border-radius: .25rem; }
 @media print { .chart { overflow: visible; } .chart svg { min-width: 0; } .readout { display: none; } .passage { break-inside: avoid; }
   .state, .accepting, .chip, img { print-color-adjust: exact; -webkit-print-color-adjust: exact; } }
 """
@@ -52,7 +54,7 @@ for (const chart of document.querySelectorAll(".chart[tabindex]")) {
     if (fused !== null) said.push("fused: " + name(person) + " " + fused.toFixed(3) + (rival > -1 ? ", rival " + rival.toFixed(3) : ""));
     if (single !== null) said.push("this frame alone: " + name(alone) + " " + single.toFixed(3));
     said.push(quality ? "poor: " + data.reasons[quality] : good + (good === 1 ? " good frame" : " good frames"));
-    if (flags & 1) said.push("the gate looked");
+    if (flags & 1) said.push("the gate searched");
     if (flags & 2) said.push("set aside: not this face");
     if (flags & 4) said.push("decided here");
     readout.textContent = said.join(" \\u00b7 ");
