@@ -49,8 +49,8 @@ class Easel:
 
     @property
     def unit(self) -> float:
-        """How large to write: 1 for a picture of 640 pixels."""
-        return max(1.0, self.picture[0] / SMALLEST_PX)
+        """How large to write: 1 for a small picture, 1.3 for the largest."""
+        return max(1.0, self.picture[0] / 960)
 
     @property
     def strip_px(self) -> int:
@@ -108,11 +108,11 @@ def _even(pixels: float) -> int:
 
 
 def _outline(picture: Image, moment: Moment, factor: float, unit: float) -> None:
-    """The box: whole once there is an answer, its corners while evidence gathers, thin where the face is too poor."""
+    """The box: whole once there is an answer, its corners while evidence gathers, thinner where the face is too poor."""
     x0, y0 = round(moment.box.x * factor), round(moment.box.y * factor)
     x1, y1 = round((moment.box.x + moment.box.width) * factor), round((moment.box.y + moment.box.height) * factor)
     state, colour = moment.state, COLOURS[moment.state]
-    thick = round((3 if state in BOLD else 2 if state is State.GATHERING else 1) * unit)
+    thick = round((3 if state in BOLD else 2) * unit)
     if state is State.GATHERING:
         arm_x, arm_y = (x1 - x0) // 4, (y1 - y0) // 4
         strokes = [((x, y), (x + a, y)) for x, a in ((x0, arm_x), (x1, -arm_x)) for y in (y0, y1)]

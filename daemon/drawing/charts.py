@@ -20,9 +20,10 @@ TALL = {State.ACCEPT: 18.0, State.REJECT: 18.0, State.UNKNOWN: 18.0, State.GATHE
 """How high a stretch of a lane is: colour is not all that tells states apart."""
 VERDICTS = {Verdict.ACCEPT: State.ACCEPT, Verdict.REJECT: State.REJECT, Verdict.UNKNOWN: State.UNKNOWN}
 
-CHART_WIDTH, CHART_LEFT, CHART_RIGHT, TOP, PLOT, RUG = 720.0, 64.0, 18.0, 40.0, 240.0, 15.0
+CHART_WIDTH, CHART_LEFT, CHART_RIGHT, TOP, PLOT, RUG = 720.0, 64.0, 26.0, 40.0, 240.0, 15.0
 BLIP = 2.0
 """A face that was there for a single frame of an hour must be seen too."""
+MOST_LOOKS = 40
 FADED_S = 0.25
 """Two sightings further apart than this, and than three usual steps, are not joined."""
 
@@ -99,9 +100,13 @@ def similarities(trace: Trace, rules: Rules, first_s: float, most: int) -> tuple
         *(svg.path(run, "rival") for run in _runs(shown, at, y, spells, _rival)),
         *(svg.path(run, "best other") for run in _runs(shown, at, y, spells, lambda m: _fused(m, main, own=False))),
         *(svg.path(run, "best") for run in _runs(shown, at, y, spells, lambda m: _fused(m, main, own=True))),
-        svg.diamonds([(px, _clamped(y, m.fused.similarity)) for px, m in zip(at, shown, strict=True) if m.looked and m.fused], 4.5, "look"),
+        svg.diamonds(
+            [(x(m.at_s - first_s), _clamped(y, m.fused.similarity)) for m in (moments[place] for place in _looks(moments)) if m.fused],
+            4.5,
+            "look",
+        ),
         *_rug(moments, reasons, x, first_s),
-        *(_flag(decision, x(decision.at_s - first_s)) for decision in trace.decisions),
+        *_flags(trace.decisions, x, first_s),
         f'<line class="cursor" x1="-9" x2="-9" y1="{svg.place(TOP)}" y2="{svg.place(bottom)}"/>',
     ]
     label = f"Similarities of passage {trace.passage} over time; the text beside it says what was decided and why"
@@ -147,21 +152,25 @@ def _lane(trace: Trace, scale: Scale, first_s: float, middle: float, alone: bool
         parts.append(svg.text((LEFT - 8, middle + 4), f"#{trace.passage}", "lane", "end"))
     elif right - left > 26:
         parts.append(svg.text((left + 2, middle - 10), f"#{trace.passage}", "tick"))
-    parts += [_mark(decision, scale(decision.at_s - first_s), middle, right) for decision in trace.decisions]
+    for place, decision in enumerate(trace.decisions):
+        at_s = decision.at_s
+        # Its name goes onto the stretch that it begins, up to the next one.
+        ends = [run.to_s for run in runs if run.from_s <= at_s < run.to_s and run.state is VERDICTS[decision.verdict]]
+        ends += [later.at_s - 10 / WIDTH * (scale.high - scale.low) for later in trace.decisions[place + 1 : place + 2]]
+        parts.append(_mark(decision, scale(at_s - first_s), middle, scale(min(ends, default=at_s) - first_s) - scale(at_s - first_s)))
     hit = svg.box(left, middle - LANE / 2, max(right - left, 4), LANE, "hit")
     said = "; ".join(f"{d.verdict.value} at {clock(d.at_s - first_s)}" for d in trace.decisions) or "no answer"
     return f'<a href="#passage-{trace.passage}"><title>passage {trace.passage}: {said}</title>{"".join(parts)}{hit}</a>'
 
 
-def _mark(decision: Decision, x: float, middle: float, right: float) -> str:
-    """A decision on its lane: its sign in a circle, and whom it names if there is room."""
+def _mark(decision: Decision, x: float, middle: float, room: float) -> str:
+    """A decision on its lane: its sign in a circle, and whom it names if there is `room` to the right."""
     state = VERDICTS[decision.verdict]
     sign, _ = STATES[state]
-    drawn = f'<circle class="mark {state}" cx="{svg.place(x)}" cy="{svg.place(middle)}" r="10"/>' + svg.text(
-        (x, middle + 4.5), sign, "sign", "middle"
-    )
+    circle = f'<circle class="mark {state}" cx="{svg.place(x)}" cy="{svg.place(middle)}" r="10"/>'
     named = decision.person or ""
-    return drawn + (svg.text((x + 15, middle + 4.5), named, "named") if named and right - x > 22 + 8 * len(named) else "")
+    words = svg.text((x + 15, middle + 4.5), named, "named") if named and room > 22 + 8 * len(named) else ""
+    return circle + svg.text((x, middle + 4.5), sign, "sign", "middle") + words
 
 
 def _time_axis(scale: Scale, top: float, bottom: float, most: int) -> str:
@@ -173,16 +182,20 @@ def _time_axis(scale: Scale, top: float, bottom: float, most: int) -> str:
 
 
 def _drawn(moments: Sequence[Moment], decided: set[int], most: int) -> list[int]:
-    """The places of the moments to draw: all, or the lowest and highest of each stretch, and all that mean something."""
-
-    def always(place: int) -> bool:
-        return moments[place].number in decided or moments[place].aside
-
-    single = svg.thinned([m.single.similarity if m.single else nan for m in moments], most // 2, always)
+    """The places of the moments to draw: all, or the lowest and highest of each stretch, and those that mean something."""
+    single = svg.thinned([m.single.similarity if m.single else nan for m in moments], most // 2, lambda i: moments[i].number in decided)
     fused = svg.thinned([m.fused.similarity if m.fused else nan for m in moments], most // 4)
-    # Looks come once a second: in a recording of hours they are many too.
-    looks = [place for place, moment in enumerate(moments) if moment.looked]
-    return sorted({*single, *fused, *(looks[i] for i in svg.thinned([0.0] * len(looks), most // 4))})
+    asides = [place for place, moment in enumerate(moments) if moment.aside]
+    return sorted({*single, *fused, *_some(asides, most // 8), *_looks(moments)})
+
+
+def _looks(moments: Sequence[Moment]) -> list[int]:
+    """The places where the gate searched: once a second, so in a recording of hours too many to mark."""
+    return _some([place for place, moment in enumerate(moments) if moment.looked], MOST_LOOKS)
+
+
+def _some(places: Sequence[int], most: int) -> list[int]:
+    return [places[i] for i in svg.thinned([0.0] * len(places), most)]
 
 
 def _accepting(rules: Rules, x: Scale, y: Scale) -> Iterable[str]:
@@ -279,14 +292,23 @@ def _rug(moments: Sequence[Moment], reasons: Sequence[Quality], x: Scale, first_
         yield svg.marks(places, top + 2, top + RUG - 3, "poor-tick")
 
 
-def _flag(decision: Decision, x: float) -> str:
-    state = VERDICTS[decision.verdict]
-    sign, word = STATES[state]
-    said = f"{sign} {word}{f' as {decision.person}' if decision.person and decision.verdict is Verdict.ACCEPT else ''}"
-    late = x > (CHART_LEFT + CHART_WIDTH) / 2
-    return svg.line((x, 20), (x, TOP + PLOT), f"decided {state}") + svg.text(
-        (x - 4 if late else x + 4, 13), said, f"flag {state}", "end" if late else "start"
-    )
+def _flags(decisions: Sequence[Decision], x: Scale, first_s: float) -> Iterable[str]:
+    """The decisions of a passage: a line and, above, what was decided; only its sign where the next one is too near for words."""
+    ends = CHART_LEFT
+    for decision in sorted(decisions, key=lambda d: d.at_s, reverse=True):
+        state, at = VERDICTS[decision.verdict], x(decision.at_s - first_s)
+        sign, word = STATES[state]
+        said = f"{sign} {word}{f' as {decision.person}' if decision.person and decision.verdict is Verdict.ACCEPT else ''}"
+        right = CHART_WIDTH if ends == CHART_LEFT else ends
+        yield svg.line((at, 20), (at, TOP + PLOT), f"decided {state}")
+        if right - at > 10 + 8 * len(said):
+            yield svg.text((at + 4, 13), said, f"flag {state}")
+        elif ends == CHART_LEFT:
+            yield svg.text((at - 4, 13), said, f"flag {state}", "end")
+            at -= 8 * len(said)
+        else:
+            yield svg.text((at, 13), sign, f"flag {state}", "middle")
+        ends = at
 
 
 def _clamped(y: Scale, value: float) -> float:

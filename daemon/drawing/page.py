@@ -199,6 +199,7 @@ FACES = (
     ("decided", "deciding frame"),
     ("most", "nearest frame"),
     ("least", "farthest frame"),
+    ("aside", "set aside"),
 )
 
 

@@ -20,7 +20,7 @@ a:hover .hit, a:focus .hit { fill: var(--ink); fill-opacity: .07; }
 .poor-tick { stroke: var(--muted); stroke-width: 1; } .decided { stroke: var(--own); stroke-width: 1.6; }
 .cursor { stroke: var(--ink); stroke-width: 1; pointer-events: none; }
 .chart { overflow-x: auto; } .chart svg { min-width: 34rem; } .chart:focus-visible { outline: 2px solid var(--c0); outline-offset: 3px; }
-.readout { display: block; min-height: 3em; color: var(--ink); font-size: .875rem; font-variant-numeric: tabular-nums; }
+.readout { display: block; min-height: 3em; margin-top: .35rem; color: var(--ink); font-size: .875rem; font-variant-numeric: tabular-nums; }
 .key { display: flex; flex-wrap: wrap; gap: .2rem 1.1rem; margin: .4rem 0; padding: 0; list-style: none; color: var(--muted);
   font-size: .8rem; }
 .key svg { display: inline-block; width: 26px; height: 14px; margin-right: .3rem; vertical-align: -2px; }
@@ -33,8 +33,10 @@ a:hover .hit, a:focus .hit { fill: var(--ink); fill-opacity: .07; }
 .faces img { display: block; width: 7rem; height: 7rem; border-radius: .35rem; border: 3px solid var(--grid); }
 .faces .decision img { border-color: var(--own); }
 .faces figcaption { font-size: .75rem; line-height: 1.35; overflow-wrap: anywhere; } .faces b { color: var(--ink); font-weight: 600; }
-.chip { display: inline-block; padding: 0 .5rem; border-radius: 1rem; border: 1.5px solid var(--own); color: var(--own); font-weight: 650; overflow-wrap: anywhere; }
+.chip { display: inline-block; padding: 0 .5rem; border-radius: 1rem; border: 1.5px solid var(--own); color: var(--own); font-weight: 650;
+  overflow-wrap: anywhere; }
 h3 .chip { font-size: .9rem; margin-left: .3rem; } h3 { overflow-wrap: anywhere; font-size: 1.05rem; margin-top: 2rem; }
+dl.tally { grid-template-columns: repeat(auto-fit, minmax(min(100%, 8.5rem), 1fr)); }
 dl.tally dt + dd { color: var(--own, var(--ink)); } dl.tally .none dd { color: var(--muted); font-weight: 400; }
 main a { color: var(--c0); } td .small { display: block; width: 4rem; height: 4rem; border-radius: .25rem; }
 @media print { .chart { overflow: visible; } .chart svg { min-width: 0; } .readout { display: none; } .passage { break-inside: avoid; }

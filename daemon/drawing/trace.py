@@ -35,7 +35,7 @@ class Portrait:
 
 @dataclass(slots=True)
 class Trace:
-    """One passage. `portraits` are by what they show: first, decided, least and most alike; `last` is its face in its last frame."""
+    """One passage. `portraits` are by what they show (the names of page.FACES), `last` is its face in its last frame."""
 
     passage: int
     moments: list[Moment] = field(default_factory=list)
@@ -101,7 +101,9 @@ def _look_at(trace: Trace, moment: Moment, crop: Image) -> None:
     """Keep a face if it is one worth showing."""
     if any(decision.number == moment.number for decision in trace.decisions):
         _keep(trace, "decided", moment, crop)
-    if moment.single is None:
+    if moment.aside:
+        _keep(trace, "aside", moment, crop)
+    if moment.single is None or moment.aside:
         return
     if "first" not in trace.portraits:
         _keep(trace, "first", moment, crop)

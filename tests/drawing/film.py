@@ -81,4 +81,4 @@ class Film:
 
 
 DAY = Film(["A"] * 4 + ["x"] * 2 + ["A"] * 8 + [""] * 8 + ["s"] * 12 + [""] * 8 + ["B"] * 3 + [""] * 8 + ["x"] * 2 + [""] * 7)
-"""Ada is accepted and overexposed for two frames; a stranger is unknown; Bob passes; a face that is overexposed all the time has no answer."""
+"""Ada is accepted, and overexposed for two frames; a stranger is unknown; Bob passes; somebody is overexposed all the time."""
