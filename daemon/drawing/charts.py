@@ -84,8 +84,11 @@ def similarities(trace: Trace, rules: Rules, first_s: float, most: int) -> tuple
     at = [x(moment.at_s - first_s) for moment in shown]
     all_spells, main = _spells(moments, apart), trace.main
     spells = [all_spells[place] for place in drawn]
+    threshold = rules.threshold
+    held = _held(shown, at) if threshold is not None else []
+    hold = _clamped(y, threshold - HOLD) if threshold is not None else 0.0
     parts = [
-        *_accepting(rules, x, y),
+        *_accepting(threshold, y),
         _time_axis(x, TOP, bottom, 8),
         "".join(
             svg.line((CHART_LEFT, y(v)), (CHART_WIDTH - CHART_RIGHT, y(v)), "grid")
@@ -93,7 +96,7 @@ def similarities(trace: Trace, rules: Rules, first_s: float, most: int) -> tuple
             for v in y.ticks(6)
         ),
         _state_strip(moments, x, first_s),
-        *_holding(shown, at, rules, y),
+        *(svg.line((run[0], hold), (run[-1], hold), "hold") for run in held),
         svg.dots(_singles(shown, at, y, main, own=False), 2.4, "single other"),
         svg.dots(_singles(shown, at, y, main, own=True), 2.4, "single"),
         svg.diamonds([(px, _clamped(y, m.single.similarity)) for px, m in zip(at, shown, strict=True) if m.aside and m.single], 5, "aside"),
@@ -107,6 +110,7 @@ def similarities(trace: Trace, rules: Rules, first_s: float, most: int) -> tuple
         ),
         *_rug(moments, reasons, x, first_s),
         *_flags(trace.decisions, x, first_s),
+        *_levels(threshold, y, bool(held)),
         f'<line class="cursor" x1="-9" x2="-9" y1="{svg.place(TOP)}" y2="{svg.place(bottom)}"/>',
     ]
     label = f"Similarities of passage {trace.passage} over time; the text beside it says what was decided and why"
@@ -198,23 +202,28 @@ def _some(places: Sequence[int], most: int) -> list[int]:
     return [places[i] for i in svg.thinned([0.0] * len(places), most)]
 
 
-def _accepting(rules: Rules, x: Scale, y: Scale) -> Iterable[str]:
-    if rules.threshold is None:
+def _accepting(threshold: float | None, y: Scale) -> Iterable[str]:
+    if threshold is None:
         return ()
-    level = _clamped(y, rules.threshold)
-    right = CHART_WIDTH - CHART_RIGHT
+    level, right = _clamped(y, threshold), CHART_WIDTH - CHART_RIGHT
     return (
         svg.box(CHART_LEFT, TOP, right - CHART_LEFT, max(0.0, level - TOP), "accepting"),
         svg.line((CHART_LEFT, level), (right, level), "threshold"),
-        svg.text((CHART_LEFT + 5, level - 5), f"threshold τ {rules.threshold:.3f}", "tau"),
     )
 
 
-def _holding(shown: Sequence[Moment], at: Sequence[float], rules: Rules, y: Scale) -> Iterable[str]:
-    """Where somebody is recognised: how far down they stay so."""
-    if rules.threshold is None:
+def _levels(threshold: float | None, y: Scale, held: bool) -> Iterable[str]:
+    """What the two levels are called, written over everything else."""
+    if threshold is None:
         return
-    level = _clamped(y, rules.threshold - HOLD)
+    yield svg.text((CHART_LEFT + 5, _clamped(y, threshold) - 6), f"threshold τ {threshold:.3f}", "tau")
+    if held:
+        below = _clamped(y, threshold - HOLD) + 14
+        yield svg.text((CHART_WIDTH - CHART_RIGHT - 4, below), f"stays so down to {threshold - HOLD:.3f}", "tau", "end")
+
+
+def _held(shown: Sequence[Moment], at: Sequence[float]) -> list[list[float]]:
+    """Where in the drawing somebody is recognised, stretch by stretch."""
     runs: list[list[float]] = []
     before = False
     for px, moment in zip(at, shown, strict=True):
@@ -224,10 +233,7 @@ def _holding(shown: Sequence[Moment], at: Sequence[float], rules: Rules, y: Scal
         if holds:
             runs[-1].append(px)
         before = holds
-    for run in runs:
-        yield svg.line((run[0], level), (run[-1], level), "hold")
-    if runs:
-        yield svg.text((CHART_WIDTH - CHART_RIGHT - 4, level + 14), f"stays so down to {rules.threshold - HOLD:.3f}", "tau", "end")
+    return runs
 
 
 def _state_strip(moments: Sequence[Moment], x: Scale, first_s: float) -> str:

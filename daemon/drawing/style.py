@@ -34,7 +34,7 @@ a:hover .hit, a:focus .hit { fill: var(--ink); fill-opacity: .07; }
 .faces .decision img { border-color: var(--own); }
 .faces figcaption { font-size: .75rem; line-height: 1.35; overflow-wrap: anywhere; } .faces b { color: var(--ink); font-weight: 600; }
 .chip { display: inline-block; padding: 0 .5rem; border-radius: 1rem; border: 1.5px solid var(--own); color: var(--own); font-weight: 650;
-  overflow-wrap: anywhere; }
+  overflow-wrap: break-word; }
 h3 .chip { font-size: .9rem; margin-left: .3rem; } h3 { overflow-wrap: anywhere; font-size: 1.05rem; margin-top: 2rem; }
 dl.tally { grid-template-columns: repeat(auto-fit, minmax(min(100%, 8.5rem), 1fr)); }
 dl.tally dt + dd { color: var(--own, var(--ink)); } dl.tally .none dd { color: var(--muted); font-weight: 400; }
