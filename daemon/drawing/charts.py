@@ -1,70 +1,20 @@
-"""The two kinds of chart on the page: a recording with a lane per passage, and a passage with its similarities over time."""
+"""A passage on the page: its similarities over time, against the threshold."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from math import floor, isfinite, nan
-from statistics import median
 
 from daemon.core import svg
 from daemon.core.decide import HOLD, Decision, Rules
 from daemon.core.svg import Point, Scale
 from daemon.core.traces import Moment, State
 from daemon.core.values import Quality, Verdict
+from daemon.drawing.timeline import TALL, steps, stretches, time_axis
 from daemon.drawing.trace import Trace
-from daemon.drawing.words import STATES, clock, count
+from daemon.drawing.words import STATES, VERDICTS
 
-WIDTH, LEFT, RIGHT = 1000.0, 44.0, 26.0
-LANE, MOST_LANES = 30.0, 24
-TALL = {State.ACCEPT: 18.0, State.REJECT: 18.0, State.UNKNOWN: 18.0, State.GATHERING: 10.0, State.POOR: 4.0}
-"""How high a stretch of a lane is: colour is not all that tells states apart."""
-VERDICTS = {Verdict.ACCEPT: State.ACCEPT, Verdict.REJECT: State.REJECT, Verdict.UNKNOWN: State.UNKNOWN}
-
-CHART_WIDTH, CHART_LEFT, CHART_RIGHT, TOP, PLOT, RUG = 720.0, 64.0, 26.0, 40.0, 240.0, 15.0
-BLIP = 2.0
-"""A face that was there for a single frame of an hour must be seen too."""
+WIDTH, LEFT, RIGHT, TOP, PLOT, RUG = 720.0, 64.0, 26.0, 40.0, 240.0, 15.0
 MOST_LOOKS = 40
-FADED_S = 0.25
-"""Two sightings further apart than this, and than three usual steps, are not joined."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stretch:
-    """A face in one state from one time to another."""
-
-    state: State
-    from_s: float
-    to_s: float
-
-
-def stretches(moments: Sequence[Moment]) -> list[Stretch]:
-    """What a passage's frames count as, run by run; a frame stands until the next one, unless the face was gone in between."""
-    step, apart = _steps(moments)
-    found: list[Stretch] = []
-    for place, moment in enumerate(moments):
-        next_s = moments[place + 1].at_s if place + 1 < len(moments) else moment.at_s + step
-        end = next_s if moment.at_s <= next_s <= moment.at_s + apart else moment.at_s + step
-        last = found[-1] if found else None
-        if last is not None and last.state is moment.state and abs(last.to_s - moment.at_s) < 1e-6:
-            found[-1] = Stretch(moment.state, last.from_s, end)
-        else:
-            found.append(Stretch(moment.state, moment.at_s, end))
-    return found
-
-
-def timeline(traces: Sequence[Trace], first_s: float, last_s: float) -> str:
-    """The recording from left to right, and the passages one below the other; where they are many, several in a lane."""
-    end_s = max([last_s, *(part.to_s for trace in traces for part in stretches(trace.moments))], default=last_s)
-    scale = Scale(0.0, max(end_s - first_s, 1e-6), LEFT, WIDTH - RIGHT)
-    lanes = _lanes(traces, own=len(traces) <= MOST_LANES)
-    count_lanes = max(lanes.values(), default=0) + 1
-    bottom = 8 + LANE * count_lanes
-    parts = [_time_axis(scale, 8, bottom, 12)]
-    for trace in traces:
-        middle = 8 + LANE * (lanes[trace.passage] + 0.5)
-        parts.append(_lane(trace, scale, first_s, middle, alone=len(traces) <= MOST_LANES))
-    label = f"Timeline of {count(len(traces), 'passage')} over {clock(last_s - first_s)}; the table of decisions says the same in words"
-    return svg.drawing(WIDTH, bottom + 26, label, *parts, kind="timeline")
 
 
 def similarities(trace: Trace, rules: Rules, first_s: float, most: int) -> tuple[str, list[int], Scale]:
@@ -73,10 +23,8 @@ def similarities(trace: Trace, rules: Rules, first_s: float, most: int) -> tuple
     decided = {decision.number for decision in trace.decisions}
     drawn = _drawn(moments, decided, most)
     shown = [moments[place] for place in drawn]
-    step, apart = _steps(moments)
-    x = Scale(
-        moments[0].at_s - first_s, max(moments[-1].at_s - first_s, moments[0].at_s - first_s + step), CHART_LEFT, CHART_WIDTH - CHART_RIGHT
-    )
+    step, apart = steps(moments)
+    x = Scale(moments[0].at_s - first_s, max(moments[-1].at_s - first_s, moments[0].at_s - first_s + step), LEFT, WIDTH - RIGHT)
     values = [v for m in shown for found in (m.single, m.fused) if found for v in (found.similarity, found.rival) if isfinite(v) and v > -1]
     y = Scale(floor(min([0.0, *values]) * 5) / 5, 1.0, TOP + PLOT, TOP)
     reasons = [quality for quality in Quality if quality is not Quality.OK and any(m.quality is quality for m in moments)]
@@ -89,10 +37,9 @@ def similarities(trace: Trace, rules: Rules, first_s: float, most: int) -> tuple
     hold = _clamped(y, threshold - HOLD) if threshold is not None else 0.0
     parts = [
         *_accepting(threshold, y),
-        _time_axis(x, TOP, bottom, 8),
+        time_axis(x, TOP, bottom, 8),
         "".join(
-            svg.line((CHART_LEFT, y(v)), (CHART_WIDTH - CHART_RIGHT, y(v)), "grid")
-            + svg.text((CHART_LEFT - 6, y(v) + 4), f"{v:.1f}", "tick", "end")
+            svg.line((LEFT, y(v)), (WIDTH - RIGHT, y(v)), "grid") + svg.text((LEFT - 6, y(v) + 4), f"{v:.1f}", "tick", "end")
             for v in y.ticks(6)
         ),
         _state_strip(moments, x, first_s),
@@ -114,75 +61,7 @@ def similarities(trace: Trace, rules: Rules, first_s: float, most: int) -> tuple
         f'<line class="cursor" x1="-9" x2="-9" y1="{svg.place(TOP)}" y2="{svg.place(bottom)}"/>',
     ]
     label = f"Similarities of passage {trace.passage} over time; the text beside it says what was decided and why"
-    return svg.drawing(CHART_WIDTH, bottom + 24, label, *parts, kind="similarities"), drawn, x
-
-
-def _steps(moments: Sequence[Moment]) -> tuple[float, float]:
-    """The usual time from frame to frame, and the time from which on a face counts as gone in between."""
-    steps = [b.at_s - a.at_s for a, b in pairwise(moments) if b.at_s > a.at_s]
-    step = median(steps) if steps else 0.04
-    return step, max(3 * step, FADED_S)
-
-
-def _lanes(traces: Sequence[Trace], own: bool) -> dict[int, int]:
-    """The lane of each passage: its own, or the first that is free again."""
-    if own:
-        return {trace.passage: place for place, trace in enumerate(traces)}
-    ends: list[float] = []
-    found = {}
-    for trace in sorted(traces, key=lambda t: t.moments[0].at_s):
-        begins = trace.moments[0].at_s
-        lane = next((place for place, end in enumerate(ends) if end < begins), len(ends))
-        ends[lane : lane + 1] = [trace.moments[-1].at_s]
-        found[trace.passage] = lane
-    return found
-
-
-def _lane(trace: Trace, scale: Scale, first_s: float, middle: float, alone: bool) -> str:
-    parts = []
-    runs = stretches(trace.moments)
-    left, right = scale(runs[0].from_s - first_s), scale(runs[-1].to_s - first_s)
-    by_state: dict[State, list[tuple[float, float]]] = {}
-    for run in runs:
-        x0, x1 = scale(run.from_s - first_s), scale(run.to_s - first_s)
-        of_state = by_state.setdefault(run.state, [])
-        if of_state and x0 - of_state[-1][1] < 0.3:
-            of_state[-1] = of_state[-1][0], x1  # what no eye could tell apart is drawn as one
-        else:
-            of_state.append((x0, max(x1, x0 + BLIP)))
-    for state, found in by_state.items():
-        parts.append(svg.boxes(found, middle - TALL[state] / 2, TALL[state], f"state {state}"))
-    if alone:
-        parts.append(svg.text((LEFT - 8, middle + 4), f"#{trace.passage}", "lane", "end"))
-    elif right - left > 26:
-        parts.append(svg.text((left + 2, middle - 10), f"#{trace.passage}", "tick"))
-    for place, decision in enumerate(trace.decisions):
-        at_s = decision.at_s
-        # Its name goes onto the stretch that it begins, up to the next one.
-        ends = [run.to_s for run in runs if run.from_s <= at_s < run.to_s and run.state is VERDICTS[decision.verdict]]
-        ends += [later.at_s - 10 / WIDTH * (scale.high - scale.low) for later in trace.decisions[place + 1 : place + 2]]
-        parts.append(_mark(decision, scale(at_s - first_s), middle, scale(min(ends, default=at_s) - first_s) - scale(at_s - first_s)))
-    hit = svg.box(left, middle - LANE / 2, max(right - left, 4), LANE, "hit")
-    said = "; ".join(f"{d.verdict.value} at {clock(d.at_s - first_s)}" for d in trace.decisions) or "no answer"
-    return f'<a href="#passage-{trace.passage}"><title>passage {trace.passage}: {said}</title>{"".join(parts)}{hit}</a>'
-
-
-def _mark(decision: Decision, x: float, middle: float, room: float) -> str:
-    """A decision on its lane: its sign in a circle, and whom it names if there is `room` to the right."""
-    state = VERDICTS[decision.verdict]
-    sign, _ = STATES[state]
-    circle = f'<circle class="mark {state}" cx="{svg.place(x)}" cy="{svg.place(middle)}" r="10"/>'
-    named = decision.person or ""
-    words = svg.text((x + 15, middle + 4.5), named, "named") if named and room > 22 + 8 * len(named) else ""
-    return circle + svg.text((x, middle + 4.5), sign, "sign", "middle") + words
-
-
-def _time_axis(scale: Scale, top: float, bottom: float, most: int) -> str:
-    ticks = scale.ticks(most)
-    digits = 0 if len(ticks) < 2 or ticks[1] - ticks[0] >= 1 else 1 if ticks[1] - ticks[0] >= 0.1 else 2
-    return svg.marks(map(scale, ticks), top, bottom, "grid") + "".join(
-        svg.text((scale(tick), bottom + 17), clock(tick, digits), "tick", "middle") for tick in ticks
-    )
+    return svg.drawing(WIDTH, bottom + 24, label, *parts, kind="similarities"), drawn, x
 
 
 def _drawn(moments: Sequence[Moment], decided: set[int], most: int) -> list[int]:
@@ -205,10 +84,10 @@ def _some(places: Sequence[int], most: int) -> list[int]:
 def _accepting(threshold: float | None, y: Scale) -> Iterable[str]:
     if threshold is None:
         return ()
-    level, right = _clamped(y, threshold), CHART_WIDTH - CHART_RIGHT
+    level, right = _clamped(y, threshold), WIDTH - RIGHT
     return (
-        svg.box(CHART_LEFT, TOP, right - CHART_LEFT, max(0.0, level - TOP), "accepting"),
-        svg.line((CHART_LEFT, level), (right, level), "threshold"),
+        svg.box(LEFT, TOP, right - LEFT, max(0.0, level - TOP), "accepting"),
+        svg.line((LEFT, level), (right, level), "threshold"),
     )
 
 
@@ -216,10 +95,10 @@ def _levels(threshold: float | None, y: Scale, held: bool) -> Iterable[str]:
     """What the two levels are called, written over everything else."""
     if threshold is None:
         return
-    yield svg.text((CHART_LEFT + 5, _clamped(y, threshold) - 6), f"threshold τ {threshold:.3f}", "tau")
+    yield svg.text((LEFT + 5, _clamped(y, threshold) - 6), f"threshold τ {threshold:.3f}", "tau")
     if held:
         below = _clamped(y, threshold - HOLD) + 14
-        yield svg.text((CHART_WIDTH - CHART_RIGHT - 4, below), f"stays so down to {threshold - HOLD:.3f}", "tau", "end")
+        yield svg.text((WIDTH - RIGHT - 4, below), f"stays so down to {threshold - HOLD:.3f}", "tau", "end")
 
 
 def _held(shown: Sequence[Moment], at: Sequence[float]) -> list[list[float]]:
@@ -240,7 +119,7 @@ def _state_strip(moments: Sequence[Moment], x: Scale, first_s: float) -> str:
     """The same band as in the timeline, above the plot."""
     by_state: dict[State, list[tuple[float, float]]] = {}
     for run in stretches(moments):
-        left, right = x(run.from_s - first_s), min(x(run.to_s - first_s), CHART_WIDTH - CHART_RIGHT)
+        left, right = x(run.from_s - first_s), min(x(run.to_s - first_s), WIDTH - RIGHT)
         of_state = by_state.setdefault(run.state, [])
         if of_state and left - of_state[-1][1] < 0.3:
             of_state[-1] = of_state[-1][0], right
@@ -294,22 +173,22 @@ def _rug(moments: Sequence[Moment], reasons: Sequence[Quality], x: Scale, first_
     for place, quality in enumerate(reasons):
         top = TOP + PLOT + 6 + RUG * place
         places = sorted({round(x(m.at_s - first_s), 0) for m in moments if m.quality is quality})
-        yield svg.text((CHART_LEFT - 6, top + 10), quality.value.replace("_", " "), "tick", "end")
+        yield svg.text((LEFT - 6, top + 10), quality.value.replace("_", " "), "tick", "end")
         yield svg.marks(places, top + 2, top + RUG - 3, "poor-tick")
 
 
 def _flags(decisions: Sequence[Decision], x: Scale, first_s: float) -> Iterable[str]:
     """The decisions of a passage: a line and, above, what was decided; only its sign where the next one is too near for words."""
-    ends = CHART_LEFT
+    ends = LEFT
     for decision in sorted(decisions, key=lambda d: d.at_s, reverse=True):
         state, at = VERDICTS[decision.verdict], x(decision.at_s - first_s)
         sign, word = STATES[state]
         said = f"{sign} {word}{f' as {decision.person}' if decision.person and decision.verdict is Verdict.ACCEPT else ''}"
-        right = CHART_WIDTH if ends == CHART_LEFT else ends
+        right = WIDTH if ends == LEFT else ends
         yield svg.line((at, 20), (at, TOP + PLOT), f"decided {state}")
         if right - at > 10 + 8 * len(said):
             yield svg.text((at + 4, 13), said, f"flag {state}")
-        elif ends == CHART_LEFT:
+        elif ends == LEFT:
             yield svg.text((at - 4, 13), said, f"flag {state}", "end")
             at -= 8 * len(said)
         else:

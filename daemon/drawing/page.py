@@ -7,19 +7,17 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from hashlib import sha256
 from html import escape
-from math import isfinite
-
-import msgspec
 
 from daemon.core import markup, svg
 from daemon.core.decide import HOLD, Decision, Rules
 from daemon.core.quality import Limits
-from daemon.core.traces import Moment, State
+from daemon.core.traces import State
 from daemon.core.values import Quality, Verdict
-from daemon.drawing.charts import CHART_LEFT, CHART_RIGHT, CHART_WIDTH, TALL, VERDICTS, similarities, timeline
+from daemon.drawing.passage import chip, section, source, written
 from daemon.drawing.style import SCRIPT, STYLE
-from daemon.drawing.trace import Portrait, Trace, Tracer
-from daemon.drawing.words import STATES, clock, count, reason
+from daemon.drawing.timeline import TALL, timeline
+from daemon.drawing.trace import Trace, Tracer
+from daemon.drawing.words import STATES, VERDICTS, clock, count, reason
 
 MOST_CHARTS = 100
 MOST_FRAMES, FEWEST_FRAMES, ALL_FRAMES = 800, 80, 20_000
@@ -56,7 +54,7 @@ def render(tracer: Tracer, about: About) -> str:
         parts.append(f"<section><h2>Timeline</h2>{figure}{_timeline_key()}</section>")
     parts.append(f"<section><h2>Decisions</h2>{_decisions(traces, tracer, about)}</section>")
     if charted:
-        shown = "".join(_passage(trace, tracer, about, budget) for trace in charted)
+        shown = "".join(section(trace, about.rules, tracer.first_s, budget) for trace in charted)
         parts.append(f"<section><h2>Passages</h2>{_chart_key()}{shown}</section>")
     rest = [trace for trace in traces if trace not in charted]
     if rest:
@@ -81,7 +79,7 @@ def _header(tracer: Tracer, about: About, traces: Sequence[Trace]) -> str:
     tally = Counter(decision.verdict for decision in last)
     silent = len(traces) - len(last)
     tiles = [(VERDICTS[v].value, f"{STATES[VERDICTS[v]][0]} {STATES[VERDICTS[v]][1]}", f"{tally[v]}") for v in Verdict]
-    tiles += [("", "passages without an answer", f"{silent}"), ("", "threshold τ", _number(about.rules.threshold))]
+    tiles += [("", "passages without an answer", f"{silent}"), ("", "threshold τ", written(about.rules.threshold))]
     drawn = "".join(
         f'<div class="{kind if value != "0" else "none"}"><dt>{escape(name)}</dt><dd>{value}</dd></div>' for kind, name, value in tiles
     )
@@ -119,151 +117,17 @@ def _decisions(traces: Sequence[Trace], tracer: Tracer, about: About) -> str:
 def _decision_row(decision: Decision, first_s: float, rules: Rules) -> str:
     apart = ""
     if decision.similarity is not None and rules.threshold is not None:
-        apart = _number(decision.similarity - rules.threshold, "+")
+        apart = written(decision.similarity - rules.threshold, "+")
     cells = [
         f'<a href="#passage-{decision.passage}">#{decision.passage}</a>',
         clock(decision.at_s - first_s),
         f"{decision.number}",
-        _chip(decision),
+        chip(decision),
         escape(reason(decision.reason.value) + (", in place of the earlier answer" if decision.changes else "")),
-        _number(decision.similarity),
+        written(decision.similarity),
         apart,
     ]
     return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
-
-
-def _chip(decision: Decision) -> str:
-    state = VERDICTS[decision.verdict]
-    sign, word = STATES[state]
-    named = f": {decision.person}" if decision.person is not None else ""
-    return f'<span class="chip {state}">{sign} {word}{escape(named)}</span>'
-
-
-def _passage(trace: Trace, tracer: Tracer, about: About, budget: int) -> str:
-    chart, drawn, scale = similarities(trace, about.rules, tracer.first_s, budget)
-    chips = " ".join(_chip(decision) for decision in trace.decisions) or '<span class="chip gathering">… no answer</span>'
-    data = _data(trace, drawn, tracer.first_s, scale)
-    said = "Point at the chart, or go through its frames with the arrow keys."
-    figure = (
-        f'<figure><div class="chart" tabindex="0" role="group" aria-label="Frames of passage {trace.passage}">{chart}'
-        f'<script type="application/json">{data}</script></div><output class="readout" aria-live="polite">{said}</output></figure>'
-    )
-    faces = _faces(trace, tracer.first_s)
-    return (
-        f'<h3 id="passage-{trace.passage}">#{trace.passage} {chips}</h3><p>{escape(_story(trace, tracer.first_s, about.rules))}</p>'
-        f'<div class="passage{"" if faces else " bare"}">{figure}{faces}</div>'
-    )
-
-
-def _story(trace: Trace, first_s: float, rules: Rules) -> str:
-    """A passage in sentences."""
-    moments = trace.moments
-    poor = Counter(moment.quality for moment in moments if moment.quality is not Quality.OK)
-    reasons = ", ".join(f"{number} {quality.value.replace('_', ' ')}" for quality, number in poor.most_common())
-    bad = f", {poor.total()} too poor to be scored ({reasons})" if poor else ""
-    looks = sum(moment.looked for moment in moments)
-    said = [
-        f"Seen from {clock(moments[0].at_s - first_s)} to {clock(moments[-1].at_s - first_s)} in {count(len(moments), 'frame')}{bad}. "
-        f"The gate searched {('never', 'once')[looks] if looks < 2 else f'{looks:,} times'}."
-    ]
-    aside = sum(moment.aside for moment in moments)
-    if aside:
-        said.append(f"{count(aside, 'frame')} did not look like the same face and {'was' if aside == 1 else 'were'} set aside.")
-    by_number = {moment.number: moment for moment in moments}
-    for decision in trace.decisions:
-        said.append(_how(decision, by_number.get(decision.number), first_s, rules))
-    if not trace.decisions:
-        good = max(moment.good for moment in moments)
-        said.append(f"{count(good, 'good frame')}, and no answer came of it.")
-    return " ".join(said)
-
-
-def _how(decision: Decision, moment: Moment | None, first_s: float, rules: Rules) -> str:
-    word = STATES[VERDICTS[decision.verdict]][1]
-    named = f" as {decision.person}" if decision.person is not None and decision.verdict is Verdict.ACCEPT else ""
-    after = f" on {count(moment.good, 'good frame')}" if moment is not None else ""
-    left = ", when the face had left" if moment is not None and moment.answer is None else ""
-    said = f"{word.capitalize()}{named} at {clock(decision.at_s - first_s)}{after}{left}: {reason(decision.reason.value)}."
-    if decision.similarity is None or rules.threshold is None:
-        return said
-    apart = decision.similarity - rules.threshold
-    near = f" Similarity {_number(decision.similarity)}, {abs(apart):.3f} {'above' if apart >= 0 else 'below'} the threshold"
-    match = moment.fused if moment is not None else None
-    if match is None or match.rival <= -1 or not isfinite(match.rival):
-        return f"{said}{near}."
-    return f"{said}{near}; the next nearest person had {_number(match.rival)}."
-
-
-FACES = (
-    ("first", "first good frame"),
-    ("decided", "deciding frame"),
-    ("most", "nearest frame"),
-    ("least", "farthest frame"),
-    ("aside", "set aside"),
-)
-
-
-def _faces(trace: Trace, first_s: float) -> str:
-    """A few faces with what their frames say; each frame once."""
-    shown: dict[int, tuple[Portrait, list[str], bool]] = {}
-    for name, words in FACES:
-        portrait = trace.portraits.get(name)
-        if portrait is not None:
-            kept = shown.setdefault(portrait.moment.number, (portrait, [], False))
-            shown[portrait.moment.number] = (kept[0], [*kept[1], words], kept[2] or name == "decided")
-    figures = "".join(_face(*entry, trace, first_s) for _, entry in sorted(shown.items()))
-    return f'<div class="faces">{figures}</div>' if figures else ""
-
-
-def _face(portrait: Portrait, words: list[str], decisive: bool, trace: Trace, first_s: float) -> str:
-    moment = portrait.moment
-    told = (
-        f"{moment.single.person or 'nobody'} {_number(moment.single.similarity)}"
-        if moment.single
-        else moment.quality.value.replace("_", " ")
-    )
-    said = f"frame {moment.number}, {clock(moment.at_s - first_s)}"
-    verdicts = [VERDICTS[decision.verdict] for decision in trace.decisions if decision.number == moment.number]
-    kind = f' class="decision {verdicts[-1]}"' if decisive and verdicts else ""
-    return (
-        f'<figure{kind}><img alt="Face of passage {trace.passage}, {said}" width="112" height="112" src="{_source(portrait)}">'
-        f"<figcaption><b>{escape(' · '.join(words))}</b><br>{said}<br>alone: {escape(told)}</figcaption></figure>"
-    )
-
-
-def _data(trace: Trace, drawn: Sequence[int], first_s: float, scale: svg.Scale) -> str:
-    """What the frames of a chart say when they are pointed at, as JSON that cannot end a <script>."""
-    people: dict[str, int] = {}
-    reasons = [quality.value.replace("_", " ") for quality in Quality]
-    decided = {decision.number for decision in trace.decisions}
-    rows = []
-    for place in drawn:
-        m = trace.moments[place]
-        fused, single = m.fused, m.single
-        rows.append(
-            [
-                m.number,
-                round(m.at_s - first_s, 3),
-                people.setdefault(fused.person, len(people)) if fused is not None and fused.person is not None else -1,
-                _short(fused.similarity) if fused is not None else None,
-                _short(fused.rival) if fused is not None else None,
-                _short(single.similarity) if single is not None else None,
-                people.setdefault(single.person, len(people)) if single is not None and single.person is not None else -1,
-                m.good,
-                list(Quality).index(m.quality),
-                m.looked + 2 * m.aside + 4 * (m.number in decided),
-            ]
-        )
-    found = {
-        "left": CHART_LEFT,
-        "right": CHART_WIDTH - CHART_RIGHT,
-        "from": scale.low,
-        "to": scale.high,
-        "people": list(people),
-        "reasons": reasons,
-        "rows": rows,
-    }
-    return msgspec.json.encode(found).decode().replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
 def _rest(traces: Sequence[Trace], tracer: Tracer) -> str:
@@ -282,18 +146,14 @@ def _rest_row(trace: Trace, first_s: float, faces: bool) -> str:
         f"{clock(trace.moments[0].at_s - first_s)} – {clock(trace.moments[-1].at_s - first_s)}",
         f"{len(trace.moments):,}",
         ", ".join(f"{number} {name}" for name, number in kinds.most_common()),
-        f"{nearest.person or 'nobody'} {_number(nearest.similarity)}" if nearest is not None else "–",
+        f"{nearest.person or 'nobody'} {written(nearest.similarity)}" if nearest is not None else "–",
         "; ".join(f"{d.verdict.value}: {reason(d.reason.value)}" for d in trace.decisions) or "none",
     ]
     portrait = trace.portraits.get("most") or trace.portraits.get("decided")
-    source = f'<img class="small" alt="Face of passage {trace.passage}" src="{_source(portrait)}">' if portrait is not None else ""
-    face = f"<td>{source}</td>" if faces else ""
+    image = f'<img class="small" alt="Face of passage {trace.passage}" src="{source(portrait)}">' if portrait is not None else ""
+    face = f"<td>{image}</td>" if faces else ""
     told = "".join(f"<td>{escape(cell)}</td>" for cell in cells)
     return f'<tr id="passage-{trace.passage}"><td>#{trace.passage}</td>{face}{told}</tr>'
-
-
-def _source(portrait: Portrait) -> str:
-    return f"data:image/jpeg;base64,{b64encode(portrait.jpeg).decode()}"
 
 
 def _settings(about: About) -> str:
@@ -336,11 +196,3 @@ def _chart_key() -> str:
 
 def _key(drawn: str, words: str) -> str:
     return f'<li><svg viewBox="0 0 26 14" aria-hidden="true">{drawn}</svg>{escape(words)}</li>'
-
-
-def _short(value: float) -> float | None:
-    return round(value, 3) if isfinite(value) else None
-
-
-def _number(value: float | None, sign: str = "") -> str:
-    return "–" if value is None else f"{value:{sign}.3f}".replace("-", "−")

@@ -35,7 +35,7 @@ class Portrait:
 
 @dataclass(slots=True)
 class Trace:
-    """One passage. `portraits` are by what they show (the names of page.FACES), `last` is its face in its last frame."""
+    """One passage. `portraits` are by what they show (the names of passage.FACES), `last` is its face in its last frame."""
 
     passage: int
     moments: list[Moment] = field(default_factory=list)

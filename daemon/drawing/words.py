@@ -1,6 +1,7 @@
 """What a replay says in words: times, states and reasons, for people who did not write the rules."""
 
 from daemon.core.traces import State
+from daemon.core.values import Verdict
 
 STATES = {
     State.ACCEPT: ("✓", "accepted"),
@@ -10,6 +11,8 @@ STATES = {
     State.POOR: ("–", "frame too poor to be scored"),
 }
 """A sign and a word for each, so that nothing hangs on a colour."""
+
+VERDICTS = {Verdict.ACCEPT: State.ACCEPT, Verdict.REJECT: State.REJECT, Verdict.UNKNOWN: State.UNKNOWN}
 
 REASONS = {
     "matched": "recognised",

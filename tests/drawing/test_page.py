@@ -193,3 +193,10 @@ def test_a_passage_that_ended_long_ago_keeps_no_crop() -> None:
         black = Frame("north", number, float(number), float(number), np.zeros((4, 4, 3), np.uint8))
         tracer.saw(black, View("north", number, float(number), float(number), ()), ())
         assert (tracer.traces[1].last is not None) is kept
+
+
+def test_who_was_seen_too_briefly_for_a_chart_has_a_row_with_a_face() -> None:
+    film = Film(["A"] * 2 + [""] * 8)
+    page = render(film.traced(), film.about())
+    row = page.split('<tr id="passage-1">')[1].split("</tr>")[0]
+    assert "data:image/jpeg" in row and "2 good" in row and "ada 1.000" in row and 'class="similarities"' not in page
