@@ -103,6 +103,7 @@ def test_names_are_text_and_nothing_else() -> None:
     found, plain = Outline(page), Outline(render(Film(DAY.shown).traced(), DAY.about()))
     assert [tag for tag, _ in found.tags] == [tag for tag, _ in plain.tags]
     assert VILLAIN in "".join(found.words) and "alert(1)</script>" not in page
+    assert page.count("</script") == page.count("<script"), "nor does the data of a chart end early"
     assert all(not name.startswith("on") for _, attributes in found.tags for name in attributes)
 
 
@@ -180,9 +181,10 @@ def test_no_number_is_written_that_is_none() -> None:
 
 
 def test_portraits_are_of_the_moments_they_are_named_by() -> None:
-    tracer = Film(["A"] * 8 + ["x"] * 2 + ["A"] * 2).traced()
+    tracer = Film(["s"] + ["A"] * 7 + ["x"] * 2 + ["B"]).traced()
     (trace,) = tracer.traces.values()
-    assert {name: portrait.moment.number for name, portrait in trace.portraits.items()} == {"first": 0, "decided": 2, "least": 0, "most": 0}
+    found = {name: portrait.moment.number for name, portrait in trace.portraits.items()}
+    assert found == {"first": 0, "decided": trace.decisions[0].number, "least": 0, "most": 1, "aside": 10}
     late = Film(["s"] * 4 + [""] * 8).traced().traces[1]
     assert late.decisions[0].number == late.portraits["decided"].moment.number == 3, "decided when it had left, about its last frame"
 
