@@ -12,6 +12,7 @@ from rich.table import Table
 from daemon import app, audit_lines, backups, replays, site, subject
 from daemon.config import Config, ConfigError, load
 from daemon.core.audit import DIGEST_BYTES, AuditError, HeadError
+from daemon.edges.film import FilmError
 from daemon.edges.store import StoreError, rotate_key
 from daemon.engine import EngineFailed
 from daemon.replays import pairs
@@ -29,7 +30,7 @@ def main(argv: list[str] | None = None) -> int:
         return int(arguments.command(arguments))
     except app.Unusable as error:
         return _complain(error.message, error.hint, EXIT_CONFIG)
-    except (StoreError, AuditError, HeadError) as error:
+    except (StoreError, AuditError, HeadError, FilmError) as error:
         return _complain(error.message, error.hint, EXIT_FAILED)
     except EngineFailed as error:
         logging.getLogger("ostiary").error("%s", error, exc_info=error.__cause__)

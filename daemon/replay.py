@@ -3,16 +3,18 @@
 The same recording, bundle and policy give the same bytes.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
 
 from daemon import pipeline
 from daemon.core.decide import Decision, Gatekeeper
 from daemon.core.quality import Limits
-from daemon.core.values import Frame, Reason
+from daemon.core.values import Frame, Reason, Vector, View
 
 Permit = Callable[[str, float], Reason | None]
+Watch = Callable[[Frame, View, Sequence[Vector | None]], None]
+"""Takes a frame, its view and its vectors, when the frame has been decided about."""
 
 
 def replay(
@@ -23,12 +25,15 @@ def replay(
     gallery: pipeline.Searches,
     keeper: Gatekeeper,
     permit: Permit,
+    watch: Watch | None = None,
 ) -> Iterator[Decision]:
-    """Walk the line over `frames`, in order, every one of them."""
+    """Walk the line over `frames`, in order, every one of them. `watch` is called after a frame's decisions have been taken."""
     for frame in frames:
         view = pipeline.look(frame, detector, limits)
         (vectors,) = pipeline.embed([view], embedder)
         yield from keeper.observe(view, vectors, gallery.search, permit)
+        if watch is not None:
+            watch(frame, view, vectors)
     yield from keeper.finish()
 
 

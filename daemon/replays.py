@@ -3,7 +3,7 @@
 import argparse
 import difflib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,7 +15,11 @@ from daemon.config import Config, ConfigError, GateConfig, load
 from daemon.core.decide import Gatekeeper, Rules
 from daemon.core.enrol import EnrolError
 from daemon.core.policy import forbids
-from daemon.core.values import Person, Reason
+from daemon.core.traces import moments
+from daemon.core.values import Frame, Person, Reason, Vector, View
+from daemon.drawing import outputs
+from daemon.drawing.page import About
+from daemon.drawing.trace import Witness
 from daemon.edges.camera import frames_of, open_camera
 from daemon.edges.detector import open_detector
 from daemon.edges.gallery import Gallery
@@ -53,6 +57,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     again.add_argument(
         "--policy", type=Path, metavar="FILE", help="print what another configuration's [decision] and [quality] would change"
     )
+    outputs.add_options(again)
     again.set_defaults(command=_replay)
 
 
@@ -76,8 +81,24 @@ class Scene:
             )
         return rules
 
-    def lines(self, source: str, fps: float) -> Iterator[str]:
-        """One line of JSON for each decision about a recording. Raises ConfigError, CameraError."""
+    def about(self, source: str) -> About:
+        """What a page says of this replay before it shows anything. Raises ConfigError as `rules` does."""
+        rules, config = self.rules(), self.config
+        return About(
+            recording=Path(source).name,
+            gate=self.gate,
+            model=f"{self.model.id} on {self.model.provider}",
+            detector=Path(config.detector.kind).name,
+            people=len(self.people),
+            templates=self.gallery.templates,
+            rules=rules,
+            policy=pipeline.policy_digest(config, rules),
+            limits=pipeline.limits(config, config.detector.min_face_px),
+            lost_s=config.decision.lost_s,
+        )
+
+    def lines(self, source: str, fps: float, witnesses: Sequence[Witness] = ()) -> Iterator[str]:
+        """One line of JSON for each decision about a recording, which `witnesses` look on at. Raises ConfigError, CameraError."""
         rules, config = self.rules(), self.config
         schedules = {name: schedule.schedule() for name, schedule in config.schedules.items()}
 
@@ -94,13 +115,25 @@ class Scene:
             detector = open_detector(config.detector.kind, config.detector.min_face_px)
             limits = pipeline.limits(config, config.detector.min_face_px)
             keeper = Gatekeeper(self.gate, rules, config.decision.lost_s)
-            for decision in replay(frames_of(camera), detector, limits, self.model.embedder, self.gallery, keeper, permit):
+
+            def watch(frame: Frame, view: View, vectors: Sequence[Vector | None]) -> None:
+                seen = moments(keeper, view, vectors, self.gallery.search)
+                for witness in witnesses:
+                    witness.saw(frame, view, seen)
+
+            walked = replay(
+                frames_of(camera), detector, limits, self.model.embedder, self.gallery, keeper, permit, watch if witnesses else None
+            )
+            for decision in walked:
+                for witness in witnesses:
+                    witness.decided(decision)
                 yield line(decision)
         finally:
             camera.close()
 
 
 def _replay(arguments: argparse.Namespace) -> int:
+    outputs.check(arguments)
     expected = _expected(arguments.expect) if arguments.expect is not None else None
     scene = _scene(arguments)
     if arguments.policy is not None:
@@ -109,13 +142,14 @@ def _replay(arguments: argparse.Namespace) -> int:
         before, after = (list(s.lines(arguments.source, arguments.fps)) for s in (scene, changed))
         _differences(before, after, "as it is", str(arguments.policy))
         return 0
-    decided = []
-    for text in scene.lines(arguments.source, arguments.fps):
-        decided.append(text)
-        if expected is None:
-            sys.stdout.write(text + "\n")
-            sys.stdout.flush()
-    said, rules = f"{len(decided)} decisions", scene.rules()
+    decided, rules = [], scene.rules()
+    with outputs.witnesses(arguments, rules, scene.about(arguments.source)) as witnesses:
+        for text in scene.lines(arguments.source, arguments.fps, witnesses):
+            decided.append(text)
+            if expected is None:
+                sys.stdout.write(text + "\n")
+                sys.stdout.flush()
+    said = f"{len(decided)} decisions"
     differs = expected is not None and _differences(expected, decided, str(arguments.expect), "now")
     if expected is not None:
         said += ", not as expected" if differs else ", as expected"

@@ -28,6 +28,7 @@ CORE_MAY = {
     "cv2",
     "msgspec",
     "zoneinfo",
+    "html",
 }
 CV2_TOUCHES_THE_WORLD = {
     "VideoCapture",

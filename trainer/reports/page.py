@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
 import cv2
 
+from daemon.core import markup
 from daemon.edges.model import Figure
 from trainer.data import Crops
-from trainer.reports import curves, markup, plots
+from trainer.reports import curves, plots
 from trainer.reports.drawing import percent
-from trainer.reports.markup import Absent
 from trainer.reports.measure import Pair, Report, ReportError, to_json
+from trainer.reports.style import STYLE
 from trainer.reports.words import headline, interval, rate, spoken, tiles
 
 JPEG_QUALITY = 88
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """A section that there is nothing for, and why."""
+
+    why: str
 
 
 def write(folder: Path, report: Report, crops: Crops | None = None) -> Path:
@@ -63,7 +72,7 @@ def render(report: Report, pictures: Mapping[str, bytes]) -> str:
     words = "".join(f"<p>{escape(sentence)}</p>" for sentence in headline(report))
     faces = "<footer>This page shows pictures of people: keep it as carefully as the pictures themselves.</footer>" if pictures else ""
     header = f'<header><h1>{escape(report.model)}</h1><p class="about">{about}</p><dl>{top}</dl>{words}</header>'
-    return markup.page(f"Report: {report.model}", header + body + faces)
+    return markup.page(f"Report: {report.model}", header + body + faces, STYLE)
 
 
 def _verification(report: Report) -> str | Absent:

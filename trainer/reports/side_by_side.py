@@ -13,8 +13,10 @@ from html import escape
 from rich.markup import escape as escaped
 from rich.table import Table
 
+from daemon.core import markup
 from daemon.edges.model import Figure
-from trainer.reports import curves, markup
+from trainer.reports import curves
+from trainer.reports.style import STYLE
 from trainer.reports.summaries import CompareError, Summary, compare
 from trainer.reports.words import spoken
 
@@ -104,7 +106,7 @@ def page(runs: Sequence[Summary]) -> str:
         parts.append(f"<section><h2>{title}</h2>{markup.table(head, own)}</section>")
     shown = f"<section><h2>Curves</h2>{markup.figures(*drawn)}</section>" if drawn else ""
     note = markup.note("* better: its 95 % interval lies beyond the others'")
-    return markup.page("Runs side by side", f"<header><h1>Runs side by side</h1>{note}</header>{shown}{''.join(parts)}")
+    return markup.page("Runs side by side", f"<header><h1>Runs side by side</h1>{note}</header>{shown}{''.join(parts)}", STYLE)
 
 
 def _starred(row: Row) -> list[str]:

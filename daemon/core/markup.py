@@ -1,27 +1,19 @@
 """The few pieces of HTML that pages are made of; what they are given as text is escaped here."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from dataclasses import dataclass
 from html import escape
 
-from trainer.reports.style import STYLE
+from daemon.core.style import STYLE
 
 
-@dataclass(frozen=True, slots=True)
-class Absent:
-    """A section that there is nothing for, and why."""
-
-    why: str
-
-
-def page(title: str, content: str) -> str:
-    """A whole page around HTML content."""
+def page(title: str, content: str, style: str = "", policy: str = "") -> str:
+    """A whole page around HTML content. `style` is CSS of this page's own, `policy` a content security policy."""
+    guard = f'<meta http-equiv="Content-Security-Policy" content="{escape(policy)}">' if policy else ""
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        f"{guard}"
         '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">'
-        f"<title>{escape(title)}</title><style>{STYLE}</style></head><body><main>{content}</main></body></html>\n"
+        f"<title>{escape(title)}</title><style>{STYLE}{style}</style></head><body><main>{content}</main></body></html>\n"
     )
 
 

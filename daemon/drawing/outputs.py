@@ -1,0 +1,172 @@
+"""The options of `ostiaryd replay` that draw, and the files they write: nothing is written over, and nobody else may read them."""
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from daemon.config import ConfigError
+from daemon.core.decide import Decision, Rules
+from daemon.core.traces import Moment
+from daemon.core.values import Frame, Image, View
+from daemon.drawing.annotate import Easel
+from daemon.drawing.pace import USUAL_FPS, Pace, rate
+from daemon.drawing.page import About, render
+from daemon.drawing.trace import Tracer, Witness
+from daemon.edges.film import KINDS, Film, open_film
+from daemon.edges.store import placed
+
+PAGES = (".html", ".htm")
+FIRST_FRAMES = 13
+"""So many frames are looked at before the rate of the film is chosen."""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options, as `ostiaryd replay` knows them."""
+    parser.add_argument(
+        "--annotate", type=Path, metavar="MP4|WEBM", help="write a video of what the gate saw; WebM is written five times faster than MP4"
+    )
+    parser.add_argument(
+        "--page", type=Path, metavar="HTML", help="write one HTML file to judge the replay by: timeline, similarities, faces"
+    )
+    parser.add_argument("--no-faces", action="store_true", help="a --page without pictures of anybody")
+    parser.add_argument("--force", action="store_true", help="let --annotate and --page write over files that are there")
+
+
+def check(arguments: argparse.Namespace) -> None:
+    """What cannot be done is said before the recording is looked at. Raises ConfigError."""
+    annotate, page = arguments.annotate, arguments.page
+    if annotate is None and page is None:
+        return
+    if arguments.policy is not None:
+        raise ConfigError("--policy compares two sets of rules; a drawing shows one", "draw with --config in place of --policy")
+    if arguments.no_faces and annotate is not None:
+        raise ConfigError(
+            "--no-faces is about --page; an annotated video shows the faces that the recording shows", "leave out one of the two"
+        )
+    if annotate is not None and annotate.suffix.lower() not in KINDS.split(" or "):
+        raise ConfigError(f"--annotate {annotate}: not a kind of video that can be written", f"give a name that ends in {KINDS}")
+    if page is not None and page.suffix.lower() not in PAGES:
+        raise ConfigError(f"--page {page}: not the name of a page", "give a name that ends in .html")
+    source = Path(arguments.source.removeprefix("file://"))
+    for option, path in (("--annotate", annotate), ("--page", page)):
+        if path is None:
+            continue
+        if not path.parent.is_dir():
+            raise ConfigError(f"{option} {path}: there is no folder {path.parent}", "make it, or give another name")
+        if path.exists() and source.exists() and path.samefile(source):
+            raise ConfigError(f"{option} {path} is the recording itself", "give another name: recordings are never written over")
+        if path.is_dir():
+            raise ConfigError(f"{option} {path} is a folder", "give the name of a file")
+        if os.path.lexists(path) and not arguments.force:
+            raise ConfigError(f"{option} {path}: there is a file already", "it is not written over: give another name, or --force")
+
+
+@contextmanager
+def witnesses(arguments: argparse.Namespace, rules: Rules, about: About) -> Iterator[list[Witness]]:
+    """Those who look on, by the options. When the block ends well, what they drew is in place (mode 0600); else nothing is.
+
+    Raises FilmError, and StoreError for a disk that fails.
+    """
+    with ExitStack() as stack:
+        found: list[Witness] = []
+        if arguments.page is not None:
+            file = stack.enter_context(placed(arguments.page, arguments.force))
+            tracer = Tracer(not arguments.no_faces)
+            stack.enter_context(_page(file, arguments.page, tracer, about))
+            found.append(tracer)
+        if arguments.annotate is not None:
+            file = stack.enter_context(placed(arguments.annotate, arguments.force))
+            found.append(stack.enter_context(_annotated(file, arguments.annotate, rules)))
+        yield found
+
+
+@contextmanager
+def _page(file: BinaryIO, path: Path, tracer: Tracer, about: About) -> Iterator[None]:
+    yield
+    file.write(render(tracer, about).encode())
+    if tracer.faces:
+        _say(f"{path}: faces of people are in it: keep it as carefully as the recording (--no-faces leaves them out)")
+
+
+@contextmanager
+def _annotated(file: BinaryIO, path: Path, rules: Rules) -> Iterator["Annotator"]:
+    # The library wants a name with the right ending. In a folder of our own nobody else can read it before it is whole.
+    folder = Path(tempfile.mkdtemp(prefix=".annotated-", dir=path.parent))
+    annotator = Annotator(folder / f"film{path.suffix.lower()}", rules)
+    try:
+        yield annotator
+        film = annotator.finish()
+        with film.path.open("rb") as made:
+            shutil.copyfileobj(made, file)
+        said = f"{film.codec}, {film.frames} pictures at {film.fps:g} a second"
+        _say(f"{path}: {said}; faces of people are in it: keep it as carefully as the recording")
+    finally:
+        if annotator.film is not None:
+            annotator.film.abandon()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")
+
+
+@dataclass(slots=True)
+class Annotator:
+    """A witness that draws every frame into a film at `path`, which is opened when the first few frames have told their rate."""
+
+    path: Path
+    rules: Rules
+    film: Film | None = None
+    _easel: Easel | None = None
+    _pace: Pace | None = None
+    _waiting: list[tuple[float, Image]] = field(default_factory=list)
+    _first_s: float = 0.0
+
+    def decided(self, decision: Decision) -> None:
+        """The moments tell of answers."""
+
+    def saw(self, frame: Frame, view: View, moments: Sequence[Moment]) -> None:
+        """Draw a frame. Raises FilmError when the film cannot be opened."""
+        if self._easel is None:
+            self._easel, self._first_s = Easel(frame.image.shape[1], frame.image.shape[0]), frame.at_s
+        drawn = self._easel.draw(frame.image, frame.at_s - self._first_s, frame.number, moments, self.rules)
+        self._waiting.append((frame.at_s, drawn))
+        if self._pace is not None or len(self._waiting) == FIRST_FRAMES:
+            self._write()
+
+    def finish(self) -> Film:
+        """The whole film. Raises FilmError, and ConfigError for a recording without a frame."""
+        if self._easel is None:
+            raise ConfigError("the recording shows no frame that could be drawn on", "is it a recording?")
+        self._write()
+        film, pace = self._opened()
+        for at_s, drawn in self._waiting:
+            self._show(film, drawn, pace.copies(at_s, at_s + 1 / pace.fps))
+        film.close()
+        return film
+
+    def _opened(self) -> tuple[Film, Pace]:
+        if self.film is None or self._pace is None:
+            assert self._easel is not None
+            fps = rate([at_s for at_s, _ in self._waiting]) if len(self._waiting) > 1 else USUAL_FPS
+            self.film, self._pace = open_film(self.path, fps, *self._easel.size), Pace(fps)
+        return self.film, self._pace
+
+    def _write(self) -> None:
+        """All frames but the last: how long that one is shown is known with the next."""
+        film, pace = self._opened()
+        while len(self._waiting) > 1:
+            (at_s, drawn), (next_s, _) = self._waiting[:2]
+            self._show(film, drawn, pace.copies(at_s, next_s))
+            del self._waiting[0]
+
+    def _show(self, film: Film, drawn: Image, count: int) -> None:
+        for _ in range(count):
+            film.write(drawn)

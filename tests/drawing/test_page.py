@@ -1,0 +1,204 @@
+"""The page about a replay: what stands on it, what cannot get out of it, and how large it grows."""
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from daemon.core.boxes import Box
+from daemon.core.decide import HOLD, Decision
+from daemon.core.traces import Moment
+from daemon.core.values import Frame, Match, Quality, Reason, Verdict, View
+from daemon.drawing.page import MOST_CHARTS, render
+from daemon.drawing.trace import Trace, Tracer
+from tests.drawing.film import DAY, Film
+
+VILLAIN = "</script><script>alert(1)</script>\"'&<b>"
+
+
+class Outline(HTMLParser):
+    """The tags of a page with their attributes, its text, and whether every tag is closed."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.words: list[str] = []
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in {"meta", "br", "img"}:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if not self.open or self.open[-1] not in {"style", "script"}:
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+    def kinds(self, tag: str) -> list[str]:
+        return [attributes.get("class") or "" for name, attributes in self.tags if name == tag]
+
+
+@pytest.fixture(scope="module")
+def day() -> Outline:
+    return Outline(render(Film(DAY.shown).traced(), DAY.about()))
+
+
+def test_every_decision_and_what_it_rests_on_is_said(day: Outline) -> None:
+    assert not day.open
+    assert "The gate would have opened for ada, bob. 4 faces were followed: 2 accepted, 1 unknown, 1 not seen well" in day.text
+    assert day.text.count("✓ accepted: ada") == 2 and "nobody enrolled is near enough" in day.text
+    assert "Similarity 1.000, 0.050 above the threshold; the next nearest person had 0.552." in day.text
+    assert "Similarity 0.881, 0.069 below the threshold" in day.text
+    for fact in ("gate.mkv", "faces-0123 on cpu", "2 people enrolled", "threshold τ 0.950", "0123456789ab", "detector painted"):
+        assert fact in day.text
+
+
+def test_charts_have_threshold_hold_looks_and_poor_frames(day: Outline) -> None:
+    charts = [attributes for tag, attributes in day.tags if tag == "svg" and attributes.get("class") == "similarities"]
+    assert len(charts) == 3, "the face that was never seen well has no chart"
+    assert all(chart["role"] == "img" and "passage" in str(chart["aria-label"]) for chart in charts)
+    lines, paths = day.kinds("line"), day.kinds("path")
+    assert lines.count("threshold") == 3 + 1 and lines.count("hold") == 2 + 1, "and one each in the key; a stranger is not held"
+    assert f"stays so down to {0.95 - HOLD:.3f}" in day.text
+    assert [paths.count(kind) for kind in ("best", "look", "single")] == [3 + 0, 3 + 1, 3 + 1]
+    assert paths.count("poor-tick") == 1 + 1 and "too bright" in day.text
+    assert sorted(kind for kind in lines if kind.startswith("decided")) == ["decided accept", "decided accept", "decided unknown"]
+
+
+def test_the_timeline_shows_states_by_colour_height_and_sign(day: Outline) -> None:
+    states = {kind for kind in day.kinds("path") if kind.startswith("state")}
+    assert states == {"state poor", "state gathering", "state accept", "state unknown"}
+    assert day.kinds("circle") == ["mark accept", "mark unknown", "mark accept"]
+    targets = {attributes.get("id") for _, attributes in day.tags}
+    links = [str(attributes["href"]) for tag, attributes in day.tags if tag == "a"]
+    assert len(links) == 4 + 3 and all(link.removeprefix("#") in targets for link in links)
+
+
+def test_it_asks_nobody_and_runs_no_other_script() -> None:
+    page = render(Film(DAY.shown).traced(), DAY.about())
+    assert not re.search(r"https?:|//[a-z]|@import|url\(", re.sub(r"base64,[^\"]*", "", page))
+    assert "default-src &#x27;none&#x27;" in page and "script-src &#x27;sha256-" in page
+    found = Outline(page)
+    sources = [str(attributes["src"]) for tag, attributes in found.tags if tag == "img"]
+    assert sources and all(source.startswith("data:image/jpeg;base64,") for source in sources)
+
+
+def test_names_are_text_and_nothing_else() -> None:
+    film = Film(DAY.shown, people=(VILLAIN, "bob"))
+    page = render(film.traced(), replace(film.about(), recording=VILLAIN, gate=VILLAIN))
+    found, plain = Outline(page), Outline(render(Film(DAY.shown).traced(), DAY.about()))
+    assert [tag for tag, _ in found.tags] == [tag for tag, _ in plain.tags]
+    assert VILLAIN in "".join(found.words) and "alert(1)</script>" not in page
+    assert page.count("</script") == page.count("<script"), "nor does the data of a chart end early"
+    assert all(not name.startswith("on") for _, attributes in found.tags for name in attributes)
+
+
+def test_without_faces_there_are_none() -> None:
+    page = render(Film(DAY.shown).traced(faces=False), DAY.about())
+    assert "<img" not in page and "base64" not in page and "shows faces" not in page
+    assert "shows faces" in render(Film(DAY.shown).traced(), DAY.about())
+
+
+def test_the_same_replay_gives_the_same_bytes() -> None:
+    assert render(Film(DAY.shown).traced(), DAY.about()) == render(Film(DAY.shown).traced(), DAY.about())
+
+
+def test_who_looks_on_changes_no_decision() -> None:
+    shown = ["As"] * 12 + ["xs"] * 3 + ["Bs"] * 8
+    plain, watched = Film(shown), Film(shown)
+    assert plain.play(watched=False) == watched.play(Tracer()) != []
+    assert len(watched.seen) == len(shown)
+
+
+def test_a_rejection_and_a_frame_set_aside_are_told() -> None:
+    film = Film(["A"] * 8 + ["B"] * 8, forbidden={"bob": Reason.SUSPENDED})
+    found = Outline(render(film.traced(), film.about()))
+    assert "✕ rejected: bob" in found.text and "recognised, but suspended" in found.text
+    assert "1 frame did not look like the same face and was set aside" in found.text and "set aside" in found.text
+
+
+def test_an_empty_recording_and_one_without_faces_have_a_page() -> None:
+    for film in (Film([]), Film([""] * 5)):
+        text = Outline(render(film.traced(), film.about())).text
+        assert "No face was found" in text and "Nothing was decided." in text
+
+
+def test_a_single_frame_and_times_that_jump_have_a_page() -> None:
+    for film in (Film(["A"]), Film(["A"] * 9, times=[0, 0, 0, 5, 4, 4.1, 4.2, 4.3, 4.4])):
+        assert not Outline(render(film.traced(), film.about())).open
+
+
+def passage(number: int, frames: int, every: int = 1) -> Trace:
+    """A long passage whose nearest moment is in the middle, one frame in `every` good."""
+    values = np.random.default_rng(number).normal(0.5, 0.05, frames)
+    values[frames // 2] = 0.987
+    moments = []
+    for place, value in enumerate(values.tolist()):
+        match = Match("ada", value, value - 0.2) if place % every == 0 else None
+        quality = Quality.OK if match is not None else Quality.BLURRED
+        moments.append(
+            Moment(number, place, place / 10, Box(10, 10, 50, 50), quality, place + 1, None, match, match, place % 10 == 0, place % 50 == 7)
+        )
+    return Trace(number, moments)
+
+
+def test_a_long_recording_keeps_its_extremes_in_a_small_file() -> None:
+    tracer = Tracer(frames=20_000, last_s=2000.0, traces={1: passage(1, 20_000), 2: passage(2, 20_000, 3)})
+    page = render(tracer, DAY.about())
+    assert len(page) < 400_000
+    assert page.count("0.987") >= 1, "the nearest frame is never thinned away"
+
+
+def test_a_crowd_is_a_page_too() -> None:
+    decision = Decision("north", 7, Verdict.UNKNOWN, Reason.NO_MATCH, None, 0.5, 3, 0.3, 0.3, 1, False)
+    tracer = Tracer(frames=9000, last_s=900.0, traces={n: passage(n, 40 + n % 9) for n in range(1, 1500)})
+    tracer.traces[7].decisions.append(decision)
+    page = render(tracer, DAY.about())
+    assert len(page) < 3_000_000 and page.count('class="similarities"') == MOST_CHARTS
+    assert 'id="passage-7"><' not in page.split("Other passages")[1] and "further passages are not listed" in page
+
+
+def test_no_number_is_written_that_is_none() -> None:
+    trace = passage(1, 30)
+    odd = Match(None, float("nan"), float("-inf"))
+    trace.moments[5] = replace(trace.moments[5], single=odd, fused=odd)
+    page = render(Tracer(frames=30, last_s=3.0, traces={1: trace}), DAY.about())
+    assert not re.search(r'[ "M,L](nan|inf|-inf|NaN|Infinity)\b', page)
+
+
+def test_portraits_are_of_the_moments_they_are_named_by() -> None:
+    tracer = Film(["s"] + ["A"] * 7 + ["x"] * 2 + ["B"]).traced()
+    (trace,) = tracer.traces.values()
+    found = {name: portrait.moment.number for name, portrait in trace.portraits.items()}
+    assert found == {"first": 0, "decided": trace.decisions[0].number, "least": 0, "most": 1, "aside": 10}
+    late = Film(["s"] * 4 + [""] * 8).traced().traces[1]
+    assert late.decisions[0].number == late.portraits["decided"].moment.number == 3, "decided when it had left, about its last frame"
+
+
+def test_a_passage_that_ended_long_ago_keeps_no_crop() -> None:
+    tracer = Film(["A"] * 4).traced()
+    for number, kept in ((10, True), (100, False)):
+        black = Frame("north", number, float(number), float(number), np.zeros((4, 4, 3), np.uint8))
+        tracer.saw(black, View("north", number, float(number), float(number), ()), ())
+        assert (tracer.traces[1].last is not None) is kept
+
+
+def test_who_was_seen_too_briefly_for_a_chart_has_a_row_with_a_face() -> None:
+    film = Film(["A"] * 2 + [""] * 8)
+    page = render(film.traced(), film.about())
+    row = page.split('<tr id="passage-1">')[1].split("</tr>")[0]
+    assert "data:image/jpeg" in row and "2 good" in row and "ada 1.000" in row and 'class="similarities"' not in page

@@ -1,0 +1,43 @@
+"""Real clips, drawn: the decisions are the same, the video has every frame, and the page shows who was seen."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import pytest
+
+from daemon.core.decide import HOLD
+from daemon.drawing.outputs import Annotator
+from daemon.drawing.page import render
+from daemon.drawing.trace import Tracer
+from daemon.replays import Scene
+from tests.replay.test_strangers import clips, scene
+
+__all__ = ["clips", "scene"]
+pytestmark = pytest.mark.data
+
+
+def test_people_who_walk_by_are_drawn_and_decided_about_as_before(scene: Scene, data_dir: Path, tmp_path: Path) -> None:
+    clip = str(data_dir / "clips/walking-and-pause.gif")
+    tracer, annotator = Tracer(), Annotator(tmp_path / "out.webm", scene.rules())
+    lines = list(scene.lines(clip, 25.0, [tracer, annotator]))
+    assert lines == list(scene.lines(clip, 25.0)) != []
+    film, recording = annotator.finish(), cv2.VideoCapture(clip)
+    length_s = recording.get(cv2.CAP_PROP_FRAME_COUNT) / recording.get(cv2.CAP_PROP_FPS)
+    assert film.frames == tracer.frames == recording.get(cv2.CAP_PROP_FRAME_COUNT)
+    assert film.frames / film.fps == pytest.approx(length_s, rel=0.01)
+    page = render(tracer, scene.about(clip))
+    rules = scene.rules()
+    assert rules.threshold is not None and f"threshold τ {rules.threshold:.3f}" in page
+    assert page.count('class="chip unknown"') >= len(lines) and "chip accept" not in page
+    assert "<img" in page and len(page) < 200_000
+
+
+def test_somebody_known_is_drawn_from_gathering_to_accepted(scene: Scene, clips: dict[str, list[Path]]) -> None:
+    tracer = Tracer(faces=False)
+    clip = str(clips["A"][1])
+    told = list(scene.lines(clip, 25.0, [tracer]))
+    page = render(tracer, replace(scene.about(clip), recording="clip"))
+    assert any('"accept"' in line for line in told) and "✓ accepted: A" in page and "<img" not in page
+    assert f"stays so down to {(scene.rules().threshold or 0) - HOLD:.3f}" in page
+    assert 'class="state gathering"' in page and 'class="state accept"' in page
