@@ -88,7 +88,7 @@ class DecisionConfig:
     threshold: float | None = None
     """An explicit similarity threshold, in place of the card's. Needed where the card cannot resolve the target."""
     target_fmr: float = 0.001
-    """Of all strangers with somebody's badge, the share that may be taken for them, by pairs of photos: for claims, at gates that verify."""
+    """Of all strangers with somebody's badge, the share that may be taken for them (by pairs of photos): for gates that verify claims."""
     site_calibration: str = ""
     """A file of `ostiaryd calibrate` that raises the card's threshold for this gate; empty means none."""
     margin: float = 0.05
