@@ -190,6 +190,14 @@ def test_somebody_recognised_leaves_another_ones_badge_to_who_comes_next() -> No
     assert said(story.sees(ALICE, times=5)) == [VERIFIED]
 
 
+def test_a_face_that_may_be_two_peoples_takes_no_claim() -> None:
+    story = gate(BOTH)
+    assert said(story.sees(ALICE, ALICE, times=10)) == [ACCEPT_ALICE, AMBIGUOUS]
+    story.sees(None, ALICE, times=10)
+    story.badge()
+    assert said(story.sees(None, ALICE, times=30)) == [] and story.stands
+
+
 # ---- how a claim ends, and that it ends
 
 
