@@ -77,7 +77,7 @@ class Engine:
         self._decisions = Decisions(config, desk.store, self.boot_id)
         self._retention = Retention(desk, config.audit.keep_days * 86_400.0)
         self._captures = Captures(desk, clock, wall)
-        self._reembedder = Reembedder(desk, models, self._threshold, wall, aside)
+        self._reembedder = Reembedder(desk, models, self._opening, wall, aside)
         self._sender = Sender(desk.store, {name: gate.link for name, gate in gates.items()}, metrics, clock, wall)
         self._reports = Reports(config, desk, self._sender, metrics, self.boot_id, version, standing_faults, clock, wall)
         self._adopt_rules()
@@ -379,6 +379,11 @@ class Engine:
 
     def _threshold(self, model: Model, templates: int) -> float | None:
         return pipeline.rules(self.config, model.calibration, templates).threshold
+
+    def _opening(self, model: Model, templates: int) -> float | None:
+        """A threshold that the gates would have with that model; None where one of them would be closed."""
+        all_rules = [pipeline.rules(self.config, model.calibration, templates, gate.mode) for gate in self.gates.values()]
+        return None if any(rules.closed for rules in all_rules) else all_rules[0].threshold or all_rules[0].pair
 
     def _base_rules(self, mode: Mode = "identify") -> Rules:
         return pipeline.rules(self.config, self._model.calibration, self.desk.gallery.templates, mode)

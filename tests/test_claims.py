@@ -30,6 +30,7 @@ from tests.test_app import configure, daemon_running, ostiaryd, result
 from tests.test_app import ctl as ostiaryctl
 from tests.test_captures import crowd, results
 from tests.test_engine import ALICE, CONFIG, STRANGER, Site
+from tests.test_reembedding import Box
 
 HERE, FOR_ALL = "ostiary/v1/hq/north/command", "ostiary/v1/hq/all/command"
 LIKE_ALICE = 112
@@ -42,6 +43,9 @@ class Card(NoThreshold):
 
 
 CARDS = {"painted-1": model("painted-1", calibration=Card()), "painted-2": model("painted-2", mirrored=True, calibration=Card())}
+
+
+VERIFYING = replace(CONFIG, gates={"north": GateConfig(source="x", mode="verify")})
 
 
 def gate_of(store: Store, mode: Mode, **more: Any) -> Site:
@@ -269,6 +273,27 @@ def test_an_accept_that_the_disk_does_not_take_uses_the_claim_up(site: Site, mon
     assert decided(site.sees(ALICE, times=20)) == [], "the badge is shown again"
     site.asks(badge(site))
     assert decided(site.sees(ALICE)) == [VERIFIED]
+
+
+def test_a_claim_does_not_outlive_the_model(store: Store) -> None:
+    box = Box(store, models=CARDS, config=VERIFYING)
+    box.desk.grants = frozenset({"verify", "reembed"})
+    box.enrol("E1", ALICE)
+    box.ask("verify", "E1", seconds=60.0)
+    box.changes()
+    assert claims(box) == {"model_changed": 1.0}
+    assert decided(box.sees(ALICE, times=30)) == []
+    box.ask("verify", "E1")
+    assert decided(box.sees(ALICE, times=3)) == [VERIFIED]
+
+
+def test_a_model_that_can_verify_nobody_is_not_changed_to_unasked(store: Store) -> None:
+    box = Box(store, models=CARDS | {"painted-2": model("painted-2", mirrored=True)}, config=VERIFYING)
+    box.enrol("E1", ALICE)
+    answer = box.changes()
+    assert (answer["status"], answer["reason"]) == ("refused", "threshold_unresolved") and box.status()["state"] == "serving"
+    assert box.changes(force=True)["status"] == "done"
+    assert box.status()["state"] == "closed" and box.status()["reasons"][0].startswith("claims_unresolved")
 
 
 # ---- what the gate says of itself

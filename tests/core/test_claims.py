@@ -267,6 +267,15 @@ def test_who_was_compared_in_vain_and_leaves_does_not_go_with_the_badge() -> Non
     assert said(told) == [MISMATCH] and told[0].changes and story.ends == ["mismatch"]
 
 
+def test_who_leaves_while_the_gate_is_closed_is_told_nothing_of_the_badge() -> None:
+    story = gate()
+    story.badge()
+    story.sees(STRANGER, times=4)
+    story.keeper.rules = story.rules = replace(RULES, threshold=None)
+    story.number += 10  # no frame between the two
+    assert said(story.sees(None)) == [] and story.ends == ["gate_closed"]
+
+
 def test_a_face_that_turns_into_another_ones_takes_the_claim_with_it() -> None:
     story = gate()
     story.badge()
@@ -274,6 +283,14 @@ def test_a_face_that_turns_into_another_ones_takes_the_claim_with_it() -> None:
     assert said(told) == [MISMATCH]
     story.badge()
     assert said(story.sees(ALICE, times=3)) == [VERIFIED]
+
+
+def test_what_becomes_of_others_does_not_end_a_claim() -> None:
+    story = gate()
+    story.badge()
+    story.keeper.forget("bob")
+    story.keeper.refresh()
+    assert said(story.sees(ALICE, times=5)) == [VERIFIED]
 
 
 def test_a_newer_badge_takes_the_place_of_an_older_one() -> None:
