@@ -389,6 +389,15 @@ def test_a_suspension_takes_the_accept_back_with_the_next_frame_and_a_revocation
     assert said(story.sees(ALICE, times=50)) == []
 
 
+def test_with_another_face_on_the_record_the_accept_is_not_held_by_what_is_left_of_the_likeness() -> None:
+    story = gate()
+    story.badge()
+    story.sees(ALICE, times=5)
+    story.gallery["alice"] = face(0.3, 0, 0, 0, 1)  # 0.29: enough for a poor moment of somebody who is known
+    story.keeper.forget("alice")
+    assert said(story.sees(ALICE)) == [UNKNOWN]
+
+
 def test_one_poor_moment_does_not_take_an_accept_back_and_a_face_that_drifted_away_for_good_does() -> None:
     story = gate(replace(VERIFY, same=-1.0))
     story.badge()
