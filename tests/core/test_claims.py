@@ -389,6 +389,15 @@ def test_a_suspension_takes_the_accept_back_with_the_next_frame_and_a_revocation
     assert said(story.sees(ALICE, times=50)) == []
 
 
+def test_who_is_revoked_and_enrolled_anew_while_in_view_is_somebody_else_and_bound_by_no_claim() -> None:
+    story = gate(BOTH)
+    story.badge()
+    assert said(story.sees(ALICE, times=5)) == [VERIFIED]
+    story.gallery["alice-2"] = story.gallery.pop("alice")
+    story.keeper.forget("alice")
+    assert said(story.sees(ALICE, times=10)) == [UNKNOWN, ("accept", "matched", "alice-2")]
+
+
 def test_with_another_face_on_the_record_the_accept_is_not_held_by_what_is_left_of_the_likeness() -> None:
     story = gate()
     story.badge()
