@@ -1,6 +1,7 @@
 """Stories about claims from the command to the decision: what is answered, stored, forgotten and told."""
 
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,9 +16,10 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from daemon import ctl, pipeline
 from daemon.config import ConfigError, GateConfig, parse
+from daemon.core.boxes import Box
 from daemon.core.claims import Mode
 from daemon.core.messages import schema
-from daemon.core.values import Delivery
+from daemon.core.values import Delivery, Face, Probe, Quality, View
 from daemon.demo.frames import enrolment_photo
 from daemon.demo.stage import Stage
 from daemon.edges.gallery import Gallery
@@ -25,12 +27,12 @@ from daemon.edges.model import Calibration, FmrPoint
 from daemon.edges.store import Store, StoreError, open_store
 from daemon.mailbox import CameraState
 from daemon.model import Raised
-from tests.desk import NoThreshold, command, model, painted
+from tests.desk import NOW, NoThreshold, command, model, painted
 from tests.test_app import configure, daemon_running, ostiaryd, result
 from tests.test_app import ctl as ostiaryctl
 from tests.test_captures import crowd, results
 from tests.test_engine import ALICE, CONFIG, STRANGER, Site
-from tests.test_reembedding import Box
+from tests.test_reembedding import Box as Changeable
 
 HERE, FOR_ALL = "ostiary/v1/hq/north/command", "ostiary/v1/hq/all/command"
 LIKE_ALICE = 112
@@ -222,6 +224,25 @@ def test_a_claim_is_about_one_gate(store: Store) -> None:
     assert decided(site.sees(ALICE, times=30)) == []
 
 
+def test_gates_of_different_modes_decide_in_one_turn_each_by_its_own_rules(store: Store) -> None:
+    modes: dict[str, Mode] = {"north": "verify", "south": "identify"}
+    gates = {name: GateConfig(source="x", mode=mode) for name, mode in modes.items()}
+    site = gate_of(store, "verify", gates=tuple(gates), config=replace(CONFIG, gates=gates), models={"painted-1": model("painted-1")})
+    site.mailbox.tell(CameraState("south", "up", None, True))
+    for _ in range(10):
+        site.now_s += 0.1
+        for name, faces in (("north", (STRANGER, STRANGER)), ("south", (ALICE,))):
+            probes = tuple(
+                Probe(Face(Box(100 + 200 * i, 100, 80, 80), 1.0), np.full((112, 112, 3), face, np.uint8), Quality.OK)
+                for i, face in enumerate(faces)
+            )
+            site.mailbox.offer(View(name, 0, site.now_s, NOW + site.now_s, probes), threading.Event())
+        site.turn()
+    told = [json.loads(m.payload) for m in site.wires["south"].sent if m.topic.endswith("decision")]
+    assert decided(told) == [("accept", "matched", "E1")]
+    assert site.status()["state"] == "closed" and not [m for m in site.wire.sent if m.topic.endswith("decision")]
+
+
 @pytest.mark.parametrize("op", ["revoke", "suspend"])
 def test_who_is_shut_out_has_no_claim_any_more(site: Site, op: str) -> None:
     site.asks(badge(site))
@@ -276,7 +297,7 @@ def test_an_accept_that_the_disk_does_not_take_uses_the_claim_up(site: Site, mon
 
 
 def test_a_claim_does_not_outlive_the_model(store: Store) -> None:
-    box = Box(store, models=CARDS, config=VERIFYING)
+    box = Changeable(store, models=CARDS, config=VERIFYING)
     box.desk.grants = frozenset({"verify", "reembed"})
     box.enrol("E1", ALICE)
     box.ask("verify", "E1", seconds=60.0)
@@ -288,7 +309,7 @@ def test_a_claim_does_not_outlive_the_model(store: Store) -> None:
 
 
 def test_a_model_that_can_verify_nobody_is_not_changed_to_unasked(store: Store) -> None:
-    box = Box(store, models=CARDS | {"painted-2": model("painted-2", mirrored=True)}, config=VERIFYING)
+    box = Changeable(store, models=CARDS | {"painted-2": model("painted-2", mirrored=True)}, config=VERIFYING)
     box.enrol("E1", ALICE)
     answer = box.changes()
     assert (answer["status"], answer["reason"]) == ("refused", "threshold_unresolved") and box.status()["state"] == "serving"
