@@ -52,8 +52,8 @@ class Claim:
         """Whether its time is up. Written so that NaN is over."""
         return not at_s < self.until_s
 
-    def compared(self, similarity: float, recognised: str | None, pair: float | None, patience: int) -> bool | None:
-        """Whether the face is the person's, after one more look; None while that is open, at most `patience` looks.
+    def compared(self, similarity: float, recognised: str | None, pair: float | None, most: int) -> bool | None:
+        """Whether the face is the person's, after one more look; None while that is open, for `most` looks at the most.
 
         `recognised` is who the search among all found, where there was one. It can only speak against the claim: a face that is clearly
         somebody else's is not the person's, however alike the two are.
@@ -63,7 +63,7 @@ class Claim:
             return False
         if pair is not None and isfinite(similarity) and similarity >= pair:
             return True
-        return False if self.looks >= patience else None
+        return False if self.looks >= most else None
 
 
 def open_to(person: str, named: str | None, claimed: str | None, two_people: bool) -> bool:
