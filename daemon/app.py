@@ -245,8 +245,8 @@ def _build(config: Config, stack: ExitStack) -> tuple[Engine, dict[str, MqttLink
             offline=encode(offline_status(version())),
             deliver=mailbox.deliver,
         )
-        keeper = Gatekeeper(name, pipeline.rules(config, model.calibration, gallery.templates), config.decision.lost_s)
-        gates[name] = Gate(keeper, links[name], stale_s=gate.stale_s)
+        keeper = Gatekeeper(name, pipeline.rules(config, model.calibration, gallery.templates, gate.mode), config.decision.lost_s)
+        gates[name] = Gate(keeper, links[name], stale_s=gate.stale_s, mode=gate.mode)
         camera = open_camera(name, gate, start_s=time.monotonic(), start_wall=time.time(), paced=True)
         stack.callback(camera.close)
         workers.append(
@@ -281,8 +281,9 @@ def check(config: Config) -> list[tuple[str, bool, str]]:
 
     def model(path: Path) -> str:
         opened = open_model(config, path)
-        threshold = pipeline.rules(config, opened.calibration, 1).threshold
-        return f"{opened.id} on {opened.provider}, golden check passed, threshold for one template {threshold}"
+        rules = pipeline.rules(config, opened.calibration, 1, "both")
+        claims = f", for claims {rules.pair}" if any(gate.mode != "identify" for gate in config.gates.values()) else ""
+        return f"{opened.id} on {opened.provider}, golden check passed, threshold for one template {rules.threshold}{claims}"
 
     def detector() -> str:
         open_detector(config.detector.kind, config.detector.min_face_px)

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
+from daemon.core.claims import Mode
 from daemon.core.faults import Fault
 from daemon.core.messages import is_topic_segment
 from daemon.core.policy import Schedule, ScheduleError, window
@@ -30,6 +31,9 @@ class GateConfig:
     """A file holding the camera's password, put into the URL in place of `{password}`, so that it stands in no configuration."""
     stale_s: float = 2.0
     """A live camera that shows nothing new for this long is down, and no older frame is decided upon."""
+    mode: Mode = "identify"
+    """`identify` searches among all; `verify` compares with whom a claim (a badge) names, and lets nobody in without one; `both` does the
+    one or the other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +87,8 @@ class DecisionConfig:
     """Of all strangers' passages, the share that may find somebody; the bundle's card says which threshold holds that."""
     threshold: float | None = None
     """An explicit similarity threshold, in place of the card's. Needed where the card cannot resolve the target."""
+    target_fmr: float = 0.001
+    """Of all strangers with somebody's badge, the share that may be taken for them (by pairs of photos): for gates that verify claims."""
     site_calibration: str = ""
     """A file of `ostiaryd calibrate` that raises the card's threshold for this gate; empty means none."""
     margin: float = 0.05
@@ -141,9 +147,9 @@ class EnrolmentConfig:
 class CommandsConfig:
     """What commands may do beyond the usual."""
 
-    grants: tuple[Literal["force", "replace", "capture", "reembed"], ...] = ()
+    grants: tuple[Literal["force", "replace", "capture", "reembed", "verify"], ...] = ()
     """`force` enrols somebody who looks like another person, or changes the model though somebody's templates are lost by it; `replace`
-    puts another face on a record, `capture` uses the camera, `reembed` changes the model."""
+    puts another face on a record, `capture` uses the camera, `reembed` changes the model, `verify` says who comes next."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -303,6 +309,11 @@ def _check_values(config: Config, origin: str) -> None:
         0 < d.target_fpir < 1,
         f"decision.target_fpir = {d.target_fpir} is no rate",
         "0.01 lets one stranger's search in a hundred find somebody",
+    )
+    need(
+        0 < d.target_fmr < 1,
+        f"decision.target_fmr = {d.target_fmr} is no rate",
+        "0.001 takes one stranger in a thousand for the claimed person",
     )
     need(
         d.threshold is None or 0 < d.threshold < 1,

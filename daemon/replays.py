@@ -168,6 +168,11 @@ def _scene(arguments: argparse.Namespace) -> Scene:
     if not arguments.config and not arguments.enroll:
         raise ConfigError("replay has nobody to recognise", "give --config for the gallery of a daemon, or --enroll PERSON=PHOTO.jpg")
     gate = "replay" if not arguments.config else next(iter(config.gates))
+    if config.gates[gate].mode == "verify":
+        raise ConfigError(
+            f"gate {gate} decides by claims (mode = verify), and a recording holds none: there is nothing to replay",
+            f"give a configuration with gates.{gate}.mode = identify, and replay what would be decided without claims",
+        )
     if arguments.enroll:
         model = app.open_model(config)
         return Scene(config, gate, model, *_enrolled(arguments.enroll, config, model))
