@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from daemon import app, audit_lines, backups, replays, site, subject
+from daemon import app, audit_lines, backups, flights, recordings, replays, site, subject
 from daemon.config import Config, ConfigError, load
 from daemon.core.audit import DIGEST_BYTES, AuditError, HeadError
 from daemon.edges.store import StoreError, rotate_key
@@ -94,6 +94,8 @@ def _parser() -> argparse.ArgumentParser:
     backups.add_parsers(commands)
     subject.add_parser(commands)
     site.add_parser(commands)
+    recordings.add_parsers(commands)
+    flights.add_parser(commands)
     replays.add_parser(commands)
     return parser
 

@@ -3,7 +3,7 @@
 import logging
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
@@ -26,6 +26,7 @@ from daemon.edges.gallery import Gallery, GraphState
 from daemon.edges.gallery.background import Aside, Background
 from daemon.edges.metrics import Metrics
 from daemon.edges.store import StoreError
+from daemon.flight import Flight
 from daemon.mailbox import CameraState, Mailbox, WorkerFailed
 from daemon.model import Model
 from daemon.reembedding import Made, Reembedder
@@ -75,6 +76,8 @@ class Engine:
         wall: Callable[[], float] = time.time,
         clock_trusted: Callable[[], bool] = lambda: True,
         aside: Callable[[], Aside[Made]] = lambda: Background("ostiary-reembed"),
+        flight: Flight | None = None,
+        unrecorded: Callable[[], Sequence[str]] = lambda: (),
     ) -> None:
         self.config, self.desk, self.gates, self.mailbox, self.metrics = config, desk, gates, mailbox, metrics
         self.boot_id = uuid.uuid4().hex
@@ -88,6 +91,7 @@ class Engine:
         self._seen_revision = 0
         self._owed: list[Delivery] = []  # commands done in memory, or refused, for want of a disk
         self._started = False  # and that is in the audit chain
+        self._flight, self._unrecorded = flight if flight is not None else Flight(None, desk.store.pseudonym), unrecorded
         self._decisions = Decisions(config, desk.store, self.boot_id)
         self._retention = Retention(desk, config.audit.keep_days * 86_400.0)
         self._captures = Captures(desk, clock, wall)
@@ -142,6 +146,7 @@ class Engine:
         """End every passage (a recording is over, or the daemon stops): what they owe is decided and stored."""
         for gate in self.gates.values():
             self._publish(gate.keeper.finish())
+        self._flight.finish()
         self._send()
 
     def close(self) -> None:
@@ -240,6 +245,7 @@ class Engine:
             log.info("gate %s: camera %s%s", event.gate, event.state, f": {event.detail}" if event.detail else "")
         gate.camera, gate.camera_detail = event.state, event.detail
         self.metrics.camera(event.gate, event.state == "up")
+        self._flight.camera(event.gate, self._wall(), event.state, event.detail)
         if event.state != "up":
             # Whoever was in view is not any more, as far as anybody can tell.
             self._captures.camera_lost(event.gate)
@@ -268,6 +274,7 @@ class Engine:
         for view, seen in zip(fresh, vectors, strict=True):
             with pipeline.timed(self.metrics.stage, "decide"):
                 decisions = self.gates[view.gate].keeper.observe(view, seen, self._find, self._permit(view.gate))
+            self._flight.saw(view, self.gates[view.gate].keeper)
             self._publish(decisions)
 
     def _find(self, vectors: npt.NDArray[np.float32]) -> list[Match]:
@@ -297,6 +304,7 @@ class Engine:
             self._decisions.forget(decision.gate, {*gate.keeper.passages, decision.passage})
             if gate.live:
                 self._sender.captured(decision.gate, row, decision.at_s)
+            self._flight.decided(decision)
             self.metrics.decision(decision.gate, decision.verdict, decision.reason)
             log.info(
                 "gate %s: passage %d: %s (%s)%s",
@@ -394,6 +402,7 @@ class Engine:
             refused=self._sender.refusal(gate.keeper.gate),
             untimed=self._timed if not self._clock_trusted() else 0,
             standing=self._standing,
+            recorder=self._unrecorded(),
             audit=self.desk.store.audit.broken,
         )
         closing, degrading = trouble.closing, trouble.degrading
@@ -435,6 +444,7 @@ class Engine:
             gate.keeper.rules = rules
             if revision != self._seen_revision:
                 gate.keeper.refresh()
+                self._flight.renew()
         self._seen_revision = revision
         self.metrics.threshold(rules.threshold)
         self.metrics.gallery(len(self.desk.people), self.desk.gallery.templates, revision)
