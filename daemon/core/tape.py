@@ -10,7 +10,6 @@ import hashlib
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from zlib import crc32
 
 from daemon.core.faults import Fault
 
@@ -25,7 +24,7 @@ LONGEST = 1 << 27
 """No chunk is longer: the raw pixels of the largest picture that is ever decoded are not."""
 PROOF_NONCE = b"\xff" * 12
 """No chunk has it: theirs end in 0 or 1."""
-_HEAD = struct.Struct(">II")
+_HEAD = struct.Struct(">I4s")
 
 
 class TapeError(Fault):
@@ -69,8 +68,8 @@ def nonce(number: int, last: bool) -> bytes:
     return number.to_bytes(11, "big") + bytes([last])
 
 
-def _checksum(number: int, length: int) -> int:
-    return crc32(f"{number} {length}".encode("ascii"))
+def _checksum(number: int, length: int) -> bytes:
+    return hashlib.sha256(f"{number} {length}".encode("ascii")).digest()[:4]
 
 
 @dataclass(frozen=True, slots=True)

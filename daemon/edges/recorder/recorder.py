@@ -62,6 +62,7 @@ class Recorder(Generic[T]):
         self._closing = False
         self._deadline_s = 0.0
         self._trouble: str | None = None
+        self._untidy: str | None = None  # why what has to go is still there
         self._again_s = 0.0
         self._tended_s = 0.0
         self._open: dict[str, _Open[T]] = {}
@@ -70,7 +71,7 @@ class Recorder(Generic[T]):
     @property
     def trouble(self) -> str | None:
         """Why nothing is recorded, in one line; None while all is well."""
-        return self._trouble
+        return self._trouble or self._untidy
 
     def start(self) -> None:
         self._thread.start()
@@ -147,7 +148,10 @@ class Recorder(Generic[T]):
         try:
             self._write(gate, item)
             self._trouble = None
-        except (OSError, Fault) as error:
+        except Fault as error:  # this one item cannot be recorded
+            self._lose(gate)
+            self._trouble, self._again_s = error.message, 0.0
+        except OSError as error:
             self._lose(gate)
             self._stop_all(error)
 
@@ -196,10 +200,9 @@ class Recorder(Generic[T]):
             self._stop_all(error)
         self._shelf.look({each.tape.path for each in self._open.values()})
 
-    def _stop_all(self, error: OSError | Fault) -> None:
+    def _stop_all(self, error: OSError) -> None:
         """The disk takes nothing: let go of every tape, and begin anew when it is time to try again."""
-        text = error.message if isinstance(error, Fault) else error.strerror or str(error)
-        self._trouble, self._again_s = text, self._clock() + RETRY_S
+        self._trouble, self._again_s = error.strerror or str(error), self._clock() + RETRY_S
         while self._open:
             _, opened = self._open.popitem()
             opened.tape.abandon()
@@ -217,8 +220,9 @@ class Recorder(Generic[T]):
         try:
             self._shelf.look({each.tape.path for each in self._open.values()})
             self._shelf.make_room(self._being_written(), 0, now)
+            self._untidy = None
         except OSError as error:
-            self._stop_all(error)
+            self._untidy = f"old recordings cannot be erased: {error.strerror}"
         self._tell_size(self._shelf.bytes + self._being_written())
 
 
