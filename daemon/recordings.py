@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
 from daemon import app
 from daemon.config import Config, ConfigError, GateConfig, load
@@ -179,15 +178,12 @@ def _recordings(arguments: argparse.Namespace) -> int:
             raise StoreError(f"{folder}: cannot be erased ({error.strerror})", hint) from None
         _say(f"{len(found)} recordings erased, {sum(each.bytes for each in found) / 1e6:.1f} MB")
         return 0
-    table = Table(box=None, pad_edge=False)
-    for heading in ("gate", "from", "to", "frames", "MB", "ends", "file"):
-        table.add_column(heading, justify="right" if heading in ("frames", "MB") else "left", no_wrap=True)
+    width = max((len(each.gate) for each in found), default=4)
+    _say(f"{'gate':<{width}}  {'from':<24}  {'to':<24}   frames        MB  file, and how it ends")
     for each in found:
-        lost = f" ({each.lost} lost)" if each.lost else ""
-        ending = f"{each.ending}{lost}" + (f": {each.why}" if each.why else "")
-        size = f"{each.bytes / 1e6:.1f}"
-        table.add_row(each.gate, utc(each.begins), utc(each.ends), str(each.frames), size, ending, str(each.path.relative_to(folder)))
-    Console(highlight=False, soft_wrap=True, markup=False).print(table)
+        ending = each.ending + (f" ({each.lost} frames lost)" if each.lost else "") + (f": {each.why}" if each.why else "")
+        times = f"{utc(each.begins)}  {utc(each.ends)}"
+        _say(f"{each.gate:<{width}}  {times}  {each.frames:>7}  {each.bytes / 1e6:>8.1f}  {each.path.relative_to(folder)}: {ending}")
     return 0
 
 
