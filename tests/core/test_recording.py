@@ -1,5 +1,9 @@
 """Frames in and out of chunks: exactly what went in."""
 
+from collections.abc import Iterator
+from itertools import count as count_from
+from itertools import islice
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,14 +15,17 @@ from daemon.core.values import Frame, Image
 
 
 def frames(count: int, seed: int = 0, shape: tuple[int, int] = (24, 32)) -> list[Frame]:
+    """The first of a camera's frames."""
+    return list(islice(camera(seed, shape), count))
+
+
+def camera(seed: int = 0, shape: tuple[int, int] = (24, 32)) -> Iterator[Frame]:
     """A camera with noise, and something that moves."""
     noise, scene = np.random.default_rng(seed), np.random.default_rng(99).integers(0, 255, (*shape, 3))
-    made = []
-    for number in range(count):
+    for number in count_from(0):
         image = np.clip(scene + noise.normal(0, 2, scene.shape), 0, 255).astype(np.uint8)
         image[:, number % shape[1]] = 255
-        made.append(Frame("north", 7 + 2 * number, 100 + number / 30, 1e9 + number / 30, image))
-    return made
+        yield Frame("north", 7 + 2 * number, 100 + number / 30, 1e9 + number / 30, image)
 
 
 def same(a: Frame, b: Frame) -> bool:

@@ -1,0 +1,168 @@
+"""What recording costs and what it would cost to record otherwise: bytes and time a frame by format, and whether a replay still says the same.
+
+    python -m bench.recording [--detector haar|YUNET.onnx] [--data FOLDER]
+
+Over the gate clips (`clips/asl`, 640x480). Four people are enrolled from one frame each; each clip is then decided about as it is, and with
+its frames through each format. The recorder's and the flight recorder's cost is what the gate's threads spend, not the writer's.
+"""
+
+import argparse
+import csv
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from bench.gate_clips import ENROLLED, ROOT, enrolment_frame
+from daemon import app, pipeline
+from daemon.config import Config, DetectorConfig, GateConfig
+from daemon.core.decide import Decision, Gatekeeper
+from daemon.core.flight import Line, LineEncoder
+from daemon.core.recording import FrameDecoder, FrameEncoder
+from daemon.core.tape import bounds
+from daemon.core.values import Frame, View
+from daemon.edges.camera import frames_of, open_camera
+from daemon.edges.detector import open_detector
+from daemon.edges.gallery import Gallery
+from daemon.edges.recorder import Recorder, Shelf
+from daemon.enrolment import enrolment_crop
+from daemon.flight import Flight
+from daemon.replay import line
+
+Through = Callable[[], Callable[[Frame], tuple[int, Frame]]]
+"""A format: for each clip, a function from a frame to its bytes and the frame that comes back."""
+
+
+def as_it_is() -> Callable[[Frame], tuple[int, Frame]]:
+    return lambda frame: (frame.image.nbytes, frame)
+
+
+def recorded(key_every: int) -> Through:
+    def begin() -> Callable[[Frame], tuple[int, Frame]]:
+        encoder, decoder = FrameEncoder(key_every), FrameDecoder("bench")
+
+        def through(frame: Frame) -> tuple[int, Frame]:
+            chunk = encoder.encode(frame)
+            return len(chunk), decoder.decode(chunk)
+
+        return through
+
+    return begin
+
+
+def picture(suffix: str, *options: int) -> Through:
+    def through(frame: Frame) -> tuple[int, Frame]:
+        data = cv2.imencode(suffix, frame.image, options)[1]
+        image = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
+        return len(data), Frame(frame.gate, frame.number, frame.at_s, frame.captured_at, image)
+
+    return lambda: through
+
+
+FORMATS: dict[str, Through] = {
+    "raw": as_it_is,
+    "PNG of differences (what is recorded)": recorded(50),
+    "PNG": recorded(1),
+    "JPEG 95": picture(".jpg", cv2.IMWRITE_JPEG_QUALITY, 95),
+    "JPEG 85": picture(".jpg", cv2.IMWRITE_JPEG_QUALITY, 85),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--detector", default="haar")
+    parser.add_argument("--data", type=Path, default=Path(os.environ.get("OSTIARY_DATA") or ROOT.parent / "shared" / "data"))
+    arguments = parser.parse_args()
+    config = Config(site="bench", gates={"bench": GateConfig(source="x")}, detector=DetectorConfig(kind=arguments.detector))
+    model, detector = app.open_model(config), open_detector(config.detector.kind, config.detector.min_face_px)
+    clips = arguments.data / "clips/asl"
+    with (clips / "identities.csv").open() as file:
+        people = {row["clip"]: row["person"] for row in csv.DictReader(file)}
+    gallery = Gallery(model.dimension)
+    for number, person in enumerate(ENROLLED, 1):
+        photo = enrolment_frame(clips / next(clip for clip, who in people.items() if who == person), detector)
+        crop = enrolment_crop(photo, 1, detector, pipeline.limits(config, config.enrolment.min_face_px))
+        gallery.add(number, person, model.embedder.embed(np.stack([crop]))[0])
+    rules = pipeline.rules(config, model.calibration, gallery.templates)
+    limits = pipeline.limits(config, config.detector.min_face_px)
+
+    def decided(frames: Iterator[Frame], watch: Callable[[View, Gatekeeper], None] = lambda view, keeper: None) -> list[Decision]:
+        keeper, told = Gatekeeper("bench", rules, config.decision.lost_s), []
+        for frame in frames:
+            view = pipeline.look(frame, detector, limits)
+            (vectors,) = pipeline.embed([view], model.embedder)
+            told += keeper.observe(view, vectors, gallery.search, lambda person, now: None)
+            watch(view, keeper)
+        return told + keeper.finish()
+
+    said: dict[str, list[list[Decision]]] = {}
+    for name, begin in FORMATS.items():
+        size, spent, count, said[name] = 0, 0.0, 0, []
+        for clip in sorted(people):
+            through = begin()
+
+            def passed(path: Path = clips / clip, through: Any = through) -> Iterator[Frame]:
+                nonlocal size, spent, count
+                for frame in frames_of(open_camera("bench", GateConfig(source=str(path)))):
+                    start = time.thread_time()
+                    taken, back = through(frame)
+                    spent += time.thread_time() - start
+                    size, count = size + taken, count + 1
+                    yield back
+
+            said[name].append(decided(passed()))
+        lines = [[line(decision) for decision in clip] for clip in said[name]]
+        first = [[line(decision) for decision in clip] for clip in said["raw"]]
+        answers = [[(d.verdict, d.reason, d.person) for d in clip] for clip in said[name]]
+        same = answers == [[(d.verdict, d.reason, d.person) for d in clip] for clip in said["raw"]]
+        moved = [
+            abs(a.similarity - b.similarity)
+            for one, other in zip(said[name], said["raw"], strict=True)
+            for a, b in zip(one, other, strict=False)
+            if a.similarity is not None and b.similarity is not None
+        ]
+        print(
+            f"{name:<38} {size / count / 1000:7.1f} kB a frame  {1000 * spent / count:5.1f} ms (there and back)  lines that differ:"
+            f" {sum(a != b for a, b in zip(lines, first, strict=True))} of {len(lines)} clips  answers {'the same' if same else 'differ'}"
+            f"  similarity moves by {max(moved):.4f} at most"
+        )
+
+    offered, flown = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        shelf = Shelf(Path(folder), bytes(32), bounds(10**9, 1e9, 1, 1e9), "frames")
+        frames: Recorder[Frame] = Recorder(shelf, FrameEncoder, lambda frame: frame.captured_at)
+        shelf = Shelf(Path(folder) / "flight", bytes(32), bounds(10**9, 1e9, 1, 1e9), "flight")
+        lines_: Recorder[Line] = Recorder(shelf, LineEncoder, lambda text: 0.0)
+        frames.start()
+        lines_.start()
+        flight = Flight(lines_, lambda person: "0" * 32)
+
+        def offer(path: Path) -> Iterator[Frame]:
+            for frame in frames_of(open_camera("bench", GateConfig(source=str(path)))):
+                start = time.perf_counter()
+                frames.offer("bench", frame, frame.image.nbytes)
+                offered.append(time.perf_counter() - start)
+                yield frame
+
+        def watch(view: View, keeper: Gatekeeper) -> None:
+            start = time.perf_counter()
+            flight.saw(view, keeper)
+            flown.append(time.perf_counter() - start)
+
+        for clip in sorted(people):
+            decided(offer(clips / clip), watch)
+        frames.close()
+        lines_.close()
+        taken = sum(path.stat().st_size for path in (Path(folder) / "flight").rglob("*.tape"))
+    for name, each in (("recorder", offered), ("flight recorder", flown)):
+        print(f"{name}: {1e6 * np.median(each):.0f} µs a frame of the gate's own time (99 %: {1e6 * np.percentile(each, 99):.0f} µs)")
+    print(f"flight recorder: {taken / len(flown):.0f} bytes a frame")
+
+
+if __name__ == "__main__":
+    main()
