@@ -160,7 +160,8 @@ def _check(arguments: argparse.Namespace) -> int:
 def _rotate_key(arguments: argparse.Namespace) -> int:
     config = load(arguments.config)
     count = rotate_key(Path(config.state_dir), app.key_file(config))
-    Console(highlight=False, soft_wrap=True).print(f"{count} records sealed with a new key; backups made before open only with the old one")
+    said = f"{count} records sealed with a new key; backups made before open only with the old one, and so do recordings"
+    Console(highlight=False, soft_wrap=True).print(said)
     return 0
 
 
