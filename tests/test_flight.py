@@ -10,12 +10,16 @@ import cv2
 import numpy as np
 import pytest
 
+from daemon.__main__ import main
 from daemon.config import ConfigError, FlightConfig, GateConfig, RecordingConfig
 from daemon.core.flight import EMPTY_S, LineEncoder, Quiet
 from daemon.core.messages import utc
-from daemon.core.values import Frame, View
+from daemon.core.recording import Lost, note_bytes
+from daemon.core.tape import bounds
+from daemon.core.values import Frame, Person, View
 from daemon.edges.camera import open_camera
 from daemon.edges.metrics import Metrics
+from daemon.edges.recorder import Shelf, tapes_in
 from daemon.edges.store import Store, StoreError, open_store
 from daemon.flight import Flight
 from daemon.gate import GateWorker
@@ -190,3 +194,41 @@ def test_check_says_how_much_room_recordings_may_take(tmp_path: Path) -> None:
     assert recording_room(replace(config, recording=RecordingConfig(enabled=True, most_mb=100))).startswith("up to 100 MB, none older")
     with pytest.raises(ConfigError, match="free on the disk"):
         recording_room(replace(config, recording=RecordingConfig(enabled=True, most_mb=10**9)))
+
+
+def test_what_is_kept_is_printed_oldest_first_by_gate_and_time(
+    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with store.transaction():
+        store.put_person(Person("E1"))
+    key, pseudonym = store.purpose_key("flight"), store.pseudonym("E1")
+    shelf = Shelf(tmp_path / "flight", key, bounds(10**6, 1e9, 1, 1e9), "flight", 0)
+    for gate, start in (("north", 1e9), ("south", 1e9 + 30)):
+        tape = shelf.begin(gate, start, start)
+        for minute in range(3):
+            at = utc(start + 60 * minute)
+            face = {"passage": 1, "person": pseudonym}
+            tape.append(b"L" + json.dumps({"at": at, "frame": minute, "faces": [face, {"passage": 2, "person": "f" * 32}]}).encode())
+        tape.append(note_bytes(Lost(4)))
+        tape.abandon()
+    config = tmp_path / "config.toml"
+    gates = "".join(f'[gates.{gate}]\nsource = "x.mkv"\n' for gate in ("north", "south"))
+    config.write_text(f'site = "t"\nstate_dir = "{tmp_path}"\n{gates}')
+
+    def shown(*more: str) -> list[dict[str, Any]]:
+        assert main(["flight", "--config", str(config), *more]) == 0
+        return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+    lines = shown()
+    assert [line["gate"] for line in lines] == ["north", "south", "north", "south", "north", "north", "south", "south"]
+    assert [face["person"] for face in lines[0]["faces"]] == ["E1", "f" * 32], "who is not enrolled any more has no name"
+    assert [line["lost"] for line in lines if "lost" in line] == [4, 4]
+    assert {line["gate"] for line in shown("--gate", "south")} == {"south"}
+    monkeypatch.setattr("daemon.flights.time.time", lambda: 1e9 + 150)
+    assert [line.get("frame") for line in shown("--minutes", "1")] == [1, 2, None, 2, None]
+    (north, south) = tapes_in(tmp_path / "flight")
+    whole = north.read_bytes()
+    north.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    south.write_bytes(south.read_bytes()[:90] + bytes(3))
+    assert [line.get("frame", "damaged" in line.get("unreadable", "")) for line in shown("--gate", "north")] == [0, 1, 2, True]
+    assert shown("--gate", "south") == []

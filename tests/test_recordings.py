@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +20,7 @@ import pytest
 from bench.gate_clips import enrolment_frame, heard
 from daemon.__main__ import main
 from daemon.core.values import Frame
-from daemon.edges.camera import CameraError
+from daemon.edges.camera import CameraError, frames_of
 from daemon.edges.detector import open_detector
 from daemon.edges.recorder import RecordedFrames, SealedSink, tapes_in
 from daemon.edges.store import open_store
@@ -99,6 +100,13 @@ def need_same(config: Path, published: list[dict[str, Any]], gates: dict[str, in
         assert sum(line.get("empty", 1) for line in seen) == count, "every frame is in a line"
 
 
+def frames_in(tape: Path, folder: Path) -> list[Frame]:
+    store = open_store(folder / "state", read_only=True)
+    source = RecordedFrames([tape], store.purpose_key("recordings"), print)
+    store.close()
+    return list(frames_of(source))
+
+
 def played(config: Path, broker: int) -> list[dict[str, Any]]:
     """The decisions that a daemon publishes about its sources, seen to their end."""
     with heard(broker) as messages:
@@ -131,7 +139,14 @@ def test_what_a_daemon_recorded_replays_to_what_it_decided(tmp_path: Path, broke
     calibrated = here("calibrate", "--config", config, "--out", tmp_path / "site.toml", f"E1={tape}")
     assert calibrated.returncode == 78 and "record more people" in calibrated.stderr, "read, and one person is too few"
 
-    # A part of it, sealed and plain; what is exported says the same about the frames that are in it.
+    # A part of it that begins between two whole pictures has these very pictures.
+    seen = frames_in(tape, tmp_path)
+    since, to = (datetime.fromtimestamp(seen[number].captured_at - 0.01, UTC).isoformat() for number in (20, 70))
+    cut = here("recordings", "--config", config, "--from", since, "--to", to, "--export", tmp_path / "cut.tape")
+    assert "50 frames of gate north" in cut.stdout, cut
+    assert all(same(a, b) for a, b in zip(frames_in(tmp_path / "cut.tape", tmp_path), seen[20:70], strict=True))
+
+    # All of it, sealed and plain; what is exported says the same about the frames that are in it.
     middle = "2001-01-01", "2101-01-01"
     for number, plain in enumerate(([], ["--plain"])):
         out = tmp_path / f"part-{number}"

@@ -74,7 +74,7 @@ def _checksum(number: int, length: int) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How much is kept, in all tapes of a folder together, and for how long; and when a tape is full and another one begins."""
+    """How much is kept, in all tapes of a folder together; how long a tape is kept after its end; and when one is full."""
 
     most_bytes: int
     keep_s: float
@@ -83,8 +83,12 @@ class Bounds:
 
 
 def bounds(most_bytes: int, keep_s: float, gates: int, tape_s: float) -> Bounds:
-    """The tapes that are being written take at most a quarter of the room, so that there is always an older one to let go."""
-    return Bounds(most_bytes, keep_s, most_bytes // (4 * max(1, gates)), min(tape_s, keep_s / 4))
+    """Of tapes that hold nothing older than `keep_s`, and go after `tape_s` at most.
+
+    Those that are being written take at most a quarter of the room, so that there is always an older one to let go.
+    """
+    tape_s = min(tape_s, keep_s / 8)
+    return Bounds(most_bytes, keep_s - tape_s, most_bytes // (4 * max(1, gates)), tape_s)
 
 
 @dataclass(frozen=True, slots=True)

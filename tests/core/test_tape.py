@@ -26,7 +26,14 @@ def test_what_stays_is_within_bounds_and_nothing_younger_goes_before_an_older_on
 def test_the_tapes_being_written_take_a_quarter_of_the_room_at_most() -> None:
     found = bounds(4000, 8000.0, gates=5, tape_s=600.0)
     assert 5 * found.tape_bytes <= 1000 and found.tape_s == 600.0
-    assert bounds(4000, 400.0, 1, 600.0).tape_s == 100.0, "what is kept for minutes goes in pieces of a quarter of that"
+
+
+def test_what_is_on_a_tape_from_its_beginning_is_gone_in_time() -> None:
+    short = bounds(4000, 400.0, 1, 600.0)
+    assert short.tape_s == 50.0 and short.keep_s + short.tape_s == 400.0
+    assert bounds(4000, 86_400.0, 1, 600.0).keep_s == 85_800.0
+    nothing = bounds(4000, 0.0, 1, 600.0)
+    assert surplus([Kept("a", 1, 100.0)], 0, 100.001, nothing)
 
 
 def test_a_header_that_is_not_as_it_was_written_has_no_salt() -> None:

@@ -247,7 +247,7 @@ def test_the_newest_stay_when_room_is_short(tmp_path: Path) -> None:
 def test_what_is_too_old_goes_also_while_nothing_comes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (path,) = recorded(tmp_path, frames(5))
     wall = Wall()
-    wall.now = path.stat().st_mtime + 99
+    wall.now = path.stat().st_mtime + 87
     monkeypatch.setattr("daemon.edges.recorder.recorder.TEND_S", 0.01)
     one = recorder(tmp_path, bounds(10**9, 100.0, 1, 1e9), wall=wall)
     one.start()
