@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from daemon.core.recording import Began, FrameEncoder, Lost, note_bytes, note_of
 from daemon.core.tape import START_BYTES, Bounds, TapeError, bounds
 from daemon.core.values import Frame
-from daemon.edges.recorder import RecordedFrames, Recorder, Shelf, Tape, catalogue, erase, tapes_in
+from daemon.edges.recorder import RecordedFrames, Recorder, SealedSink, Shelf, Tape, catalogue, erase, tapes_in
 from daemon.edges.recorder.tapes import TapeWriter
 from tests.core.test_recording import frames, same
 
@@ -429,3 +429,25 @@ def test_lost_frames_are_noted_where_they_were_lost(tmp_path: Path) -> None:
     found, warnings = [note_of(part) for part in read(path)[0]], list[str]()
     assert found[1] == Lost(4) and len(played([path], warnings=warnings)) == 2
     assert warnings == [f"{path}: 4 frames that the gate saw are not in it", f"{path}: cut off after frame 9"]
+
+
+def test_a_recording_whose_disk_fills_ends_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given_, real = frames(6), os.write
+    sink = SealedSink(tmp_path / "a", KEY, "north", 0.0)
+    for frame in given_[:4]:
+        sink.append(frame)
+
+    def write(file: int, data: memoryview) -> int:
+        if len(data) < 200:
+            raise OSError(28, "No space left on device")
+        return real(file, data[:100])
+
+    with monkeypatch.context() as full:
+        full.setattr(os, "write", write)
+        with pytest.raises(OSError, match="No space"):
+            sink.append(given_[4])
+    with pytest.raises(OSError, match="failed before"):
+        sink.append(given_[5])
+    sink.close()
+    warnings = list[str]()
+    assert [f.number for f in played([tmp_path / "a"], warnings=warnings)] == [f.number for f in given_[:4]] and not warnings

@@ -1,6 +1,7 @@
 """Recorded frames, as a source that replays can read, and as sinks: a sealed tape, or plain files that other programs read."""
 
 import csv
+import errno
 import os
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -148,7 +149,7 @@ class PlainSink:
         name = f"{self._count:08}.png"
         done, data = cv2.imencode(".png", frame.image)
         if not done:
-            raise OSError(22, "a frame is no picture")
+            raise OSError(errno.EINVAL, "a frame is no picture")
         with os.fdopen(_new(self._folder / name), "wb") as file:
             file.write(data.tobytes())
         self._rows.writerow([name, frame.number, repr(frame.at_s), repr(frame.captured_at)])

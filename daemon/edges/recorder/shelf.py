@@ -1,5 +1,6 @@
 """The tapes of a folder, which has a folder for each gate: naming, keeping within bounds, erasing."""
 
+import errno
 import os
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -67,7 +68,7 @@ def need_room(folder: Path, adding: int, spare_bytes: int = SPARE_BYTES) -> None
     """Raises OSError where the disk would have less than `spare_bytes` left."""
     disk = os.statvfs(folder if folder.exists() else folder.parent)
     if disk.f_bavail * disk.f_frsize < spare_bytes + adding:
-        raise OSError(28, f"less than {spare_bytes >> 20} MiB of the disk are free, which are left to the store")
+        raise OSError(errno.ENOSPC, f"less than {spare_bytes >> 20} MiB of the disk are free, which are left to the store")
 
 
 def tapes_in(folder: Path) -> list[Path]:

@@ -1,5 +1,6 @@
 """Writing and reading one tape, sealed with AES-256-GCM under a key of its own (HKDF of the box's key for recordings, and its salt)."""
 
+import errno
 import fcntl
 import os
 import secrets
@@ -45,7 +46,7 @@ class TapeWriter:
     """A new file (mode 0600), which nobody else writes to. Every chunk is with the kernel when `append` returns. Raises OSError."""
 
     def __init__(self, path: Path, key: bytes) -> None:
-        self.path, self.bytes, self._number = path, 0, 0
+        self.path, self.bytes, self._number, self._failed = path, 0, 0, False
         self._header = header(secrets.token_bytes(SALT_BYTES))
         self._cipher = _cipher(key, salt_of(self._header, str(path)))
         self._file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
@@ -64,7 +65,9 @@ class TapeWriter:
         return os.fstat(self._file).st_nlink == 0
 
     def append(self, plain: bytes) -> None:
-        """Seal one more chunk."""
+        """Seal one more chunk. After one that failed only the end may follow: no two chunks are ever sealed with one nonce."""
+        if self._failed:
+            raise OSError(errno.EIO, "the tape has failed before")
         self._put(plain, last=False)
 
     def end(self, plain: bytes) -> None:
@@ -92,6 +95,7 @@ class TapeWriter:
             while left:
                 left = left[os.write(self._file, left) :]
         except OSError:
+            self._failed = True
             with suppress(OSError):  # half a chunk would only look like a crash
                 os.ftruncate(self._file, self.bytes)
             raise
