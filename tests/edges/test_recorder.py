@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from daemon.core.recording import Began, FrameEncoder, Lost, note_bytes, note_of
-from daemon.core.tape import START_BYTES, Bounds, TapeError, bounds
+from daemon.core.tape import HEAD_BYTES, START_BYTES, Bounds, TapeError, bounds
 from daemon.core.values import Frame
 from daemon.edges.recorder import RecordedFrames, Recorder, SealedSink, Shelf, Tape, catalogue, erase, tapes_in
 from daemon.edges.recorder.tapes import TapeWriter
@@ -164,6 +164,7 @@ def test_parts_of_another_tape_are_refused(tmp_path: Path) -> None:
     (tmp_path / "c").write_bytes(one[:START_BYTES] + two[START_BYTES:])
     with pytest.raises(TapeError, match="damaged"):
         read(tmp_path / "c")
+    assert one[START_BYTES + HEAD_BYTES :][:12] != two[START_BYTES + HEAD_BYTES :][:12], "the same parts, under another key"
 
 
 def test_another_key_and_another_file_are_told_apart(tmp_path: Path) -> None:
@@ -203,7 +204,7 @@ def test_tapes_are_begun_anew_by_size_and_by_time_and_none_is_missing_a_frame(tm
     one.start()
     for frame in given_:
         one.offer("north", frame, 1)
-        until(lambda: not one._waiting)
+        until(lambda: one._waiting.empty())
         wall.now += 1.0
     one.close()
     by_time = tapes_in(tmp_path / "time")
@@ -213,6 +214,7 @@ def test_tapes_are_begun_anew_by_size_and_by_time_and_none_is_missing_a_frame(tm
 
 
 @settings(max_examples=25, deadline=None)
+@example(30, [("north", 1500)] * 100)
 @given(st.integers(30, 300), st.lists(st.tuples(st.sampled_from(["north", "east", "west"]), st.integers(0, 6_000)), max_size=120))
 def test_however_much_comes_no_more_than_the_bound_is_on_the_disk(
     tmp_path_factory: pytest.TempPathFactory, kb: int, items: list[tuple[str, int]]
@@ -287,12 +289,12 @@ def test_the_gate_never_waits_and_what_is_dropped_is_counted_and_noted(tmp_path:
     )
     one.start()
     one.offer("north", given_[0], size)
-    until(lambda: not one._waiting)  # the writer has it, and hangs
+    until(lambda: one._waiting.empty())  # the writer has it, and hangs
     began = time.monotonic()
     taken = [one.offer("north", frame, size) for frame in given_[1:]]
     assert time.monotonic() - began < 0.5 and taken == [True] * 10 + [False] * 19 and len(lost) == 19
     hold.set()
-    until(lambda: not one._waiting)
+    until(lambda: one._waiting.empty())
     one.offer("north", given_[-1], size)
     one.close()
     (path,), warnings = tapes_in(tmp_path), list[str]()
@@ -337,7 +339,7 @@ def test_a_full_disk_stops_the_recording_with_a_reason_and_it_goes_on_later(tmp_
         if number == 15:
             clock.now += 10
         assert one.offer("north", frame, 1)
-        until(lambda: not one._waiting)
+        until(lambda: one._waiting.empty())
         if 6 <= number < 15:
             assert one.trouble == "No space left on device"
     one.close()
@@ -380,7 +382,7 @@ def test_a_tape_that_is_being_written_is_listed_as_that_and_can_be_read_as_far_a
     one.start()
     for frame in frames(5):
         one.offer("north", frame, 1)
-    until(lambda: not one._waiting and tapes_in(tmp_path) and len(read(tapes_in(tmp_path)[0])[0]) == 6)
+    until(lambda: one._waiting.empty() and tapes_in(tmp_path) and len(read(tapes_in(tmp_path)[0])[0]) == 6)
     (listed,) = catalogue(tmp_path, KEY)
     assert (listed.ending, listed.frames, listed.gate) == ("being written", 5, "north")
     assert listed.ends == pytest.approx(frames(5)[-1].captured_at)
@@ -395,7 +397,7 @@ def test_erasing_holds_also_for_the_tape_that_is_being_written(tmp_path: Path) -
     one.start()
     for frame in given_[:5]:
         one.offer("north", frame, 1)
-    until(lambda: not one._waiting and tapes_in(tmp_path) and len(read(tapes_in(tmp_path)[0])[0]) == 6)
+    until(lambda: one._waiting.empty() and tapes_in(tmp_path) and len(read(tapes_in(tmp_path)[0])[0]) == 6)
     (first,) = tapes_in(tmp_path)
     copy = tmp_path / "held open"
     copy.hardlink_to(first)  # as the disk may keep it

@@ -3,10 +3,10 @@
 import os
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
 from daemon.core.faults import Fault
@@ -34,12 +34,24 @@ class _Open(Generic[T]):
     newest_at: float = 0.0
 
 
+@dataclass(slots=True)
+class _Account:
+    """One gate's. The thread that offers counts the first two (bytes, items), the recorder's own thread the others: nobody needs a lock,
+    and so nobody waits for a thread of low priority that holds one."""
+
+    offered: int = 0
+    refused: int = 0
+    taken: int = 0
+    failed: int = 0
+    noted: int = 0
+
+
 def _nothing(*_: object) -> None:
     """For who does not count."""
 
 
 class Recorder(Generic[T]):
-    """Items of any gate to the tapes of one shelf. `wall` is UTC seconds.
+    """Items of any gate to the tapes of one shelf; of one gate they are offered by one thread. `wall` is UTC seconds.
 
     A disk that takes nothing stops the recording, and `trouble` says why; it is tried again every few seconds. `lost` is told of every item
     that is not recorded, `size` what all tapes take together.
@@ -58,10 +70,8 @@ class Recorder(Generic[T]):
     ) -> None:
         self._shelf, self._encoder, self._at, self._wall, self._clock = shelf, encoder, at, wall, clock
         self._tell_lost, self._tell_size, self._held_bytes = lost, size, held_bytes
-        self._changed = threading.Condition()
-        self._waiting: deque[tuple[str, T, int]] = deque()
-        self._held = 0
-        self._lost: dict[str, int] = {}
+        self._waiting: SimpleQueue[tuple[str, T, int] | None] = SimpleQueue()  # None asks to end
+        self._accounts: dict[str, _Account] = {}
         self._closing = False
         self._deadline_s = 0.0
         self._trouble: str | None = None
@@ -81,18 +91,15 @@ class Recorder(Generic[T]):
 
     def offer(self, gate: str, item: T, size: int) -> bool:
         """Take an item of about `size` bytes to be written, and keep it unchanged; False where there is no room for it. Never waits."""
-        with self._changed:
-            if self._closing or self._held + size > self._held_bytes:
-                taken = False
-                self._lost[gate] = self._lost.get(gate, 0) + 1
-            else:
-                taken = True
-                self._waiting.append((gate, item, size))
-                self._held += size
-                self._changed.notify()
-        if not taken:
+        account = self._accounts.setdefault(gate, _Account())
+        held = sum(each.offered - each.taken for each in list(self._accounts.values()))
+        if self._closing or held + size > self._held_bytes:
+            account.refused += 1
             self._tell_lost(gate, 1)
-        return taken
+            return False
+        account.offered += size
+        self._waiting.put((gate, item, size))
+        return True
 
     def close(self) -> None:
         """Write what waits, as far as a second or so suffices, and end every tape."""
@@ -100,9 +107,9 @@ class Recorder(Generic[T]):
         self.join()
 
     def ask_to_end(self) -> None:
-        with self._changed:
-            self._closing, self._deadline_s = True, self._clock() + CLOSE_S
-            self._changed.notify()
+        """What is offered from now on is not taken."""
+        self._closing, self._deadline_s = True, self._clock() + CLOSE_S
+        self._waiting.put(None)
 
     def join(self) -> None:
         """Wait for the end; a disk that hangs is left behind, the process ends anyway."""
@@ -121,29 +128,26 @@ class Recorder(Generic[T]):
                 self._finish(gate)
         except Exception as error:  # noqa: BLE001  a thread's mouth: the gate goes on without it, and its status says so
             self._trouble = f"the recorder has ended: {error!r}"
-            with self._changed:
-                self._held_bytes = -1
-                self._waiting.clear()
+            self._held_bytes = -1
 
     def _turn(self) -> bool:
-        with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._closing, TEND_S)
-            late = self._closing and self._clock() > self._deadline_s
-            if late:
-                for gate, _, _ in self._waiting:
-                    self._lost[gate] = self._lost.get(gate, 0) + 1
-                self._waiting.clear()
-            if not self._waiting:
-                found = None
-            else:
-                found = self._waiting.popleft()
-                self._held -= found[2]
-            closing = self._closing
-        if found is not None:
-            self._take(found[0], found[1])
+        """Deal with the next item, or with nothing for a while; False when it is time to end."""
+        try:
+            found = self._waiting.get(timeout=TEND_S)
+        except Empty:
+            self._tend()
+            return True
+        if found is None:
+            return False
+        gate, item, size = found
+        self._accounts[gate].taken += size
+        if self._closing and self._clock() > self._deadline_s:
+            self._lose(gate)
+        else:
+            self._take(gate, item)
         if self._clock() - self._tended_s >= TEND_S:
             self._tend()
-        return found is not None or not closing
+        return True
 
     def _take(self, gate: str, item: T) -> None:
         """One item to its tape; while the disk takes nothing, to nowhere."""
@@ -175,14 +179,14 @@ class Recorder(Generic[T]):
         if opened.tape.bytes + len(data) + 2 * SEALED_BYTES + beginning_bytes(gate) > bounds.tape_bytes:
             self._finish(gate)
             raise TooLarge(len(data), bounds.tape_bytes)
-        lost = self._lost.get(gate, 0)
+        account = self._accounts[gate]
+        lost = account.refused + account.failed - account.noted
         note = note_bytes(Lost(lost)) if lost else b""
         self._shelf.make_room(self._being_written(), len(data) + len(note) + 2 * SEALED_BYTES, now)
         if note:
             opened.tape.append(note)
             opened.lost += lost
-            with self._changed:
-                self._lost[gate] -= lost
+            account.noted += lost
         opened.tape.append(data)
         opened.count, opened.newest_at = opened.count + 1, self._at(item)
         self._tell_size(self._shelf.bytes + self._being_written())
@@ -213,8 +217,7 @@ class Recorder(Generic[T]):
             opened.tape.abandon()
 
     def _lose(self, gate: str) -> None:
-        with self._changed:
-            self._lost[gate] = self._lost.get(gate, 0) + 1
+        self._accounts[gate].failed += 1
         self._tell_lost(gate, 1)
 
     def _tend(self) -> None:

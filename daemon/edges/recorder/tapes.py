@@ -98,6 +98,7 @@ class TapeWriter:
             self._failed = True
             with suppress(OSError):  # half a chunk would only look like a crash
                 os.ftruncate(self._file, self.bytes)
+                os.lseek(self._file, self.bytes, os.SEEK_SET)
             raise
         self.bytes += len(data)
 
