@@ -1,6 +1,6 @@
 """What recording costs, and what other formats would cost: bytes and time a frame, and whether a replay still says the same.
 
-    python -m bench.recording [--detector haar|YUNET.onnx] [--data FOLDER]
+    python -m bench.recording [--detector haar|YUNET.onnx] [--clips N] [--data FOLDER]
 
 Over the gate clips (`clips/asl`, 640x480). Four people are enrolled from one frame each; each clip is then decided about as it is, and with
 its frames through each format. The recorder's and the flight recorder's cost is what the gate's threads spend, not the writer's.
@@ -77,6 +77,7 @@ def main() -> None:
     say = Console(highlight=False, soft_wrap=True, markup=False).print
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--detector", default="haar")
+    parser.add_argument("--clips", type=int, default=None, metavar="N", help="only the first N of them")
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("OSTIARY_DATA") or ROOT.parent / "shared" / "data"))
     arguments = parser.parse_args()
     config = Config(site="bench", gates={"bench": GateConfig(source="x")}, detector=DetectorConfig(kind=arguments.detector))
@@ -104,7 +105,7 @@ def main() -> None:
     said: dict[str, list[list[Decision]]] = {}
     for name, begin in FORMATS.items():
         size, spent, count, said[name] = 0, 0.0, 0, []
-        for clip in sorted(people):
+        for clip in sorted(people)[: arguments.clips]:
 
             def passed(path: Path = clips / clip, pair: Pair = begin()) -> Iterator[Frame]:  # noqa: B008  one for each clip
                 nonlocal size, spent, count
@@ -155,7 +156,7 @@ def main() -> None:
             flight.saw(view, keeper)
             flown.append(time.perf_counter() - start)
 
-        for clip in sorted(people):
+        for clip in sorted(people)[: arguments.clips]:
             decided(offer(clips / clip), watch)
         frames.close()
         lines_.close()
