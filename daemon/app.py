@@ -17,6 +17,7 @@ from daemon.config import Config, ConfigError, read_secret, read_site_calibratio
 from daemon.core.decide import Gatekeeper
 from daemon.core.enrol import Standards
 from daemon.core.messages import encode, offline_status, topic
+from daemon.core.tape import TapeError
 from daemon.core.values import Outgoing, Person
 from daemon.edges import clock, systemd
 from daemon.edges.camera import CameraError, open_camera
@@ -28,9 +29,11 @@ from daemon.edges.model import BundleError, Card, bundle_id, check_golden, read_
 from daemon.edges.mqtt import MqttLink
 from daemon.edges.store import Store, StoreError, VaultError, gallery_file, open_store
 from daemon.engine import Engine, EngineFailed, Gate
+from daemon.flight import Flight
 from daemon.gate import GateWorker
 from daemon.mailbox import Mailbox
 from daemon.model import Model, Raised
+from daemon.recorders import open_recorders, recording_room
 from daemon.status import offline, other_model
 
 log = logging.getLogger("ostiary")
@@ -45,7 +48,7 @@ KNOWN_FMR = 0.001
 SAME_FMR = 0.0001
 """Two people more alike than all but one pair of strangers in ten thousand are taken for one."""
 
-Unusable = (ConfigError, BundleError, EmbedderError, DetectorError, CameraError, MetricsError, VaultError)
+Unusable = (ConfigError, BundleError, EmbedderError, DetectorError, CameraError, MetricsError, TapeError, VaultError)
 """What no restart mends: one line, a hint, exit 78."""
 
 
@@ -232,6 +235,8 @@ def _build(config: Config, stack: ExitStack) -> tuple[Engine, dict[str, MqttLink
         schedules=frozenset(config.schedules),
     )
     stack.callback(lambda: desk.gallery.close())  # whichever gallery serves by then
+    recorders = open_recorders(config, store, metrics)
+    stack.callback(recorders.close)
     mailbox = Mailbox(len(config.gates))
     password = read_secret(config.mqtt.password_file, "mqtt.password_file") if config.mqtt.password_file else None
     links, gates, workers = {}, {}, []
@@ -258,13 +263,18 @@ def _build(config: Config, stack: ExitStack) -> tuple[Engine, dict[str, MqttLink
                 mailbox.offer,
                 mailbox.tell,
                 metrics,
+                recorders.record,
             )
         )
     faults = []
     if damage:
         faults.append(f"store_damaged: {damage}; `ostiaryd check` names them; revoke and enrol these people again, or restore a backup")
     trusted = clock.synchronised if config.clock.trust == "synchronised" else lambda: True
-    engine = Engine(config, desk, gates, mailbox, metrics, models, version(), tuple(faults), left_out, clock_trusted=trusted)
+    flight = Flight(recorders.flight, store.pseudonym)
+    engine = Engine(
+        config, desk, gates, mailbox, metrics, models, version(), tuple(faults), left_out,
+        clock_trusted=trusted, flight=flight, unrecorded=recorders.trouble,
+    )  # fmt: skip
     stack.callback(engine.close)
     return engine, links, workers
 
@@ -368,4 +378,5 @@ def check(config: Config) -> list[tuple[str, bool, str]]:
         attempt(f"camera {name}", lambda name=name: camera(name))  # type: ignore[misc]
     attempt("broker", broker)
     attempt("clock", time_service)
+    attempt("recording", lambda: recording_room(config))
     return findings

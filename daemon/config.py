@@ -161,6 +161,26 @@ class AuditConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RecordingConfig:
+    """The frames that the gates look at, kept sealed in `state_dir`/recordings: pictures of everybody who passes."""
+
+    enabled: bool = False
+    most_mb: int = 4000
+    """What they may take on the disk, of all gates together; the oldest go."""
+    keep_days: float = 3.0
+    """None is kept for longer, also after recording was switched off."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlightConfig:
+    """The flight recorder: what the gates saw in the last minutes, without pictures, sealed in `state_dir`/flight."""
+
+    minutes: float = 60.0
+    """None is kept for longer; 0 switches it off."""
+    most_mb: int = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MqttConfig:
     """The broker."""
 
@@ -205,14 +225,16 @@ class Config:
     enrolment: EnrolmentConfig = field(default_factory=EnrolmentConfig)
     commands: CommandsConfig = field(default_factory=CommandsConfig)
     audit: AuditConfig = field(default_factory=AuditConfig)
+    recording: RecordingConfig = field(default_factory=RecordingConfig)
+    flight: FlightConfig = field(default_factory=FlightConfig)
     mqtt: MqttConfig = field(default_factory=MqttConfig)
     metrics: MetricsConfig = field(default_factory=MetricsConfig)
 
 
 _SECTIONS = {
     "store": StoreConfig, "model": ModelConfig, "detector": DetectorConfig, "quality": QualityConfig, "decision": DecisionConfig,
-    "clock": ClockConfig, "enrolment": EnrolmentConfig, "commands": CommandsConfig, "audit": AuditConfig, "mqtt": MqttConfig,
-    "metrics": MetricsConfig,
+    "clock": ClockConfig, "enrolment": EnrolmentConfig, "commands": CommandsConfig, "audit": AuditConfig, "recording": RecordingConfig,
+    "flight": FlightConfig, "mqtt": MqttConfig, "metrics": MetricsConfig,
 }  # fmt: skip
 
 
@@ -339,6 +361,15 @@ def _check_values(config: Config, origin: str) -> None:
     need(config.enrolment.max_templates >= 1, "enrolment.max_templates is below 1", "10 is the default")
     keep = config.audit.keep_days
     need(1 <= keep <= 36_500, f"audit.keep_days = {keep} is out of range", "1 to 36500 (a hundred years); 365 is the default")
+    r, f, gates = config.recording, config.flight, len(config.gates)
+    need(
+        r.most_mb >= 100 * gates,
+        f"recording.most_mb = {r.most_mb} is below 100 for each of {gates} gates",
+        "4000 is the default: a quarter of an hour of a small camera, and its pictures are lossless",
+    )
+    need(0 < r.keep_days <= 36_500, f"recording.keep_days = {r.keep_days} is out of range", "above 0; 3 is the default")
+    need(0 <= f.minutes <= 52_560_000, f"flight.minutes = {f.minutes} is out of range", "0 for no flight recorder; 60 is the default")
+    need(f.most_mb >= gates, f"flight.most_mb = {f.most_mb} is below 1 for each of {gates} gates", "64 is the default")
     need(config.model.threads >= 1, "model.threads is below 1", "1 is the default")
     need(1 <= config.mqtt.port <= 65_535, f"mqtt.port = {config.mqtt.port} is no port", "1 to 65535")
     need(0 <= config.metrics.port <= 65_535, f"metrics.port = {config.metrics.port} is no port", "1 to 65535, or 0 for no metrics")

@@ -3,7 +3,7 @@
 import logging
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -26,6 +26,7 @@ from daemon.edges.gallery import Gallery, GraphState
 from daemon.edges.gallery.background import Aside, Background
 from daemon.edges.metrics import Metrics
 from daemon.edges.store import StoreError
+from daemon.flight import Flight
 from daemon.gate_state import Gate as Gate
 from daemon.mailbox import CameraState, Mailbox, WorkerFailed
 from daemon.model import Model
@@ -61,6 +62,8 @@ class Engine:
         wall: Callable[[], float] = time.time,
         clock_trusted: Callable[[], bool] = lambda: True,
         aside: Callable[[], Aside[Made]] = lambda: Background("ostiary-reembed"),
+        flight: Flight | None = None,
+        unrecorded: Callable[[], Sequence[str]] = lambda: (),
     ) -> None:
         self.config, self.desk, self.gates, self.mailbox, self.metrics = config, desk, gates, mailbox, metrics
         self.boot_id = uuid.uuid4().hex
@@ -74,6 +77,7 @@ class Engine:
         self._seen_revision = 0
         self._owed: list[Delivery] = []  # commands done in memory, or refused, for want of a disk
         self._started = False  # and that is in the audit chain
+        self._flight, self._unrecorded = flight if flight is not None else Flight(None, desk.store.pseudonym), unrecorded
         self._decisions = Decisions(config, desk.store, self.boot_id)
         self._retention = Retention(desk, config.audit.keep_days * 86_400.0)
         self._captures = Captures(desk, clock, wall)
@@ -129,6 +133,7 @@ class Engine:
         """End every passage (a recording is over, or the daemon stops): what they owe is decided and stored."""
         for gate in self.gates.values():
             self._publish(gate.keeper.finish())
+        self._flight.finish()
         self._send()
 
     def close(self) -> None:
@@ -230,6 +235,7 @@ class Engine:
             log.info("gate %s: camera %s%s", event.gate, event.state, f": {event.detail}" if event.detail else "")
         gate.camera, gate.camera_detail = event.state, event.detail
         self.metrics.camera(event.gate, event.state == "up")
+        self._flight.camera(event.gate, self._wall(), event.state, event.detail)
         if event.state != "up":
             # Whoever was in view is not any more, as far as anybody can tell.
             self._captures.camera_lost(event.gate)
@@ -256,6 +262,7 @@ class Engine:
             seen: list[Vector | None] = [None] * len(view.probes) if view.gate in closed else next(embedded)
             with pipeline.timed(self.metrics.stage, "decide"):
                 decisions = self.gates[view.gate].keeper.observe(view, seen, self._find, self._permit(view.gate), self._compare)
+            self._flight.saw(view, self.gates[view.gate].keeper)
             self._publish(decisions)
 
     def _find(self, vectors: npt.NDArray[np.float32]) -> list[Match]:
@@ -289,6 +296,7 @@ class Engine:
             self._decisions.forget(decision.gate, {*gate.keeper.passages, decision.passage})
             if gate.live:
                 self._sender.captured(decision.gate, row, decision.at_s)
+            self._flight.decided(decision)
             self.metrics.decision(decision.gate, decision.verdict, decision.reason)
             log.info(
                 "gate %s: passage %d: %s (%s)%s",
@@ -373,7 +381,9 @@ class Engine:
     def _report(self) -> None:
         untimed = self._timed if not self._clock_trusted() else 0
         graph = self._graph.reason if self._graph is not None else None
-        self._reports.publish(self.gates, Condition(self._model, self._disk, self._left_out, graph, untimed, self._reembedder.progress))
+        self._reports.publish(
+            self.gates, Condition(self._model, self._disk, self._left_out, graph, untimed, self._unrecorded(), self._reembedder.progress)
+        )
 
     # ---- the rules in force, and the disk
 
@@ -397,6 +407,7 @@ class Engine:
             gate.keeper.rules = rules if self._disk is None else replace(rules, threshold=None, pair=None)
             if revision != self._seen_revision:
                 gate.keeper.refresh()
+                self._flight.renew()
         self._seen_revision = revision
         self.metrics.threshold(self._base_rules().threshold if self._disk is None else None)
         self.metrics.gallery(len(self.desk.people), self.desk.gallery.templates, revision)

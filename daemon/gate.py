@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 
 from daemon.core.quality import Limits
-from daemon.core.values import View
+from daemon.core.values import Frame, View
 from daemon.edges.camera import Camera
 from daemon.edges.metrics import Metrics
 from daemon.mailbox import CameraState, WorkerFailed
@@ -16,7 +16,8 @@ REASON_EVERY_S = 10.0
 
 
 class GateWorker:
-    """Runs `look` on the newest frame of one camera. `offer` takes views and waits while the engine is behind; `tell` takes events."""
+    """Runs `look` on the newest frame of one camera. `offer` takes views and waits while the engine is behind; `tell` takes events,
+    `record` every frame that is looked at; neither of the two waits for a disk."""
 
     def __init__(
         self,
@@ -27,8 +28,9 @@ class GateWorker:
         offer: Callable[[View, threading.Event], bool],
         tell: Callable[[CameraState | WorkerFailed], None],
         metrics: Metrics,
+        record: Callable[[Frame], object] = lambda frame: None,
     ) -> None:
-        self.gate = gate
+        self.gate, self._record = gate, record
         self._camera, self._detector, self._limits = camera, detector, limits
         self._offer, self._tell, self._metrics = offer, tell, metrics
         self._stop = threading.Event()
@@ -67,6 +69,7 @@ class GateWorker:
             state = (self._camera.state, self._camera.detail)
             if frame is not None:
                 self._metrics.frame(self.gate)
+                self._record(frame)  # before it is looked at: a frame that brings the worker down is on the recording
                 view = look(frame, self._detector, self._limits, self._metrics.stage)
                 for probe in view.probes:
                     self._metrics.face(self.gate, probe.quality)

@@ -1,6 +1,6 @@
 """The status of every gate: composed each turn, published when it is news, and every half minute."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from daemon import pipeline, status
@@ -27,6 +27,7 @@ class Condition:
     left_out: int
     graph: str | None
     untimed: int
+    recorder: Sequence[str]
     reembedding: Reembedding | None
 
 
@@ -71,6 +72,7 @@ class Reports:
             refused=self.sender.refusal(gate.keeper.gate),
             untimed=condition.untimed,
             standing=self.standing,
+            recorder=condition.recorder,
             audit=store.audit.broken,
         )
         closing, degrading = trouble.closing, trouble.degrading

@@ -10,14 +10,15 @@ import numpy.typing as npt
 from rich.console import Console
 
 from daemon import app, pipeline
-from daemon.config import ConfigError, GateConfig, load
+from daemon.config import ConfigError, load
 from daemon.core.decide import Gatekeeper, Rules
 from daemon.core.match import NOBODY
 from daemon.core.site import Passing, Site, SiteError, judge
 from daemon.core.values import Vector, View
-from daemon.edges.camera import frames_of, open_camera
+from daemon.edges.camera import frames_of
 from daemon.edges.detector import open_detector
 from daemon.edges.store import placed
+from daemon.recordings import open_source
 from daemon.replays import pairs
 
 NOBODY_NEAR = 2.0
@@ -33,7 +34,10 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         " apart into a file to be read and then named in decision.site_calibration. Nothing else is changed.",
     )
     calibrate.add_argument(
-        "recording", nargs="+", metavar="PERSON=VIDEO", help="a video file or a folder of pictures; several of a person are welcome"
+        "recording",
+        nargs="+",
+        metavar="PERSON=VIDEO",
+        help="a video file, a folder of pictures or a sealed recording; several of a person are welcome",
     )
     calibrate.add_argument("--config", type=Path, required=True, metavar="FILE", help="gallery, model, detector and rules are its")
     calibrate.add_argument("--out", type=Path, required=True, metavar="FILE.toml", help="the file to write")
@@ -54,7 +58,7 @@ def _calibrate(arguments: argparse.Namespace) -> int:
     )
     passings = []
     for person, path in pairs(arguments.recording, "calibrate", "PERSON=VIDEO"):
-        camera = open_camera("site", GateConfig(source=path, fps=arguments.fps))
+        camera = open_source("site", path, arguments.fps, config)
         try:
             if camera.live:
                 raise ConfigError(f"{path} is a live source", "calibrate takes video files and folders of pictures")

@@ -16,7 +16,7 @@ class Trouble:
     has none for claims, where the gate should do that; `idle` that the gate can do nothing at all. `left_out` counts templates without a
     vector of the serving model. `camera` is what is known of one that is not up, `graph` why the search is exact, `refused` what the broker
     would not take. `audit` is the record at which the chain is broken, `untimed` counts people with a rule of time that no clock judges,
-    `standing` is what the start found.
+    `standing` is what the start found, `recorder` why something is not recorded.
     """
 
     disk: str | None
@@ -30,6 +30,7 @@ class Trouble:
     audit: int | None
     untimed: int
     standing: Sequence[str]
+    recorder: Sequence[str] = ()
 
     @property
     def closing(self) -> list[str]:
@@ -52,6 +53,7 @@ class Trouble:
             reasons.append(
                 f"clock_untrusted: no time service keeps the clock in step; {self.untimed} people with a rule of time are rejected"
             )
+        reasons += self.recorder
         if self.refused is not None:
             reasons.append(f"publish_refused: {self.refused}")
         return reasons

@@ -66,6 +66,8 @@ METRICS = (
     Metric("ostiary_camera_up", "gauge", ("gate",), "1 while the camera shows something new."),
     Metric("ostiary_broker_up", "gauge", ("gate",), "1 while connected to the broker and subscribed."),
     Metric("ostiary_gate_state", "gauge", ("gate", "state"), "1 for the state the gate is in: serving, degraded or closed."),
+    Metric("ostiary_recording_bytes", "gauge", (), "What recordings take on the disk."),
+    Metric("ostiary_recording_dropped_total", "counter", ("gate",), "Frames looked at that should be on a recording and are not."),
     Metric("ostiary_outbox_depth", "gauge", (), "Messages that wait for the broker."),
     Metric("ostiary_info", "gauge", ("version", "model", "provider"), "Always 1; what runs here."),
     Metric("ostiary_engine_heartbeat_timestamp_seconds", "gauge", (), "When the engine last made a turn of its loop (Unix time)."),
@@ -161,6 +163,12 @@ class Metrics:
     def gate_state(self, gate: str, state: GateState) -> None:
         for one in GATE_STATES:
             self._gauges["ostiary_gate_state"].labels(gate, one).set(one == state)
+
+    def recording_bytes(self, size: int) -> None:
+        self._gauges["ostiary_recording_bytes"].set(size)
+
+    def recording_dropped(self, gate: str, count: int) -> None:
+        self._counters["ostiary_recording_dropped_total"].labels(gate).inc(count)
 
     def outbox(self, depth: int) -> None:
         self._gauges["ostiary_outbox_depth"].set(depth)
