@@ -75,11 +75,13 @@ class Engine:
         wall: Callable[[], float] = time.time,
         clock_trusted: Callable[[], bool] = lambda: True,
         aside: Callable[[], Aside[Made]] = lambda: Background("ostiary-reembed"),
+        liveness: pipeline.Liveness | None = None,
     ) -> None:
         self.config, self.desk, self.gates, self.mailbox, self.metrics = config, desk, gates, mailbox, metrics
         self.boot_id = uuid.uuid4().hex
         self._model, self._version, self._standing, self._left_out = models[desk.model], version, standing_faults, left_out
         self._clock, self._wall, self._clock_trusted = clock, wall, clock_trusted
+        self._liveness = liveness
         self._schedules = {name: schedule.schedule() for name, schedule in config.schedules.items()}
         self._timed = 0
         self._disk: str | None = None
@@ -265,14 +267,20 @@ class Engine:
             vectors = [[None] * len(view.probes) for view in fresh]
         else:
             vectors = pipeline.embed(fresh, self.desk.embedder, self.metrics.stage)
+        lives = self._lives if self._liveness is not None else None
         for view, seen in zip(fresh, vectors, strict=True):
             with pipeline.timed(self.metrics.stage, "decide"):
-                decisions = self.gates[view.gate].keeper.observe(view, seen, self._find, self._permit(view.gate))
+                decisions = self.gates[view.gate].keeper.observe(view, seen, self._find, self._permit(view.gate), lives)
             self._publish(decisions)
 
     def _find(self, vectors: npt.NDArray[np.float32]) -> list[Match]:
         with pipeline.timed(self.metrics.stage, "search"):
             return self.desk.gallery.search(vectors)
+
+    def _lives(self, faces: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+        assert self._liveness is not None
+        with pipeline.timed(self.metrics.stage, "liveness"):
+            return self._liveness.lives(faces)
 
     def _permit(self, gate: str) -> Callable[[str, float], Reason | None]:
         def permit(person: str, now: float) -> Reason | None:
@@ -391,6 +399,7 @@ class Engine:
             left_out=self._left_out,
             camera=status.camera_trouble(gate.camera, gate.camera_detail),
             graph=self._graph.reason if self._graph is not None else None,
+            liveness=self._liveness.fault if self._liveness is not None else None,
             refused=self._sender.refusal(gate.keeper.gate),
             untimed=self._timed if not self._clock_trusted() else 0,
             standing=self._standing,

@@ -16,7 +16,8 @@ REASON_EVERY_S = 10.0
 
 
 class GateWorker:
-    """Runs `look` on the newest frame of one camera. `offer` takes views and waits while the engine is behind; `tell` takes events."""
+    """Runs `look` on the newest frame of one camera. `offer` takes views and waits while the engine is behind; `tell` takes events.
+    With `liveness` the faces are cut out with their surroundings too."""
 
     def __init__(
         self,
@@ -27,8 +28,11 @@ class GateWorker:
         offer: Callable[[View, threading.Event], bool],
         tell: Callable[[CameraState | WorkerFailed], None],
         metrics: Metrics,
+        *,
+        liveness: bool = False,
     ) -> None:
         self.gate = gate
+        self._liveness = liveness
         self._camera, self._detector, self._limits = camera, detector, limits
         self._offer, self._tell, self._metrics = offer, tell, metrics
         self._stop = threading.Event()
@@ -67,7 +71,7 @@ class GateWorker:
             state = (self._camera.state, self._camera.detail)
             if frame is not None:
                 self._metrics.frame(self.gate)
-                view = look(frame, self._detector, self._limits, self._metrics.stage)
+                view = look(frame, self._detector, self._limits, self._metrics.stage, liveness=self._liveness)
                 for probe in view.probes:
                     self._metrics.face(self.gate, probe.quality)
                 if not self._offer(view, self._stop):

@@ -13,9 +13,9 @@ class Trouble:
     """Everything that may be wrong, each None, False or 0 while it is not.
 
     `disk` is the error of the last write. `unresolved` means the card has no threshold. `left_out` counts templates without a vector of the
-    serving model. `camera` is what is known of one that is not up, `graph` why the search is exact, `refused` what the broker would not
-    take. `audit` is the record at which the chain is broken, `untimed` counts people with a rule of time that no clock judges, `standing`
-    is what the start found.
+    serving model. `camera` is what is known of one that is not up, `graph` why the search is exact, `liveness` why its model could not
+    judge, `refused` what the broker would not take. `audit` is the record at which the chain is broken, `untimed` counts people with a rule
+    of time that no clock judges, `standing` is what the start found.
     """
 
     disk: str | None
@@ -23,6 +23,7 @@ class Trouble:
     left_out: int
     camera: str | None
     graph: str | None
+    liveness: str | None
     refused: str | None
     audit: int | None
     untimed: int
@@ -45,6 +46,8 @@ class Trouble:
             reasons.append(self.camera)
         if self.graph is not None:
             reasons.append(f"exact_search: {self.graph}")
+        if self.liveness is not None:
+            reasons.append(f"liveness_failed: {self.liveness}")
         if self.audit is not None:
             reasons.append(f"audit_broken: at record {self.audit}; `ostiaryd check --audit` tells more")
         if self.untimed:

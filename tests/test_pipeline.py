@@ -53,6 +53,15 @@ def test_a_poor_face_is_neither_embedded_nor_matched() -> None:
     assert pipeline.embed([view], NoEmbedder()) == [[None]]
 
 
+def test_good_faces_are_cut_out_with_their_surroundings_where_liveness_is_looked_at_and_poor_ones_never() -> None:
+    (probe,) = pipeline.look(frame(100), PaintedDetector(), LIMITS, liveness=True).probes
+    assert probe.surroundings is not None and probe.surroundings.shape == (80, 80, 3)
+    (probe,) = pipeline.look(frame(100), PaintedDetector(), LIMITS).probes
+    assert probe.surroundings is None
+    (probe,) = pipeline.look(frame(100), PaintedDetector(), pipeline.limits(CONFIG, 500), liveness=True).probes
+    assert probe.surroundings is None
+
+
 def test_a_face_that_cannot_be_cut_out_is_left_out() -> None:
     class Nonsense:
         def detect(self, image: Image) -> list[Face]:

@@ -14,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from daemon.core.evidence import Evidence, begun
+from daemon.core.liveness import NOT_REQUIRED, LivenessRules, Lives, Votes
 from daemon.core.tracks import Track, Tracker
-from daemon.core.values import Match, Probe, Reason, Sighting, Vector, Verdict, View
+from daemon.core.values import Image, Liveness, Match, Probe, Reason, Sighting, Vector, Verdict, View
 
 HOLD = 0.1
 """A person who has been recognised stays so while the fused vector is this much below the threshold: a turned head is no other head."""
@@ -39,6 +40,7 @@ class Rules:
     tries: int
     memory: float
     same: float
+    liveness: LivenessRules = NOT_REQUIRED
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,7 @@ class Decision:
     captured_at: float
     faces_in_view: int
     changes: bool
+    liveness: Liveness = Liveness.NOT_EVALUATED
 
 
 Answer = tuple[Verdict, Reason, str | None]
@@ -83,7 +86,10 @@ def clear(match: Match, rules: Rules) -> bool:
 
 @dataclass(slots=True)
 class Passage:
-    """What one face has shown, and what was said about it. `named` is who it was recognised as, also after the answer was taken back."""
+    """What one face has shown, and what was said about it. `named` is who it was recognised as, also after the answer was taken back.
+
+    `aside` is what the liveness model would be shown of `evidence.aside`.
+    """
 
     evidence: Evidence
     seen: int = 0
@@ -94,6 +100,8 @@ class Passage:
     looked_s: float = -inf
     tries: int = 0
     doubts: int = 0
+    votes: Votes = field(default_factory=Votes)
+    aside: Image | None = None
 
     @property
     def holding(self) -> bool:
@@ -190,8 +198,13 @@ class Gatekeeper:
     def __post_init__(self) -> None:
         self.tracker = Tracker(self.lost_s)
 
-    def observe(self, view: View, vectors: Sequence[Vector | None], find: Find, permit: Permit) -> list[Decision]:
-        """What this frame decides. `vectors` belong to `view.probes`; None for a face too poor to be scored, and at a closed gate."""
+    def observe(
+        self, view: View, vectors: Sequence[Vector | None], find: Find, permit: Permit, lives: Lives | None = None
+    ) -> list[Decision]:
+        """What this frame decides. `vectors` belong to `view.probes`; None for a face too poor to be scored, and at a closed gate.
+
+        `lives` is asked about a passage that is about to be accepted, and its answer can only deny.
+        """
         decisions = self.close(view.at_s)
         self.tracker.same = self.rules.same
 
@@ -215,9 +228,9 @@ class Gatekeeper:
             for (passage, sighting), match in zip(due, matches, strict=True):
                 passage.last = replace(sighting, match=match)
                 had_one = passage.answer is not None
-                answer = passage.weigh(sighting, match, self.rules, permit)
+                answer = passage.weigh(sighting, match, self.rules, _alive(permit, passage.votes, lives, self.rules.liveness))
                 if answer is not None:
-                    decisions.append(self._decision(passage.last, answer, len(view.probes), had_one))
+                    decisions.append(self._decision(passage.last, answer, len(view.probes), had_one, passage.votes.verdict))
         self.sightings = tuple(passage.last for passage in shown if passage.last is not None)
         return decisions
 
@@ -257,13 +270,18 @@ class Gatekeeper:
         old one owed); and whether it added to the evidence."""
         passage, adds = self.passages.setdefault(track.number, Passage(Evidence(self.rules.memory))), False
         if vector is not None and self.rules.threshold is not None:  # a closed gate takes no evidence
-            aside = passage.evidence.aside
+            aside, aside_shows, liveness = passage.evidence.aside, passage.aside, self.rules.liveness
             taken = passage.evidence.take(vector, view.at_s, self.rules.same)
             adds = taken != "aside"
             if taken == "another" and aside is not None:
                 decisions += self._end([track.number])
                 track = self.tracker.cut(track)
                 passage = self.passages[track.number] = Passage(begun([aside, vector], view.at_s, self.rules.memory))
+                passage.votes.take(aside_shows, liveness)
+            if adds:
+                passage.votes.take(probe.surroundings, liveness)
+            elif passage.evidence.aside is vector:
+                passage.aside = probe.surroundings
         return Sighting(track.number, view.number, view.at_s, view.captured_at, probe.face.box, probe.quality, None), passage, adds
 
     def _end(self, numbers: list[int]) -> list[Decision]:
@@ -272,10 +290,10 @@ class Gatekeeper:
             passage = self.passages.pop(number, None)
             answer = passage.close(self.rules) if passage is not None else None
             if passage is not None and passage.last is not None and answer is not None:
-                decisions.append(self._decision(passage.last, answer, 0, False))
+                decisions.append(self._decision(passage.last, answer, 0, False, passage.votes.verdict))
         return decisions
 
-    def _decision(self, sighting: Sighting, answer: Answer, faces: int, changes: bool) -> Decision:
+    def _decision(self, sighting: Sighting, answer: Answer, faces: int, changes: bool, liveness: Liveness) -> Decision:
         verdict, reason, person = answer
         similarity = sighting.match.similarity if sighting.match is not None else None
         return Decision(
@@ -290,4 +308,15 @@ class Gatekeeper:
             sighting.captured_at,
             faces,
             changes,
+            liveness,
         )
+
+
+def _alive(permit: Permit, votes: Votes, lives: Lives | None, rules: LivenessRules) -> Permit:
+    """One thing more that forbids: that the face seems not to be a living one. Asked of those only whom nothing else forbids."""
+
+    def allowed(person: str, now: float) -> Reason | None:
+        forbidden = permit(person, now)
+        return forbidden if forbidden is not None else votes.forbids(lives, rules)
+
+    return allowed
