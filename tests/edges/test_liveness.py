@@ -24,10 +24,14 @@ def test_logits_and_probabilities_are_told_apart(tmp_path: Path, probabilities: 
 
 
 def test_channels_come_as_they_are_in_the_frame(tmp_path: Path) -> None:
-    model, seen = open_liveness(brightness_model(tmp_path / "m.onnx")), []
-    model.session = type(
-        "Spy", (), {"get_inputs": model.session.get_inputs, "run": lambda _, o, feed: seen.append(feed) or [np.eye(3)[:1]]}
-    )()
+    model = open_liveness(brightness_model(tmp_path / "m.onnx"))
+    seen: list[dict[str, np.ndarray]] = []
+
+    def run(_: object, outputs: None, feed: dict[str, np.ndarray]) -> list[np.ndarray]:
+        seen.append(feed)
+        return [np.eye(3)[:1]]
+
+    model.session = type("Spy", (), {"get_inputs": model.session.get_inputs, "run": run})()
     face = np.zeros((1, 80, 80, 3), np.uint8)
     face[0, 3, 5] = (10, 20, 30)
     model.lives(face)
