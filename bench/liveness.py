@@ -2,10 +2,10 @@
 
     python -m bench.liveness MINIFASNET.onnx [--detector haar|YUNET.onnx] [--bundle FILE.onnx] [--data FOLDER] [--threshold T]
 
-Everybody is enrolled from one frame of their first clip, all clips but those are rightful passages, and they are played through the daemon's
-own functions twice: with the model, and without. A passage is *denied* if it was accepted without and never is with it, and *taken back* if
-it was accepted with it first. All these faces are alive and before one camera: nothing is said of attacks, nor of other cameras, where such
-models are known to fail.
+Everybody is enrolled from one frame of their first clip, all clips but those are rightful passages, and they are played through the
+daemon's own functions twice: with the model, and without. A passage is *denied* if it was accepted without and never is with it, and
+*taken back* if it was accepted with it first. All these faces are alive and before one camera: nothing is said of attacks, nor of other
+cameras, where such models are known to fail.
 """
 
 import argparse
