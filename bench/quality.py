@@ -70,7 +70,7 @@ def moved(crop: Image, length_px: float) -> Image:
 def lit(crop: Image, gain: float) -> Image:
     """In so much of the light, with the camera's own noise, which stays."""
     noise = np.random.default_rng(round(float(crop.mean()) * 1000)).normal(0, NOISE, crop.shape)
-    return np.clip(np.rint(crop * gain + (noise if gain < 1 else 0)), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(crop * gain + (noise if gain < 1 else 0)), 0, 255), np.uint8)
 
 
 def shifted(crop: Image, share: float) -> Image:

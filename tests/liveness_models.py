@@ -10,13 +10,20 @@ MIDDLE = 128.0
 
 
 def brightness_model(
-    path: Path, *, side: int = 80, classes: int = 3, probabilities: bool = False, constant: bool = False, scale: float = 0.1
+    path: Path,
+    *,
+    side: int = 80,
+    classes: int = 3,
+    probabilities: bool = False,
+    constant: bool = False,
+    scale: float = 0.1,
+    middle: float = MIDDLE,
 ) -> Path:
-    """Write it. Class 1 is as likely as the mean of the picture is above MIDDLE; `scale` is how sharply (per grey level)."""
+    """Write it. Class 1 is as likely as the mean of the picture is above `middle`; `scale` is how sharply (per grey level)."""
     weights = np.zeros((1, classes), np.float32)
     weights[0, 1] = 0 if constant else scale
     bias = np.zeros(classes, np.float32)
-    bias[1] = 0 if constant else -scale * MIDDLE
+    bias[1] = 0 if constant else -scale * middle
     nodes = [
         helper.make_node("ReduceMean", ["input"], ["mean"], axes=[1, 2, 3], keepdims=0),
         helper.make_node("Unsqueeze", ["mean", "one"], ["column"]),
