@@ -128,9 +128,10 @@ def test_a_worker_shows_every_frame_and_says_how_it_ended(fails: bool) -> None:
         return True
 
     film = Film([frame(100, number=n) for n in range(5)], fails)
-    worker = GateWorker("north", film, PaintedDetector(), LIMITS, offer, tell, Metrics())
+    worker = GateWorker("north", film, PaintedDetector(), LIMITS, offer, tell, Metrics(), liveness=fails)
     worker.start()
     assert ended.wait(10)
     worker.join(10)
     assert [v.number for v in views] == list(range(5)) and film.closed
+    assert all((probe.surroundings is not None) == fails for view in views for probe in view.probes) and views[0].probes
     assert isinstance(events[-1], WorkerFailed) if fails else events[-1] == CameraState("north", "ended", None, False)
