@@ -12,11 +12,13 @@ from daemon import pipeline
 from daemon.config import Config, GateConfig
 from daemon.core.decide import Decision, Gatekeeper, Rules
 from daemon.core.liveness import Lives
+from daemon.core.site import Passing, Site, judge
 from daemon.core.values import Image, Vector, View
 from daemon.edges.camera import frames_of, open_camera
 from daemon.edges.detector import open_detector
 from daemon.edges.gallery import Gallery
 from daemon.enrolment import enrolment_crop
+from daemon.site import looks
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,17 @@ def embedded(watched: Watched, embedder: pipeline.Embeds) -> Seen:
     return Seen(watched, vectors, {who: embedder.embed(np.stack([crop]))[0] for who, crop in watched.enrolment.items()})
 
 
+def site_of(seen: Seen, without: str, rules: Rules, config: Config) -> Site:
+    """The threshold of this gate by the rightful passages of everybody but one. Raises SiteError."""
+    templates = {person: vector[None] for person, vector in seen.templates.items() if person != without}
+    passings = [
+        Passing(clip.person, looks(zip(clip.views, seen.vectors[clip.name], strict=True), rules, config.decision.lost_s))
+        for clip in seen.watched.clips
+        if clip.person in templates and not clip.first
+    ]
+    return judge([passing for passing in passings if len(passing.looks)], templates, config.decision.target_fpir)
+
+
 def gallery_of(templates: Mapping[str, Vector], besides: Sequence[Vector] = ()) -> Gallery:
     """A gallery of these people, and of others whose names do not matter."""
     gallery = Gallery(len(next(iter(templates.values()))))
@@ -85,5 +98,5 @@ def play(clip: Clip, seen: Seen, gallery: Gallery, rules: Rules, lost_s: float, 
     """What the gate decides about a clip; everybody may pass, unless `lives` takes them for a picture."""
     keeper, told = Gatekeeper("clips", rules, lost_s), []
     for view, vectors in zip(clip.views, seen.vectors[clip.name], strict=True):
-        told += keeper.observe(view, vectors, gallery.search, lambda person, now: None, lives)
+        told += keeper.observe(view, vectors, gallery.search, lambda person, now: None, lives=lives)
     return told + keeper.finish()

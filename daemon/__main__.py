@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from daemon import app, audit_lines, backups, liveness, replays, site, subject
+from daemon import app, audit_lines, backups, flights, liveness, recordings, replays, site, subject
 from daemon.config import Config, ConfigError, load
 from daemon.core.audit import DIGEST_BYTES, AuditError, HeadError
 from daemon.edges.film import FilmError
@@ -95,6 +95,8 @@ def _parser() -> argparse.ArgumentParser:
     backups.add_parsers(commands)
     subject.add_parser(commands)
     site.add_parser(commands)
+    recordings.add_parsers(commands)
+    flights.add_parser(commands)
     replays.add_parser(commands)
     liveness.add_parser(commands)
     return parser
@@ -160,7 +162,8 @@ def _check(arguments: argparse.Namespace) -> int:
 def _rotate_key(arguments: argparse.Namespace) -> int:
     config = load(arguments.config)
     count = rotate_key(Path(config.state_dir), app.key_file(config))
-    Console(highlight=False, soft_wrap=True).print(f"{count} records sealed with a new key; backups made before open only with the old one")
+    said = f"{count} records sealed with a new key; backups made before open only with the old one, and so do recordings"
+    Console(highlight=False, soft_wrap=True).print(said)
     return 0
 
 

@@ -17,6 +17,7 @@ from daemon.config import Config, ConfigError, read_secret, read_site_calibratio
 from daemon.core.decide import Gatekeeper
 from daemon.core.enrol import Standards
 from daemon.core.messages import encode, offline_status, topic
+from daemon.core.tape import TapeError
 from daemon.core.values import Outgoing, Person
 from daemon.edges import clock, systemd
 from daemon.edges.camera import CameraError, open_camera
@@ -29,9 +30,11 @@ from daemon.edges.model import BundleError, Card, bundle_id, check_golden, read_
 from daemon.edges.mqtt import MqttLink
 from daemon.edges.store import Store, StoreError, VaultError, gallery_file, open_store
 from daemon.engine import Engine, EngineFailed, Gate
+from daemon.flight import Flight
 from daemon.gate import GateWorker
 from daemon.mailbox import Mailbox
 from daemon.model import Model, Raised
+from daemon.recorders import open_recorders, recording_room
 from daemon.status import offline, other_model
 
 log = logging.getLogger("ostiary")
@@ -46,7 +49,7 @@ KNOWN_FMR = 0.001
 SAME_FMR = 0.0001
 """Two people more alike than all but one pair of strangers in ten thousand are taken for one."""
 
-Unusable = (ConfigError, BundleError, EmbedderError, DetectorError, LivenessError, CameraError, MetricsError, VaultError)
+Unusable = (ConfigError, BundleError, EmbedderError, DetectorError, LivenessError, CameraError, MetricsError, TapeError, VaultError)
 """What no restart mends: one line, a hint, exit 78."""
 
 
@@ -241,6 +244,8 @@ def _build(config: Config, stack: ExitStack) -> tuple[Engine, dict[str, MqttLink
         schedules=frozenset(config.schedules),
     )
     stack.callback(lambda: desk.gallery.close())  # whichever gallery serves by then
+    recorders = open_recorders(config, store, metrics)
+    stack.callback(recorders.close)
     mailbox = Mailbox(len(config.gates))
     password = read_secret(config.mqtt.password_file, "mqtt.password_file") if config.mqtt.password_file else None
     links, gates, workers = {}, {}, []
@@ -254,8 +259,8 @@ def _build(config: Config, stack: ExitStack) -> tuple[Engine, dict[str, MqttLink
             offline=encode(offline_status(version())),
             deliver=mailbox.deliver,
         )
-        keeper = Gatekeeper(name, pipeline.rules(config, model.calibration, gallery.templates), config.decision.lost_s)
-        gates[name] = Gate(keeper, links[name], stale_s=gate.stale_s)
+        keeper = Gatekeeper(name, pipeline.rules(config, model.calibration, gallery.templates, gate.mode), config.decision.lost_s)
+        gates[name] = Gate(keeper, links[name], stale_s=gate.stale_s, mode=gate.mode)
         camera = open_camera(name, gate, start_s=time.monotonic(), start_wall=time.time(), paced=True)
         stack.callback(camera.close)
         workers.append(
@@ -267,6 +272,7 @@ def _build(config: Config, stack: ExitStack) -> tuple[Engine, dict[str, MqttLink
                 mailbox.offer,
                 mailbox.tell,
                 metrics,
+                recorders.record,
                 liveness=liveness is not None,
             )
         )
@@ -274,8 +280,11 @@ def _build(config: Config, stack: ExitStack) -> tuple[Engine, dict[str, MqttLink
     if damage:
         faults.append(f"store_damaged: {damage}; `ostiaryd check` names them; revoke and enrol these people again, or restore a backup")
     trusted = clock.synchronised if config.clock.trust == "synchronised" else lambda: True
-    standing = tuple(faults)
-    engine = Engine(config, desk, gates, mailbox, metrics, models, version(), standing, left_out, clock_trusted=trusted, liveness=liveness)
+    flight = Flight(recorders.flight, store.pseudonym)
+    engine = Engine(
+        config, desk, gates, mailbox, metrics, models, version(), tuple(faults), left_out,
+        clock_trusted=trusted, flight=flight, unrecorded=recorders.trouble, liveness=liveness,
+    )  # fmt: skip
     stack.callback(engine.close)
     return engine, links, workers
 
@@ -292,8 +301,9 @@ def check(config: Config) -> list[tuple[str, bool, str]]:
 
     def model(path: Path) -> str:
         opened = open_model(config, path)
-        threshold = pipeline.rules(config, opened.calibration, 1).threshold
-        return f"{opened.id} on {opened.provider}, golden check passed, threshold for one template {threshold}"
+        rules = pipeline.rules(config, opened.calibration, 1, "both")
+        claims = f", for claims {rules.pair}" if any(gate.mode != "identify" for gate in config.gates.values()) else ""
+        return f"{opened.id} on {opened.provider}, golden check passed, threshold for one template {rules.threshold}{claims}"
 
     def detector() -> str:
         open_detector(config.detector.kind, config.detector.min_face_px)
@@ -385,4 +395,5 @@ def check(config: Config) -> list[tuple[str, bool, str]]:
         attempt(f"camera {name}", lambda name=name: camera(name))  # type: ignore[misc]
     attempt("broker", broker)
     attempt("clock", time_service)
+    attempt("recording", lambda: recording_room(config))
     return findings

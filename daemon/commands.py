@@ -21,6 +21,7 @@ from daemon.core.messages import (
     Revoke,
     Suspend,
     Update,
+    Verify,
     parse_command,
     utc,
 )
@@ -67,12 +68,20 @@ class Changing:
     command: Reembed
 
 
+@dataclass(frozen=True, slots=True)
+class Claiming:
+    """A claim that is allowed, if its gate takes it. Nothing has changed, and nothing is answered yet."""
+
+    request: Request
+    command: Verify
+
+
 @dataclass(slots=True)
 class Desk:
     """Where commands are dealt with. Owned by the engine, like the store and the gallery it changes.
 
     `people` is the engine's own table of everybody enrolled; `threshold` the gate's for so many templates; `grants` what commands may use
-    of `force`, `replace`, `capture` and `reembed`.
+    of `force`, `replace`, `capture`, `reembed` and `verify`.
     """
 
     store: Store
@@ -101,7 +110,7 @@ class Desk:
         self.gallery, self.embedder, self.model = gallery, model.embedder, model.id
         self.standards, self.threshold = model.standards, threshold
 
-    def handle(self, gate: str, topic: str, payload: bytes, retained: bool, now: float) -> Answer | Waiting | Changing:
+    def handle(self, gate: str, topic: str, payload: bytes, retained: bool, now: float) -> Answer | Waiting | Changing | Claiming:
         """Deal with one payload of a command topic at `now` (UTC seconds). `topic` is where the result will be sent."""
         request = Request(gate, topic, time.perf_counter())
         try:
@@ -114,7 +123,7 @@ class Desk:
             detail = "commands must not be retained: the broker would repeat them at every reconnect"
             return self._answers.refused(request, "retained", detail, now, keep=False)
 
-        def deal() -> Answer | Waiting | Changing:
+        def deal() -> Answer | Waiting | Changing | Claiming:
             self._check_time(command, now)
             self._check_schedule(command)
             self._check_grants(command)
@@ -122,6 +131,9 @@ class Desk:
                 return Waiting(request, command, command.capture.seconds)
             if isinstance(command, Reembed):
                 return Changing(request, command)
+            if isinstance(command, Verify):
+                self._known(command.person)
+                return Claiming(request, command)
             return self._apply(command, request, now)
 
         return self._once(request, command, now, deal)
@@ -156,6 +168,17 @@ class Desk:
                 return self._answers.done(changing.request, now, detail=detail)
 
         return self._once(changing.request, changing.command, now, deal)
+
+    def claim(self, claiming: Claiming, admit: Callable[[], str], now: float) -> Answer:
+        """Answer a claim. `admit` looks whether its gate takes it and gives the detail of the answer, or raises Refusal. The answer is kept
+        either way: whatever is told to the sender, the same command never opens a claim later."""
+
+        def deal() -> Answer:
+            detail = admit()
+            with self.store.transaction():
+                return self._answers.done(claiming.request, now, detail=detail)
+
+        return self._once(claiming.request, claiming.command, now, deal)
 
     def refuse(self, waiting: Waiting | Changing, reason: str, detail: str, now: float) -> Answer:
         """The camera cannot be asked now, or the model not changed. Not kept: the same command may come again."""
@@ -199,7 +222,7 @@ class Desk:
             return  # never too late to shut somebody out
         if command.expires_at > command.issued_at + LONGEST_LIFE:
             raise Refusal("expires_too_late", "expires_at must lie within 10 minutes of issued_at")
-        now = self._time(now)
+        now = self.time(now)
         if not now < command.expires_at.timestamp():
             raise Refusal("expired", f"expired at {utc(command.expires_at.timestamp())}, it is {utc(now)} here; send it again")
         if command.issued_at.timestamp() > now + FUTURE_S:
@@ -226,12 +249,14 @@ class Desk:
                 used = {"force": command.force, "replace": command.replace, "capture": command.capture is not None}
             case Reembed():
                 used = {"reembed": True, "force": command.force}
+            case Verify():
+                used = {"verify": True}
             case _:
                 return
         for grant in [name for name, wanted in used.items() if wanted and name not in self.grants]:
             raise Refusal("not_granted", f"`{grant}` is not among commands.grants in this gate's configuration")
 
-    def _time(self, now: float) -> float:
+    def time(self, now: float) -> float:
         """Our clock, or the newest time that a command has proved, if our clock has stepped back behind it: what expired stays expired."""
         return max(now, self.proved_time() or now)
 
@@ -239,7 +264,7 @@ class Desk:
         """Within the transaction that applies a command: its place in the order of its person, and what it proves about the time."""
         issued = command.issued_at.timestamp()
         # Nothing bounds the time that shutting somebody out may claim; left as it is, it would keep them out for ever.
-        self.store.put_issued(command.person, min(issued, self._time(now) + FUTURE_S))
+        self.store.put_issued(command.person, min(issued, self.time(now) + FUTURE_S))
         # Both clocks must agree that it is at least so late: one alone, gone wrong, would make every later command look expired.
         self.store.put_issued(CLOCK, min(issued, now))
         self.store.next_revision()

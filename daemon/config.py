@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
+from daemon.core.claims import Mode
 from daemon.core.faults import Fault
 from daemon.core.messages import is_topic_segment
 from daemon.core.policy import Schedule, ScheduleError, window
@@ -30,6 +31,9 @@ class GateConfig:
     """A file holding the camera's password, put into the URL in place of `{password}`, so that it stands in no configuration."""
     stale_s: float = 2.0
     """A live camera that shows nothing new for this long is down, and no older frame is decided upon."""
+    mode: Mode = "identify"
+    """`identify` searches among all; `verify` compares with whom a claim (a badge) names, and lets nobody in without one; `both` does the
+    one or the other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +87,8 @@ class DecisionConfig:
     """Of all strangers' passages, the share that may find somebody; the bundle's card says which threshold holds that."""
     threshold: float | None = None
     """An explicit similarity threshold, in place of the card's. Needed where the card cannot resolve the target."""
+    target_fmr: float = 0.001
+    """Of all strangers with somebody's badge, the share that may be taken for them (by pairs of photos): for gates that verify claims."""
     site_calibration: str = ""
     """A file of `ostiaryd calibrate` that raises the card's threshold for this gate; empty means none."""
     margin: float = 0.05
@@ -155,9 +161,9 @@ class EnrolmentConfig:
 class CommandsConfig:
     """What commands may do beyond the usual."""
 
-    grants: tuple[Literal["force", "replace", "capture", "reembed"], ...] = ()
+    grants: tuple[Literal["force", "replace", "capture", "reembed", "verify"], ...] = ()
     """`force` enrols somebody who looks like another person, or changes the model though somebody's templates are lost by it; `replace`
-    puts another face on a record, `capture` uses the camera, `reembed` changes the model."""
+    puts another face on a record, `capture` uses the camera, `reembed` changes the model, `verify` says who comes next."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,6 +172,26 @@ class AuditConfig:
 
     keep_days: int = 365
     """Older records are let go."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordingConfig:
+    """The frames that the gates look at, kept sealed in `state_dir`/recordings: pictures of everybody who passes."""
+
+    enabled: bool = False
+    most_mb: int = 4000
+    """What they may take on the disk, of all gates together; the oldest go."""
+    keep_days: float = 3.0
+    """None is kept for longer, also after recording was switched off."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlightConfig:
+    """The flight recorder: what the gates saw in the last minutes, without pictures, sealed in `state_dir`/flight."""
+
+    minutes: float = 60.0
+    """None is kept for longer; 0 switches it off."""
+    most_mb: int = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,14 +240,16 @@ class Config:
     enrolment: EnrolmentConfig = field(default_factory=EnrolmentConfig)
     commands: CommandsConfig = field(default_factory=CommandsConfig)
     audit: AuditConfig = field(default_factory=AuditConfig)
+    recording: RecordingConfig = field(default_factory=RecordingConfig)
+    flight: FlightConfig = field(default_factory=FlightConfig)
     mqtt: MqttConfig = field(default_factory=MqttConfig)
     metrics: MetricsConfig = field(default_factory=MetricsConfig)
 
 
 _SECTIONS = {
     "store": StoreConfig, "model": ModelConfig, "detector": DetectorConfig, "quality": QualityConfig, "decision": DecisionConfig,
-    "liveness": LivenessConfig, "clock": ClockConfig, "enrolment": EnrolmentConfig, "commands": CommandsConfig, "audit": AuditConfig,
-    "mqtt": MqttConfig, "metrics": MetricsConfig,
+    "clock": ClockConfig, "enrolment": EnrolmentConfig, "commands": CommandsConfig, "audit": AuditConfig, "recording": RecordingConfig,
+    "flight": FlightConfig, "liveness": LivenessConfig, "mqtt": MqttConfig, "metrics": MetricsConfig,
 }  # fmt: skip
 
 
@@ -321,6 +349,11 @@ def _check_values(config: Config, origin: str) -> None:
         "0.01 lets one stranger's search in a hundred find somebody",
     )
     need(
+        0 < d.target_fmr < 1,
+        f"decision.target_fmr = {d.target_fmr} is no rate",
+        "0.001 takes one stranger in a thousand for the claimed person",
+    )
+    need(
         d.threshold is None or 0 < d.threshold < 1,
         f"decision.threshold = {d.threshold} is no usable similarity",
         "similarities are cosines; a gate's threshold lies between 0 and 1",
@@ -352,6 +385,15 @@ def _check_values(config: Config, origin: str) -> None:
     need(config.enrolment.max_templates >= 1, "enrolment.max_templates is below 1", "10 is the default")
     keep = config.audit.keep_days
     need(1 <= keep <= 36_500, f"audit.keep_days = {keep} is out of range", "1 to 36500 (a hundred years); 365 is the default")
+    r, f, gates = config.recording, config.flight, len(config.gates)
+    need(
+        r.most_mb >= 100 * gates,
+        f"recording.most_mb = {r.most_mb} is below 100 for each of {gates} gates",
+        "4000 is the default: a quarter of an hour of a small camera, and its pictures are lossless",
+    )
+    need(0 < r.keep_days <= 36_500, f"recording.keep_days = {r.keep_days} is out of range", "above 0; 3 is the default")
+    need(0 <= f.minutes <= 52_560_000, f"flight.minutes = {f.minutes} is out of range", "0 for no flight recorder; 60 is the default")
+    need(f.most_mb >= gates, f"flight.most_mb = {f.most_mb} is below 1 for each of {gates} gates", "64 is the default")
     need(config.model.threads >= 1, "model.threads is below 1", "1 is the default")
     need(1 <= config.mqtt.port <= 65_535, f"mqtt.port = {config.mqtt.port} is no port", "1 to 65535")
     need(0 <= config.metrics.port <= 65_535, f"metrics.port = {config.metrics.port} is no port", "1 to 65535, or 0 for no metrics")

@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _send(args: argparse.Namespace, out: Console) -> int:
-    """enroll, update, revoke, suspend, resume, ping."""
+    """enroll, update, revoke, suspend, resume, verify, ping."""
     results = _ask(args, build(args))
     for gate, result, took_ms in results:
         _print_result(out, args, gate, result, took_ms)
@@ -267,7 +267,7 @@ def _progress(payload: bytes) -> m.Reembedding | None:
 
 
 _RUNS: dict[str, Run] = {
-    **dict.fromkeys(("enroll", "update", "revoke", "suspend", "resume", "ping"), _send),
+    **dict.fromkeys(("enroll", "update", "revoke", "suspend", "resume", "verify", "ping"), _send),
     "reembed": _change,
     "get": _get,
     "list": _list,

@@ -6,6 +6,7 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 from daemon.core import messages as m
+from daemon.core.claims import LONGEST_S
 from daemon.ctl_broker import USAGE, CtlError
 
 LIFETIME_S = 60
@@ -38,6 +39,11 @@ def build(args: argparse.Namespace) -> m.Command:
             return m.Revoke(command_id=ident, issued_at=now, expires_at=end, person=args.person)
         case "suspend":
             return m.Suspend(command_id=ident, issued_at=now, expires_at=end, person=args.person)
+        case "verify":
+            if not 1 <= args.seconds <= LONGEST_S:
+                raise CtlError(USAGE, f"{args.seconds:g} s is no time for a claim", f"1 to {LONGEST_S:g} s; 10 is usual")
+            end = now + timedelta(seconds=args.seconds)
+            return m.Verify(command_id=ident, issued_at=now, expires_at=end, person=args.person, seconds=args.seconds)
         case "reembed":
             end = now + timedelta(seconds=CHANGE_LIFETIME_S)
             return m.Reembed(command_id=ident, issued_at=now, expires_at=end, model=args.model, force=args.force)

@@ -119,12 +119,27 @@ def _valid(one: PersonEntry) -> str:
 
 def status_table(found: dict[str, StatusMessage]) -> Table:
     table = _table(
-        "gate", "state", "why", "camera", "model", "people", "templates", "revision", "threshold", "outbox", "audit", "said", "version"
+        "gate",
+        "mode",
+        "state",
+        "why",
+        "camera",
+        "model",
+        "people",
+        "templates",
+        "revision",
+        "threshold",
+        "for claims",
+        "outbox",
+        "audit",
+        "said",
+        "version",
     )
     for name, one in sorted(found.items()):
         state = "stale" if is_stale(one) else one.state
         table.add_row(
             safe(name, "cyan"),
+            safe(one.mode or "–"),
             safe(state, _STATE_STYLES.get(state, "red")),
             safe(", ".join([*one.reasons, *_under_way(one)])),
             safe(one.camera or "–"),
@@ -133,6 +148,7 @@ def status_table(found: dict[str, StatusMessage]) -> Table:
             str(one.templates),
             str(one.gallery_revision),
             "–" if one.threshold is None else f"{one.threshold:.3f}",
+            "–" if one.claim_threshold is None else f"{one.claim_threshold:.3f}",
             str(one.outbox_depth),
             "–" if one.audit is None else safe(f"{one.audit.number}: {one.audit.head[:12]}…"),
             "–" if one.at is None else f"{_brief(age_s(one.at))} ago",

@@ -55,7 +55,7 @@ class Decisions:
             )
             row = store.enqueue(decision.gate, topic(self.config.site, decision.gate, "decision"), encode(message), valid_until)
             pseudonym = store.pseudonym(decision.person) if decision.person is not None else None
-            store.audit.append(now, decided(message, rules.threshold, pseudonym))
+            store.audit.append(now, decided(message, rules.pair if decision.claimed else rules.threshold, pseudonym))
         self._events[passage] = event_id
         return row
 

@@ -3,22 +3,22 @@
 import logging
 import time
 import uuid
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from daemon import pipeline, status
+from daemon import claiming, pipeline, reports
 from daemon.answers import Answer
 from daemon.captures import Captures
-from daemon.commands import Changing, Desk, Waiting
+from daemon.commands import Changing, Claiming, Desk, Waiting
 from daemon.config import Config
 from daemon.core.audit import Started
-from daemon.core.decide import Decision, Gatekeeper, Rules
-from daemon.core.messages import AuditHead, StatusMessage, encode, topic, utc
+from daemon.core.claims import Mode
+from daemon.core.decide import Decision, Rules
+from daemon.core.messages import topic
 from daemon.core.policy import forbids, timed
 from daemon.core.values import Delivery, Link, Match, Outgoing, Published, Reason, Vector, View
 from daemon.decisions import Decisions
@@ -26,35 +26,22 @@ from daemon.edges.gallery import Gallery, GraphState
 from daemon.edges.gallery.background import Aside, Background
 from daemon.edges.metrics import Metrics
 from daemon.edges.store import StoreError
+from daemon.flight import Flight
+from daemon.gate_state import Gate as Gate
 from daemon.mailbox import CameraState, Mailbox, WorkerFailed
 from daemon.model import Model
 from daemon.reembedding import Made, Reembedder
+from daemon.reports import Condition, Reports
 from daemon.retention import Retention
-from daemon.sender import Broker, Sender
+from daemon.sender import Sender
 
 log = logging.getLogger("ostiary")
 
-STATUS_EVERY_S = 30.0
-PROGRESS_EVERY_S = 2.0
 RETRY_DISK_S = 2.0
 
 
 class EngineFailed(RuntimeError):
     """Something the daemon cannot go on without has ended; systemd starts it anew."""
-
-
-@dataclass(slots=True)
-class Gate:
-    """What the engine keeps for one gate."""
-
-    keeper: Gatekeeper
-    link: Broker
-    camera: Literal["up", "down", "ended"] = "down"
-    camera_detail: str | None = "not opened yet"
-    live: bool = True
-    stale_s: float = 2.0
-    status: StatusMessage | None = None
-    status_at_s: float = 0.0
 
 
 class Engine:
@@ -75,11 +62,13 @@ class Engine:
         wall: Callable[[], float] = time.time,
         clock_trusted: Callable[[], bool] = lambda: True,
         aside: Callable[[], Aside[Made]] = lambda: Background("ostiary-reembed"),
+        flight: Flight | None = None,
+        unrecorded: Callable[[], Sequence[str]] = lambda: (),
         liveness: pipeline.Liveness | None = None,
     ) -> None:
         self.config, self.desk, self.gates, self.mailbox, self.metrics = config, desk, gates, mailbox, metrics
         self.boot_id = uuid.uuid4().hex
-        self._model, self._version, self._standing, self._left_out = models[desk.model], version, standing_faults, left_out
+        self._model, self._version, self._left_out = models[desk.model], version, left_out
         self._clock, self._wall, self._clock_trusted = clock, wall, clock_trusted
         self._liveness = liveness
         self._schedules = {name: schedule.schedule() for name, schedule in config.schedules.items()}
@@ -90,12 +79,13 @@ class Engine:
         self._seen_revision = 0
         self._owed: list[Delivery] = []  # commands done in memory, or refused, for want of a disk
         self._started = False  # and that is in the audit chain
+        self._flight, self._unrecorded = flight if flight is not None else Flight(None, desk.store.pseudonym), unrecorded
         self._decisions = Decisions(config, desk.store, self.boot_id)
         self._retention = Retention(desk, config.audit.keep_days * 86_400.0)
         self._captures = Captures(desk, clock, wall)
-        self._reembedder = Reembedder(desk, models, self._threshold, wall, aside)
+        self._reembedder = Reembedder(desk, models, self._opening, wall, aside)
         self._sender = Sender(desk.store, {name: gate.link for name, gate in gates.items()}, metrics, clock, wall)
-        self._rules = self._base_rules()
+        self._reports = Reports(config, desk, self._sender, metrics, self.boot_id, version, standing_faults, clock, wall)
         self._adopt_rules()
 
     # ---- one turn
@@ -114,6 +104,7 @@ class Engine:
         self._retention.tend(self._clock(), self._wall())
         self._send()
         self._report()
+        self._note_claims()
         self.metrics.heartbeat()
         for name, gate in self.gates.items():
             if not gate.link.is_alive():
@@ -138,12 +129,13 @@ class Engine:
 
     def delivered(self) -> bool:
         """The broker has everything."""
-        return self._depth() == 0
+        return reports.depth(self.desk.store) == 0
 
     def finish(self) -> None:
         """End every passage (a recording is over, or the daemon stops): what they owe is decided and stored."""
         for gate in self.gates.values():
             self._publish(gate.keeper.finish())
+        self._flight.finish()
         self._send()
 
     def close(self) -> None:
@@ -181,14 +173,17 @@ class Engine:
             self._disk_failed(error.message)
 
     def _command(self, delivery: Delivery) -> None:
-        gate = self.gates[delivery.gate]
-        site = self.config.site
+        gate, site, shared = self.gates[delivery.gate], self.config.site, delivery.topic == topic(self.config.site, "all", "command")
         with pipeline.timed(self.metrics.stage, "command"):
             answer = self.desk.handle(
                 delivery.gate, topic(site, delivery.gate, "result"), delivery.payload, delivery.retained, self._wall()
             )
+        if isinstance(answer, Claiming):
+            answer = claiming.claim(
+                answer, self.desk, gate.keeper, mode=gate.mode, pair=self._base_rules(gate.mode).pair, shared=shared,
+                camera_up=gate.camera == "up", now_s=self._clock(), now=self._wall(),
+            )  # fmt: skip
         if isinstance(answer, Waiting):
-            shared = delivery.topic == topic(site, "all", "command")
             begun = self._captures.begin(answer, delivery, shared=shared, camera_up=gate.camera == "up")
             if begun is None:  # acknowledged when its result is stored, some seconds from now
                 log.info("gate %s: command enroll %s: looking for %g s", delivery.gate, answer.command.person, answer.seconds)
@@ -242,6 +237,7 @@ class Engine:
             log.info("gate %s: camera %s%s", event.gate, event.state, f": {event.detail}" if event.detail else "")
         gate.camera, gate.camera_detail = event.state, event.detail
         self.metrics.camera(event.gate, event.state == "up")
+        self._flight.camera(event.gate, self._wall(), event.state, event.detail)
         if event.state != "up":
             # Whoever was in view is not any more, as far as anybody can tell.
             self._captures.camera_lost(event.gate)
@@ -262,20 +258,24 @@ class Engine:
             self._captures.observe(view)
         if not fresh:
             return
-        vectors: list[list[Vector | None]]
-        if self._rules.threshold is None:
-            vectors = [[None] * len(view.probes) for view in fresh]
-        else:
-            vectors = pipeline.embed(fresh, self.desk.embedder, self.metrics.stage)
         lives = self._lives if self._liveness is not None else None
-        for view, seen in zip(fresh, vectors, strict=True):
+        closed = {name for name, gate in self.gates.items() if gate.keeper.rules.closed}
+        embedded = iter(pipeline.embed([v for v in fresh if v.gate not in closed], self.desk.embedder, self.metrics.stage))
+        for view in fresh:
+            seen: list[Vector | None] = [None] * len(view.probes) if view.gate in closed else next(embedded)
             with pipeline.timed(self.metrics.stage, "decide"):
-                decisions = self.gates[view.gate].keeper.observe(view, seen, self._find, self._permit(view.gate), lives)
+                keeper = self.gates[view.gate].keeper
+                decisions = keeper.observe(view, seen, self._find, self._permit(view.gate), self._compare, lives)
+            self._flight.saw(view, self.gates[view.gate].keeper)
             self._publish(decisions)
 
     def _find(self, vectors: npt.NDArray[np.float32]) -> list[Match]:
         with pipeline.timed(self.metrics.stage, "search"):
             return self.desk.gallery.search(vectors)
+
+    def _compare(self, vector: Vector, person: str) -> float:
+        with pipeline.timed(self.metrics.stage, "search"):
+            return self.desk.gallery.likeness(vector, person)
 
     def _lives(self, faces: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
         assert self._liveness is not None
@@ -296,7 +296,7 @@ class Engine:
         for number, decision in enumerate(decisions):
             gate, person = self.gates[decision.gate], self.desk.people.get(decision.person or "")
             try:
-                row = self._decisions.put(decision, person, self._rules, self.desk.model, self._wall())
+                row = self._decisions.put(decision, person, gate.keeper.rules, self.desk.model, self._wall())
             except StoreError as error:
                 for lost in decisions[number:]:
                     self.gates[lost.gate].keeper.retract(lost)
@@ -305,6 +305,7 @@ class Engine:
             self._decisions.forget(decision.gate, {*gate.keeper.passages, decision.passage})
             if gate.live:
                 self._sender.captured(decision.gate, row, decision.at_s)
+            self._flight.decided(decision)
             self.metrics.decision(decision.gate, decision.verdict, decision.reason)
             log.info(
                 "gate %s: passage %d: %s (%s)%s",
@@ -314,6 +315,13 @@ class Engine:
                 decision.reason,
                 f" {decision.person}" if decision.person else "",
             )
+
+    def _note_claims(self) -> None:
+        for name, gate in self.gates.items():
+            for person, how in gate.keeper.claims.ended:
+                self.metrics.claim(name, how)
+                log.info("gate %s: the claim of %s ended: %s", name, person, how)
+            gate.keeper.claims.ended.clear()
 
     # ---- another model
 
@@ -380,49 +388,11 @@ class Engine:
             self._disk_failed(error.message)
 
     def _report(self) -> None:
-        """Publish the status of every gate that has something new to say, or has been silent for long."""
-        for name, gate in self.gates.items():
-            said = self._status(gate)
-            if said.state != "offline":
-                self.metrics.gate_state(name, said.state)
-            every_s = STATUS_EVERY_S if said.reembedding is None else PROGRESS_EVERY_S
-            due = self._clock() - gate.status_at_s >= every_s
-            if not (due or gate.status is None or not status.alike(said, gate.status)):
-                continue
-            if gate.link.publish(Outgoing(0, topic(self.config.site, name, "status"), encode(said), retain=True)):
-                gate.status, gate.status_at_s = said, self._clock()
-
-    def _status(self, gate: Gate) -> StatusMessage:
-        trouble = status.Trouble(
-            disk=self._disk,
-            unresolved=self._base_rules().threshold is None,
-            left_out=self._left_out,
-            camera=status.camera_trouble(gate.camera, gate.camera_detail),
-            graph=self._graph.reason if self._graph is not None else None,
-            liveness=self._liveness.fault if self._liveness is not None else None,
-            refused=self._sender.refusal(gate.keeper.gate),
-            untimed=self._timed if not self._clock_trusted() else 0,
-            standing=self._standing,
-            audit=self.desk.store.audit.broken,
-        )
-        closing, degrading = trouble.closing, trouble.degrading
-        return StatusMessage(
-            online=True,
-            state="closed" if closing else "degraded" if degrading else "serving",
-            reasons=closing + degrading,
-            at=utc(self._wall()),
-            boot_id=self.boot_id,
-            camera=gate.camera,
-            model=self.desk.model,
-            provider=self._model.provider,
-            people=len(self.desk.people),
-            templates=self.desk.gallery.templates,
-            gallery_revision=self._revision(),
-            threshold=self._rules.threshold,
-            outbox_depth=self._depth(),
-            version=self._version,
-            reembedding=self._reembedder.progress,
-            audit=self._audit_head(),
+        untimed = self._timed if not self._clock_trusted() else 0
+        graph = self._graph.reason if self._graph is not None else None
+        liveness, progress = self._liveness.fault if self._liveness is not None else None, self._reembedder.progress
+        self._reports.publish(
+            self.gates, Condition(self._model, self._disk, self._left_out, graph, untimed, self._unrecorded(), progress, liveness)
         )
 
     # ---- the rules in force, and the disk
@@ -430,48 +400,33 @@ class Engine:
     def _threshold(self, model: Model, templates: int) -> float | None:
         return pipeline.rules(self.config, model.calibration, templates).threshold
 
-    def _base_rules(self) -> Rules:
-        return pipeline.rules(self.config, self._model.calibration, self.desk.gallery.templates)
+    def _opening(self, model: Model, templates: int) -> float | None:
+        """A threshold that the gates would have with that model; None where one of them would be closed."""
+        all_rules = [pipeline.rules(self.config, model.calibration, templates, gate.mode) for gate in self.gates.values()]
+        return None if any(rules.closed for rules in all_rules) else all_rules[0].threshold or all_rules[0].pair
+
+    def _base_rules(self, mode: Mode = "identify") -> Rules:
+        return pipeline.rules(self.config, self._model.calibration, self.desk.gallery.templates, mode)
 
     def _adopt_rules(self) -> None:
-        rules = self._base_rules()
-        if self._disk is not None:  # nobody is accepted while an accept could be lost
-            rules = replace(rules, threshold=None)
-        self._rules = rules
         self._timed = sum(timed(person) for person in self.desk.people.values())
-        revision = self._revision()
+        revision = reports.revision(self.desk.store)
         for gate in self.gates.values():
-            gate.keeper.rules = rules
+            rules = self._base_rules(gate.mode)
+            # Nobody is accepted while an accept could be lost.
+            gate.keeper.rules = rules if self._disk is None else replace(rules, threshold=None, pair=None)
             if revision != self._seen_revision:
                 gate.keeper.refresh()
+                self._flight.renew()
         self._seen_revision = revision
-        self.metrics.threshold(rules.threshold)
+        self.metrics.threshold(self._base_rules().threshold if self._disk is None else None)
         self.metrics.gallery(len(self.desk.people), self.desk.gallery.templates, revision)
-
-    def _revision(self) -> int:
-        try:
-            return self.desk.store.revision()
-        except StoreError:
-            return -1
-
-    def _audit_head(self) -> AuditHead | None:
-        try:
-            head = self.desk.store.audit.head()
-        except StoreError:
-            return None
-        return AuditHead(number=head.number, head=head.digest.hex())
 
     def _templates(self) -> int:
         try:
             return self.desk.store.template_total()
         except StoreError:
             return self.desk.gallery.templates + self._left_out
-
-    def _depth(self) -> int:
-        try:
-            return self.desk.store.depth()
-        except StoreError:
-            return -1
 
     def _disk_failed(self, detail: str) -> None:
         if self._disk is None:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 
 from daemon.core.quality import Limits
-from daemon.core.values import View
+from daemon.core.values import Frame, View
 from daemon.edges.camera import Camera
 from daemon.edges.metrics import Metrics
 from daemon.mailbox import CameraState, WorkerFailed
@@ -16,8 +16,9 @@ REASON_EVERY_S = 10.0
 
 
 class GateWorker:
-    """Runs `look` on the newest frame of one camera. `offer` takes views and waits while the engine is behind; `tell` takes events.
-    With `liveness` the faces are cut out with their surroundings too."""
+    """Runs `look` on the newest frame of one camera. `offer` takes views and waits while the engine is behind; `tell` takes events,
+    `record` every frame that is looked at; neither of the two waits for a disk. With `liveness` faces are cut out with their surroundings
+    too."""
 
     def __init__(
         self,
@@ -28,11 +29,11 @@ class GateWorker:
         offer: Callable[[View, threading.Event], bool],
         tell: Callable[[CameraState | WorkerFailed], None],
         metrics: Metrics,
+        record: Callable[[Frame], object] = lambda frame: None,
         *,
         liveness: bool = False,
     ) -> None:
-        self.gate = gate
-        self._liveness = liveness
+        self.gate, self._record, self._liveness = gate, record, liveness
         self._camera, self._detector, self._limits = camera, detector, limits
         self._offer, self._tell, self._metrics = offer, tell, metrics
         self._stop = threading.Event()
@@ -71,6 +72,7 @@ class GateWorker:
             state = (self._camera.state, self._camera.detail)
             if frame is not None:
                 self._metrics.frame(self.gate)
+                self._record(frame)  # before it is looked at: a frame that brings the worker down is on the recording
                 view = look(frame, self._detector, self._limits, self._metrics.stage, liveness=self._liveness)
                 for probe in view.probes:
                     self._metrics.face(self.gate, probe.quality)

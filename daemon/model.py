@@ -22,6 +22,11 @@ class Raised:
         """The card's: enrolment and tracks are judged by it."""
         return self.card.pair_threshold(fmr)
 
+    def claim_threshold(self, target_fmr: float) -> float | None:
+        """The larger of the two, None where either is: strangers who are that alike at this gate are so with a badge in their hands too."""
+        threshold = self.card.claim_threshold(target_fmr)
+        return None if threshold is None or self.floor is None else max(threshold, self.floor)
+
 
 @dataclass(frozen=True, slots=True)
 class Model:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from daemon.config import Config
 from daemon.core.align import align
+from daemon.core.claims import Mode
 from daemon.core.decide import Rules
 from daemon.core.liveness import LivenessRules, surroundings
 from daemon.core.quality import Limits, judge
@@ -49,11 +50,13 @@ class Liveness(Protocol):
 
 
 class Thresholds(Protocol):
-    """A card's calibration: thresholds for a gallery size and a rate, and for pairs; None where the data could not resolve it."""
+    """A card's calibration: thresholds for a gallery size and a rate, for pairs, for claims; None where the data could not resolve it."""
 
     def threshold(self, gallery_size: int, target_fpir: float) -> float | None: ...
 
     def pair_threshold(self, fmr: float) -> float | None: ...
+
+    def claim_threshold(self, target_fmr: float) -> float | None: ...
 
 
 SAME_FACE_FMR = 0.001
@@ -119,15 +122,16 @@ def embed(views: Sequence[View], embedder: Embeds, observe: Observe = unobserved
     return vectors
 
 
-def rules(config: Config, calibration: Thresholds, templates: int) -> Rules:
-    """What an answer needs at the present gallery size: the operator's threshold, or the card's for that many templates."""
+def rules(config: Config, calibration: Thresholds, templates: int, mode: Mode = "identify") -> Rules:
+    """What an answer needs at a gate of this mode and the present gallery size: the operator's threshold, or the card's for that many
+    templates; and for claims the card's for pairs, which the operator's own threshold for a search among all says nothing about."""
     d = config.decision
     threshold = d.threshold if d.threshold is not None else calibration.threshold(max(1, templates), d.target_fpir)
     same = calibration.pair_threshold(SAME_FACE_FMR)
     if same is None:  # the stricter of what is known: a face is rather cut in two than two faces taken for one
         same = threshold if threshold is not None else 1.0
     return Rules(
-        threshold=threshold,
+        threshold=threshold if mode != "verify" else None,
         margin=d.margin,
         min_frames=d.min_frames,
         min_s=d.min_s,
@@ -137,6 +141,7 @@ def rules(config: Config, calibration: Thresholds, templates: int) -> Rules:
         memory=d.memory,
         same=same,
         liveness=LivenessRules(frames=config.liveness.frames, threshold=config.liveness.threshold, require=config.liveness.require),
+        pair=calibration.claim_threshold(d.target_fmr) if mode != "identify" else None,
     )
 
 

@@ -66,8 +66,8 @@ class Change:
 
 
 class Reembedder:
-    """Owned by the engine. `models` are those of the configured bundles, by id; `threshold` is the gate's with a model and so many
-    templates; `wall` is UTC seconds; `aside` gives a place to embed."""
+    """Owned by the engine. `models` are those of the configured bundles, by id; `threshold` is the gates' with a model and so many
+    templates, None where one would be closed; `wall` is UTC seconds; `aside` gives a place to embed."""
 
     def __init__(
         self,

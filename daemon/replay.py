@@ -33,7 +33,7 @@ def replay(
     for frame in frames:
         view = pipeline.look(frame, detector, limits, liveness=lives is not None)
         (vectors,) = pipeline.embed([view], embedder)
-        yield from keeper.observe(view, vectors, gallery.search, permit, lives)
+        yield from keeper.observe(view, vectors, gallery.search, permit, lives=lives)
         if watch is not None:
             watch(frame, view, vectors)
     yield from keeper.finish()

@@ -20,11 +20,12 @@ from daemon.core.values import Frame, Person, Reason, Vector, View
 from daemon.drawing import outputs
 from daemon.drawing.page import About
 from daemon.drawing.trace import Witness
-from daemon.edges.camera import frames_of, open_camera
+from daemon.edges.camera import frames_of
 from daemon.edges.detector import open_detector
 from daemon.edges.gallery import Gallery
 from daemon.enrolment import enrolment_crop
 from daemon.model import Model
+from daemon.recordings import gate_of, open_source
 from daemon.replay import line, replay
 
 OTHERWISE = 1
@@ -39,7 +40,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         description="Decide about recorded frames, without broker or clock, and print one JSON line per decision."
         " The gallery is the one of --config (read only), or the photos given with --enroll.",
     )
-    again.add_argument("source", help="a video file or a folder of pictures")
+    again.add_argument("source", help="a video file, a folder of pictures, or sealed recordings (a file, or a gate's folder)")
     again.add_argument("--config", type=Path, metavar="FILE", help="take gallery, model, detector and rules from here")
     again.add_argument(
         "--enroll",
@@ -106,7 +107,7 @@ class Scene:
             # A recording's times are what they are.
             return forbids(self.people[person], self.gate, now, schedules, clock_trusted=True)
 
-        camera = open_camera(self.gate, GateConfig(source=source, fps=fps))
+        camera = open_source(self.gate, source, fps, config)
         try:
             if camera.live:
                 raise ConfigError(
@@ -176,7 +177,12 @@ def _scene(arguments: argparse.Namespace) -> Scene:
         config = replace(config, detector=replace(config.detector, kind=arguments.detector))
     if not arguments.config and not arguments.enroll:
         raise ConfigError("replay has nobody to recognise", "give --config for the gallery of a daemon, or --enroll PERSON=PHOTO.jpg")
-    gate = "replay" if not arguments.config else next(iter(config.gates))
+    gate = "replay" if not arguments.config else gate_of(arguments.source, config) or next(iter(config.gates))
+    if config.gates[gate].mode == "verify":
+        raise ConfigError(
+            f"gate {gate} decides by claims (mode = verify), and a recording holds none: there is nothing to replay",
+            f"give a configuration with gates.{gate}.mode = identify, and replay what would be decided without claims",
+        )
     if arguments.enroll:
         model = app.open_model(config)
         return Scene(config, gate, model, *_enrolled(arguments.enroll, config, model))

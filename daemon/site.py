@@ -10,15 +10,15 @@ import numpy.typing as npt
 from rich.console import Console
 
 from daemon import app, pipeline
-from daemon.config import ConfigError, GateConfig, load
+from daemon.config import ConfigError, load
 from daemon.core.decide import Gatekeeper, Rules
 from daemon.core.match import NOBODY
-from daemon.core.quality import Limits
 from daemon.core.site import Passing, Site, SiteError, judge
-from daemon.core.values import Frame
-from daemon.edges.camera import frames_of, open_camera
+from daemon.core.values import Vector, View
+from daemon.edges.camera import frames_of
 from daemon.edges.detector import open_detector
 from daemon.edges.store import placed
+from daemon.recordings import open_source
 from daemon.replays import pairs
 
 NOBODY_NEAR = 2.0
@@ -34,7 +34,10 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         " apart into a file to be read and then named in decision.site_calibration. Nothing else is changed.",
     )
     calibrate.add_argument(
-        "recording", nargs="+", metavar="PERSON=VIDEO", help="a video file or a folder of pictures; several of a person are welcome"
+        "recording",
+        nargs="+",
+        metavar="PERSON=VIDEO",
+        help="a video file, a folder of pictures or a sealed recording; several of a person are welcome",
     )
     calibrate.add_argument("--config", type=Path, required=True, metavar="FILE", help="gallery, model, detector and rules are its")
     calibrate.add_argument("--out", type=Path, required=True, metavar="FILE.toml", help="the file to write")
@@ -55,18 +58,19 @@ def _calibrate(arguments: argparse.Namespace) -> int:
     )
     passings = []
     for person, path in pairs(arguments.recording, "calibrate", "PERSON=VIDEO"):
-        camera = open_camera("site", GateConfig(source=path, fps=arguments.fps))
+        camera = open_source("site", path, arguments.fps, config)
         try:
             if camera.live:
                 raise ConfigError(f"{path} is a live source", "calibrate takes video files and folders of pictures")
-            seen = looks(frames_of(camera), detector, limits, model.embedder, rules, config.decision.lost_s)
+            views = (pipeline.look(frame, detector, limits) for frame in frames_of(camera))
+            seen = looks(((view, pipeline.embed([view], model.embedder)[0]) for view in views), rules, config.decision.lost_s)
         finally:
             camera.close()
         if not len(seen):
             raise ConfigError(f"{path}: no face is seen well for {rules.min_frames} frames", "leave it out, or record it anew")
         passings.append(Passing(person, seen))
     try:
-        site = judge(passings, {person: gallery.vectors_of(person) for person in people})
+        site = judge(passings, {person: gallery.vectors_of(person) for person in people}, config.decision.target_fpir)
     except SiteError as error:
         raise ConfigError(f"{error}", "record more people at this gate, each walking up to it as usual") from None
     with placed(arguments.out, arguments.force) as file:
@@ -79,15 +83,12 @@ def _calibrate(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def looks(
-    frames: Iterable[Frame], detector: pipeline.Detector, limits: Limits, embedder: pipeline.Embeds, rules: Rules, lost_s: float
-) -> npt.NDArray[np.float32]:
-    """The fused vectors, float32 [looks, D], of the face that a recording shows longest: what a gate with these rules would search for."""
+def looks(seen: Iterable[tuple[View, list[Vector | None]]], rules: Rules, lost_s: float) -> npt.NDArray[np.float32]:
+    """The fused vectors, float32 [looks, D], of the face that a recording shows longest: what a gate with these rules would search for.
+    `seen` are its views with their vectors, in order."""
     keeper = Gatekeeper("site", replace(rules, threshold=NOBODY_NEAR), lost_s)
     found: dict[int, list[npt.NDArray[np.float32]]] = {}
-    for frame in frames:
-        view = pipeline.look(frame, detector, limits)
-        (vectors,) = pipeline.embed([view], embedder)
+    for view, vectors in seen:
         keeper.observe(view, vectors, lambda searched: [NOBODY] * len(searched), lambda person, now: None)
         for number, passage in keeper.passages.items():
             if passage.looked_s == view.at_s:
@@ -107,7 +108,9 @@ def text_of(site: Site, model: str) -> str:
         "",
         "# Pairs so alike that they were left out, as twins or one person under two ids would be. Are they?",
         *(f"#   {pair.a} and {pair.b}: {pair.similarity:.3f}" for pair in site.ignored),
-        "# The most alike of those that count:",
+        f"# The most alike of those that count are {site.pairs[0].similarity:.3f} alike, and all but a tenth of the rightful passages reach"
+        f" {site.limit:.3f};",
+        "# the threshold lies between: the fewer people, the nearer to the rightful passages, as a stranger may be more alike.",
         *(f"#   {pair.a} and {pair.b}: {pair.similarity:.3f}" for pair in site.pairs[:5]),
         f"# Nearest to themselves, worst passage first: {', '.join(f'{own:.3f}' for own in site.own[:5])}",
         f"# {sum(own < site.threshold for own in site.own)} of {len(site.own)} rightful passages would not have reached this threshold.",

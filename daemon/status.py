@@ -12,35 +12,37 @@ from daemon.core.messages import StatusMessage
 class Trouble:
     """Everything that may be wrong, each None, False or 0 while it is not.
 
-    `disk` is the error of the last write. `unresolved` means the card has no threshold. `left_out` counts templates without a vector of the
-    serving model. `camera` is what is known of one that is not up, `graph` why the search is exact, `liveness` why its model could not
-    judge, `refused` what the broker would not take. `audit` is the record at which the chain is broken, `untimed` counts people with a rule
-    of time that no clock judges, `standing` is what the start found.
+    `disk` is the error of the last write. `unresolved` means that the card has no threshold to search among all by, `unverifiable` that it
+    has none for claims, where the gate should do that; `idle` that the gate can do nothing at all. `left_out` counts templates without a
+    vector of the serving model. `camera` is what is known of one that is not up, `graph` why the search is exact, `refused` what the broker
+    would not take. `audit` is the record at which the chain is broken, `untimed` counts people with a rule of time that no clock judges,
+    `standing` is what the start found, `recorder` why something is not recorded, `liveness` why its model could not judge.
     """
 
     disk: str | None
     unresolved: bool
+    unverifiable: bool
+    idle: bool
     left_out: int
     camera: str | None
     graph: str | None
-    liveness: str | None
     refused: str | None
     audit: int | None
     untimed: int
     standing: Sequence[str]
+    recorder: Sequence[str] = ()
+    liveness: str | None = None
 
     @property
     def closing(self) -> list[str]:
         """Why the gate accepts nobody."""
-        reasons = [f"disk: {self.disk}"] if self.disk is not None else []
-        if self.unresolved:
-            reasons.append("threshold_unresolved: the card has none for this gallery size and decision.target_fpir; set decision.threshold")
-        return reasons
+        return ([f"disk: {self.disk}"] if self.disk is not None else []) + (self._unresolved if self.idle else [])
 
     @property
     def degrading(self) -> list[str]:
         """What needs a look, while the gate works."""
-        reasons = [other_model(self.left_out)] if self.left_out else []
+        reasons = [] if self.idle else self._unresolved
+        reasons += [other_model(self.left_out)] if self.left_out else []
         reasons += self.standing
         if self.camera is not None:
             reasons.append(self.camera)
@@ -54,8 +56,18 @@ class Trouble:
             reasons.append(
                 f"clock_untrusted: no time service keeps the clock in step; {self.untimed} people with a rule of time are rejected"
             )
+        reasons += self.recorder
         if self.refused is not None:
             reasons.append(f"publish_refused: {self.refused}")
+        return reasons
+
+    @property
+    def _unresolved(self) -> list[str]:
+        reasons = []
+        if self.unresolved:
+            reasons.append("threshold_unresolved: the card has none for this gallery size and decision.target_fpir; set decision.threshold")
+        if self.unverifiable:
+            reasons.append("claims_unresolved: the card has no threshold for decision.target_fmr, so nobody is verified")
         return reasons
 
 

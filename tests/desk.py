@@ -75,6 +75,9 @@ class NoThreshold:
     def pair_threshold(self, fmr: float) -> float | None:
         return None
 
+    def claim_threshold(self, target_fmr: float) -> float | None:
+        return None
+
 
 def model(ident: str, mirrored: bool = False, calibration: Thresholds | None = None) -> Model:
     return Model(ident, PaintedEmbedder(mirrored), "cpu", DIMENSION, calibration or NoThreshold(), STANDARDS)

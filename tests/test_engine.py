@@ -87,7 +87,8 @@ class Site:
         self.mailbox = Mailbox(1)
         self.desk = desk(self.store)
         rules, lost_s = pipeline.rules(self.config, NoThreshold(), 0), self.config.decision.lost_s
-        gates = {name: Gate(Gatekeeper(name, rules, lost_s), wire) for name, wire in self.wires.items()}
+        modes = {name: gate.mode for name, gate in self.config.gates.items()}
+        gates = {name: Gate(Gatekeeper(name, rules, lost_s), wire, mode=modes.get(name, "identify")) for name, wire in self.wires.items()}
         self.gate = gates["north"]
         self.engine = Engine(
             self.config, self.desk, gates, self.mailbox, Metrics(), self.models, "1.0",

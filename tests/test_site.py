@@ -27,7 +27,7 @@ def test_it_only_ever_raises_and_where_either_does_not_know_the_gate_closes() ->
 
 def test_the_file_reads_back_and_names_who_was_left_out(tmp_path: Path) -> None:
     passings = [walks("A", "B", 0.55), *map(walks, "BCDE"), Passing("A-2", PEOPLE["A"][None])]
-    site = judge(passings, {**TEMPLATES, "A-2": TEMPLATES["A"]})
+    site = judge(passings, {**TEMPLATES, "A-2": TEMPLATES["A"]}, 0.01)
     file = tmp_path / "site.toml"
     file.write_text(text_of(site, "faces-0123"))
     assert read_site_calibration(str(file)) == {"faces-0123": pytest.approx(site.threshold, abs=1e-4)}

@@ -8,6 +8,8 @@ from uuid import UUID
 
 import msgspec
 
+from daemon.core.claims import LONGEST_S, Mode
+
 MAX_PAYLOAD_BYTES = 2 * 1024 * 1024
 MAX_IMAGES = 10
 MAX_CAPTURE_S = 30.0
@@ -134,6 +136,14 @@ class Get(_Command, frozen=True, tag="get", kw_only=True, omit_defaults=True):
     person: PersonId
 
 
+class Verify(_Command, frozen=True, tag="verify", kw_only=True, omit_defaults=True):
+    """A claim: the next person at this gate is this one, who has shown a badge, say. It stands so many seconds from `issued_at` on, and one
+    passage takes it. Needs a grant, and a gate that verifies."""
+
+    person: PersonId
+    seconds: Annotated[float, msgspec.Meta(ge=1, le=LONGEST_S)] = 10.0
+
+
 class Reembed(_Command, frozen=True, tag="reembed", kw_only=True, omit_defaults=True):
     """Serve with another model: its vectors are made of the stored crops while the gate goes on with the old one, and then it takes over.
 
@@ -149,7 +159,7 @@ class Ping(_Command, frozen=True, tag="ping", kw_only=True, omit_defaults=True):
     """Is the whole line from broker to store alive?"""
 
 
-Command = Enroll | Revoke | Suspend | Resume | Update | List | Get | Reembed | Ping
+Command = Enroll | Revoke | Suspend | Resume | Update | Verify | List | Get | Reembed | Ping
 
 _decoder: msgspec.json.Decoder[Command] = msgspec.json.Decoder(Command)
 
@@ -277,6 +287,8 @@ class StatusMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     version: str
     reembedding: Reembedding | None = None
     audit: AuditHead | None = None
+    mode: Mode | None = None
+    claim_threshold: float | None = None
 
 
 def offline_status(version: str) -> StatusMessage:
@@ -301,7 +313,7 @@ def offline_status(version: str) -> StatusMessage:
 
 def schema() -> dict[str, Any]:
     """JSON Schema of every message, for other people's consumers."""
-    names = [Enroll, Revoke, Suspend, Resume, Update, List, Get, Reembed, Ping, Result, DecisionMessage, StatusMessage]
+    names = [Enroll, Revoke, Suspend, Resume, Update, Verify, List, Get, Reembed, Ping, Result, DecisionMessage, StatusMessage]
     schemas, components = msgspec.json.schema_components(names)
     return {"messages": dict(zip([n.__name__ for n in names], schemas, strict=True)), "$defs": components}
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import log
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,7 @@ must not lock out everybody else."""
 IGNORED = 0.05
 """Of all pairs only so many, and one, may be left out like that: else it is the camera or the model that cannot tell people apart."""
 ABOVE = 0.005
-"""How far the threshold lies above the nearest pair that counts."""
+"""How far the threshold lies above the nearest pair that counts, at the least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +36,11 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What a gate's own recordings say: the threshold that keeps the pairs apart that count, the pairs that do not, and how near the people
-    came to themselves in their worst passage."""
+    """What a gate's own recordings say: the threshold, the similarity that all but a tenth of the rightful passages reach (`limit`), the
+    pairs that count and those that do not, and how near the people came to themselves in their passages, worst first."""
 
     threshold: float
+    limit: float
     people: int
     passages: int
     pairs: tuple[Pair, ...]
@@ -50,8 +52,18 @@ class SiteError(ValueError):
     """Too little to judge by; says what is missing."""
 
 
-def judge(passings: Sequence[Passing], templates: Mapping[str, npt.NDArray[np.float32]]) -> Site:
-    """The threshold of a gate from labelled passages and everybody's templates, float32 [K, D] each. Raises SiteError."""
+def beyond(people: int, target_fpir: float) -> float:
+    """How far above the nearest pair of so few people the threshold lies, as a share 0 to 1 of the way to the rightful passages.
+
+    The most alike of n people bound a stranger's chance only at 1 in n + 1. What is missing from there to the target, in orders of
+    magnitude, is the share; with as many people as the target asks for nothing is left to guess.
+    """
+    return min(1.0, max(0.0, 1 - log(people + 1) / log(1 / target_fpir)))
+
+
+def judge(passings: Sequence[Passing], templates: Mapping[str, npt.NDArray[np.float32]], target_fpir: float) -> Site:
+    """The threshold of a gate from labelled passages and everybody's templates, float32 [K, D] each; `target_fpir` (between 0 and 1) is the
+    share of strangers' passages that may find somebody. Raises SiteError."""
     people = sorted({p.person for p in passings} | templates.keys())
     nearest: dict[tuple[str, str], float] = {}
     own: list[float] = []
@@ -78,4 +90,6 @@ def judge(passings: Sequence[Passing], templates: Mapping[str, npt.NDArray[np.fl
         raise SiteError(f"{len(ignored)} of {len(pairs)} pairs of people are as alike here as people are to themselves ({worst} …)")
     if not counted:
         raise SiteError("no pair of people is left to judge by; record more people")
-    return Site(counted[0].similarity + ABOVE, len(people), len(passings), tuple(counted), tuple(ignored), tuple(sorted(own)))
+    nearest_pair = counted[0].similarity
+    threshold = nearest_pair + max(ABOVE, beyond(len(people), target_fpir) * (limit - nearest_pair))
+    return Site(threshold, limit, len(people), len(passings), tuple(counted), tuple(ignored), tuple(sorted(own)))

@@ -8,6 +8,7 @@ from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, start_http_server
 
+from daemon.core.claims import End
 from daemon.core.faults import Fault
 from daemon.core.values import Quality, Reason, Verdict
 
@@ -61,9 +62,12 @@ METRICS = (
     Metric("ostiary_graph_recall", "gauge", (), "Share of right answers in the search graph's last audit; NaN before one."),
     Metric("ostiary_threshold", "gauge", (), "Similarity from which a face is a person; NaN while there is none."),
     Metric("ostiary_commands_total", "counter", ("op", "status", "reason"), "Commands answered, by outcome."),
+    Metric("ostiary_claims_total", "counter", ("gate", "end"), "Claims (badges) by how they ended."),
     Metric("ostiary_camera_up", "gauge", ("gate",), "1 while the camera shows something new."),
     Metric("ostiary_broker_up", "gauge", ("gate",), "1 while connected to the broker and subscribed."),
     Metric("ostiary_gate_state", "gauge", ("gate", "state"), "1 for the state the gate is in: serving, degraded or closed."),
+    Metric("ostiary_recording_bytes", "gauge", (), "What recordings take on the disk."),
+    Metric("ostiary_recording_dropped_total", "counter", ("gate",), "Frames looked at that should be on a recording and are not."),
     Metric("ostiary_outbox_depth", "gauge", (), "Messages that wait for the broker."),
     Metric("ostiary_info", "gauge", ("version", "model", "provider"), "Always 1; what runs here."),
     Metric("ostiary_engine_heartbeat_timestamp_seconds", "gauge", (), "When the engine last made a turn of its loop (Unix time)."),
@@ -146,6 +150,10 @@ class Metrics:
         known = op if op in OPS else OTHER
         self._counters["ostiary_commands_total"].labels(known, status, "" if reason is None else self._word(reason)).inc()
 
+    def claim(self, gate: str, end: End) -> None:
+        """A claim that stood at a gate has ended."""
+        self._counters["ostiary_claims_total"].labels(gate, end).inc()
+
     def camera(self, gate: str, up: bool) -> None:
         self._gauges["ostiary_camera_up"].labels(gate).set(up)
 
@@ -155,6 +163,12 @@ class Metrics:
     def gate_state(self, gate: str, state: GateState) -> None:
         for one in GATE_STATES:
             self._gauges["ostiary_gate_state"].labels(gate, one).set(one == state)
+
+    def recording_bytes(self, size: int) -> None:
+        self._gauges["ostiary_recording_bytes"].set(size)
+
+    def recording_dropped(self, gate: str, count: int) -> None:
+        self._counters["ostiary_recording_dropped_total"].labels(gate).inc(count)
 
     def outbox(self, depth: int) -> None:
         self._gauges["ostiary_outbox_depth"].set(depth)

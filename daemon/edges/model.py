@@ -71,6 +71,12 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         told = [p for p in self.fmr if p.threshold is not None and fmr * (1 - 1e-9) <= p.fmr <= loosest * (1 + 1e-9)]
         return min(told, key=lambda point: point.fmr).threshold if told else None
 
+    def claim_threshold(self, target_fmr: float) -> float | None:
+        """The similarity that a share `target_fmr` of pairs of strangers reaches at most, or that of the next stricter rate of the table.
+        Never that of a looser one, as `pair_threshold` gives: it lets people in. None where the data could not resolve it."""
+        strict = [p for p in self.fmr if 0 < p.fmr <= target_fmr * (1 + 1e-9)]
+        return max(strict, key=lambda point: point.fmr).threshold if strict else None
+
     def threshold(self, gallery_size: int, target_fpir: float) -> float | None:
         """τ for a gallery of that many templates: N rounded up to the next row of the table, and the column of exactly that target
         or else the next stricter one. None where the table does not reach or the cell could not be resolved."""

@@ -55,6 +55,10 @@ class Story:
         found = [best_two(known @ vector, np.arange(len(names))) for vector in vectors]
         return [Match(names[owner], best, rival) for owner, best, rival in found]
 
+    def compare(self, vector: Vector, person: str) -> float:
+        known = self.gallery.get(person)
+        return -1.0 if known is None else float(known @ vector)
+
     def sees(self, *faces: Vector | Quality | None, times: int = 1, places: Sequence[float] | None = None) -> list[Decision]:
         """A vector is a good face, a Quality a poor one, None no face at that place."""
         told: list[Decision] = []
@@ -68,9 +72,9 @@ class Story:
                 x = places[place] if places is not None else 50 + 200 * place
                 quality = shown if isinstance(shown, Quality) else Quality.OK
                 probes.append(Probe(Face(Box(x, 100, 80, 80), 1.0), CROP, quality))
-                vectors.append(None if isinstance(shown, Quality) or self.rules.threshold is None else shown)
+                vectors.append(None if isinstance(shown, Quality) or self.rules.closed else shown)
             view = View("north", self.number, at, 1000 + at, tuple(probes))
-            told += self.keeper.observe(view, vectors, self.find, lambda person, now: self.forbidden.get(person))
+            told += self.keeper.observe(view, vectors, self.find, lambda person, now: self.forbidden.get(person), self.compare)
             self.number += 1
         return told
 
@@ -362,6 +366,28 @@ def test_two_people_side_by_side_are_two_passages() -> None:
     told = Story().sees(ALICE, STRANGER, times=20)
     assert said(told) == [ACCEPT_ALICE, UNKNOWN]
     assert told[0].passage != told[1].passage and told[0].faces_in_view == 2
+
+
+def test_one_person_cannot_stand_in_two_places() -> None:
+    story = Story()
+    first, second = story.sees(ALICE, ALICE, times=20)  # a photograph in somebody's hand, or a twin
+    assert said([first, second]) == [ACCEPT_ALICE, AMBIGUOUS] and first.passage != second.passage
+    assert said(story.sees(None, ALICE, times=50)) == [], "also when the first has gone"
+    story.sees(None, times=10)
+    assert said(story.sees(ALICE, times=4)) == [ACCEPT_ALICE], "who leaves and comes back alone is a new passage"
+
+
+def test_who_comes_while_somebody_accepted_has_gone_from_view_is_not_held_up_by_them() -> None:
+    story = Story()
+    assert said(story.sees(ALICE, times=4)) == [ACCEPT_ALICE]
+    assert said(story.sees(None, ALICE, times=4, places=(50, 450))) == [ACCEPT_ALICE], "a track that jumped is one face in view"
+
+
+def test_an_answer_says_how_many_faces_were_in_view_also_when_its_own_has_left() -> None:
+    story = Story()
+    story.sees(STRANGER, OTHER, times=4)
+    told = story.sees(STRANGER, times=10)
+    assert [(d.reason.value, d.number, d.faces_in_view) for d in told] == [("no_match", 7, 1), ("no_match", 3, 2)]
 
 
 def test_two_people_who_cross_stay_themselves() -> None:

@@ -53,7 +53,7 @@ class Gate:
             vectors = [None if isinstance(who, Quality) else who for _ in probes]
             view = View("north", self.number, at, 1000 + at, probes)
             lives: Lives | None = None if self.no_model else self.lives
-            told += self.keeper.observe(view, vectors, self.story.find, lambda person, now: self.forbidden.get(person), lives)
+            told += self.keeper.observe(view, vectors, self.story.find, lambda person, now: self.forbidden.get(person), lives=lives)
             self.number += 1
         return told
 

@@ -40,6 +40,8 @@ def touch_everything(metrics: Metrics) -> None:
     metrics.broker("north", False)
     metrics.gate_state("north", "closed")
     metrics.outbox(4)
+    metrics.recording_bytes(1_000_000)
+    metrics.recording_dropped("north", 2)
     metrics.info("0.1.0", "faces", "cpu")
     metrics.heartbeat()
 

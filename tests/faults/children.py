@@ -7,8 +7,13 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from daemon.core.recording import FrameEncoder
+from daemon.core.tape import Bounds
+from daemon.core.values import Frame
+from daemon.edges.recorder import Recorder, Shelf
 from daemon.edges.store import back_up, restore, rotate_key, sealed_file
 from daemon.edges.store.sealed_file import Cost
+from tests.core.test_recording import camera
 from tests.desk import NOW
 from tests.faults.faces import open_desk
 
@@ -109,3 +114,15 @@ def killed(target: Any, *arguments: object, after_s: float) -> Sent:
     except (EOFError, ConnectionResetError):
         ours.close()
         return sent
+
+
+def record_for_ever(answers: Connection, folder: Path, key: bytes) -> None:
+    """Frames to a recorder's tapes; each is told when it has been offered."""
+    shelf = Shelf(folder, key, Bounds(10**9, 1e9, 30_000, 1e9), "frames", 0)
+    one: Recorder[Frame] = Recorder(shelf, FrameEncoder, lambda frame: frame.captured_at)
+    one.start()
+    answers.send("begun")
+    for frame in camera():
+        while not one.offer("north", frame, 1 << 22):
+            pass
+        answers.send(frame.number)

@@ -14,7 +14,7 @@ from trainer import metrics
 similarities = st.lists(st.integers(-4, 4).map(lambda value: value / 4), min_size=1, max_size=30).map(np.array)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(similarities, similarities)
 def test_roc_and_auc_agree_with_scikit_learn(genuine: np.ndarray, impostor: np.ndarray) -> None:
     labels = np.r_[np.ones(len(genuine)), np.zeros(len(impostor))]
@@ -25,7 +25,7 @@ def test_roc_and_auc_agree_with_scikit_learn(genuine: np.ndarray, impostor: np.n
     assert metrics.auc(genuine, impostor) == pytest.approx(roc_auc_score(labels, scores))
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(similarities, similarities, st.sampled_from([1.0, 0.5, 0.3, 0.1, 0.05]))
 def test_a_threshold_never_exceeds_its_target_and_is_the_lowest(genuine: np.ndarray, impostor: np.ndarray, target: float) -> None:
     point = metrics.at_fmr(genuine, impostor, target)
@@ -40,7 +40,7 @@ def test_a_threshold_never_exceeds_its_target_and_is_the_lowest(genuine: np.ndar
         assert np.mean(impostor >= lower.max()) > target
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(similarities, similarities)
 def test_det_agrees_with_scikit_learn(genuine: np.ndarray, impostor: np.ndarray) -> None:
     expected = det_curve(np.r_[np.ones(len(genuine)), np.zeros(len(impostor))], np.r_[genuine, impostor])
@@ -51,7 +51,7 @@ def test_det_agrees_with_scikit_learn(genuine: np.ndarray, impostor: np.ndarray)
     assert (ours[0][0], ours[1][0], ours[0][-1], ours[1][-1]) == (0, 1, 1, 0)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(1, 6), st.integers(1, 8), st.integers(0, 2**32 - 1))
 def test_cmc_agrees_with_counting(probes: int, gallery: int, seed: int) -> None:
     rng = np.random.default_rng(seed)

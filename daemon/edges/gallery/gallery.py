@@ -147,6 +147,16 @@ class Gallery:
 
     # ---- the search
 
+    def likeness(self, vector: Vector, person: str) -> float:
+        """The best similarity of a vector, float32 [D], to a person's templates; -1 where there are none, or where it is not finite or not
+        of unit length. Always exact. Raises VectorError for another shape."""
+        (probe,) = shaped(np.asarray(vector)[None], self.dimension)
+        if not sound(probe[None])[0]:
+            return -1.0
+        similarities = self.vectors_of(person) @ probe
+        believable = similarities[similarities <= GREATEST_SIMILARITY]  # what is above, or NaN, is a damaged number of the matrix
+        return float(believable.max()) if believable.size else -1.0
+
     def search(self, vectors: npt.NDArray[np.float32]) -> list[Match]:
         """The nearest person to each of float32 [N, D]. A vector that is not finite or not of unit length is near nobody.
 

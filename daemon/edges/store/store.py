@@ -52,6 +52,10 @@ class Store:
         if self._lock is not None:
             self._lock.close()
 
+    def purpose_key(self, purpose: str) -> bytes:
+        """A key of 32 bytes for something beside the store, derived from the box's key: another with every rotation."""
+        return self._sealer.vault.derived(purpose)
+
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All or nothing, durable when it returns. Raises StoreError when the disk does not take it."""

@@ -4,6 +4,8 @@ import os
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from daemon.edges.store.errors import VaultError
 
@@ -18,12 +20,16 @@ class Vault:
     second is 13 years old; `ostiaryd rotate-key` starts anew.
     """
 
-    __slots__ = ("_cipher",)
+    __slots__ = ("_cipher", "_key")
 
     def __init__(self, key: bytes) -> None:
         if len(key) != KEY_BYTES:
             raise VaultError(f"a key of {len(key)} bytes", f"keys have {KEY_BYTES} bytes")
-        self._cipher = AESGCM(key)
+        self._cipher, self._key = AESGCM(key), key
+
+    def derived(self, purpose: str) -> bytes:
+        """A key of 32 bytes for another purpose (HKDF, RFC 5869), from which nobody learns this one or that of a third purpose."""
+        return HKDF(SHA256(), KEY_BYTES, None, b"ostiary " + purpose.encode("ascii")).derive(self._key)
 
     def seal(self, plain: bytes, *associated: str | int | bytes) -> bytes:
         """Nonce, ciphertext and tag. `associated` says whose it is (table, row keys): it opens with exactly the same and nowhere else."""

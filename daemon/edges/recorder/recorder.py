@@ -1,0 +1,241 @@
+"""A recorder: takes what is to be kept without ever waiting, and writes it to tapes in a thread of its own."""
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import Generic, TypeVar
+
+from daemon.core.faults import Fault
+from daemon.core.recording import Encoder, Ended, Lost, note_bytes
+from daemon.edges.recorder.shelf import Shelf, beginning_bytes
+from daemon.edges.recorder.tapes import SEALED_BYTES, TapeWriter
+
+T = TypeVar("T")
+
+HELD_BYTES = 64 << 20
+"""What may wait to be written. What comes beyond it is not recorded, and counted."""
+RETRY_S = 5.0
+TEND_S = 15.0
+CLOSE_S = 1.5
+NICE = 5
+
+
+@dataclass(slots=True)
+class _Open(Generic[T]):
+    tape: TapeWriter
+    encoder: Encoder[T]
+    began_at: float
+    count: int = 0
+    lost: int = 0
+    newest_at: float = 0.0
+
+
+@dataclass(slots=True)
+class _Account:
+    """One gate's. The thread that offers counts the first two (bytes, items), the recorder's own thread the others: nobody needs a lock,
+    and so nobody waits for a thread of low priority that holds one."""
+
+    offered: int = 0
+    refused: int = 0
+    taken: int = 0
+    failed: int = 0
+    noted: int = 0
+
+
+def _nothing(*_: object) -> None:
+    """For who does not count."""
+
+
+class Recorder(Generic[T]):
+    """Items of any gate to the tapes of one shelf; of one gate they are offered by one thread. `wall` is UTC seconds.
+
+    A disk that takes nothing stops the recording, and `trouble` says why; it is tried again every few seconds. `lost` is told of every item
+    that is not recorded, `size` what all tapes take together.
+    """
+
+    def __init__(
+        self,
+        shelf: Shelf,
+        encoder: Callable[[], Encoder[T]],
+        at: Callable[[T], float],
+        wall: Callable[[], float] = time.time,
+        lost: Callable[[str, int], None] = _nothing,
+        size: Callable[[int], None] = _nothing,
+        held_bytes: int = HELD_BYTES,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._shelf, self._encoder, self._at, self._wall, self._clock = shelf, encoder, at, wall, clock
+        self._tell_lost, self._tell_size, self._held_bytes = lost, size, held_bytes
+        self._waiting: SimpleQueue[tuple[str, T, int] | None] = SimpleQueue()  # None asks to end
+        self._accounts: dict[str, _Account] = {}
+        self._closing = False
+        self._deadline_s = 0.0
+        self._trouble: str | None = None
+        self._untidy: str | None = None  # why what has to go is still there
+        self._again_s = 0.0
+        self._tended_s = 0.0
+        self._open: dict[str, _Open[T]] = {}
+        self._thread = threading.Thread(target=self._run, name=f"recorder-{shelf.folder.name}", daemon=True)
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing is recorded, in one line; None while all is well."""
+        return self._trouble or self._untidy
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def offer(self, gate: str, item: T, size: int) -> bool:
+        """Take an item of about `size` bytes to be written, and keep it unchanged; False where there is no room for it. Never waits."""
+        account = self._accounts.setdefault(gate, _Account())
+        held = sum(each.offered - each.taken for each in list(self._accounts.values()))
+        if self._closing or held + size > self._held_bytes:
+            account.refused += 1
+            self._tell_lost(gate, 1)
+            return False
+        account.offered += size
+        self._waiting.put((gate, item, size))
+        return True
+
+    def close(self) -> None:
+        """Write what waits, as far as a second or so suffices, and end every tape."""
+        self.ask_to_end()
+        self.join()
+
+    def ask_to_end(self) -> None:
+        """What is offered from now on is not taken."""
+        self._closing, self._deadline_s = True, self._clock() + CLOSE_S
+        self._waiting.put(None)
+
+    def join(self) -> None:
+        """Wait for the end; a disk that hangs is left behind, the process ends anyway."""
+        if self._thread.is_alive():
+            self._thread.join(CLOSE_S + 0.5)
+
+    # ---- the thread
+
+    def _run(self) -> None:
+        try:
+            with suppress(OSError):  # the gate's frames come first; where a sandbox forbids it, at full priority
+                os.nice(NICE)
+            while self._turn():
+                pass
+            for gate in list(self._open):
+                self._finish(gate)
+        except Exception as error:  # noqa: BLE001  a thread's mouth: the gate goes on without it, and its status says so
+            self._trouble = f"the recorder has ended: {error!r}"
+            self._held_bytes = -1
+
+    def _turn(self) -> bool:
+        """Deal with the next item, or with nothing for a while; False when it is time to end."""
+        try:
+            found = self._waiting.get(timeout=TEND_S)
+        except Empty:
+            self._tend()
+            return True
+        if found is None:
+            return False
+        gate, item, size = found
+        self._accounts[gate].taken += size
+        if self._closing and self._clock() > self._deadline_s:
+            self._lose(gate)
+        else:
+            self._take(gate, item)
+        if self._clock() - self._tended_s >= TEND_S:
+            self._tend()
+        return True
+
+    def _take(self, gate: str, item: T) -> None:
+        """One item to its tape; while the disk takes nothing, to nowhere."""
+        if self._trouble is not None and self._clock() < self._again_s:
+            self._lose(gate)
+            return
+        try:
+            self._write(gate, item)
+            self._trouble = None
+        except Fault as error:  # this one item cannot be recorded
+            self._lose(gate)
+            self._trouble, self._again_s = error.message, 0.0
+        except OSError as error:
+            self._lose(gate)
+            self._stop_all(error)
+
+    def _write(self, gate: str, item: T) -> None:
+        now, bounds = self._wall(), self._shelf.bounds
+        opened = self._open.get(gate)
+        if opened is not None and (opened.tape.erased or not 0 <= now - opened.began_at < bounds.tape_s):
+            self._finish(gate)
+            opened = None
+        data = (opened if opened is not None else self._begin(gate, now, item)).encoder.encode(item)
+        opened = self._open[gate]
+        if opened.count and opened.tape.bytes + len(data) + 2 * SEALED_BYTES + beginning_bytes(gate) > bounds.tape_bytes:
+            self._finish(gate)
+            opened = self._begin(gate, now, item)
+            data = opened.encoder.encode(item)
+        if opened.tape.bytes + len(data) + 2 * SEALED_BYTES + beginning_bytes(gate) > bounds.tape_bytes:
+            self._finish(gate)
+            raise TooLarge(len(data), bounds.tape_bytes)
+        account = self._accounts[gate]
+        lost = account.refused + account.failed - account.noted
+        note = note_bytes(Lost(lost)) if lost else b""
+        self._shelf.make_room(self._being_written(), len(data) + len(note) + 2 * SEALED_BYTES, now)
+        if note:
+            opened.tape.append(note)
+            opened.lost += lost
+            account.noted += lost
+        opened.tape.append(data)
+        opened.count, opened.newest_at = opened.count + 1, self._at(item)
+        self._tell_size(self._shelf.bytes + self._being_written())
+
+    def _begin(self, gate: str, now: float, item: T) -> _Open[T]:
+        self._shelf.look({each.tape.path for each in self._open.values()})
+        self._shelf.make_room(self._being_written(), beginning_bytes(gate), now)
+        self._open[gate] = _Open(self._shelf.begin(gate, now, self._at(item)), self._encoder(), now)
+        return self._open[gate]
+
+    def _being_written(self) -> int:
+        """The bytes of the tapes that are being written, with the ends they will have."""
+        return sum(each.tape.bytes + beginning_bytes(gate) for gate, each in self._open.items())
+
+    def _finish(self, gate: str) -> None:
+        opened = self._open.pop(gate)
+        try:
+            opened.tape.end(note_bytes(Ended(opened.count, opened.lost, opened.newest_at)))
+        except OSError as error:
+            self._stop_all(error)
+        self._shelf.look({each.tape.path for each in self._open.values()})
+
+    def _stop_all(self, error: OSError) -> None:
+        """The disk takes nothing: let go of every tape, and begin anew when it is time to try again."""
+        self._trouble, self._again_s = error.strerror or str(error), self._clock() + RETRY_S
+        while self._open:
+            _, opened = self._open.popitem()
+            opened.tape.abandon()
+
+    def _lose(self, gate: str) -> None:
+        self._accounts[gate].failed += 1
+        self._tell_lost(gate, 1)
+
+    def _tend(self) -> None:
+        """Also while nothing comes: what is too old goes, and a tape that was begun long ago ends."""
+        self._tended_s, now = self._clock(), self._wall()
+        for gate in [gate for gate, each in self._open.items() if not 0 <= now - each.began_at < self._shelf.bounds.tape_s]:
+            self._finish(gate)
+        try:
+            self._shelf.look({each.tape.path for each in self._open.values()})
+            self._shelf.make_room(self._being_written(), 0, now)
+            self._untidy = None
+        except OSError as error:
+            self._untidy = f"old recordings cannot be erased: {error.strerror}"
+        self._tell_size(self._shelf.bytes + self._being_written())
+
+
+class TooLarge(Fault):
+    """One item that no tape has room for."""
+
+    def __init__(self, size: int, most: int) -> None:
+        super().__init__(f"a picture of {size} bytes, and a tape holds {most}", "raise recording.most_mb")

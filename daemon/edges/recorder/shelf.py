@@ -1,0 +1,95 @@
+"""The tapes of a folder, which has a folder for each gate: naming, keeping within bounds, erasing."""
+
+import errno
+import os
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from daemon.core.recording import Began, note_bytes
+from daemon.core.tape import START_BYTES, Bounds, Kept, surplus
+from daemon.edges.recorder.tapes import SEALED_BYTES, SUFFIX, TapeWriter
+
+SPARE_BYTES = 256 << 20
+"""So much of the disk is left to the store, which closes the gate when it cannot write."""
+
+
+class Shelf:
+    """One folder. Its tapes that are being written are counted by whoever writes them."""
+
+    def __init__(self, folder: Path, key: bytes, bounds: Bounds, holds: str, spare_bytes: int = SPARE_BYTES) -> None:
+        self.folder, self.bounds = folder, bounds
+        self._key, self._holds, self._spare_bytes = key, holds, spare_bytes
+        self._kept: list[Kept] = []
+
+    @property
+    def bytes(self) -> int:
+        """What the tapes that are no more written to take."""
+        return sum(tape.bytes for tape in self._kept)
+
+    def look(self, but: set[Path]) -> None:
+        """See which tapes are there, besides those being written. Raises OSError."""
+        self._kept = [
+            Kept(str(path), seen.st_size, seen.st_mtime)
+            for path in tapes_in(self.folder)
+            if path not in but and (seen := _stat(path)) is not None
+        ]
+
+    def make_room(self, besides: int, adding: int, now: float) -> None:
+        """Let the oldest tapes go until `besides` (being written) and `adding` are within bounds. Raises OSError where the disk is full."""
+        for tape in surplus(self._kept, besides + adding, now, self.bounds):
+            erase(Path(tape.path))
+            self._kept.remove(tape)
+        if adding:
+            need_room(self.folder, adding, self._spare_bytes)
+
+    def begin(self, gate: str, now: float, at: float) -> TapeWriter:
+        """A new tape, named by when it is begun, `now`; `at` is the time of what comes first on it. Raises OSError."""
+        folder = self.folder / gate
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        stem = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+        tape = TapeWriter(folder / f"{stem}{SUFFIX}", self._key)
+        try:
+            tape.append(note_bytes(Began(gate, self._holds, at)))
+        except OSError:
+            tape.abandon()
+            with suppress(OSError):
+                tape.path.unlink()
+            raise
+        return tape
+
+
+def beginning_bytes(gate: str) -> int:
+    """What a tape takes before anything is on it, and its end, at most."""
+    return START_BYTES + 2 * SEALED_BYTES + len(gate.encode()) + 256
+
+
+def need_room(folder: Path, adding: int, spare_bytes: int = SPARE_BYTES) -> None:
+    """Raises OSError where the disk would have less than `spare_bytes` left."""
+    disk = os.statvfs(folder if folder.exists() else folder.parent)
+    if disk.f_bavail * disk.f_frsize < spare_bytes + adding:
+        raise OSError(errno.ENOSPC, f"less than {spare_bytes >> 20} MiB of the disk are free, which are left to the store")
+
+
+def tapes_in(folder: Path) -> list[Path]:
+    """The tapes of every gate, by gate and then oldest first."""
+    return sorted(folder.glob(f"*/*{SUFFIX}")) if folder.is_dir() else []
+
+
+def erase(path: Path) -> None:
+    """Take a tape away. Its salt goes first: without it nothing can be read of what the disk may keep of the rest. Raises OSError."""
+    with suppress(FileNotFoundError):
+        file = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            os.pwrite(file, bytes(min(START_BYTES, os.fstat(file).st_size)), 0)
+            os.fdatasync(file)
+        finally:
+            os.close(file)
+        path.unlink()
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        return None
