@@ -14,6 +14,7 @@ from daemon.core.boxes import Box
 from daemon.core.decide import Decision, Gatekeeper, Rules
 from daemon.core.liveness import LivenessRules, Lives, Votes, judge, surroundings
 from daemon.core.values import Face, Image, Liveness, Match, Probe, Quality, Reason, Vector, View
+from tests.core.test_claims import BOTH, VERIFY
 from tests.core.test_decide import ALICE, BOB, CROP, RULES, STRANGER, Story, said
 
 LOOKED_AT = LivenessRules(frames=3, threshold=0.5, require=False)
@@ -42,6 +43,11 @@ class Gate:
         self.asked += len(faces)
         return np.array(self.answers([float(face[0, 0, 0]) / 100 for face in faces]), np.float64)
 
+    def badge(self) -> None:
+        """Alice's, shown after the last frame and before the next."""
+        since_s = self.number / 10 - 0.05
+        self.keeper.claims.present("alice", since_s, since_s + 10)
+
     def sees(self, alive: float | None, times: int = 1, who: Vector | Quality | None = ALICE) -> list[Decision]:
         """`alive` None is a frame of which there is nothing for the model; `who` None is nobody."""
         told: list[Decision] = []
@@ -53,7 +59,9 @@ class Gate:
             vectors = [None if isinstance(who, Quality) else who for _ in probes]
             view = View("north", self.number, at, 1000 + at, probes)
             lives: Lives | None = None if self.no_model else self.lives
-            told += self.keeper.observe(view, vectors, self.story.find, lambda person, now: self.forbidden.get(person), lives=lives)
+            told += self.keeper.observe(
+                view, vectors, self.story.find, lambda person, now: self.forbidden.get(person), self.story.compare, lives
+            )
             self.number += 1
         return told
 
@@ -130,6 +138,30 @@ def test_strangers_cost_nothing_and_a_frame_is_asked_about_once() -> None:
     slow = Gate(rules=replace(RULES, recheck_s=0.1))
     slow.sees(0.9, times=50)
     assert slow.asked == 50
+
+
+# ---- badges
+
+
+@pytest.mark.parametrize("rules", [VERIFY, BOTH], ids=["verify", "both"])
+def test_a_badge_does_not_make_a_picture_of_its_owner_alive(rules: Rules) -> None:
+    gate = Gate(rules=rules)
+    for _ in range(3):  # a second badge in the same passage changes nothing
+        gate.badge()
+        told = gate.sees(0.1, times=30)
+        assert set(said(told)) == {SUSPECTED} and told[0].claimed
+        assert gate.keeper.claims.standing is None
+    gate.sees(None, times=10, who=None)
+    gate.badge()
+    (decision,) = gate.sees(0.9, times=30)
+    assert said([decision]) == [("accept", "verified", "alice")] and decision.liveness is Liveness.LIVE
+
+
+def test_a_badge_is_used_up_where_liveness_is_required_and_cannot_be_told() -> None:
+    gate = Gate(REQUIRED, rules=VERIFY, no_model=True)
+    gate.badge()
+    (decision,) = gate.sees(0.9, times=100)
+    assert said([decision]) == [SUSPECTED] and decision.liveness is Liveness.NOT_EVALUATED
 
 
 # ---- what is not known
