@@ -11,6 +11,7 @@ from bench.gate_clips import enrolment_frame
 from daemon import pipeline
 from daemon.config import Config, GateConfig
 from daemon.core.decide import Decision, Gatekeeper, Rules
+from daemon.core.liveness import Lives
 from daemon.core.site import Passing, Site, judge
 from daemon.core.values import Image, Vector, View
 from daemon.edges.camera import frames_of, open_camera
@@ -53,7 +54,7 @@ def watch(folder: Path, config: Config, others: Sequence[str] = ()) -> Watched:
             enrolment[person] = enrolment_crop(frame, 1, detector, pipeline.limits(config, config.enrolment.min_face_px))
         camera = open_camera("clips", GateConfig(source=str(folder / name)))
         try:
-            views = [pipeline.look(frame, detector, limits) for frame in frames_of(camera)]
+            views = [pipeline.look(frame, detector, limits, liveness=bool(config.liveness.model)) for frame in frames_of(camera)]
         finally:
             camera.close()
         clips.append(Clip(name, person, first, views))
@@ -93,8 +94,9 @@ def gallery_of(templates: Mapping[str, Vector], besides: Sequence[Vector] = ()) 
     return gallery
 
 
-def play(clip: Clip, seen: Seen, gallery: Gallery, rules: Rules, lost_s: float) -> list[Decision]:
-    """What the gate decides about a clip; everybody may pass."""
-    keeper = Gatekeeper("clips", rules, lost_s)
-    views = zip(clip.views, seen.vectors[clip.name], strict=True)
-    return [d for view, vectors in views for d in keeper.observe(view, vectors, gallery.search, lambda person, now: None)] + keeper.finish()
+def play(clip: Clip, seen: Seen, gallery: Gallery, rules: Rules, lost_s: float, lives: Lives | None = None) -> list[Decision]:
+    """What the gate decides about a clip; everybody may pass, unless `lives` takes them for a picture."""
+    keeper, told = Gatekeeper("clips", rules, lost_s), []
+    for view, vectors in zip(clip.views, seen.vectors[clip.name], strict=True):
+        told += keeper.observe(view, vectors, gallery.search, lambda person, now: None, lives=lives)
+    return told + keeper.finish()

@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from daemon import app, audit_lines, backups, flights, recordings, replays, site, subject
+from daemon import app, audit_lines, backups, flights, liveness, recordings, replays, site, subject
 from daemon.config import Config, ConfigError, load
 from daemon.core.audit import DIGEST_BYTES, AuditError, HeadError
 from daemon.edges.film import FilmError
@@ -98,6 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     recordings.add_parsers(commands)
     flights.add_parser(commands)
     replays.add_parser(commands)
+    liveness.add_parser(commands)
     return parser
 
 

@@ -24,6 +24,7 @@ from daemon.edges.camera import CameraError, open_camera
 from daemon.edges.detector import DetectorError, open_detector
 from daemon.edges.embedder import EmbedderError, open_embedder
 from daemon.edges.gallery import Gallery, VectorError
+from daemon.edges.liveness import LivenessError, LivenessModel, open_liveness
 from daemon.edges.metrics import Metrics, MetricsError
 from daemon.edges.model import BundleError, Card, bundle_id, check_golden, read_card
 from daemon.edges.mqtt import MqttLink
@@ -48,7 +49,7 @@ KNOWN_FMR = 0.001
 SAME_FMR = 0.0001
 """Two people more alike than all but one pair of strangers in ten thousand are taken for one."""
 
-Unusable = (ConfigError, BundleError, EmbedderError, DetectorError, CameraError, MetricsError, TapeError, VaultError)
+Unusable = (ConfigError, BundleError, EmbedderError, DetectorError, LivenessError, CameraError, MetricsError, TapeError, VaultError)
 """What no restart mends: one line, a hint, exit 78."""
 
 
@@ -74,6 +75,11 @@ def open_model(config: Config, path: Path | None = None) -> Model:
     site = config.decision.site_calibration
     thresholds = Raised(calibration, read_site_calibration(site).get(ident)) if site else calibration
     return Model(ident, embedder, embedder.provider, card.dimension, thresholds, standards(card, config.enrolment.max_templates))
+
+
+def liveness_model(config: Config) -> LivenessModel | None:
+    """The configured liveness model, None where there is none. Raises LivenessError."""
+    return open_liveness(Path(config.liveness.model)) if config.liveness.model else None
 
 
 def bundles(config: Config) -> list[Path]:
@@ -202,6 +208,9 @@ def _stop(engine: Engine, links: dict[str, MqttLink], workers: list[GateWorker],
 
 def _build(config: Config, stack: ExitStack) -> tuple[Engine, dict[str, MqttLink], list[GateWorker]]:
     models = {model.id: model for model in (open_model(config, path) for path in bundles(config))}
+    liveness = liveness_model(config)
+    if liveness is not None:
+        log.info("liveness model %s", liveness.id)
     store = open_gallery(config)
     stack.callback(store.close)
     noted = store.serving()
@@ -264,6 +273,7 @@ def _build(config: Config, stack: ExitStack) -> tuple[Engine, dict[str, MqttLink
                 mailbox.tell,
                 metrics,
                 recorders.record,
+                liveness=liveness is not None,
             )
         )
     faults = []
@@ -273,7 +283,7 @@ def _build(config: Config, stack: ExitStack) -> tuple[Engine, dict[str, MqttLink
     flight = Flight(recorders.flight, store.pseudonym)
     engine = Engine(
         config, desk, gates, mailbox, metrics, models, version(), tuple(faults), left_out,
-        clock_trusted=trusted, flight=flight, unrecorded=recorders.trouble,
+        clock_trusted=trusted, flight=flight, unrecorded=recorders.trouble, liveness=liveness,
     )  # fmt: skip
     stack.callback(engine.close)
     return engine, links, workers
@@ -298,6 +308,12 @@ def check(config: Config) -> list[tuple[str, bool, str]]:
     def detector() -> str:
         open_detector(config.detector.kind, config.detector.min_face_px)
         return config.detector.kind
+
+    def liveness() -> str:
+        model = liveness_model(config)
+        if model is None:
+            return "no model: a picture of somebody may pass"
+        return f"{model.id}, layout checked, " + ("required of everybody" if config.liveness.require else "not required")
 
     def gallery() -> str:
         if not gallery_file(Path(config.state_dir)).exists():
@@ -373,6 +389,7 @@ def check(config: Config) -> list[tuple[str, bool, str]]:
     for part, path in zip(("model", "next model"), bundles(config), strict=False):
         attempt(part, lambda path=path: model(path))  # type: ignore[misc]
     attempt("detector", detector)
+    attempt("liveness", liveness)
     attempt("gallery", gallery)
     for name in config.gates:
         attempt(f"camera {name}", lambda name=name: camera(name))  # type: ignore[misc]

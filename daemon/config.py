@@ -111,6 +111,20 @@ class DecisionConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LivenessConfig:
+    """A second model that tells living faces from pictures of them. It can only deny."""
+
+    model: str = ""
+    """Path of an ONNX file of MiniFASNet's layout; empty means none, and nothing is looked at."""
+    require: bool = False
+    """An accept needs a face that was judged to be live."""
+    frames: int = 5
+    """So many of a passage's newest good frames are judged together: their mean probability of a living face ..."""
+    threshold: float = 0.5
+    """... must be at least this, or the face is taken for a spoof."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ScheduleConfig:
     """When people of this schedule may pass."""
 
@@ -220,6 +234,7 @@ class Config:
     detector: DetectorConfig = field(default_factory=DetectorConfig)
     quality: QualityConfig = field(default_factory=QualityConfig)
     decision: DecisionConfig = field(default_factory=DecisionConfig)
+    liveness: LivenessConfig = field(default_factory=LivenessConfig)
     schedules: dict[str, ScheduleConfig] = field(default_factory=dict)
     clock: ClockConfig = field(default_factory=ClockConfig)
     enrolment: EnrolmentConfig = field(default_factory=EnrolmentConfig)
@@ -234,7 +249,7 @@ class Config:
 _SECTIONS = {
     "store": StoreConfig, "model": ModelConfig, "detector": DetectorConfig, "quality": QualityConfig, "decision": DecisionConfig,
     "clock": ClockConfig, "enrolment": EnrolmentConfig, "commands": CommandsConfig, "audit": AuditConfig, "recording": RecordingConfig,
-    "flight": FlightConfig, "mqtt": MqttConfig, "metrics": MetricsConfig,
+    "flight": FlightConfig, "liveness": LivenessConfig, "mqtt": MqttConfig, "metrics": MetricsConfig,
 }  # fmt: skip
 
 
@@ -294,6 +309,7 @@ def _with_absolute_paths(config: Config, folder: Path) -> Config:
         store=replace(config.store, key_file=absolute(config.store.key_file)),
         model=replace(config.model, bundle=absolute(config.model.bundle), next=absolute(config.model.next)),
         decision=replace(config.decision, site_calibration=absolute(config.decision.site_calibration)),
+        liveness=replace(config.liveness, model=absolute(config.liveness.model)),
         detector=replace(config.detector, kind=config.detector.kind if config.detector.kind == "haar" else absolute(config.detector.kind)),
         mqtt=replace(
             config.mqtt,
@@ -355,6 +371,14 @@ def _check_values(config: Config, origin: str) -> None:
     need(
         d.lost_s > 0 and d.accept_valid_s > 0, "decision.lost_s and decision.accept_valid_s must be above 0", "1.0 and 3.0 are the defaults"
     )
+    live = config.liveness
+    need(bool(live.model) or not live.require, "liveness.require without liveness.model", "name a model, or nobody could ever pass")
+    need(
+        1 <= live.frames <= d.min_frames,
+        f"liveness.frames = {live.frames} is not 1 to decision.min_frames = {d.min_frames}",
+        "an answer is given after min_frames good frames, and it cannot be of more",
+    )
+    need(0 < live.threshold < 1, f"liveness.threshold = {live.threshold} is no usable probability", "between 0 and 1; 0.5 is the default")
     need(
         config.detector.min_face_px >= 20, "detector.min_face_px is below 20", "a face of fewer than 20 pixels cannot be told from another"
     )

@@ -46,7 +46,7 @@ class Decisions:
                 decided_at=utc(now),
                 valid_until=utc(valid_until),
                 live=True,
-                liveness="not_evaluated",
+                liveness=decision.liveness.value,
                 faces_in_view=decision.faces_in_view,
                 model=model,
                 gallery_revision=store.revision(),

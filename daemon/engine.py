@@ -64,11 +64,13 @@ class Engine:
         aside: Callable[[], Aside[Made]] = lambda: Background("ostiary-reembed"),
         flight: Flight | None = None,
         unrecorded: Callable[[], Sequence[str]] = lambda: (),
+        liveness: pipeline.Liveness | None = None,
     ) -> None:
         self.config, self.desk, self.gates, self.mailbox, self.metrics = config, desk, gates, mailbox, metrics
         self.boot_id = uuid.uuid4().hex
         self._model, self._version, self._left_out = models[desk.model], version, left_out
         self._clock, self._wall, self._clock_trusted = clock, wall, clock_trusted
+        self._liveness = liveness
         self._schedules = {name: schedule.schedule() for name, schedule in config.schedules.items()}
         self._timed = 0
         self._disk: str | None = None
@@ -256,12 +258,14 @@ class Engine:
             self._captures.observe(view)
         if not fresh:
             return
+        lives = self._lives if self._liveness is not None else None
         closed = {name for name, gate in self.gates.items() if gate.keeper.rules.closed}
         embedded = iter(pipeline.embed([v for v in fresh if v.gate not in closed], self.desk.embedder, self.metrics.stage))
         for view in fresh:
             seen: list[Vector | None] = [None] * len(view.probes) if view.gate in closed else next(embedded)
             with pipeline.timed(self.metrics.stage, "decide"):
-                decisions = self.gates[view.gate].keeper.observe(view, seen, self._find, self._permit(view.gate), self._compare)
+                keeper = self.gates[view.gate].keeper
+                decisions = keeper.observe(view, seen, self._find, self._permit(view.gate), self._compare, lives)
             self._flight.saw(view, self.gates[view.gate].keeper)
             self._publish(decisions)
 
@@ -272,6 +276,11 @@ class Engine:
     def _compare(self, vector: Vector, person: str) -> float:
         with pipeline.timed(self.metrics.stage, "search"):
             return self.desk.gallery.likeness(vector, person)
+
+    def _lives(self, faces: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+        assert self._liveness is not None
+        with pipeline.timed(self.metrics.stage, "liveness"):
+            return self._liveness.lives(faces)
 
     def _permit(self, gate: str) -> Callable[[str, float], Reason | None]:
         def permit(person: str, now: float) -> Reason | None:
@@ -381,8 +390,9 @@ class Engine:
     def _report(self) -> None:
         untimed = self._timed if not self._clock_trusted() else 0
         graph = self._graph.reason if self._graph is not None else None
+        liveness, progress = self._liveness.fault if self._liveness is not None else None, self._reembedder.progress
         self._reports.publish(
-            self.gates, Condition(self._model, self._disk, self._left_out, graph, untimed, self._unrecorded(), self._reembedder.progress)
+            self.gates, Condition(self._model, self._disk, self._left_out, graph, untimed, self._unrecorded(), progress, liveness)
         )
 
     # ---- the rules in force, and the disk

@@ -17,7 +17,8 @@ REASON_EVERY_S = 10.0
 
 class GateWorker:
     """Runs `look` on the newest frame of one camera. `offer` takes views and waits while the engine is behind; `tell` takes events,
-    `record` every frame that is looked at; neither of the two waits for a disk."""
+    `record` every frame that is looked at; neither of the two waits for a disk. With `liveness` faces are cut out with their surroundings
+    too."""
 
     def __init__(
         self,
@@ -29,8 +30,10 @@ class GateWorker:
         tell: Callable[[CameraState | WorkerFailed], None],
         metrics: Metrics,
         record: Callable[[Frame], object] = lambda frame: None,
+        *,
+        liveness: bool = False,
     ) -> None:
-        self.gate, self._record = gate, record
+        self.gate, self._record, self._liveness = gate, record, liveness
         self._camera, self._detector, self._limits = camera, detector, limits
         self._offer, self._tell, self._metrics = offer, tell, metrics
         self._stop = threading.Event()
@@ -70,7 +73,7 @@ class GateWorker:
             if frame is not None:
                 self._metrics.frame(self.gate)
                 self._record(frame)  # before it is looked at: a frame that brings the worker down is on the recording
-                view = look(frame, self._detector, self._limits, self._metrics.stage)
+                view = look(frame, self._detector, self._limits, self._metrics.stage, liveness=self._liveness)
                 for probe in view.probes:
                     self._metrics.face(self.gate, probe.quality)
                 if not self._offer(view, self._stop):

@@ -14,6 +14,7 @@ from daemon.config import Config
 from daemon.core.align import align
 from daemon.core.claims import Mode
 from daemon.core.decide import Rules
+from daemon.core.liveness import LivenessRules, surroundings
 from daemon.core.quality import Limits, judge
 from daemon.core.values import Face, Frame, Image, Match, Probe, Quality, Vector, View
 
@@ -36,6 +37,18 @@ class Searches(Protocol):
     def search(self, vectors: npt.NDArray[np.float32]) -> list[Match]: ...
 
 
+class Liveness(Protocol):
+    """Judges faces with their surroundings, uint8 [N, 80, 80, 3] BGR: the probability that each is living, [N]; NaN where it cannot tell.
+
+    `fault` says why the last ones could not be judged, None where they were.
+    """
+
+    @property
+    def fault(self) -> str | None: ...
+
+    def lives(self, faces: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]: ...
+
+
 class Thresholds(Protocol):
     """A card's calibration: thresholds for a gallery size and a rate, for pairs, for claims; None where the data could not resolve it."""
 
@@ -49,7 +62,7 @@ class Thresholds(Protocol):
 SAME_FACE_FMR = 0.001
 """A frame less like its track's face than one pair of strangers in a thousand does not show that face."""
 
-Stage = Literal["detect", "align", "embed", "search", "decide", "command"]
+Stage = Literal["detect", "align", "embed", "search", "liveness", "decide", "command"]
 
 Observe = Callable[[Stage, float], None]
 """Takes a stage's name and how long it took, in seconds."""
@@ -79,8 +92,8 @@ def limits(config: Config, min_face_px: int) -> Limits:
     )
 
 
-def look(frame: Frame, detector: Detector, limits: Limits, observe: Observe = unobserved) -> View:
-    """Frame to View: find, cut out and judge every face."""
+def look(frame: Frame, detector: Detector, limits: Limits, observe: Observe = unobserved, *, liveness: bool = False) -> View:
+    """Frame to View: find, cut out and judge every face. With `liveness` the good ones with their surroundings too."""
     with timed(observe, "detect"):
         faces = detector.detect(frame.image)
     with timed(observe, "align"):
@@ -89,9 +102,11 @@ def look(frame: Frame, detector: Detector, limits: Limits, observe: Observe = un
         for face in faces:
             try:
                 crop = align(frame.image, face)
+                quality = judge(face, shape, crop, limits)
+                around = surroundings(frame.image, face) if liveness and quality is Quality.OK else None
             except ValueError:  # an empty box or landmarks in one point: nothing that could be a face
                 continue
-            probes.append(Probe(face, crop, judge(face, shape, crop, limits)))
+            probes.append(Probe(face, crop, quality, around))
     return View(frame.gate, frame.number, frame.at_s, frame.captured_at, tuple(probes))
 
 
@@ -125,11 +140,12 @@ def rules(config: Config, calibration: Thresholds, templates: int, mode: Mode = 
         tries=d.tries,
         memory=d.memory,
         same=same,
+        liveness=LivenessRules(frames=config.liveness.frames, threshold=config.liveness.threshold, require=config.liveness.require),
         pair=calibration.claim_threshold(d.target_fmr) if mode != "identify" else None,
     )
 
 
 def policy_digest(config: Config, rules: Rules) -> str:
     """Names the policy behind a decision: the same digest, the same rules."""
-    text = msgspec.json.encode([config.decision, config.quality, config.detector, config.schedules, config.clock, rules])
+    text = msgspec.json.encode([config.decision, config.quality, config.detector, config.liveness, config.schedules, config.clock, rules])
     return hashlib.sha256(text).hexdigest()[:12]

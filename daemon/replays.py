@@ -56,7 +56,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "--expect", type=Path, metavar="JSONL", help="print only what differs from these lines; exit with 1 if anything does"
     )
     again.add_argument(
-        "--policy", type=Path, metavar="FILE", help="print what another configuration's [decision] and [quality] would change"
+        "--policy", type=Path, metavar="FILE", help="print what another configuration's [decision], [quality] and [liveness] would change"
     )
     outputs.add_options(again)
     again.set_defaults(command=_replay)
@@ -116,6 +116,7 @@ class Scene:
             detector = open_detector(config.detector.kind, config.detector.min_face_px)
             limits = pipeline.limits(config, config.detector.min_face_px)
             keeper = Gatekeeper(self.gate, rules, config.decision.lost_s)
+            liveness = app.liveness_model(config)
 
             def watch(frame: Frame, view: View, vectors: Sequence[Vector | None]) -> None:
                 seen = moments(keeper, view, vectors, self.gallery.search)
@@ -123,7 +124,15 @@ class Scene:
                     witness.saw(frame, view, seen)
 
             walked = replay(
-                frames_of(camera), detector, limits, self.model.embedder, self.gallery, keeper, permit, watch if witnesses else None
+                frames_of(camera),
+                detector,
+                limits,
+                self.model.embedder,
+                self.gallery,
+                keeper,
+                permit,
+                watch if witnesses else None,
+                liveness.lives if liveness is not None else None,
             )
             for decision in walked:
                 for witness in witnesses:
@@ -139,7 +148,7 @@ def _replay(arguments: argparse.Namespace) -> int:
     scene = _scene(arguments)
     if arguments.policy is not None:
         other = load(arguments.policy)
-        changed = replace(scene, config=replace(scene.config, decision=other.decision, quality=other.quality))
+        changed = replace(scene, config=replace(scene.config, decision=other.decision, quality=other.quality, liveness=other.liveness))
         before, after = (list(s.lines(arguments.source, arguments.fps)) for s in (scene, changed))
         _differences(before, after, "as it is", str(arguments.policy))
         return 0

@@ -29,6 +29,7 @@ class Condition:
     untimed: int
     recorder: Sequence[str]
     reembedding: Reembedding | None
+    liveness: str | None
 
 
 @dataclass(slots=True)
@@ -73,6 +74,7 @@ class Reports:
             untimed=condition.untimed,
             standing=self.standing,
             recorder=condition.recorder,
+            liveness=condition.liveness,
             audit=store.audit.broken,
         )
         closing, degrading = trouble.closing, trouble.degrading

@@ -16,7 +16,7 @@ class Trouble:
     has none for claims, where the gate should do that; `idle` that the gate can do nothing at all. `left_out` counts templates without a
     vector of the serving model. `camera` is what is known of one that is not up, `graph` why the search is exact, `refused` what the broker
     would not take. `audit` is the record at which the chain is broken, `untimed` counts people with a rule of time that no clock judges,
-    `standing` is what the start found, `recorder` why something is not recorded.
+    `standing` is what the start found, `recorder` why something is not recorded, `liveness` why its model could not judge.
     """
 
     disk: str | None
@@ -31,6 +31,7 @@ class Trouble:
     untimed: int
     standing: Sequence[str]
     recorder: Sequence[str] = ()
+    liveness: str | None = None
 
     @property
     def closing(self) -> list[str]:
@@ -47,6 +48,8 @@ class Trouble:
             reasons.append(self.camera)
         if self.graph is not None:
             reasons.append(f"exact_search: {self.graph}")
+        if self.liveness is not None:
+            reasons.append(f"liveness_failed: {self.liveness}")
         if self.audit is not None:
             reasons.append(f"audit_broken: at record {self.audit}; `ostiaryd check --audit` tells more")
         if self.untimed:

@@ -28,6 +28,7 @@ from daemon.edges.store import open_store
 from tests.conftest import ROOT
 from tests.core.test_photo import png_bomb
 from tests.desk import command
+from tests.liveness_models import brightness_model
 from tests.mosquitto import free_port
 
 skimage_data = pytest.importorskip("skimage.data")
@@ -158,6 +159,25 @@ def test_the_line_from_recording_to_metrics(tmp_path: Path, broker: int, portrai
 
 
 @pytest.mark.broker
+def test_a_liveness_model_denies_at_a_real_gate_too(tmp_path: Path, broker: int, portrait: Path, still: Path) -> None:
+    brightness_model(tmp_path / "live.onnx", scale=0.01, middle=400.0)  # nothing is alive to it
+    config = configure(tmp_path, broker, still, extra='[liveness]\nmodel = "live.onnx"\n')
+    with daemon_running(config):
+        assert result(ctl(config, "enroll", "E1", "--image", portrait))["status"] == "done"
+    with subprocess.Popen(
+        [sys.executable, "-m", "daemon.ctl", "watch", "--config", str(config), "--count", "1", "--seconds", "60", "--json"],
+        cwd=ROOT, stdout=subprocess.PIPE, text=True,
+    ) as watch:  # fmt: skip
+        time.sleep(2)
+        played = ostiaryd("run", "--config", config, "--until-end")
+        assert played.returncode == 0, played.stderr
+        decision = json.loads(watch.communicate(timeout=90)[0].splitlines()[0])
+    decision = decision.get("decision", decision) if isinstance(decision.get("decision"), dict) else decision
+    told = (decision["decision"], decision["reason"], decision["person"], decision["liveness"])
+    assert told == ("reject", "spoof_suspected", "E1", "spoof")
+
+
+@pytest.mark.broker
 def test_bad_input_gets_one_result_each_and_changes_nothing(tmp_path: Path, broker: int, portrait: Path) -> None:
     astronaut = cv2.imread(str(portrait))
     assert astronaut is not None
@@ -229,6 +249,8 @@ def test_a_replay_says_what_another_policy_would_change(portrait: Path, still: P
         ('[model]\nbundle = "absent.onnx"\n', "no such model file", "export"),
         ('[model]\nbundle = "config.toml"\n', "not a model", "export"),
         ('[detector]\nkind = "absent.onnx"\n', "absent.onnx", ""),
+        ('[liveness]\nmodel = "config.toml"\n', "not a model", "MiniFASNet"),
+        ("[liveness]\nrequire = true\n", "without liveness.model", "name a model"),
         ("[mqtt2]\n", "unknown key `mqtt2`", "`mqtt`"),
         ('[gates.south]\nsource = "absent.mkv"\n', "absent.mkv", ""),
     ],

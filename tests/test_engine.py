@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from daemon import pipeline
@@ -58,6 +59,17 @@ class Wire:
 
 
 @dataclass
+class Model80:
+    """A liveness model that says the same of every face."""
+
+    says: float
+    fault: str | None = None
+
+    def lives(self, faces: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+        return np.full(len(faces), self.says)
+
+
+@dataclass
 class Site:
     """One gate at one instant, with every edge in the test's hands."""
 
@@ -66,6 +78,7 @@ class Site:
     models: dict[str, Model] = field(default_factory=lambda: MODELS)
     aside: Callable[[], Aside[Made]] = Held
     gates: tuple[str, ...] = ("north",)
+    liveness: "Model80 | None" = None
 
     def __post_init__(self) -> None:
         self.now_s, self.in_step = 100.0, True
@@ -80,6 +93,7 @@ class Site:
         self.engine = Engine(
             self.config, self.desk, gates, self.mailbox, Metrics(), self.models, "1.0",
             clock=lambda: self.now_s, wall=lambda: NOW + self.now_s, clock_trusted=lambda: self.in_step, aside=self.aside,
+            liveness=self.liveness,
         )  # fmt: skip
         self.receipts = 0
         self.mailbox.tell(CameraState("north", "up", None, True))
@@ -102,7 +116,7 @@ class Site:
             probes: tuple[Probe, ...] = ()
             if brightness is not None:
                 crop = np.full((112, 112, 3), brightness, np.uint8)
-                probes = (Probe(Face(Box(100, 100, 80, 80), 1.0), crop, Quality.OK),)
+                probes = (Probe(Face(Box(100, 100, 80, 80), 1.0), crop, Quality.OK, np.zeros((80, 80, 3), np.uint8)),)
             self.mailbox.offer(View("north", 0, self.now_s - age_s, NOW + self.now_s - age_s, probes), threading.Event())
             told += self.turn()
         return told
@@ -257,6 +271,37 @@ def test_a_gate_without_a_threshold_is_closed(tmp_path: Path) -> None:
     site.asks(command("enroll", "E1", [painted(ALICE)], issued=100))
     assert site.sees(ALICE, times=30) == []
     assert site.status()["state"] == "closed" and "threshold_unresolved" in site.status()["reasons"][0]
+    store.close()
+
+
+@pytest.mark.parametrize(
+    ("says", "decision", "reason", "liveness"),
+    [
+        (1.0, "accept", "matched", "live"),
+        (0.0, "reject", "spoof_suspected", "spoof"),
+        (float("nan"), "accept", "matched", "not_evaluated"),
+        (None, "accept", "matched", "not_evaluated"),
+    ],
+)
+def test_a_decision_says_what_the_liveness_model_said(
+    tmp_path: Path, says: float | None, decision: str, reason: str, liveness: str
+) -> None:
+    store = open_store(tmp_path)
+    site = Site(store, liveness=Model80(says) if says is not None else None)
+    site.asks(command("enroll", "E1", [painted(ALICE)], issued=100))
+    (told,) = site.sees(ALICE, times=20)
+    assert (told["decision"], told["reason"], told["person"], told["liveness"]) == (decision, reason, "E1", liveness)
+    store.close()
+
+
+def test_a_liveness_model_that_fails_shows_in_the_status_until_it_works_again(tmp_path: Path) -> None:
+    store, model = open_store(tmp_path), Model80(float("nan"), "out of memory")
+    site = Site(store, liveness=model)
+    site.turn()
+    assert site.status()["state"] == "degraded" and "liveness_failed: out of memory" in site.status()["reasons"]
+    model.fault = None
+    site.turn()
+    assert "liveness" not in str(site.status()["reasons"])
     store.close()
 
 

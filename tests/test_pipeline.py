@@ -53,6 +53,15 @@ def test_a_poor_face_is_neither_embedded_nor_matched() -> None:
     assert pipeline.embed([view], NoEmbedder()) == [[None]]
 
 
+def test_good_faces_are_cut_out_with_their_surroundings_where_liveness_is_looked_at_and_poor_ones_never() -> None:
+    (probe,) = pipeline.look(frame(100), PaintedDetector(), LIMITS, liveness=True).probes
+    assert probe.surroundings is not None and probe.surroundings.shape == (80, 80, 3)
+    (probe,) = pipeline.look(frame(100), PaintedDetector(), LIMITS).probes
+    assert probe.surroundings is None
+    (probe,) = pipeline.look(frame(100), PaintedDetector(), pipeline.limits(CONFIG, 500), liveness=True).probes
+    assert probe.surroundings is None
+
+
 def test_a_face_that_cannot_be_cut_out_is_left_out() -> None:
     class Nonsense:
         def detect(self, image: Image) -> list[Face]:
@@ -119,9 +128,10 @@ def test_a_worker_shows_every_frame_and_says_how_it_ended(fails: bool) -> None:
         return True
 
     film = Film([frame(100, number=n) for n in range(5)], fails)
-    worker = GateWorker("north", film, PaintedDetector(), LIMITS, offer, tell, Metrics())
+    worker = GateWorker("north", film, PaintedDetector(), LIMITS, offer, tell, Metrics(), liveness=fails)
     worker.start()
     assert ended.wait(10)
     worker.join(10)
     assert [v.number for v in views] == list(range(5)) and film.closed
+    assert all((probe.surroundings is not None) == fails for view in views for probe in view.probes) and views[0].probes
     assert isinstance(events[-1], WorkerFailed) if fails else events[-1] == CameraState("north", "ended", None, False)

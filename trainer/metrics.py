@@ -13,6 +13,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from daemon.core.rates import wilson as wilson
+
 Floats: TypeAlias = NDArray[np.floating]
 Similarity: TypeAlias = Callable[[Floats, Floats], Floats]
 """How alike each of [n, d] is to each of [m, d]: a matrix [n, m], higher is closer, the same whichever side a vector stands on."""
@@ -148,16 +150,6 @@ def ten_fold_right(similarity: Floats, same: NDArray[np.bool_], folds: int = 10)
             raise ValueError("accuracy over folds needs two pairs of each kind")
         right[~rest] = (similarity[~rest] >= _best_threshold(similarity[rest], same[rest])) == same[~rest]
     return right
-
-
-def wilson(count: int, total: int, z: float = 1.96) -> tuple[float, float]:
-    """Wilson's interval for a share of independent trials; zero of n gives an upper end near 3.8/n, never zero."""
-    if total == 0:
-        return 0.0, 1.0
-    share = count / total
-    middle = (share + z * z / (2 * total)) / (1 + z * z / total)
-    reach = z / (1 + z * z / total) * np.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
-    return max(0.0, float(middle - reach)), min(1.0, float(middle + reach))
 
 
 def all_pairs(vectors: Floats, person: NDArray[np.int64], similarity: Similarity = cosine) -> tuple[Floats, Floats]:

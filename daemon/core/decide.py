@@ -18,9 +18,10 @@ import numpy.typing as npt
 
 from daemon.core.claims import Claim, Claims, Compare, nobody, open_to
 from daemon.core.evidence import Evidence, begun
+from daemon.core.liveness import NOT_REQUIRED, LivenessRules, Lives, Votes
 from daemon.core.match import NOBODY
 from daemon.core.tracks import Track, Tracker
-from daemon.core.values import Match, Probe, Reason, Sighting, Vector, Verdict, View
+from daemon.core.values import Image, Liveness, Match, Probe, Reason, Sighting, Vector, Verdict, View
 
 HOLD = 0.1
 """A person who has been recognised stays so while the fused vector is this much below the threshold: a turned head is no other head."""
@@ -46,6 +47,7 @@ class Rules:
     memory: float
     same: float
     pair: float | None = None
+    liveness: LivenessRules = NOT_REQUIRED
 
     @property
     def closed(self) -> bool:
@@ -70,6 +72,7 @@ class Decision:
     faces_in_view: int
     changes: bool
     claimed: bool = False
+    liveness: Liveness = Liveness.NOT_EVALUATED
 
 
 Answer = tuple[Verdict, Reason, str | None]
@@ -101,7 +104,8 @@ def clear(match: Match, rules: Rules) -> bool:
 @dataclass(slots=True)
 class Passage:
     """What one face has shown, and what was said about it. `named` is who it was recognised as, also after the answer was taken back;
-    `claimed` whom the claim named that was answered, and since then it is compared with nobody else. `faces` were in view with it last."""
+    `claimed` whom the claim named that was answered, and since then it is compared with nobody else. `faces` were in view with it last.
+    `aside` is what the liveness model would be shown of `evidence.aside`."""
 
     evidence: Evidence
     seen: int = 0
@@ -114,6 +118,8 @@ class Passage:
     looked_s: float = -inf
     tries: int = 0
     doubts: int = 0
+    votes: Votes = field(default_factory=Votes)
+    aside: Image | None = None
 
     @property
     def holding(self) -> bool:
@@ -264,9 +270,18 @@ class Gatekeeper:
         self.tracker = Tracker(self.lost_s)
 
     def observe(
-        self, view: View, vectors: Sequence[Vector | None], find: Find, permit: Permit, compare: Compare = nobody
+        self,
+        view: View,
+        vectors: Sequence[Vector | None],
+        find: Find,
+        permit: Permit,
+        compare: Compare = nobody,
+        lives: Lives | None = None,
     ) -> list[Decision]:
-        """What this frame decides. `vectors` belong to `view.probes`; None for a face too poor to be scored, and at a closed gate."""
+        """What this frame decides. `vectors` belong to `view.probes`; None for a face too poor to be scored, and at a closed gate.
+
+        `lives` is asked about a passage that is about to be accepted, and its answer can only deny.
+        """
         decisions = [*self.close(view.at_s), *self._meet_claim(view)]
         self.tracker.same = self.rules.same
 
@@ -294,12 +309,13 @@ class Gatekeeper:
             person = claim.person if claim is not None else passage.claimed
             match = nearest if person is None else Match(person, compare(passage.evidence.fused, person), -1.0)
             passage.last, passage.looked_s, had_one = replace(sighting, match=match), sighting.at_s, passage.answer is not None
+            allowed = _alive(permit, passage.votes, lives, self.rules.liveness)
             if claim is not None:
-                answer = passage.verify(claim, match, nearest, self.rules, permit, sighting.captured_at)
+                answer = passage.verify(claim, match, nearest, self.rules, allowed, sighting.captured_at)
             elif person is not None:
-                answer = passage.recheck(person, match, self.rules, permit, sighting.captured_at)
+                answer = passage.recheck(person, match, self.rules, allowed, sighting.captured_at)
             else:
-                answer = passage.weigh(sighting, match, self.rules, permit)
+                answer = passage.weigh(sighting, match, self.rules, allowed)
             if answer is None:
                 continue
             if claim is not None:
@@ -349,13 +365,18 @@ class Gatekeeper:
         old one owed); and whether it added to the evidence."""
         passage, adds = self.passages.setdefault(track.number, Passage(Evidence(self.rules.memory))), False
         if vector is not None and not self.rules.closed:  # a closed gate takes no evidence
-            aside = passage.evidence.aside
+            aside, aside_shows, liveness = passage.evidence.aside, passage.aside, self.rules.liveness
             taken = passage.evidence.take(vector, view.at_s, self.rules.same)
             adds = taken != "aside"
             if taken == "another" and aside is not None:
                 decisions += self._end([track.number])
                 track = self.tracker.cut(track)
                 passage = self.passages[track.number] = Passage(begun([aside, vector], view.at_s, self.rules.memory))
+                passage.votes.take(aside_shows, liveness)
+            if adds:
+                passage.votes.take(probe.surroundings, liveness)
+            elif passage.evidence.aside is vector:
+                passage.aside = probe.surroundings
         return Sighting(track.number, view.number, view.at_s, view.captured_at, probe.face.box, probe.quality, None), passage, adds
 
     def _meet_claim(self, view: View) -> list[Decision]:
@@ -413,7 +434,18 @@ class Gatekeeper:
             passage.faces,
             changes,
             claimed=passage.claimed is not None,
+            liveness=passage.votes.verdict,
         )
+
+
+def _alive(permit: Permit, votes: Votes, lives: Lives | None, rules: LivenessRules) -> Permit:
+    """One thing more that forbids: that the face seems not to be a living one. Asked of those only whom nothing else forbids."""
+
+    def allowed(person: str, now: float) -> Reason | None:
+        forbidden = permit(person, now)
+        return forbidden if forbidden is not None else votes.forbids(lives, rules)
+
+    return allowed
 
 
 def _accepts(passage: Passage, person: str | None) -> bool:

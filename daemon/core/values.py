@@ -57,11 +57,15 @@ class Quality(StrEnum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Probe:
-    """A face of one frame that wants an answer. `crop` is uint8 [112, 112, 3] RGB, aligned."""
+    """A face of one frame that wants an answer. `crop` is uint8 [112, 112, 3] RGB, aligned.
+
+    `surroundings` is the face with what is around it, uint8 [80, 80, 3] BGR: of a face that can be scored, where liveness is looked at.
+    """
 
     face: Face
     crop: Image
     quality: Quality
+    surroundings: Image | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -147,6 +151,14 @@ class Verdict(StrEnum):
     UNKNOWN = "unknown"
 
 
+class Liveness(StrEnum):
+    """Whether a passage's face was taken for a living one. The names are part of the MQTT contract."""
+
+    LIVE = "live"
+    SPOOF = "spoof"
+    NOT_EVALUATED = "not_evaluated"
+
+
 class Reason(StrEnum):
     """Why. The names are part of the MQTT contract."""
 
@@ -159,6 +171,7 @@ class Reason(StrEnum):
     NOT_PERMITTED_NOW = "not_permitted_now"
     CLOCK_UNTRUSTED = "clock_untrusted"
     CLAIM_MISMATCH = "claim_mismatch"
+    SPOOF_SUSPECTED = "spoof_suspected"
     AMBIGUOUS = "ambiguous"
     NO_MATCH = "no_match"
     UNSCORABLE = "unscorable"

@@ -12,11 +12,11 @@ from daemon.core.claims import End
 from daemon.core.faults import Fault
 from daemon.core.values import Quality, Reason, Verdict
 
-Stage = Literal["detect", "align", "embed", "search", "decide", "command"]
+Stage = Literal["detect", "align", "embed", "search", "liveness", "decide", "command"]
 GateState = Literal["serving", "degraded", "closed"]
 GraphWord = Literal["unneeded", "building", "serving", "failed"]
 
-STAGES: tuple[Stage, ...] = ("detect", "align", "embed", "search", "decide", "command")
+STAGES: tuple[Stage, ...] = ("detect", "align", "embed", "search", "liveness", "decide", "command")
 GATE_STATES: tuple[GateState, ...] = ("serving", "degraded", "closed")
 GRAPH_STATES: tuple[GraphWord, ...] = ("unneeded", "building", "serving", "failed")
 OPS = frozenset({"enroll", "revoke", "suspend", "resume", "update", "verify", "list", "get", "reembed", "ping"})

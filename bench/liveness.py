@@ -1,0 +1,95 @@
+"""How many rightful passages a liveness model would cost at the gate clips, and how long it takes.
+
+    python -m bench.liveness MINIFASNET.onnx [--detector haar|YUNET.onnx] [--bundle FILE.onnx] [--data FOLDER] [--threshold T]
+
+Everybody is enrolled from one frame of their first clip, all clips but those are rightful passages, and they are played through the
+daemon's own functions twice: with the model, and without. A passage is *denied* if it was accepted without and never is with it, and
+*taken back* if it was accepted with it first. All these faces are alive and before one camera: nothing is said of attacks, nor of other
+cameras, where such models are known to fail.
+"""
+
+import argparse
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from rich.console import Console
+from rich.table import Table
+
+from bench import clips
+from daemon import app, pipeline
+from daemon.config import Config, GateConfig, LivenessConfig
+from daemon.core.decide import Decision
+from daemon.core.values import Reason, Verdict
+from daemon.edges.liveness import open_liveness
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", nargs="?", type=Path)
+    parser.add_argument("--data", type=Path, default=Path(os.environ.get("OSTIARY_DATA") or ROOT.parent / "shared/data"))
+    parser.add_argument("--detector", default="haar")
+    parser.add_argument("--bundle", default="")
+    parser.add_argument("--threshold", type=float, default=LivenessConfig().threshold)
+    arguments = parser.parse_args()
+    path = arguments.model or arguments.data / "models/minifasnet_v2.onnx"
+    if not (arguments.data / "clips/asl").is_dir() or not path.is_file():
+        raise SystemExit(f"no gate clips in {arguments.data} (set OSTIARY_DATA), or no model {path}")
+    config = Config(site="bench", gates={"bench": GateConfig(source="none")})
+    config = replace(
+        config,
+        detector=replace(config.detector, kind=arguments.detector),
+        model=replace(config.model, bundle=arguments.bundle),
+        liveness=LivenessConfig(model=str(path), threshold=arguments.threshold),
+    )
+    model, judge = app.open_model(config), open_liveness(path)
+    seen = clips.embedded(clips.watch(arguments.data / "clips", config), model.embedder)
+    rules, gallery = pipeline.rules(config, model.calibration, len(seen.templates)), clips.gallery_of(seen.templates)
+    spent: list[float] = []
+
+    def lives(faces: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+        start = time.perf_counter()
+        answers = judge.lives(faces)
+        spent.append((time.perf_counter() - start) / len(faces))
+        return answers
+
+    console, table = Console(highlight=False), Table("clip", "who", "without", "with", "probabilities: first 5, worst 5 in a row, worst")
+    rightful = denied = back = 0
+    for clip in seen.watched.clips:
+        if clip.first or clip.person is None:
+            continue
+        told = [clips.play(clip, seen, gallery, rules, config.decision.lost_s, judged) for judged in (None, lives)]
+        before, after = ([_short(d) for d in decisions if d.person == clip.person] for decisions in told)
+        if _accepted(told[0], clip.person):
+            rightful += 1
+            denied += not _accepted(told[1], clip.person)
+            back += _accepted(told[1], clip.person) and any(d.reason is Reason.SPOOF_SUSPECTED for d in told[1])
+        shown = [view.probes[0].surroundings for view in clip.views if view.probes]
+        every = judge.lives(np.stack([one for one in shown if one is not None]))
+        runs = np.convolve(every, np.ones(5) / 5, "valid")
+        figures = f"{runs[0]:.2f}, {runs.min():.2f}, {every.min():.2f}"
+        table.add_row(clip.name, clip.person, ", then ".join(before), ", then ".join(after), figures)
+    gallery.close()
+    console.print(table)
+    console.print(
+        f"{rightful} rightful passages accepted without; with the model {denied} of them are denied, {back} accepted first and then taken"
+        f" back; {1000 * np.median(spent):.1f} ms a frame asked about, {config.liveness.frames} frames an answer"
+    )
+
+
+def _accepted(decisions: Sequence[Decision], person: str) -> bool:
+    return any(d.verdict is Verdict.ACCEPT and d.person == person for d in decisions)
+
+
+def _short(decision: Decision) -> str:
+    return f"{decision.verdict.value} ({decision.number})" if decision.verdict is Verdict.ACCEPT else decision.reason.value
+
+
+if __name__ == "__main__":
+    main()

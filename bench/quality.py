@@ -1,0 +1,269 @@
+"""Where the quality limits come from: how often a face is recognised, and a stranger taken for somebody, by each measure of quality.
+
+    python -m bench.quality [--bundle FILE.onnx] [--data FOLDER] [--yunet YUNET.onnx] [--crops N] [--measure NAME]
+
+Galleries of 100 val people, one crop each; the other val crops are rightful frames, the calibration people strangers. Each frame is made
+worse step by step (smaller, softer, darker, brighter, shifted out of the picture), measured as the gate measures it, and searched for alone
+at the card's threshold. A limit is right where frames below it are of little use or a danger, and few undisturbed ones are lost by it. Yaw
+and the detector's score cannot be made worse in a picture: there the undisturbed frames are sorted by them (YuNet's, on the crop).
+
+Beside each limit stands what it does to all frames of that measure, disturbed and not: how many it sets aside, and how many rightful ones
+are not recognised (FNIR) and strangers taken for somebody (FPIR), below it and from it on.
+"""
+
+import argparse
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from daemon.app import DEFAULT_BUNDLE
+from daemon.core import quality
+from daemon.core.align import BOX_CENTRE, CROP_PER_BOX, CROP_PX
+from daemon.core.values import Face, Image
+from daemon.edges.detector import Detector, open_detector
+from trainer import data, export, galleries
+
+ROOT = Path(__file__).resolve().parent.parent
+SEED = 11
+GALLERY, FPIR = 100, 0.1
+"""At an FPIR of a tenth there are enough false alarms to see whether a kind of frame makes more of them."""
+DRAWS = 10
+BOX_PX = CROP_PX / CROP_PER_BOX
+"""The side of the face's box in a crop."""
+AROUND_PX = 56
+NOISE = 4.0
+"""Grey levels (standard deviation) that a camera adds to the light it gets."""
+
+Pixels = NDArray[np.uint8]
+Floats = NDArray[np.float64]
+
+
+# ---- the ways in which a frame is made worse
+
+
+def smaller(crop: Image, side_px: float) -> Image:
+    """As a face whose box is so many pixels wide would come out of the alignment."""
+    side = max(2, round(side_px * CROP_PER_BOX))
+    small = cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(small, (CROP_PX, CROP_PX), interpolation=cv2.INTER_LINEAR), np.uint8)
+
+
+def softer(crop: Image, sigma_px: float) -> Image:
+    """Out of focus."""
+    return np.asarray(cv2.GaussianBlur(crop, (0, 0), sigma_px), np.uint8)
+
+
+def moved(crop: Image, length_px: float) -> Image:
+    """Moving sideways while the shutter is open."""
+    length = int(length_px)
+    return np.asarray(cv2.blur(crop, (length, 1)), np.uint8)
+
+
+def lit(crop: Image, gain: float) -> Image:
+    """In so much of the light, with the camera's own noise, which stays."""
+    noise = np.random.default_rng(round(float(crop.mean()) * 1000)).normal(0, NOISE, crop.shape)
+    return np.asarray(np.clip(np.rint(crop * gain + (noise if gain < 1 else 0)), 0, 255), np.uint8)
+
+
+def shifted(crop: Image, share: float) -> Image:
+    """The face's box leaves the picture to the left until this share of it is inside; beyond is black."""
+    lost = round((1 - share) * BOX_PX)
+    start = round(BOX_CENTRE[0] - BOX_PX / 2)
+    cut = crop.copy()
+    cut[:, : start + lost] = 0
+    return cut
+
+
+# ---- the measures
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """What is measured of a crop after `worsen` at a step (None: undisturbed), and the limits to look at; `low` says that less is worse."""
+
+    name: str
+    steps: Sequence[float | None]
+    worsen: Callable[[Image, float], Image] | None
+    value: Callable[[Image, float | None], float]
+    limits: Sequence[float]
+    low: bool = True
+
+
+def _found(crop: Image, detector: Detector) -> Face | None:
+    wide = np.pad(crop[:, :, ::-1], ((AROUND_PX, AROUND_PX), (AROUND_PX, AROUND_PX), (0, 0)), mode="edge")
+    faces = detector.detect(np.ascontiguousarray(wide))
+    return faces[0] if faces else None
+
+
+def measures(yunet: Path | None) -> Iterator[Measure]:
+    sizes = (None, 60.0, 50.0, 40.0, 35.0, 30.0, 25.0, 20.0, 16.0)
+    yield Measure("size (px)", sizes, smaller, lambda crop, step: step or BOX_PX, (20, 25, 30, 35, 40, 50, 60))
+    blur = (None, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0)
+    sharp = (0.01, 0.02, 0.025, 0.03, 0.035, 0.04, 0.05, 0.06, 0.08)
+    yield Measure("sharpness, out of focus", blur, softer, lambda crop, step: quality.sharpness(crop), sharp)
+    yield Measure("sharpness, moving", (None, 5.0, 9.0, 13.0, 17.0, 23.0), moved, lambda crop, step: quality.sharpness(crop), sharp)
+    dark = (None, 0.6, 0.4, 0.3, 0.2, 0.15, 0.1, 0.06)
+    yield Measure("brightness, dark", dark, lit, lambda crop, step: quality.brightness(crop), (8, 15, 20, 25, 30, 40, 60))
+    bright = (None, 1.3, 1.6, 2.0, 2.5, 3.0, 4.0)
+    yield Measure("brightness, bright", bright, lit, lambda crop, step: quality.brightness(crop), (200, 210, 220, 230, 240, 250), low=False)
+    shares = (None, 0.95, 0.9, 0.85, 0.8, 0.7, 0.6)
+    yield Measure("inside", shares, shifted, lambda crop, step: 1.0 if step is None else step, (0.65, 0.75, 0.825, 0.875, 0.925, 0.975))
+    if yunet is None:
+        return
+    detector = open_detector(str(yunet), 20)
+
+    def yaw(crop: Image, step: float | None) -> float:
+        face = _found(crop, detector)
+        return float("nan") if face is None else min(quality.yaw(face), 9.0)
+
+    def score(crop: Image, step: float | None) -> float:
+        face = _found(crop, detector)
+        return float("nan") if face is None else face.score
+
+    yield Measure("yaw", (None,), None, yaw, (0.1, 0.2, 0.3, 0.45, 0.6, 0.8), low=False)
+    yield Measure("detector's score", (None,), None, score, (0.75, 0.8, 0.85, 0.9, 0.93))
+
+
+# ---- errors
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Frames of one measure: what was measured of each, and for each whether it went wrong in each draw (NaN where it took no part)."""
+
+    step: Floats
+    value: Floats
+    wrong: Floats
+
+
+def searched(embed: export.Embed, known: NDArray[np.float32], person: NDArray[np.int64], threshold: float, made: Pixels) -> Floats:
+    """Whether each rightful frame is not recognised [frames, draws]; NaN for those whose person is not enrolled, or who are."""
+    vectors = embed(made)
+    wrong = np.full((len(vectors), DRAWS), np.nan)
+    for column, draw in enumerate(_draws(person)):
+        similarity = vectors[draw.probes] @ known[draw.entries].T
+        right = (similarity.argmax(axis=1) == draw.owner) & (similarity.max(axis=1) >= threshold)
+        wrong[draw.probes, column] = ~right
+    return wrong
+
+
+def alarmed(embed: export.Embed, known: NDArray[np.float32], person: NDArray[np.int64], threshold: float, made: Pixels) -> Floats:
+    """Whether each stranger's frame is taken for somebody [frames, draws]."""
+    vectors = embed(made)
+    return np.stack([(vectors @ known[d.entries].T).max(axis=1) >= threshold for d in _draws(person)], axis=1).astype(np.float64)
+
+
+def _draws(person: NDArray[np.int64]) -> Iterator[galleries.Draw]:
+    return (draw for draw, _ in zip(galleries.drawn(person, GALLERY, SEED), range(DRAWS), strict=False))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path(os.environ.get("OSTIARY_DATA") or ROOT.parent / "shared/data"))
+    parser.add_argument("--bundle", type=Path, default=DEFAULT_BUNDLE)
+    parser.add_argument("--yunet", type=Path, default=None, help="for yaw and score (default: the data folder's)")
+    parser.add_argument("--crops", type=int, default=600, help="frames of the enrolled and of strangers, each (default 600)")
+    parser.add_argument("--measure", default="", help="only measures whose name begins so")
+    arguments = parser.parse_args()
+    faces = arguments.data / "faces"
+    if not (faces / "train.zip").is_file():
+        raise SystemExit(f"no faces in {arguments.data} (set OSTIARY_DATA)")
+    yunet = arguments.yunet or arguments.data / "models/yunet.onnx"
+    embed, card = export.onnx_embedder(arguments.bundle)
+    threshold = card.calibration.threshold(GALLERY, FPIR)
+    if threshold is None:
+        raise SystemExit(f"{arguments.bundle}: its card has no threshold for {GALLERY} people")
+    crops = data.load(faces / "train.zip")
+    parts = data.split(crops.people, faces / "split.csv")
+    console = Console(highlight=False, width=150)
+    console.print(f"galleries of {GALLERY} val people, {DRAWS} of them; threshold {threshold:.3f} of {arguments.bundle.name}")
+    for measure in measures(yunet if yunet.is_file() else None):
+        if not measure.name.startswith(arguments.measure):
+            continue
+        val, strangers = crops.of(parts["val"]), crops.of(parts["calibration"])
+        if measure.worsen is not None:
+            val = _thinned(val, arguments.crops)
+            strangers = strangers.at(np.random.default_rng(SEED).permutation(len(strangers))[: arguments.crops])
+        known = embed(val.pixels)
+        rightful = _shown(measure, val.pixels, partial(searched, embed, known, val.person, threshold))
+        false = _shown(measure, strangers.pixels, partial(alarmed, embed, known, val.person, threshold))
+        console.print(by_step(measure, rightful, false))
+        console.print(by_limit(measure, rightful, false))
+
+
+def _thinned(crops: data.Crops, count: int) -> data.Crops:
+    """About so many crops, as many as possible of each person, at least two."""
+    rng = np.random.default_rng(SEED)
+    each = max(2, count // len(crops.people))
+    rows = [rng.permutation(np.flatnonzero(crops.person == who))[:each] for who in range(len(crops.people))]
+    return crops.at(np.sort(np.concatenate(rows)))
+
+
+def _shown(measure: Measure, pixels: Pixels, judge: Callable[[Pixels], Floats]) -> Shown:
+    steps, values, wrong = [], [], []
+    for step in measure.steps:
+        made = pixels if step is None or measure.worsen is None else np.stack([measure.worsen(crop, step) for crop in pixels])
+        steps += [np.nan if step is None else step] * len(made)
+        values += [measure.value(crop, step) for crop in made]
+        wrong.append(judge(made))
+    return Shown(np.array(steps), np.array(values), np.concatenate(wrong))
+
+
+def by_step(measure: Measure, rightful: Shown, false: Shown) -> Table:
+    """What each step of worse does."""
+    table = Table("step", "measured, median", "FNIR", "FPIR", title=measure.name, title_justify="left")
+    for step in measure.steps:
+        one, other = (np.isnan(s.step) if step is None else s.step == step for s in (rightful, false))
+        table.add_row(
+            "as it is" if step is None else f"{step:g}",
+            f"{np.nanmedian(rightful.value[one]):.3g}",
+            _rate(rightful.wrong[one]),
+            _rate(false.wrong[other]),
+        )
+    return table
+
+
+def by_limit(measure: Measure, rightful: Shown, false: Shown) -> Table:
+    """What each limit would set aside, and how those below it and just above it fare."""
+    table = Table(
+        "limit", "set aside, undisturbed", "set aside, all", "FNIR of those", "FNIR up to the next limit", "FNIR of the rest",
+        "FPIR of those", "FPIR of the rest", title=f"{measure.name}: limits", title_justify="left",
+    )  # fmt: skip
+    limits = sorted(measure.limits, reverse=not measure.low)
+    for limit, following in zip(limits, [*limits[1:], np.inf if measure.low else -np.inf], strict=True):
+
+        def poor(shown: Shown, at: float = limit) -> NDArray[np.bool_]:
+            # Where nothing was measured there is nothing to judge by: such frames are set aside.
+            return ~(shown.value >= at) if measure.low else ~(shown.value <= at)
+
+        beyond = poor(rightful, following) & ~poor(rightful)
+        undisturbed = np.isnan(rightful.step)
+        table.add_row(
+            f"{limit:g}",
+            f"{poor(rightful)[undisturbed].mean():.1%}",
+            f"{poor(rightful).mean():.1%}",
+            _rate(rightful.wrong[poor(rightful)]),
+            _rate(rightful.wrong[beyond]),
+            _rate(rightful.wrong[~poor(rightful)]),
+            _rate(false.wrong[poor(false)]),
+            _rate(false.wrong[~poor(false)]),
+        )
+    return table
+
+
+def _rate(wrong: Floats) -> str:
+    """The mean over frames and draws, with how many frames it is of."""
+    frames = int((~np.isnan(wrong)).any(axis=1).sum())
+    return f"{np.nanmean(wrong):.1%} ({frames})" if frames else "-"
+
+
+if __name__ == "__main__":
+    main()
