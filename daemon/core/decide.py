@@ -214,9 +214,13 @@ class Passage:
         if found and clear(match, rules):
             return self._recognised(str(match.person), permit, now)
         if self.holding:
-            # Two people about equally near, or nobody, may be a bad moment; not so for somebody who has been forgotten meanwhile.
+            # Two people about equally near may be a bad moment, once nobody too; not so for somebody who has been forgotten meanwhile.
             stays = found or (match.person == self.named and rules.threshold is not None and match.similarity >= rules.threshold - HOLD)
-            self.doubts = 0 if stays and self.named is not None else self.doubts + 1
+            if stays and self.named is not None:
+                self.doubts = 0
+                answer = _permitted(self.named, Reason.MATCHED, permit, now)
+                return answer if answer[0] is not Verdict.ACCEPT else None
+            self.doubts += 1
             if self.doubts < DOUBTS:
                 return None
             return AMBIGUOUS if found else NO_MATCH

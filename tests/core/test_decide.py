@@ -275,6 +275,17 @@ def test_a_permission_that_ends_while_in_view_is_noticed_within_a_recheck() -> N
     assert said(told) == [("reject", "expired", "alice")] and told[0].changes
 
 
+def test_a_permission_that_ends_is_noticed_in_a_poor_moment_too_and_one_that_begins_is_not() -> None:
+    story = Story()
+    assert said([*story.sees(ALICE, times=4), *story.sees(TURNED, times=30)]) == [ACCEPT_ALICE]
+    assert story.keeper.sightings[0].match is not None and story.keeper.sightings[0].match.similarity < 0.5
+    story.forbidden["alice"] = Reason.EXPIRED
+    assert said(story.sees(TURNED, times=6)) == [("reject", "expired", "alice")]
+    del story.forbidden["alice"]
+    assert said(story.sees(TURNED, times=30)) == [], "an accept needs the face"
+    assert said(story.sees(ALICE, times=20)) == [ACCEPT_ALICE]
+
+
 def test_after_a_revocation_not_one_frame_accepts_and_the_answer_becomes_unknown() -> None:
     story = Story()
     assert said(story.sees(ALICE, times=2)) == []

@@ -1,20 +1,49 @@
 """Real clips, drawn: the decisions are the same, the video has every frame, and the page shows who was seen."""
 
+import csv
 from dataclasses import replace
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 
+from bench.gate_clips import enrolment_frame
+from daemon import app
+from daemon.config import Config, GateConfig
 from daemon.core.decide import HOLD
+from daemon.core.values import Person
 from daemon.drawing.outputs import Annotator
 from daemon.drawing.page import render
 from daemon.drawing.trace import Tracer
+from daemon.edges.detector import open_detector
+from daemon.edges.gallery import Gallery
+from daemon.enrolment import enrolment_crop
+from daemon.pipeline import limits
 from daemon.replays import Scene
-from tests.replay.test_strangers import clips, scene
 
-__all__ = ["clips", "scene"]
 pytestmark = pytest.mark.data
+
+
+@pytest.fixture(scope="module")
+def clips(data_dir: Path) -> dict[str, list[Path]]:
+    """The clips of each person, in order."""
+    with (data_dir / "clips/asl/identities.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    people = sorted({row["person"] for row in rows})
+    return {who: [data_dir / "clips/asl" / row["clip"] for row in rows if row["person"] == who] for who in people}
+
+
+@pytest.fixture(scope="module")
+def scene(clips: dict[str, list[Path]]) -> Scene:
+    """A gate with the bundled model and detector that knows everybody from one frame of their first clip."""
+    config = Config(site="test", gates={"test": GateConfig(source="none")})
+    model, detector = app.open_model(config), open_detector("haar")
+    gallery = Gallery(model.dimension)
+    for number, (person, own) in enumerate(clips.items(), 1):
+        crop = enrolment_crop(enrolment_frame(own[0], detector), 1, detector, limits(config, config.enrolment.min_face_px))
+        gallery.add(number, person, model.embedder.embed(np.stack([crop]))[0])
+    return Scene(config, "test", model, gallery, {person: Person(person) for person in clips})
 
 
 def test_people_who_walk_by_are_drawn_and_decided_about_as_before(scene: Scene, data_dir: Path, tmp_path: Path) -> None:
