@@ -207,8 +207,8 @@ class Passage:
         self.looked_s, self.tries = -inf, 0
 
     def begin_anew(self) -> None:
-        """Drop everything that was seen: another model sees from now on. What was answered, and whose the passage was, is remembered: an
-        answer is given once, and a passage never becomes another person's."""
+        """Drop everything that was seen, as another model sees from now on, or an answer was lost. What was answered, and whose the passage
+        was, is remembered: an answer is given once, and a passage never becomes another person's."""
         self.evidence, self.seen = Evidence(self.evidence.memory), 0
         if self.last is not None:
             self.last = replace(self.last, match=None)
@@ -220,9 +220,13 @@ class Passage:
         if found and clear(match, rules):
             return self._recognised(str(match.person), permit, now)
         if self.holding:
-            # Two people about equally near, or nobody, may be a bad moment; not so for somebody who has been forgotten meanwhile.
+            # Two people about equally near may be a bad moment, once nobody too; not so for somebody who has been forgotten meanwhile.
             stays = found or (match.person == self.named and rules.threshold is not None and match.similarity >= rules.threshold - HOLD)
-            self.doubts = 0 if stays and self.named is not None else self.doubts + 1
+            if stays and self.named is not None:
+                self.doubts = 0
+                answer = _permitted(self.named, Reason.MATCHED, permit, now)
+                return answer if answer[0] is not Verdict.ACCEPT else None
+            self.doubts += 1
             if self.doubts < DOUBTS:
                 return None
             return AMBIGUOUS if found else NO_MATCH
@@ -355,8 +359,12 @@ class Gatekeeper:
             passage.begin_anew()
 
     def retract(self, decision: Decision) -> None:
-        """A decision could not be made durable and was never published: the passage starts anew."""
-        self.passages.pop(decision.passage, None)
+        """A decision could not be made durable and was never published: its passage begins anew, without an answer. Whose it was, every
+        doubt about that and the end of a claim stay."""
+        passage = self.passages.get(decision.passage)
+        if passage is not None:
+            passage.begin_anew()
+            passage.answer = None
 
     def _see(
         self, view: View, probe: Probe, vector: Vector | None, track: Track, decisions: list[Decision]
