@@ -9,8 +9,9 @@ import msgspec
 from daemon import pipeline
 from daemon.config import Config
 from daemon.core.audit import decided
-from daemon.core.decide import Decision, Rules
+from daemon.core.decide import Decision
 from daemon.core.messages import DecisionMessage, encode, topic, utc
+from daemon.core.passage import Rules
 from daemon.core.values import Person
 from daemon.edges.store import Store
 

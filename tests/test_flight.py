@@ -13,9 +13,10 @@ import pytest
 from daemon.__main__ import main
 from daemon.config import ConfigError, FlightConfig, GateConfig, RecordingConfig
 from daemon.core.boxes import Box
-from daemon.core.decide import Gatekeeper, Rules
+from daemon.core.decide import Gatekeeper
 from daemon.core.flight import EMPTY_S, LineEncoder, Quiet
 from daemon.core.messages import utc
+from daemon.core.passage import Rules
 from daemon.core.recording import Lost, note_bytes
 from daemon.core.tape import bounds
 from daemon.core.values import Face, Frame, Person, Probe, Quality, View

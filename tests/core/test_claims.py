@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daemon.core.claims import LONGEST_S, Claim, seconds_left
-from daemon.core.decide import Decision, Rules
+from daemon.core.decide import Decision
+from daemon.core.passage import Rules
 from daemon.core.values import Quality, Reason, Vector
 from tests.core.test_decide import ACCEPT_ALICE, ACCEPT_BOB, ALICE, BAD, BOB, RULES, STRANGER, TURNED, UNKNOWN, Story, face, said
 
