@@ -469,7 +469,7 @@ def test_the_daemons_configuration_tells_site_gate_and_broker(
     assert ctl.main(["--config", str(config), "--username", "somebody", "ping"]) == 0
     assert ctl.main(["--config", str(config), "ping"]) == 2
     capsys.readouterr()
-    config.write_text("sight = 1\n")
+    config.write_text("sitte = 1\n")
     assert ctl.main(["--config", str(config), "ping"]) == 2
     assert "did you mean `site`" in capsys.readouterr().err
 

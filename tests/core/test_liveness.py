@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.core.boxes import Box
-from daemon.core.decide import Decision, Gatekeeper, Rules
+from daemon.core.decide import Decision, Gatekeeper
 from daemon.core.liveness import LivenessRules, Lives, Votes, judge, surroundings
+from daemon.core.passage import Rules
 from daemon.core.values import Face, Image, Liveness, Match, Probe, Quality, Reason, Vector, View
 from tests.core.test_claims import BOTH, VERIFY
 from tests.core.test_decide import ALICE, BOB, CROP, RULES, STRANGER, Story, said
