@@ -158,6 +158,15 @@ def test_a_badge_does_not_make_a_picture_of_its_owner_alive(rules: Rules) -> Non
     assert said([decision]) == [("accept", "verified", "alice")] and decision.liveness is Liveness.LIVE
 
 
+def test_a_picture_held_up_after_a_badge_has_let_its_owner_in_takes_the_accept_back() -> None:
+    gate = Gate(rules=VERIFY)
+    gate.badge()
+    assert said(gate.sees(0.9, times=5)) == [("accept", "verified", "alice")]
+    told = gate.sees(0.0, times=10)
+    assert said(told) == [SUSPECTED] and told[0].changes
+    assert said(gate.sees(1.0, times=100)) == []
+
+
 def test_a_badge_is_used_up_where_liveness_is_required_and_cannot_be_told() -> None:
     gate = Gate(REQUIRED, rules=VERIFY, no_model=True)
     gate.badge()
