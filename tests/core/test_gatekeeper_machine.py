@@ -154,6 +154,7 @@ STEPS = st.one_of(
     st.tuples(st.just("disk fails"), FACES, st.integers(1, 6)),
     st.tuples(st.just("badge"), ANYBODY, st.integers(1, LONGEST_TENTHS)),
     st.tuples(st.sampled_from(["revoke", "enrol", "suspend", "permit", "refresh"]), ANYBODY, st.just(0)),
+    st.tuples(st.just("suspended for a moment after the badge"), ANYBODY, st.integers(3, 12)),
     st.tuples(st.sampled_from(["closed", "open", "camera", "model"]), st.none(), st.just(0)),
     st.tuples(st.just("jump"), st.none(), st.integers(-60, 60)),
 )
@@ -181,6 +182,12 @@ def play(truth: Truth, what: str, who: object, number: int) -> None:
             truth.enrol(who)
         case "suspend", str():
             truth.suspend(who)
+        case "suspended for a moment after the badge", str():
+            truth.badge(who, 20)
+            truth.suspend(who)
+            truth.story.forbidden.pop(who)
+            for _ in range(number):
+                truth.see(("alice" if who == "anew" else who,))
         case "permit", str():
             truth.story.forbidden.pop(who, None)
         case "refresh", _:
