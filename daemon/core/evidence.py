@@ -29,16 +29,17 @@ class Evidence:
     aside: Vector | None = None
     """The last frame, if it did not look like this face: one such is a bad moment, two that look like each other are somebody else."""
     _sum: npt.NDArray[np.float64] | None = field(default=None, repr=False)
+    _fused: Vector | None = field(default=None, repr=False)
 
     @property
     def fused(self) -> Vector:
         """The fused vector, float32 [D], unit length. Only after a first `add`."""
-        assert self._sum is not None
-        return np.asarray(self._sum / np.linalg.norm(self._sum), np.float32)
+        assert self._fused is not None
+        return self._fused
 
     def likeness(self, vector: Vector) -> float | None:
         """The similarity of a vector to the face so far, None before there is one."""
-        return None if self._sum is None else float(self.fused @ vector)
+        return None if self._fused is None else float(self._fused @ vector)
 
     def take(self, vector: Vector, at_s: float, same: float) -> Taken:
         """Weigh a further good frame. `same` is the similarity below which a frame is held not to show this face.
@@ -61,6 +62,8 @@ class Evidence:
         if self._sum is None:
             self._sum, self.since_s = np.zeros(len(vector)), at_s
         self._sum = self._sum * self.memory + vector
+        # Once a frame: in a crowd every face is compared with every track.
+        self._fused = np.asarray(self._sum / np.linalg.norm(self._sum), np.float32)
         self.good += 1
         self.aside = None
 

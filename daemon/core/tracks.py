@@ -90,13 +90,14 @@ class Tracker:
     def _closeness(self, track: Track, place: int, box: Box, at_s: float, alike: Alike | None) -> float:
         """How well a box goes with a track, 0 for not at all. Looks decide between places that are about as near."""
         near = max(_nearness(track.box, box), _nearness(track.expected(at_s), box))
-        likeness = alike(track.number, place) if alike is not None else None
+        if alike is None or not (near > 0 or (_like_size(track.box, box) and _shift(track.box, box) < RETURN_SHIFT)):
+            return near
+        likeness = alike(track.number, place)
         if likeness is None:
             return near
         if near > 0:
             return near + max(0.0, likeness)
-        looks = likeness >= self.same
-        return MIN_IOU * likeness if looks and _shift(track.box, box) < RETURN_SHIFT and _like_size(track.box, box) else 0.0
+        return MIN_IOU * likeness if likeness >= self.same else 0.0
 
 
 def _nearness(old: Box, new: Box) -> float:
