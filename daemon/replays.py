@@ -152,9 +152,7 @@ def _replay(arguments: argparse.Namespace) -> int:
         changed = replace(scene, config=replace(scene.config, decision=other.decision, quality=other.quality, liveness=other.liveness))
         before, after = (list(s.lines(arguments.source, arguments.fps)) for s in (scene, changed))
         differs = _differences(before, after, "as it is", str(arguments.policy))
-        _say(
-            f"{counted(len(before), 'decision')}, which {'the other rules change as shown' if differs else 'the other rules would not change'}"
-        )
+        _say(f"{counted(len(before), 'decision')}, which the other rules {'change as shown' if differs else 'would not change'}")
         return 0
     decided, rules = [], scene.rules()
     with outputs.witnesses(arguments, rules, scene.about(arguments.source)) as witnesses:

@@ -505,6 +505,7 @@ def test_status_shows_every_gate_and_tells_by_its_code(broker: int, gate: Gate, 
     assert "4711" in out
     assert "faces on cpu" in out
     assert "0.420" in out
+    assert max(map(len, out.splitlines()[:2])) <= 80, "a screen of 80 columns shows it"
     gate.status(state="closed", reasons=["disk"])
     assert ctl.main(common) == 1
     assert "disk" in capsys.readouterr().out
