@@ -10,8 +10,9 @@ import numpy as np
 from bench.gate_clips import enrolment_frame
 from daemon import pipeline
 from daemon.config import Config, GateConfig
-from daemon.core.decide import Decision, Gatekeeper, Rules
+from daemon.core.decide import Decision, Gatekeeper
 from daemon.core.liveness import Lives
+from daemon.core.passage import Rules
 from daemon.core.site import Passing, Site, judge
 from daemon.core.values import Image, Vector, View
 from daemon.edges.camera import frames_of, open_camera

@@ -23,7 +23,7 @@ from bench import clips
 from bench.clips import Seen
 from daemon import app, pipeline
 from daemon.config import Config, GateConfig
-from daemon.core.decide import Rules
+from daemon.core.passage import Rules
 from daemon.core.values import Vector, Verdict
 from daemon.model import Model
 from trainer import data

@@ -4,8 +4,8 @@
 
 Everybody is enrolled from one frame of their first clip, all clips but those are rightful passages, and they are played through the
 daemon's own functions twice: with the model, and without. A passage is *denied* if it was accepted without and never is with it, and
-*taken back* if it was accepted with it first. All these faces are alive and before one camera: nothing is said of attacks, nor of other
-cameras, where such models are known to fail.
+*taken back* if it was accepted with it first; the clips of the enrolment are shown too, and not counted. All these faces are alive and
+before one camera: nothing is said of attacks, nor of other cameras, where such models are known to fail.
 """
 
 import argparse
@@ -62,11 +62,11 @@ def main() -> None:
     console, table = Console(highlight=False), Table("clip", "who", "without", "with", "probabilities: first 5, worst 5 in a row, worst")
     rightful = denied = back = 0
     for clip in seen.watched.clips:
-        if clip.first or clip.person is None:
+        if clip.person is None:
             continue
         told = [clips.play(clip, seen, gallery, rules, config.decision.lost_s, judged) for judged in (None, lives)]
         before, after = ([_short(d) for d in decisions if d.person == clip.person] for decisions in told)
-        if _accepted(told[0], clip.person):
+        if not clip.first and _accepted(told[0], clip.person):
             rightful += 1
             denied += not _accepted(told[1], clip.person)
             back += _accepted(told[1], clip.person) and any(d.reason is Reason.SPOOF_SUSPECTED for d in told[1])
@@ -74,7 +74,7 @@ def main() -> None:
         every = judge.lives(np.stack([one for one in shown if one is not None]))
         runs = np.convolve(every, np.ones(5) / 5, "valid")
         figures = f"{runs[0]:.2f}, {runs.min():.2f}, {every.min():.2f}"
-        table.add_row(clip.name, clip.person, ", then ".join(before), ", then ".join(after), figures)
+        table.add_row(clip.name, clip.person + " (enrolled from)" * clip.first, ", then ".join(before), ", then ".join(after), figures)
     gallery.close()
     console.print(table)
     console.print(

@@ -90,7 +90,7 @@ class DecisionConfig:
     target_fmr: float = 0.001
     """Of all strangers with somebody's badge, the share that may be taken for them (by pairs of photos): for gates that verify claims."""
     site_calibration: str = ""
-    """A file of `ostiaryd calibrate` that raises the card's threshold for this gate; empty means none."""
+    """A file of `ostiaryd calibrate` that raises the card's threshold for this gate; empty means none. Not beside `threshold`."""
     margin: float = 0.05
     """How much nearer the best person must be than any other person."""
     min_frames: int = 5
@@ -359,6 +359,11 @@ def _check_values(config: Config, origin: str) -> None:
         d.threshold is None or 0 < d.threshold < 1,
         f"decision.threshold = {d.threshold} is no usable similarity",
         "similarities are cosines; a gate's threshold lies between 0 and 1",
+    )
+    need(
+        d.threshold is None or not d.site_calibration,
+        "decision.threshold stands in place of the card's, and decision.site_calibration raises the card's",
+        "give one of the two",
     )
     need(0 <= d.margin < 1, f"decision.margin = {d.margin} is out of range", "0 to 1; 0.05 is the default")
     need(d.min_frames >= 1, f"decision.min_frames = {d.min_frames} is below 1", "5 is the default")

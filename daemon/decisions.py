@@ -9,15 +9,16 @@ import msgspec
 from daemon import pipeline
 from daemon.config import Config
 from daemon.core.audit import decided
-from daemon.core.decide import Decision, Rules
+from daemon.core.decide import Decision
 from daemon.core.messages import DecisionMessage, encode, topic, utc
+from daemon.core.passage import Rules
 from daemon.core.values import Person
 from daemon.edges.store import Store
 
 
 @dataclass(slots=True)
 class Decisions:
-    """Makes messages of decisions. `_events` is the last one about each passage, which the next one takes the place of."""
+    """Makes messages of decisions. `_events` is the last one about each passage that was stored: the next one takes its place."""
 
     config: Config
     store: Store
@@ -38,7 +39,7 @@ class Decisions:
                 boot_id=self.boot_id,
                 gate=decision.gate,
                 passage=f"{self.boot_id[:8]}-{decision.passage}",
-                supersedes=self._events.get(passage) if decision.changes else None,
+                supersedes=self._events.get(passage),
                 decision=decision.verdict.value,
                 reason=decision.reason.value,
                 person=decision.person,

@@ -17,8 +17,9 @@ from daemon.commands import Changing, Claiming, Desk, Waiting
 from daemon.config import Config
 from daemon.core.audit import Started
 from daemon.core.claims import Mode
-from daemon.core.decide import Decision, Rules
+from daemon.core.decide import Decision
 from daemon.core.messages import topic
+from daemon.core.passage import Rules
 from daemon.core.policy import forbids, timed
 from daemon.core.values import Delivery, Link, Match, Outgoing, Published, Reason, Vector, View
 from daemon.decisions import Decisions

@@ -3,14 +3,14 @@
 from collections.abc import Callable
 
 from daemon.core.decide import Decision, Gatekeeper
-from daemon.core.flight import CameraLine, Line, Quiet, decision_line, frame_line
+from daemon.core.flight import CameraLine, FrameLine, Line, Quiet, decision_line, frame_line
 from daemon.core.messages import utc
 from daemon.core.values import View
 from daemon.edges.recorder import Recorder
 from daemon.edges.store import StoreError
 
 LINE_BYTES = 512
-"""About what a line takes while it waits."""
+"""About what a line takes while it waits, and each of its faces beyond the first."""
 
 
 class Flight:
@@ -57,7 +57,8 @@ class Flight:
 
     def _put(self, gate: str, line: Line | None) -> None:
         if line is not None and self._recorder is not None:
-            self._recorder.offer(gate, line, LINE_BYTES)
+            faces = len(line.faces) if isinstance(line, FrameLine) else 1
+            self._recorder.offer(gate, line, LINE_BYTES * max(1, faces))
 
     def _name(self, person: str) -> str | None:
         if person not in self._names:

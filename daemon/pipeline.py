@@ -13,8 +13,8 @@ import numpy.typing as npt
 from daemon.config import Config
 from daemon.core.align import align
 from daemon.core.claims import Mode
-from daemon.core.decide import Rules
 from daemon.core.liveness import LivenessRules, surroundings
+from daemon.core.passage import Rules
 from daemon.core.quality import Limits, judge
 from daemon.core.values import Face, Frame, Image, Match, Probe, Quality, Vector, View
 

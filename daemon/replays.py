@@ -12,8 +12,9 @@ from rich.console import Console
 
 from daemon import app, pipeline
 from daemon.config import Config, ConfigError, GateConfig, load
-from daemon.core.decide import Gatekeeper, Rules
+from daemon.core.decide import Gatekeeper
 from daemon.core.enrol import EnrolError
+from daemon.core.passage import Rules
 from daemon.core.policy import forbids
 from daemon.core.traces import moments
 from daemon.core.values import Frame, Person, Reason, Vector, View

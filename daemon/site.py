@@ -11,8 +11,9 @@ from rich.console import Console
 
 from daemon import app, pipeline
 from daemon.config import ConfigError, load
-from daemon.core.decide import Gatekeeper, Rules
+from daemon.core.decide import Gatekeeper
 from daemon.core.match import NOBODY
+from daemon.core.passage import Rules
 from daemon.core.site import Passing, Site, SiteError, judge
 from daemon.core.values import Vector, View
 from daemon.edges.camera import frames_of

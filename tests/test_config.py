@@ -21,6 +21,7 @@ def test_the_least_configuration_has_the_documented_defaults() -> None:
         ({"decision": {"treshold": 0.5}}, "unknown key `decision.treshold`", "`decision.threshold`"),
         ({"decision": {"threshold": 1.5}}, "no usable similarity", "cosines"),
         ({"decision": {"threshold": float("nan")}}, "no usable similarity", "cosines"),
+        ({"decision": {"threshold": 0.3, "site_calibration": "site.toml"}}, "in place of the card's", "one of the two"),
         ({"decision": {"min_frames": 11}}, "shorter than min_frames", "at least min_frames"),
         ({"decision": {"target_fpir": 0}}, "no rate", "stranger"),
         ({"decision": {"tries": "three"}}, "Expected `int`", "deploy/config.toml"),

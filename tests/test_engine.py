@@ -327,6 +327,25 @@ def test_a_full_disk_closes_the_gate_and_it_opens_again_by_itself(site: Site, mo
     assert site.status()["state"] == "serving"
 
 
+def test_what_was_published_is_superseded_also_when_the_disk_failed_between(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.asks(command("enroll", "E1", [painted(ALICE)], issued=100))
+    (accept,) = site.sees(ALICE, times=10)
+    assert (accept["decision"], accept["supersedes"]) == ("accept", None)
+    site.asks(command("suspend", "E1", issued=101))
+
+    def full(self: Store) -> None:
+        raise StoreError("the gallery cannot be written: database or disk is full", "look at the disk")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(Store, "transaction", full)
+        for _ in range(30):  # somebody stands there all the time
+            assert site.sees(ALICE) == []
+        assert site.status()["state"] == "closed"
+    told = site.sees(ALICE, times=40)
+    assert [(d["decision"], d["reason"], d["supersedes"]) for d in told] == [("reject", "suspended", accept["event_id"])]
+    assert told[0]["passage"] == accept["passage"]
+
+
 def test_the_daemon_does_not_go_on_without_its_threads(site: Site) -> None:
     site.mailbox.tell(WorkerFailed("north", RuntimeError("boom")))
     with pytest.raises(EngineFailed, match="boom"):

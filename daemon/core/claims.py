@@ -6,7 +6,7 @@ has been seen well, and is nobody else's. What a claim may end by, whether it ha
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from math import isfinite
+from math import inf, isfinite
 from typing import Literal
 
 from daemon.core.values import Reason, Vector
@@ -22,7 +22,7 @@ End = Literal[
 ]
 """How a claim ended. The face was the person's, who may pass (`verified`) or not (`forbidden`), or it was not (`mismatch`). Or nobody took
 it in time; more than one face was in view; a newer one came; the person was revoked, suspended or given another face; the gate has no
-camera any more, another model, or nothing to compare by."""
+camera any more (or one whose time stepped back), another model, or nothing to compare by."""
 
 Compare = Callable[[Vector, str], float]
 """A unit vector, float32 [D], and a person, to the best similarity to that person's templates; -1 or NaN where there is none."""
@@ -90,6 +90,7 @@ class Claims:
 
     standing: Claim | None = None
     ended: list[tuple[str, End]] = field(default_factory=list)
+    _met_s: float = -inf
 
     def present(self, person: str, since_s: float, until_s: float) -> None:
         """The next passage is this person's. Times are those of the frames."""
@@ -110,7 +111,10 @@ class Claims:
     def meet(self, at_s: float, faces: int, can_verify: bool) -> Claim | None:
         """A frame with so many faces: ends the claim where it must. Returns one whose time was up while a passage was compared with it: it
         was looked at, and it was not the person."""
-        claim = self.standing
+        claim, in_order, self._met_s = self.standing, at_s >= self._met_s, at_s
+        if claim is not None and not in_order:
+            self.end("camera_lost")  # its seconds mean nothing any more
+            return None
         if claim is None or not claim.concerns(at_s):
             return None
         if not can_verify:

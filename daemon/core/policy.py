@@ -57,7 +57,9 @@ def window(text: str) -> Window:
             raise ScheduleError(f"{text!r}: {day!r} is no day; the days are {', '.join(DAYS)}")
     length = (DAYS.index(last) - DAYS.index(first)) % 7
     days = frozenset((DAYS.index(first) + i) % 7 for i in range(length + 1))
-    return Window(days, _minute(found["from"], text) % 1440, _minute(found["until"], text))
+    if found["from"] == "24:00":
+        raise ScheduleError(f"{text!r}: a day begins at 00:00; is that of these days meant, or of those after them?")
+    return Window(days, _minute(found["from"], text), _minute(found["until"], text))
 
 
 def _minute(clock: str, text: str) -> int:

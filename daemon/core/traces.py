@@ -7,8 +7,9 @@ from enum import StrEnum
 import numpy as np
 
 from daemon.core.boxes import Box
-from daemon.core.decide import Answer, Find, Gatekeeper
+from daemon.core.decide import Find, Gatekeeper
 from daemon.core.evidence import is_unit
+from daemon.core.passage import Answer
 from daemon.core.values import Match, Quality, Vector, Verdict, View
 
 

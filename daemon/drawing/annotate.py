@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from daemon.core.decide import Rules
+from daemon.core.passage import Rules
 from daemon.core.traces import Moment, State
 from daemon.core.values import Image, Quality, Reason
 from daemon.drawing.words import clock

@@ -5,7 +5,8 @@ from itertools import pairwise
 from math import floor, isfinite, nan
 
 from daemon.core import svg
-from daemon.core.decide import HOLD, Decision, Rules
+from daemon.core.decide import Decision
+from daemon.core.passage import HOLD, Rules
 from daemon.core.svg import Point, Scale
 from daemon.core.traces import Moment, State
 from daemon.core.values import Quality, Verdict

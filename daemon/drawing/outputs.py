@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from daemon.config import ConfigError
-from daemon.core.decide import Decision, Rules
+from daemon.core.decide import Decision
+from daemon.core.passage import Rules
 from daemon.core.traces import Moment
 from daemon.core.values import Frame, Image, View
 from daemon.drawing.annotate import Easel

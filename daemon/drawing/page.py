@@ -9,7 +9,8 @@ from hashlib import sha256
 from html import escape
 
 from daemon.core import markup, svg
-from daemon.core.decide import HOLD, Decision, Rules
+from daemon.core.decide import Decision
+from daemon.core.passage import HOLD, Rules
 from daemon.core.quality import Limits
 from daemon.core.traces import State
 from daemon.core.values import Quality, Verdict

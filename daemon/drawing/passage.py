@@ -9,7 +9,8 @@ from math import isfinite
 import msgspec
 
 from daemon.core import svg
-from daemon.core.decide import Decision, Rules
+from daemon.core.decide import Decision
+from daemon.core.passage import Rules
 from daemon.core.traces import Moment
 from daemon.core.values import Quality, Verdict
 from daemon.drawing.charts import LEFT, RIGHT, WIDTH, similarities

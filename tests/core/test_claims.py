@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daemon.core.claims import LONGEST_S, Claim, seconds_left
-from daemon.core.decide import Decision, Rules
+from daemon.core.decide import Decision
+from daemon.core.passage import Rules
 from daemon.core.values import Quality, Reason, Vector
 from tests.core.test_decide import ACCEPT_ALICE, ACCEPT_BOB, ALICE, BAD, BOB, RULES, STRANGER, TURNED, UNKNOWN, Story, face, said
 
@@ -434,6 +435,27 @@ def test_what_could_not_be_stored_is_not_owed_again() -> None:
     (lost,) = story.sees(ALICE, times=3)
     story.keeper.retract(lost)
     assert said(story.sees(ALICE, times=50)) == [], "doubt: the badge is shown again"
+    story.badge()
+    assert said(story.sees(ALICE)) == [VERIFIED]
+
+
+def test_a_mismatch_that_could_not_be_stored_is_the_last_word_all_the_same() -> None:
+    story = gate(BOTH)
+    story.badge("alice")
+    (lost,) = story.sees(BOB, times=3)
+    assert said([lost]) == [MISMATCH]
+    story.keeper.retract(lost)
+    assert said(story.sees(BOB, times=100)) == []
+    story.sees(None, times=10)
+    assert said(story.sees(BOB, times=5)) == [ACCEPT_BOB]
+
+
+def test_a_claim_ends_where_time_steps_back() -> None:
+    story = gate()
+    story.sees(None, times=20)
+    story.badge(seconds=60)
+    story.number = 5
+    assert said(story.sees(ALICE, times=40)) == [] and story.ends == ["camera_lost"], "else it would stand until then, and a minute more"
 
 
 def test_a_gate_that_can_no_longer_verify_says_nothing_more_of_who_was() -> None:

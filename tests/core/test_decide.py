@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.core.boxes import Box
-from daemon.core.decide import Decision, Gatekeeper, Rules
+from daemon.core.decide import Decision, Gatekeeper
 from daemon.core.match import NOBODY, best_two
+from daemon.core.passage import Rules
 from daemon.core.values import Face, Match, Probe, Quality, Reason, Vector, View
 
 RULES = Rules(threshold=0.5, margin=0.1, min_frames=3, min_s=0.15, patience=8, recheck_s=0.5, tries=4, memory=0.9, same=0.4)
@@ -275,6 +276,17 @@ def test_a_permission_that_ends_while_in_view_is_noticed_within_a_recheck() -> N
     assert said(told) == [("reject", "expired", "alice")] and told[0].changes
 
 
+def test_a_permission_that_ends_is_noticed_in_a_poor_moment_too_and_one_that_begins_is_not() -> None:
+    story = Story()
+    assert said([*story.sees(ALICE, times=4), *story.sees(TURNED, times=30)]) == [ACCEPT_ALICE]
+    assert story.keeper.sightings[0].match is not None and story.keeper.sightings[0].match.similarity < 0.5
+    story.forbidden["alice"] = Reason.EXPIRED
+    assert said(story.sees(TURNED, times=6)) == [("reject", "expired", "alice")]
+    del story.forbidden["alice"]
+    assert said(story.sees(TURNED, times=30)) == [], "an accept needs the face"
+    assert said(story.sees(ALICE, times=20)) == [ACCEPT_ALICE]
+
+
 def test_after_a_revocation_not_one_frame_accepts_and_the_answer_becomes_unknown() -> None:
     story = Story()
     assert said(story.sees(ALICE, times=2)) == []
@@ -436,7 +448,35 @@ def test_a_decision_that_could_not_be_stored_is_owed_again() -> None:
     (lost,) = story.sees(ALICE, times=3)
     story.keeper.retract(lost)
     assert said(story.sees(ALICE, times=2)) == []
-    assert said(story.sees(ALICE)) == [ACCEPT_ALICE]
+    (again,) = story.sees(ALICE)
+    assert said([again]) == [ACCEPT_ALICE] and again.passage == lost.passage and not again.changes
+    assert said(story.sees(ALICE, times=20)) == []
+
+
+def test_a_doubt_that_could_not_be_stored_is_a_doubt_all_the_same() -> None:
+    story = Story()
+    first, second = story.sees(ALICE, ALICE, times=3)
+    assert said([first, second]) == [ACCEPT_ALICE, AMBIGUOUS]
+    story.keeper.retract(second)
+    assert said(story.sees(None, ALICE, times=50)) == [], "one of the two was let in, and the other has gone from view"
+
+    story = Story(rules=replace(RULES, same=-1.0))
+    assert said(story.sees(ALICE, times=5)) == [ACCEPT_ALICE]
+    told: list[Decision] = []
+    while not told:
+        told = story.sees(BOB)
+    assert said(told) == [AMBIGUOUS]
+    story.keeper.retract(told[0])
+    assert said(story.sees(BOB, times=100)) == [], "a passage that was one person's never becomes another's"
+
+
+def test_who_steps_in_after_a_decision_that_could_not_be_stored_is_nobody_until_they_have_left() -> None:
+    story = Story()
+    (lost,) = story.sees(ALICE, times=3)
+    story.keeper.retract(lost)
+    assert said(story.sees(BOB, times=20)) == [AMBIGUOUS]
+    story.sees(None, times=10)
+    assert said(story.sees(BOB, times=3)) == [ACCEPT_BOB]
 
 
 def test_the_end_of_a_recording_ends_every_passage() -> None:

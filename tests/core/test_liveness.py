@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.core.boxes import Box
-from daemon.core.decide import Decision, Gatekeeper, Rules
+from daemon.core.decide import Decision, Gatekeeper
 from daemon.core.liveness import LivenessRules, Lives, Votes, judge, surroundings
+from daemon.core.passage import Rules
 from daemon.core.values import Face, Image, Liveness, Match, Probe, Quality, Reason, Vector, View
 from tests.core.test_claims import BOTH, VERIFY
 from tests.core.test_decide import ALICE, BOB, CROP, RULES, STRANGER, Story, said
@@ -155,6 +156,15 @@ def test_a_badge_does_not_make_a_picture_of_its_owner_alive(rules: Rules) -> Non
     gate.badge()
     (decision,) = gate.sees(0.9, times=30)
     assert said([decision]) == [("accept", "verified", "alice")] and decision.liveness is Liveness.LIVE
+
+
+def test_a_picture_held_up_after_a_badge_has_let_its_owner_in_takes_the_accept_back() -> None:
+    gate = Gate(rules=VERIFY)
+    gate.badge()
+    assert said(gate.sees(0.9, times=5)) == [("accept", "verified", "alice")]
+    told = gate.sees(0.0, times=10)
+    assert said(told) == [SUSPECTED] and told[0].changes
+    assert said(gate.sees(1.0, times=100)) == []
 
 
 def test_a_badge_is_used_up_where_liveness_is_required_and_cannot_be_told() -> None:

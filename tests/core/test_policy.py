@@ -111,6 +111,7 @@ def test_no_time_is_no_time(now: float) -> None:
         ("abc 07:00-19:00", "'abc' is no day"),
         ("mon 07:60-19:00", "there is no 07:60"),
         ("mon 07:00-25:00", "there is no 25:00"),
+        ("mon 24:00-06:00", "begins at 00:00"),
     ],
 )
 def test_a_line_that_cannot_be_read_says_why(line: str, says: str) -> None:

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from daemon.core.decide import Decision, Gatekeeper, Rules
+from daemon.core.decide import Decision, Gatekeeper
+from daemon.core.passage import Rules
 from daemon.core.traces import Moment, moments
 from daemon.core.values import Frame, Reason, Vector, View
 from daemon.drawing.page import About

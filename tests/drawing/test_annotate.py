@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.core.boxes import Box
-from daemon.core.decide import Answer
+from daemon.core.passage import Answer
 from daemon.core.traces import Moment, State
 from daemon.core.values import Match, Quality, Reason, Verdict
 from daemon.drawing.annotate import COLOURS, Easel, ascii_of, words

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from daemon.core.boxes import Box
-from daemon.core.decide import HOLD, Decision
+from daemon.core.decide import Decision
+from daemon.core.passage import HOLD
 from daemon.core.traces import Moment
 from daemon.core.values import Frame, Match, Quality, Reason, Verdict, View
 from daemon.drawing.page import MOST_CHARTS, render

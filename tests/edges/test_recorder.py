@@ -351,6 +351,48 @@ def test_a_full_disk_stops_the_recording_with_a_reason_and_it_goes_on_later(tmp_
     assert read(first)[1] is False, "half a part is taken back"
 
 
+def test_a_disk_that_fails_while_two_gates_tapes_end_stops_the_recording_only_until_it_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wall, clock, failing, real = Wall(), Wall(), threading.Event(), Shelf.look
+
+    def fsync(file: int) -> None:
+        if failing.is_set():
+            raise OSError(5, "Input/output error")
+
+    def look(self: Shelf, but: set[Path]) -> None:
+        if failing.is_set():
+            raise OSError(5, "Input/output error")
+        real(self, but)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(Shelf, "look", look)
+    monkeypatch.setattr("daemon.edges.recorder.recorder.TEND_S", 0.01)
+    shelf_ = shelf(tmp_path, Bounds(10**9, 1e9, 10**8, 60.0))
+    one: Recorder[bytes] = Recorder(shelf_, Lines, lambda line: wall.now, wall=wall, clock=clock)
+    one.start()
+    for gate in ("north", "south"):
+        assert one.offer(gate, b"before", 1)
+    until(lambda: len(tapes_in(tmp_path)) == 2)
+    failing.set()
+    wall.now += 60
+    clock.now += 60
+    until(lambda: one.trouble)
+    assert one.trouble is not None and "Input/output error" in one.trouble and "ended" not in one.trouble
+    failing.clear()
+    clock.now += 60
+    for gate in ("north", "south"):
+        assert one.offer(gate, b"after", 1)
+    until(lambda: len(tapes_in(tmp_path)) == 4 and one.trouble is None)
+    one.close()
+
+
+def test_nobody_else_can_look_into_the_folder_of_the_tapes(tmp_path: Path) -> None:
+    folder = tmp_path / "recordings"
+    recorded(folder, frames(2))
+    assert {path.name: path.stat().st_mode & 0o777 for path in (folder, folder / "north")} == {"recordings": 0o700, "north": 0o700}
+
+
 def test_a_disk_with_little_left_is_left_to_the_store(tmp_path: Path) -> None:
     one: Recorder[Frame] = Recorder(shelf(tmp_path, spare=1 << 60), FrameEncoder, lambda f: f.captured_at)
     one.start()

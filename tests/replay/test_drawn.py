@@ -11,7 +11,7 @@ import pytest
 from bench.gate_clips import enrolment_frame
 from daemon import app
 from daemon.config import Config, GateConfig
-from daemon.core.decide import HOLD
+from daemon.core.passage import HOLD
 from daemon.core.values import Person
 from daemon.drawing.outputs import Annotator
 from daemon.drawing.page import render

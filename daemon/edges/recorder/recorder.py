@@ -202,12 +202,15 @@ class Recorder(Generic[T]):
         return sum(each.tape.bytes + beginning_bytes(gate) for gate, each in self._open.items())
 
     def _finish(self, gate: str) -> None:
-        opened = self._open.pop(gate)
+        """End a gate's tape, where a disk that failed at another one's end has not made it let go of all of them."""
+        opened = self._open.pop(gate, None)
+        if opened is None:
+            return
         try:
             opened.tape.end(note_bytes(Ended(opened.count, opened.lost, opened.newest_at)))
+            self._shelf.look({each.tape.path for each in self._open.values()})
         except OSError as error:
             self._stop_all(error)
-        self._shelf.look({each.tape.path for each in self._open.values()})
 
     def _stop_all(self, error: OSError) -> None:
         """The disk takes nothing: let go of every tape, and begin anew when it is time to try again."""

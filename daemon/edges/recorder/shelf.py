@@ -46,7 +46,8 @@ class Shelf:
     def begin(self, gate: str, now: float, at: float) -> TapeWriter:
         """A new tape, named by when it is begun, `now`; `at` is the time of what comes first on it. Raises OSError."""
         folder = self.folder / gate
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for each in (self.folder, folder):  # `parents` would not give this mode to the outer one
+            each.mkdir(mode=0o700, exist_ok=True)
         stem = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%S.%fZ")
         tape = TapeWriter(folder / f"{stem}{SUFFIX}", self._key)
         try:
