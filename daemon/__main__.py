@@ -4,7 +4,9 @@ import argparse
 import logging
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 from rich.console import Console
 from rich.table import Table
@@ -99,7 +101,13 @@ def _parser() -> argparse.ArgumentParser:
     flights.add_parser(commands)
     replays.add_parser(commands)
     liveness.add_parser(commands)
+    for one in (parser, *commands.choices.values()):
+        one.error = partial(_usage, one.prog)  # type: ignore[method-assign]  # one line and a hint, as for every other failure
     return parser
+
+
+def _usage(program: str, message: str) -> NoReturn:
+    sys.exit(_complain(message, f"`{program} --help` says what it takes", EXIT_USAGE))
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -123,7 +131,8 @@ def _instant(text: str) -> str:
     return audit_lines.instant(text)
 
 
-_head.__name__, _instant.__name__ = "head (64 hexadecimal digits)", "time"  # argparse says: invalid <name> value
+# argparse says: invalid <name> value
+_head.__name__, _instant.__name__ = "head (64 hexadecimal digits)", "time (2027-03-01 or 2027-03-01T08:00+01:00)"
 
 
 def _audit(arguments: argparse.Namespace) -> int:
@@ -155,7 +164,7 @@ def _check(arguments: argparse.Namespace) -> int:
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     for part, works, seen in findings:
         table.add_row("[green]✓[/]" if works else "[red]✗[/]", part, seen)
-    Console(highlight=False).print(table)
+    Console(highlight=False, width=None if sys.stdout.isatty() else 250).print(table)  # in files and pipes it need not fit a screen
     return 0 if all(works for _, works, _ in findings) else EXIT_FAILED
 
 

@@ -357,7 +357,7 @@ def check(config: Config) -> list[tuple[str, bool, str]]:
                 "no time service keeps the clock in step: people with a schedule or a validity are rejected as clock_untrusted",
                 'start one (`timedatectl set-ntp true`), or set clock.trust = "always"',
             )
-        return "not kept in step by a time service: people with a validity would be rejected as clock_untrusted"
+        return "not kept in step by a time service: who is given a validity or a schedule is rejected as clock_untrusted"
 
     def broker() -> str:
         first = next(iter(config.gates))

@@ -258,7 +258,9 @@ def load(path: Path) -> Config:
     try:
         table = tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file", "give the configuration with --config; deploy/config.toml is an example") from None
+        raise ConfigError(f"{path}: no such file", "give the path of a configuration; deploy/config.toml is an example") from None
+    except IsADirectoryError:
+        raise ConfigError(f"{path}: a folder", "give the path of the file in it, config.toml for instance") from None
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}", "the daemon's user must be able to read it") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

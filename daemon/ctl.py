@@ -87,6 +87,10 @@ def _ask(args: argparse.Namespace, command: m.Command, tell: Tell | None = None)
     try:
         m.parse_command(payload)  # what the gate would refuse as malformed is refused here, with nothing sent
     except m.MessageError as error:
+        person = getattr(command, "person", None)
+        if error.detail.endswith("`$.person`"):
+            hint = "letters, digits and . _ @ -, with a letter or digit first, 64 at most"
+            raise CtlError(USAGE, f"{person!r} is no employee number", hint) from None
         hint = "send fewer or smaller images" if error.reason == "too_large" else "the line above names the field"
         raise CtlError(USAGE, error.detail, hint) from None
     address, site, gate = where(args, any_gate=False)
@@ -214,6 +218,8 @@ def _status(args: argparse.Namespace, out: Console) -> int:
             out.print(Text(show.to_json({"gate": name, "stale": show.is_stale(one), **msgspec.to_builtins(one)})))
     else:
         out.print(show.status_table(found))
+        for line in show.daemon_lines(found):
+            out.print(line)
     return DONE if all(show.is_well(one) for one in found.values()) else REFUSED
 
 

@@ -69,7 +69,7 @@ def parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
         add(name, what).add_argument("person", metavar="PERSON")
     claim = add("verify", "a claim: the next person at the gate is this one, and is let in only if the face is theirs")
     claim.add_argument("person", metavar="PERSON")
-    claim.add_argument("--seconds", type=_seconds, default=10.0, metavar="N", help="for so long, 1 to 60 (10)")
+    claim.add_argument("--seconds", type=_seconds, default=10.0, metavar="N", help="1 to 60 (10); the gate's mode is verify or both")
     add("ping", "is the whole line from broker to store alive?")
     change = add("reembed", "change to the other configured model, or back; the gate serves on meanwhile")
     change.add_argument("--model", metavar="ID", help="the bundle's id (else the configured one that does not serve)")

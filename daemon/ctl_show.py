@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from daemon.core.messages import DecisionMessage, PersonEntry, Reembedding, Result, StatusMessage
+from daemon.counts import counted
 
 STALE_S = 90.0
 """A gate says how it is every 30 s; after three silences its last word is no news any more."""
@@ -122,18 +123,11 @@ def status_table(found: dict[str, StatusMessage]) -> Table:
         "gate",
         "mode",
         "state",
-        "why",
         "camera",
-        "model",
-        "people",
-        "templates",
-        "revision",
         "threshold",
         "for claims",
-        "outbox",
-        "audit",
         "said",
-        "version",
+        "why",
     )
     for name, one in sorted(found.items()):
         state = "stale" if is_stale(one) else one.state
@@ -141,20 +135,24 @@ def status_table(found: dict[str, StatusMessage]) -> Table:
             safe(name, "cyan"),
             safe(one.mode or "–"),
             safe(state, _STATE_STYLES.get(state, "red")),
-            safe(", ".join([*one.reasons, *_under_way(one)])),
             safe(one.camera or "–"),
-            safe(" on ".join(part for part in (one.model, one.provider) if part) or "–"),
-            str(one.people),
-            str(one.templates),
-            str(one.gallery_revision),
             "–" if one.threshold is None else f"{one.threshold:.3f}",
             "–" if one.claim_threshold is None else f"{one.claim_threshold:.3f}",
-            str(one.outbox_depth),
-            "–" if one.audit is None else safe(f"{one.audit.number}: {one.audit.head[:12]}…"),
             "–" if one.at is None else f"{_brief(age_s(one.at))} ago",
-            safe(one.version),
+            safe(", ".join([*one.reasons, *_under_way(one)])),
         )
     return table
+
+
+def daemon_lines(found: dict[str, StatusMessage]) -> list[Text]:
+    """What the gates of one daemon share, a line for each different word about it: gates of one box mostly say the same."""
+    said: dict[str, list[str]] = {}
+    for name, one in sorted(found.items()):
+        model = " on ".join(part for part in (one.model, one.provider) if part) or "no model"
+        audit = "no audit" if one.audit is None else f"audit {one.audit.number}: {one.audit.head[:12]}…"
+        gallery = f"{one.people} people, {counted(one.templates, 'template')}, revision {one.gallery_revision}"
+        said.setdefault(f"{model}; {gallery}; {one.outbox_depth} in the outbox; {audit}; ostiary {one.version}", []).append(name)
+    return [Text.assemble(safe(", ".join(gates), "cyan"), safe(f": {what}")) for what, gates in said.items()]
 
 
 def _under_way(one: StatusMessage) -> list[str]:

@@ -203,10 +203,10 @@ class Engine:
         link = self.gates[gate_name].link
         self.metrics.command(result.op, result.status, result.reason)
         log.info(
-            "gate %s: command %s %s: %s%s",
+            "gate %s: command %s%s: %s%s",
             gate_name,
             result.op,
-            result.person or "",
+            f" {result.person}" if result.person else "",
             result.status,
             f" ({result.reason}: {result.detail})" if result.reason else "",
         )

@@ -13,6 +13,7 @@ from daemon.core.enrol import EnrolError, Standards, need_quality, the_face
 from daemon.core.photo import PhotoError, decode_jpeg
 from daemon.core.quality import Limits, judge
 from daemon.core.values import Image, Person, Template, Vector
+from daemon.counts import counted
 from daemon.edges.gallery import Gallery, sound
 from daemon.edges.store import Store
 from daemon.pipeline import Detector, Embeds
@@ -86,10 +87,10 @@ class Enrolment:
         if not adding:
             chosen = enrol.best_templates(vectors, [enrol.worth(crop) for crop in crops], keep)
             fresh = tuple((crops[i], vectors[i]) for i in chosen)
-            return Plan(person, fresh, f"{len(fresh)} templates {'replace all earlier ones' if known else 'made'}", anew=True)
+            return Plan(person, fresh, f"{counted(len(fresh), 'template')} made{', all earlier ones let go' if known else ''}", anew=True)
         if len(stored) + len(crops) <= keep:
             fresh = tuple(zip(crops, vectors, strict=True))
-            return Plan(person, fresh, f"{len(crops)} templates added", made=made, stay=_entries(mine))
+            return Plan(person, fresh, f"{counted(len(crops), 'template')} added", made=made, stay=_entries(mine))
         return self._displacing(person, crops, vectors, stored, mine, made)
 
     def _displacing(

@@ -14,6 +14,7 @@ from daemon.core.recording import Lost, note_of
 from daemon.core.tape import TapeError
 from daemon.edges.recorder import Tape, tapes_in
 from daemon.recorders import FLIGHT
+from daemon.recordings import above_zero
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -26,7 +27,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     flight.add_argument("--config", type=Path, required=True, metavar="FILE")
     flight.add_argument("--gate", metavar="NAME", help="one gate's lines")
-    flight.add_argument("--minutes", type=float, default=None, metavar="N", help="the last N minutes; all that is kept without it")
+    flight.add_argument("--minutes", type=above_zero, default=None, metavar="N", help="the last N minutes; all that is kept without it")
     flight.set_defaults(command=_flight)
 
 

@@ -16,6 +16,7 @@ from daemon.config import Config, ConfigError, GateConfig, load
 from daemon.core.messages import utc
 from daemon.core.tape import TapeError
 from daemon.core.values import Frame
+from daemon.counts import counted
 from daemon.edges.camera import Camera, CameraError, frames_of, open_camera
 from daemon.edges.recorder import FrameSink, Listed, PlainSink, RecordedFrames, SealedSink, began, catalogue, erase, looks_sealed, tapes_in
 from daemon.edges.store import StoreError, VaultError
@@ -83,7 +84,7 @@ def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     )
     make.add_argument("--gate", required=True, metavar="NAME")
     make.add_argument("--out", type=Path, required=True, metavar="FILE", help="a new file, or with --plain a new folder")
-    make.add_argument("--seconds", type=float, default=None, metavar="N", help="stop after so long")
+    make.add_argument("--seconds", type=above_zero, default=None, metavar="N", help="stop after so long")
     make.set_defaults(command=_record)
 
     show = commands.add_parser(
@@ -92,7 +93,9 @@ def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         description="List what is recorded; or export a gate's frames between two times; or erase recordings. A daemon may go on serving.",
     )
     show.add_argument("--gate", metavar="NAME", help="one gate's")
-    show.add_argument("--from", dest="since", type=_moment, default=None, metavar="TIME", help="from this day or instant on (RFC 3339)")
+    show.add_argument(
+        "--from", dest="since", type=_moment, default=None, metavar="TIME", help="from this day or instant on (UTC, unless it says +01:00)"
+    )
     show.add_argument("--to", type=_moment, default=None, metavar="TIME", help="before this day or instant")
     what = show.add_mutually_exclusive_group()
     what.add_argument("--export", type=Path, metavar="FILE", help="write the frames between to a new file (with --plain a folder)")
@@ -103,12 +106,23 @@ def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         command.add_argument("--plain", action="store_true", help="a folder of PNG pictures that other programs read, not sealed")
 
 
+def above_zero(text: str) -> float:
+    """A number of an option that must be above nothing. Raises ValueError, of which argparse makes a complaint."""
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise ValueError
+    return value
+
+
+above_zero.__name__ = "number above 0"  # argparse says: invalid <name> value
+
+
 def _moment(text: str) -> float:
     parsed = datetime.fromisoformat(text)
     return (parsed if parsed.tzinfo is not None else parsed.replace(tzinfo=UTC)).timestamp()
 
 
-_moment.__name__ = "time"  # argparse says: invalid time value
+_moment.__name__ = "time (2027-03-01 or 2027-03-01T08:00+01:00)"  # argparse says: invalid <name> value
 
 
 def _record(arguments: argparse.Namespace) -> int:
@@ -120,7 +134,7 @@ def _record(arguments: argparse.Namespace) -> int:
             count, seconds = record(camera, sink, arguments.seconds)
     finally:
         camera.close()
-    _say(f"{arguments.out}: {count} frames in {seconds:.1f} s{'' if arguments.plain else ', sealed with the key of this box'}")
+    _say(f"{arguments.out}: {counted(count, 'frame')} in {seconds:.1f} s{'' if arguments.plain else ', sealed with the key of this box'}")
     return 0
 
 
@@ -158,12 +172,14 @@ def _recordings(arguments: argparse.Namespace) -> int:
     config = load(arguments.config)
     if arguments.gate is not None:
         _need_gate(config, arguments.gate, arguments.config)
+    if arguments.plain and arguments.export is None:
+        raise ConfigError("--plain is about --export", "give both, or leave --plain out")
+    if arguments.since is not None and arguments.to is not None and arguments.since >= arguments.to:
+        raise ConfigError("--to is not after --from: no time is between them", "both are in UTC unless they say otherwise (08:00+01:00)")
     folder = Path(config.state_dir) / RECORDINGS
     if not tapes_in(folder):
         _say(f"nothing is recorded in {folder}")
         return 0
-    if arguments.plain and arguments.export is None:
-        raise ConfigError("--plain is about --export", "give both or neither")
     since, to = arguments.since if arguments.since is not None else 0.0, arguments.to if arguments.to is not None else float("inf")
     key = _key(config, str(folder))
     found = [each for each in catalogue(folder, key) if arguments.gate in (None, each.gate) and each.ends >= since and each.begins < to]
@@ -176,9 +192,12 @@ def _recordings(arguments: argparse.Namespace) -> int:
         except OSError as error:
             hint = "run this as the daemon's user; is the disk read-only?"
             raise StoreError(f"{folder}: cannot be erased ({error.strerror})", hint) from None
-        _say(f"{len(found)} recordings erased, {sum(each.bytes for each in found) / 1e6:.1f} MB")
+        _say(f"{counted(len(found), 'recording')} erased, {sum(each.bytes for each in found) / 1e6:.1f} MB")
         return 0
-    width = max((len(each.gate) for each in found), default=4)
+    if not found:
+        _say(f"nothing of that gate and time is recorded in {folder}")
+        return 0
+    width = max(4, *(len(each.gate) for each in found))
     _say(f"{'gate':<{width}}  {'from':<24}  {'to':<24}   frames        MB  file, and how it ends")
     for each in found:
         ending = each.ending + (f" ({each.lost} frames lost)" if each.lost else "") + (f": {each.why}" if each.why else "")
@@ -191,7 +210,9 @@ def _export(config: Config, found: list[Listed], key: bytes, since: float, to: f
     gates = sorted({each.gate for each in found if each.why is None})
     if len(gates) != 1:
         what = f"several gates ({', '.join(gates)})" if gates else "nothing"
-        raise ConfigError(f"--export: {what} recorded then", "choose a gate and a time with --gate, --from and --to")
+        raise ConfigError(
+            f"--export: {what} recorded then", "the list without --export shows what there is; --gate, --from and --to choose"
+        )
     for each in found:
         if each.why is not None:
             log.warning("left out: %s", each.why)
@@ -200,7 +221,8 @@ def _export(config: Config, found: list[Listed], key: bytes, since: float, to: f
         for frame in _between(RecordedFrames(readable, key, log.warning), since, to):
             sink.append(frame)
             count += 1
-    _say(f"{arguments.export}: {count} frames of gate {gates[0]}{'' if arguments.plain else ', sealed with the key of this box'}")
+    sealed = "" if arguments.plain else ", sealed with the key of this box"
+    _say(f"{arguments.export}: {counted(count, 'frame')} of gate {gates[0]}{sealed}")
     return 0
 
 

@@ -18,6 +18,7 @@ from daemon.core.passage import Rules
 from daemon.core.policy import forbids
 from daemon.core.traces import moments
 from daemon.core.values import Frame, Person, Reason, Vector, View
+from daemon.counts import counted
 from daemon.drawing import outputs
 from daemon.drawing.page import About
 from daemon.drawing.trace import Witness
@@ -151,7 +152,8 @@ def _replay(arguments: argparse.Namespace) -> int:
         other = load(arguments.policy)
         changed = replace(scene, config=replace(scene.config, decision=other.decision, quality=other.quality, liveness=other.liveness))
         before, after = (list(s.lines(arguments.source, arguments.fps)) for s in (scene, changed))
-        _differences(before, after, "as it is", str(arguments.policy))
+        differs = _differences(before, after, "as it is", str(arguments.policy))
+        _say(f"{counted(len(before), 'decision')}, which the other rules {'change as shown' if differs else 'would not change'}")
         return 0
     decided, rules = [], scene.rules()
     with outputs.witnesses(arguments, rules, scene.about(arguments.source)) as witnesses:
@@ -160,12 +162,13 @@ def _replay(arguments: argparse.Namespace) -> int:
             if expected is None:
                 sys.stdout.write(text + "\n")
                 sys.stdout.flush()
-    said = f"{len(decided)} decisions"
+    said = counted(len(decided), "decision")
     differs = expected is not None and _differences(expected, decided, str(arguments.expect), "now")
     if expected is not None:
         said += ", not as expected" if differs else ", as expected"
-    Console(stderr=True, highlight=False).print(
-        f"{said}; {len(scene.people)} people, {scene.gallery.templates} templates, threshold {rules.threshold:.3f}, model {scene.model.id}"
+    _say(
+        f"{said}; {len(scene.people)} people, {counted(scene.gallery.templates, 'template')},"
+        f" threshold {rules.threshold:.3f}, model {scene.model.id}"
     )
     return OTHERWISE if differs else 0
 
@@ -192,10 +195,21 @@ def _scene(arguments: argparse.Namespace) -> Scene:
 
 
 def _expected(path: Path) -> list[str]:
+    hint = "give the lines that an earlier `ostiaryd replay` printed"
     try:
-        return path.read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"--expect {path}: {error}", "give the lines that an earlier `ostiaryd replay` printed") from None
+        lines = path.read_text("utf-8").splitlines()
+    except OSError as error:
+        raise ConfigError(f"--expect {path}: {error.strerror}", hint) from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"--expect {path}: not lines of text", hint) from None
+    for number, text in enumerate(lines, 1):
+        if not text.startswith("{"):
+            raise ConfigError(f"--expect {path}: line {number} is no decision", hint)
+    return lines
+
+
+def _say(line: str) -> None:
+    Console(stderr=True, highlight=False, soft_wrap=True, markup=False).print(line)
 
 
 def _differences(before: list[str], after: list[str], one: str, other: str) -> bool:

@@ -12,11 +12,12 @@ from rich.console import Console
 from daemon import app, audit_lines
 from daemon.config import load
 from daemon.core.messages import utc
+from daemon.counts import counted
 from daemon.edges.store import KEEP_RESULTS_S, Dossier, StoreError, dossier_of, placed
 
 README = f"""What this door's face recogniser holds about {{person}}, as of the day this file was made.
 
-record.json      your record: number, name, since when, until when and at which gates it lets you in, and where your consent is kept
+record.json      your record: number, name, since when, until when, at which gates and hours it lets you in, and where your consent is kept
 crops/           the pictures of your face that were taken at your enrolment, cut out; one for each template
 templates.json   for each picture the numbers that a model made of it (the template) and which model; only these are compared at the gate
 commands.json    the answers to commands about you (enrolment, suspension, changes) of the last {KEEP_RESULTS_S // 86_400} days
@@ -26,8 +27,9 @@ audit.jsonl      commands about you and decisions about you at the gates, in whi
 How long it is kept: record, pictures and templates until you are revoked, then they are erased at once; answers to commands for
 {KEEP_RESULTS_S // 86_400} days; undelivered messages until they are delivered; audit records for as long as the box is set to, but your
 revocation erases what says that they are yours. After a revocation your number and the time of the
-last command about it stay, so that no older command brings you back. Pictures of the camera, and faces of people who are not
-enrolled, are never stored.
+last command about it stay, so that no older command brings you back. Pictures of the camera are kept only where
+recording is switched on, for a few days, and what the gates saw without pictures for about an hour, where you have the random name;
+neither is in this file. Otherwise faces of people who are not enrolled are never stored.
 Backups and the systems that take the door's messages keep what they keep; ask whoever runs them.
 
 For whoever hands this out: look through commands.json and messages.json first, other people's numbers may stand in them.
@@ -44,6 +46,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     export.add_argument("person", metavar="PERSON")
     export.add_argument("file", type=Path, metavar="FILE.zip")
+    export.add_argument("--force", action="store_true", help="write over a file that is there")
     export.add_argument("--config", type=Path, required=True, metavar="FILE")
     export.set_defaults(command=_export)
 
@@ -58,11 +61,12 @@ def _export(arguments: argparse.Namespace) -> int:
         store.close()
     if held is None:
         raise StoreError(f"nobody is enrolled as {arguments.person}", "`ostiaryctl list` shows who is")
-    with placed(arguments.file) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+    with placed(arguments.file, arguments.force) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in contents(held, records):
             archive.writestr(name, content)
     Console(highlight=False, soft_wrap=True, markup=False).print(
-        f"{arguments.file}: the record of {arguments.person}, {len(held.templates)} templates, {len(held.results)} answers to commands"
+        f"{arguments.file}: the record of {arguments.person}, {counted(len(held.templates), 'template')},"
+        f" {counted(len(held.results), 'answer')} to commands"
     )
     return 0
 
@@ -83,6 +87,7 @@ def contents(held: Dossier, records: Iterable[str]) -> Iterator[tuple[str, bytes
                 "valid_from": _when(person.valid_from),
                 "valid_until": _when(person.valid_until),
                 "gates": None if person.gates is None else list(person.gates),
+                "schedule": person.schedule,
                 "consent": person.consent,
                 "last_command_issued_at": _when(held.last_order),
             }

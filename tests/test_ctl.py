@@ -381,7 +381,7 @@ def test_a_change_of_model_shows_how_far_it_has_come_and_is_waited_for(gate: Gat
         (["enroll", "E1042", "--image", "large.jpg"], "3.0 MB"),
         (["enroll", "E1042", "--image", "half.jpg", "--image", "half.jpg"], "send fewer or smaller images"),
         (["enroll", "E1042", *(["--image", "small.jpg"] * 11)], "11 images are too many"),
-        (["enroll", "Ada Lovelace", "--image", "small.jpg"], "$.person"),
+        (["enroll", "Ada Lovelace", "--image", "small.jpg"], "no employee number"),
         (["enroll", "E1042", "--image", "small.jpg", "--valid-from", "soon"], "no time like"),
         (["enroll", "E1042"], "--image"),
         (["enroll", "E1042", "--image", "small.jpg", "--capture", "5"], "not allowed with"),
@@ -505,6 +505,7 @@ def test_status_shows_every_gate_and_tells_by_its_code(broker: int, gate: Gate, 
     assert "4711" in out
     assert "faces on cpu" in out
     assert "0.420" in out
+    assert max(map(len, out.splitlines()[:2])) <= 80, "a screen of 80 columns shows it"
     gate.status(state="closed", reasons=["disk"])
     assert ctl.main(common) == 1
     assert "disk" in capsys.readouterr().out

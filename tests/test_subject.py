@@ -103,6 +103,8 @@ def test_somebody_unknown_is_one_line_and_no_file(tmp_path: Path, config: Path, 
         said = lines(capsys)
         assert len(said) == 2 and word in said[0] and said[1].startswith("  hint: ")
     assert not (tmp_path / "e.zip").exists() and (tmp_path / "there").read_text() == "dear"
+    assert main(["export-person", "E1042", str(tmp_path / "there"), "--force", "--config", str(config)]) == 0
+    assert zipfile.is_zipfile(tmp_path / "there")
 
 
 def test_a_backup_and_back_as_it_is_typed(tmp_path: Path, config: Path, capsys: pytest.CaptureFixture[str]) -> None:
