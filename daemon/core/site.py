@@ -53,7 +53,7 @@ class SiteError(ValueError):
 
 
 def beyond(people: int, target_fpir: float) -> float:
-    """How far above the nearest pair of so few people the threshold lies, as a share 0 to 1 of the way to the rightful passages.
+    """How far above the nearest pair the threshold lies where so many people walk past, as a share of the way to the rightful passages.
 
     The most alike of n people bound a stranger's chance only at 1 in n + 1. What is missing from there to the target, in orders of
     magnitude, is the share; with as many people as the target asks for nothing is left to guess.
@@ -91,5 +91,6 @@ def judge(passings: Sequence[Passing], templates: Mapping[str, npt.NDArray[np.fl
     if not counted:
         raise SiteError("no pair of people is left to judge by; record more people")
     nearest_pair = counted[0].similarity
-    threshold = nearest_pair + max(ABOVE, beyond(len(people), target_fpir) * (limit - nearest_pair))
+    walkers = len({passing.person for passing in passings})
+    threshold = nearest_pair + max(ABOVE, beyond(walkers, target_fpir) * (limit - nearest_pair))
     return Site(threshold, limit, len(people), len(passings), tuple(counted), tuple(ignored), tuple(sorted(own)))
