@@ -102,6 +102,26 @@ def test_a_folder_is_sorted_as_people_count(folder: Path) -> None:
     assert frames[-1].at_s == 11 / 4
 
 
+TABLE = "file,number,at_s,captured_at\nframe-2.png,7,100.5,1700000000.25\nframe-10.png,9,101.0,1700000000.75\n"
+
+
+def test_a_table_beside_the_pictures_says_which_and_when(folder: Path) -> None:
+    (folder / "frames.csv").write_text(TABLE)
+    camera = open_camera("north", GateConfig(source=str(folder)), start_s=5.0)
+    frames = frames_of(camera)
+    assert [(frame.number, frame.at_s, frame.captured_at) for frame in frames] == [(7, 5.0, 1700000000.25), (9, 5.5, 1700000000.75)]
+    now = open_camera("north", GateConfig(source=str(folder)), clock=lambda: 9.0, start_s=5.0, start_wall=50.0, paced=True)
+    assert [(frame.at_s, frame.captured_at) for frame in frames_of(now)] == [(5.0, 50.0), (5.5, 50.5)]
+
+
+@pytest.mark.parametrize("table", ["file,number\nframe-2.png,7\n", TABLE.replace("101.0", "soon"), TABLE.replace("101.0", "nan"), "\xff"])
+def test_a_table_that_cannot_be_read_says_so(folder: Path, table: str) -> None:
+    (folder / "frames.csv").write_bytes(table.encode("latin-1"))
+    with pytest.raises(CameraError, match=r"frames\.csv") as caught:
+        open_camera("north", GateConfig(source=str(folder)))
+    assert "ostiaryd record --plain" in caught.value.hint
+
+
 def test_a_broken_picture_is_counted_and_keeps_its_number(folder: Path) -> None:
     (folder / "frame-3.png").write_bytes(b"\x89PNG broken")
     camera = open_camera("g", GateConfig(source=str(folder)))

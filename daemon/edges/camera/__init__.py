@@ -8,7 +8,7 @@ from urllib.parse import quote, urlsplit
 from daemon.config import GateConfig, read_secret
 from daemon.core.values import Frame
 from daemon.edges.camera.live import LiveCamera, open_device, open_url
-from daemon.edges.camera.recording import PICTURES, Recording, pictures, video
+from daemon.edges.camera.recording import PICTURES, Recording, moments, pictures, video
 from daemon.edges.camera.source import Camera, CameraError
 
 __all__ = ["Camera", "CameraError", "frames_of", "open_camera", "redacted"]
@@ -29,7 +29,8 @@ def open_camera(
     A live source that is missing is no error: it is tried again for ever and reported by `state` and `detail`.
 
     A recording gives every frame in order, frame n at `start_s` + n / fps and `start_wall` + n / fps: as fast as it is read, or, if
-    `paced`, no sooner than `clock` reaches the frame's time.
+    `paced`, no sooner than `clock` reaches the frame's time. A folder with a table of times (`ostiaryd record --plain`) has the numbers and
+    distances of its table, and where it is not paced the UTC times too.
     """
     source = config.source
     if "://" in source and urlsplit(source).scheme != "file":
@@ -43,10 +44,12 @@ def open_camera(
         return camera
     path = Path(source.removeprefix("file://"))
     if path.is_dir() or path.suffix.lower() in PICTURES:
-        images, fps = pictures(path), config.fps
+        table = moments(path) if path.is_dir() else None
+        images, fps = pictures(path, table[0] if table is not None else None), config.fps
     else:
+        table = None
         images, fps = video(path, config.fps)
-    return Recording(gate, images, fps, start_s, start_wall, clock if paced else None)
+    return Recording(gate, images, fps, start_s, start_wall, clock if paced else None, table[1] if table is not None else None)
 
 
 def frames_of(recording: Camera) -> Iterator[Frame]:

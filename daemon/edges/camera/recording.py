@@ -1,10 +1,13 @@
-"""A recording: a video file or a folder of pictures, every frame in order, with times that follow from the frame's number."""
+"""A recording: a video file or a folder of pictures, every frame in order. Times follow from the frame's number, or stand in a table beside
+the pictures (`ostiaryd record --plain`)."""
 
+import csv
 import math
 import re
 import threading
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -15,6 +18,16 @@ from daemon.edges.camera.source import SOURCES, CameraError, State
 
 PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
 CLOSE_S = 1.5
+TABLE = "frames.csv"
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When a frame was taken: its number, seconds of a clock that never steps, UTC seconds."""
+
+    number: int
+    at_s: float
+    captured_at: float
 
 
 # ---- recordings
@@ -33,9 +46,10 @@ class Recording:
         start_s: float,
         start_wall: float,
         clock: Callable[[], float] | None,
+        moments: Sequence[Moment] | None = None,
     ) -> None:
-        self.gate, self.fps = gate, fps
-        self._images, self._start_s, self._start_wall, self._clock = images, start_s, start_wall, clock or (lambda: math.inf)
+        self.gate, self.fps, self._moments = gate, fps, moments
+        self._images, self._start_s, self._start_wall, self._clock = images, start_s, start_wall, clock or _at_once
         self._number = 0
         self._waiting: Frame | None = None
         self._dropped: Counter[str] = Counter()
@@ -86,8 +100,15 @@ class Recording:
         image = self._advance()
         if image is None:
             return None
-        offset_s = (self._number - 1) / self.fps
-        return Frame(self.gate, self._number - 1, self._start_s + offset_s, self._start_wall + offset_s, image)
+        place = self._number - 1
+        if self._moments is None:
+            offset_s = place / self.fps
+            return Frame(self.gate, place, self._start_s + offset_s, self._start_wall + offset_s, image)
+        moment, first = self._moments[place], self._moments[0]
+        offset_s = moment.at_s - first.at_s
+        # Played at its own pace it happens now; otherwise it happened then.
+        captured_at = moment.captured_at if self._clock is _at_once else self._start_wall + offset_s
+        return Frame(self.gate, moment.number, self._start_s + offset_s, captured_at, image)
 
     def _play(self, timeout_s: float) -> Frame | None:
         """The next frame, when its time has come. A reader that is slow gets it late, never not at all."""
@@ -126,15 +147,41 @@ def video(path: Path, fallback_fps: float) -> tuple[Iterator[Image | None], floa
     return images(), fps if 0.1 <= fps <= 240 else fallback_fps
 
 
-def pictures(path: Path) -> Iterator[Image | None]:
+def pictures(path: Path, table: Sequence[str] | None = None) -> Iterator[Image | None]:
+    """The pictures of a folder: those of a table, or all in the order of their names."""
     if not path.exists():
         raise CameraError(f"{path}: no such file or folder", SOURCES)
-    files = [path] if path.is_file() else sorted((p for p in path.iterdir() if p.suffix.lower() in PICTURES), key=natural)
+    if table is not None:
+        files = [path / name for name in table]
+    else:
+        files = [path] if path.is_file() else sorted((p for p in path.iterdir() if p.suffix.lower() in PICTURES), key=natural)
     if not files:
         raise CameraError(f"{path}: no pictures in this folder", f"pictures end in {', '.join(sorted(PICTURES))}")
     if all(_picture(p) is None for p in files):
         raise CameraError(f"{path}: none of its {len(files)} pictures can be decoded", "are they really pictures?")
     return (_picture(p) for p in files)
+
+
+def moments(folder: Path) -> tuple[list[str], list[Moment]] | None:
+    """The pictures of a folder and when they were taken, where a table says so. Raises CameraError for a table that cannot be read."""
+    path = folder / TABLE
+    if not path.is_file():
+        return None
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        found = [Moment(int(row["number"]), float(row["at_s"]), float(row["captured_at"])) for row in rows]
+        names = [Path(row["file"]).name for row in rows]
+        if not all(math.isfinite(moment.at_s) and math.isfinite(moment.captured_at) for moment in found):
+            raise ValueError("a time that is no number")
+    except (OSError, UnicodeDecodeError, csv.Error, KeyError, TypeError, ValueError) as error:
+        raise CameraError(f"{path}: {error!r}", "a table of `ostiaryd record --plain`; without it the folder is read at --fps") from None
+    return names, found
+
+
+def _at_once() -> float:
+    """The clock of who does not wait."""
+    return math.inf
 
 
 def natural(path: Path) -> list[tuple[int, int, str]]:
