@@ -1,6 +1,6 @@
 """What a gate's detector and its distance cost a model: alignment by the bundled cascade's box, and few pixels, beside clean crops.
 
-    python -m bench.alignment --yunet YUNET.onnx [--bundle FILE.onnx ...] [--on val|devtest] [--data FOLDER]
+    python -m bench.alignment [--yunet YUNET.onnx] [--bundle FILE.onnx ...] [--on val|devtest] [--data FOLDER]
 
 Whole pictures of people nobody learned from are aligned twice, by landmarks (YuNet) and by the cascade's box alone, and compared as two
 sets of crops. How one alignment lies to the other (turn, scale, shift) is then given to the crops of `--on`, drawn anew for each with a
