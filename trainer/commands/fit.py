@@ -23,12 +23,14 @@ def run(options: argparse.Namespace) -> None:
     _fit(options, chosen, options.run, _first(options, chosen, options.run) if options.start is None else options.start)
 
 
-def _first(options: argparse.Namespace, chosen: Recipe, folder: Path) -> Path | None:
+def _first(options: argparse.Namespace, chosen: Recipe, folder: Path, above: tuple[str, ...] = ()) -> Path | None:
     """The run that the recipe goes on from, made if it is not there: beside its own folder, so that it can be looked at too."""
     if not chosen.after:
         return None
     if math.isfinite(options.minutes):
         raise FitError(f"{chosen.name} goes on from {chosen.after}", "give the run to go on from with --from, or leave out --minutes")
+    if chosen.after in above:
+        raise RecipeError(f"{chosen.after} goes on from itself", "remove one `after`")
     before = folder.with_name(f"{folder.name}-before")
     # What the data are is the same for both; everything else was said of the recipe that was asked for.
     changes = [change for change in options.set if change.startswith(("data.", "seed="))]
@@ -36,7 +38,7 @@ def _first(options: argparse.Namespace, chosen: Recipe, folder: Path) -> Path | 
     Run(folder).check(chosen)
     Run(before).check(recipe)
     if not Run(before).finished:
-        _fit(options, recipe, before, _first(options, recipe, before))
+        _fit(options, recipe, before, _first(options, recipe, before, (*above, chosen.after)))
     return before
 
 
