@@ -198,9 +198,11 @@ class Export:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """The whole recipe. `seed` decides initial weights and the data order; each stage is validated `validations` times."""
+    """The whole recipe. `seed` decides initial weights and the data order; each stage is validated `validations` times. `after` is the
+    recipe whose run this one begins with the weights of; without a run to begin with, that one is made first."""
 
     name: str = "faces"
+    after: str = ""
     seed: int = 1
     validations: int = 20
     data: Data = field(default_factory=Data)

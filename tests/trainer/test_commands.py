@@ -12,6 +12,7 @@ from tests.trainer import faces
 from tests.trainer.test_datasets import mnist, omniglot
 from tests.trainer.test_train import split_of
 from trainer.__main__ import main
+from trainer.runs import Run
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 
@@ -123,6 +124,28 @@ def test_people_from_adoption_to_report(tmp_path: Path, capsys: pytest.CaptureFi
     assert "person00" in capsys.readouterr().out
     assert main(["adopt", one, str(tmp_path / "x.onnx"), *given, "--licence", "none"]) == 2
     assert "hint:" in capsys.readouterr().err and not (tmp_path / "x.onnx").exists()
+
+
+def test_a_recipe_that_goes_on_from_another_makes_its_run_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    crops = faces.folder(tmp_path / "crops", people=12, images=3)
+    given = ["--data", str(crops), "--split", str(split_of(tmp_path, sorted(path.name for path in crops.iterdir())))]
+    identify, triplets = (faces.RECIPE.split("[[stages]]")[number] for number in (1, 2))
+    network = faces.RECIPE.split("[[stages]]")[0].replace("validations = 10", "validations = 1")
+    first, last = tmp_path / "first.toml", tmp_path / "last.toml"
+    first.write_text(f"{network}[[stages]]{identify}".replace("epochs = 10", "epochs = 1"))
+    last.write_text(f'after = "{first}"\n{network}[[stages]]{triplets}')
+    fit = ["fit", *given, "--recipe", str(last), "--run", str(tmp_path / "run")]
+    assert main([*fit, "--minutes", "1"]) == 2 and "--from" in capsys.readouterr().err
+    assert main([*fit, "--set", "data.share=0.9"]) == 0
+    before, run = Run(tmp_path / "run-before"), Run(tmp_path / "run")
+    assert before.finished and run.finished and before.recipe().data.share == run.recipe().data.share == 0.9
+    assert [line["stage"] for line in run.history() if "loss" in line] == ["triplets"]
+    started = (tmp_path / "run-before" / "run.json").stat().st_mtime_ns
+    assert main([*fit[:-1], str(tmp_path / "other")]) == 0 and Run(tmp_path / "other-before").finished
+    assert main(fit) == 2 and (tmp_path / "run-before" / "run.json").stat().st_mtime_ns == started
+    first.write_text(f'after = "{last}"\n' + first.read_text())
+    assert main([*fit[:-1], str(tmp_path / "circle")]) == 2
+    assert "goes on from itself" in capsys.readouterr().err and not (tmp_path / "circle").exists()
 
 
 def test_too_few_pictures_are_one_line_and_no_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import math
+from pathlib import Path
 
 from rich.console import Console
 
@@ -15,17 +17,40 @@ from trainer.stages import FitError, Teacher
 
 def run(options: argparse.Namespace) -> None:
     """`fit`."""
-    console = Console()
     chosen = recipe_file.read(recipe_file.find(options.recipe), options.set)
+    if Run(options.run).finished:
+        raise RunError(f"{options.run} is finished", "evaluate or export it, or give another --run folder")
+    _fit(options, chosen, options.run, _first(options, chosen, options.run) if options.start is None else options.start)
+
+
+def _first(options: argparse.Namespace, chosen: Recipe, folder: Path, above: tuple[str, ...] = ()) -> Path | None:
+    """The run that the recipe goes on from, made if it is not there: beside its own folder, so that it can be looked at too."""
+    if not chosen.after:
+        return None
+    if math.isfinite(options.minutes):
+        raise FitError(f"{chosen.name} goes on from {chosen.after}", "give the run to go on from with --from, or leave out --minutes")
+    if chosen.after in above:
+        raise RecipeError(f"{chosen.after} goes on from itself", "remove one `after`")
+    before = folder.with_name(f"{folder.name}-before")
+    # What the data are is the same for both; everything else was said of the recipe that was asked for.
+    changes = [change for change in options.set if change.startswith(("data.", "seed="))]
+    recipe = recipe_file.read(recipe_file.find(chosen.after), changes)
+    Run(folder).check(chosen)
+    Run(before).check(recipe)
+    if not Run(before).finished:
+        _fit(options, recipe, before, _first(options, recipe, before, (*above, chosen.after)))
+    return before
+
+
+def _fit(options: argparse.Namespace, chosen: Recipe, run_folder: Path, begin_with: Path | None) -> None:
+    console = Console()
     if not chosen.stages:
         raise RecipeError(f"{chosen.name} has no stages", "add [[stages]], or use one of the recipes that come with the trainer")
-    folder = Run(options.run)
+    folder = Run(run_folder)
     folder.check(chosen)
-    if folder.finished:
-        raise RunError(f"{options.run} is finished", "evaluate or export it, or give another --run folder")
     start = None
-    if options.start is not None:
-        other = Run(options.start)
+    if begin_with is not None:
+        other = Run(begin_with)
         state = other.state()
         start = fit.Start(other.weights(), state if state is not None and state.stage == 0 else None)
     parts = datasets.parts(chosen, options.data, options.split)
