@@ -353,7 +353,7 @@ def test_the_exact_listing_is_enough_to_follow_the_chain_as_readme_does(the_desk
     listed = list(audit_lines.lines(store, exact=True))
     assert [json.loads(line)["number"] for line in listed] == [0, 1, 2, 3, 4] and json.loads(listed[0])["record"] is None
     assert json.loads(listed[-1])["digest"] == store.audit.head().digest.hex()
-    (script,) = re.findall(r"--json \| python3 -c '\n(.*?)'\n", (ROOT / "README.md").read_text("utf-8"), re.S)
+    (script,) = re.findall(r"--json \| python3 -c '\n(.*?)'\n", (ROOT / "daemon/README.md").read_text("utf-8"), re.S)
 
     def follow(lines: list[str]) -> int:
         text = "\n".join(lines) + "\n"

@@ -35,7 +35,7 @@ class MetricsError(Fault):
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One row of the table that the README repeats."""
+    """One row of the table in daemon/README.md."""
 
     name: str
     kind: Literal["counter", "gauge", "histogram"]
