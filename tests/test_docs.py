@@ -11,7 +11,15 @@ from daemon.core.values import Quality, Reason
 from daemon.edges.metrics import METRICS
 from tests.conftest import ROOT
 
-DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "deploy/README.md", "daemon/README.md", "trainer/README.md", "bench/README.md")
+DOCUMENTS = (
+    "README.md",
+    "ARCHITECTURE.md",
+    "CONTRIBUTING.md",
+    "deploy/README.md",
+    "daemon/README.md",
+    "trainer/README.md",
+    "bench/README.md",
+)
 TEXTS = {document: (ROOT / document).read_text("utf-8") for document in DOCUMENTS}
 GATE = TEXTS["daemon/README.md"]
 
@@ -52,5 +60,7 @@ def test_every_command_and_option_that_is_shown_exists(program: str, module: str
             command = next(word for word in plain if re.fullmatch(r"[a-z]+(-[a-z]+)*", word))
             shown.setdefault(command, set()).update(re.findall(r"--[a-z-]+", line))
     for command, options in shown.items():
-        told = subprocess.run([sys.executable, "-m", module, command, "--help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        told = subprocess.run(
+            [sys.executable, "-m", module, command, "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+        ).stdout
         assert options <= set(re.findall(r"--[a-z-]+", told)), f"{program} {command}"

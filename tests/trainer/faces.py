@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 
 from daemon.edges.model import golden_crop
+from trainer import data
+from trainer.data import Crops
 
 
 def picture(person: int, number: int) -> np.ndarray:
@@ -27,6 +29,20 @@ def folder(where: Path, people: int, images: int, first: int = 0) -> Path:
         for number in range(images):
             cv2.imwrite(str(own / f"{number}.png"), picture(person, number)[:, :, ::-1])
     return where
+
+
+def split_of(folder: Path, people: list[str]) -> Path:
+    """Half of the people to learn from, a quarter each to choose by and to calibrate on."""
+    parts = ["fit", "val", "fit", "calibration"]
+    table = folder / "split.csv"
+    table.write_text("person,part\n" + "".join(f"{who},{parts[number % 4]}\n" for number, who in enumerate(people)))
+    return table
+
+
+def parts_of(people: dict[str, Path]) -> tuple[Crops, Crops]:
+    crops = data.load(people["crops"])
+    parts = data.split(crops.people, people["split"])
+    return crops.of(parts["fit"]), crops.of(parts["val"])
 
 
 RECIPE = """
@@ -59,3 +75,6 @@ images = 3
 min_images = 3
 rate = 0.0005
 """
+
+# The same network, without stages.
+SHORT = RECIPE.split("[[stages]]")[0].replace("validations = 10", "validations = 3")

@@ -10,7 +10,6 @@ import pytest
 
 from tests.trainer import faces
 from tests.trainer.test_datasets import mnist, omniglot
-from tests.trainer.test_train import split_of
 from trainer.__main__ import main
 from trainer.runs import Run
 
@@ -106,7 +105,7 @@ def test_characters_are_compared_by_the_head_that_was_trained(tmp_path: Path) ->
 def test_people_from_adoption_to_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Two short runs side by side, a report of one, and two pictures compared with the bundle that comes with Ostiary."""
     crops = faces.folder(tmp_path / "crops", people=12, images=3)
-    given = ["--data", str(crops), "--split", str(split_of(tmp_path, sorted(path.name for path in crops.iterdir())))]
+    given = ["--data", str(crops), "--split", str(faces.split_of(tmp_path, sorted(path.name for path in crops.iterdir())))]
     (tmp_path / "tiny.toml").write_text(faces.RECIPE)
     short = ["--recipe", str(tmp_path / "tiny.toml"), "--set", "stages.0.epochs=1", "--set", "stages.1.steps=1", "--set", "validations=1"]
     for seed in ("1", "2"):
@@ -128,7 +127,7 @@ def test_people_from_adoption_to_report(tmp_path: Path, capsys: pytest.CaptureFi
 
 def test_a_recipe_that_goes_on_from_another_makes_its_run_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     crops = faces.folder(tmp_path / "crops", people=12, images=3)
-    given = ["--data", str(crops), "--split", str(split_of(tmp_path, sorted(path.name for path in crops.iterdir())))]
+    given = ["--data", str(crops), "--split", str(faces.split_of(tmp_path, sorted(path.name for path in crops.iterdir())))]
     identify, triplets = (faces.RECIPE.split("[[stages]]")[number] for number in (1, 2))
     network = faces.RECIPE.split("[[stages]]")[0].replace("validations = 10", "validations = 1")
     first, last = tmp_path / "first.toml", tmp_path / "last.toml"
@@ -136,9 +135,13 @@ def test_a_recipe_that_goes_on_from_another_makes_its_run_first(tmp_path: Path, 
     last.write_text(f'after = "{first}"\n{network}[[stages]]{triplets}')
     fit = ["fit", *given, "--recipe", str(last), "--run", str(tmp_path / "run")]
     assert main([*fit, "--minutes", "1"]) == 2 and "--from" in capsys.readouterr().err
-    assert main([*fit, "--set", "data.share=0.9"]) == 0
+    last.write_text(last.read_text().replace("embedding = 16", "embedding = 8"))
+    assert main(fit) == 2 and "another network" in capsys.readouterr().err and not (tmp_path / "run-before").exists()
+    last.write_text(last.read_text().replace("embedding = 8", "embedding = 16"))
+    assert main([*fit, "--set", "data.share=0.9", "--set", "network.embedding=12"]) == 0
     before, run = Run(tmp_path / "run-before"), Run(tmp_path / "run")
     assert before.finished and run.finished and before.recipe().data.share == run.recipe().data.share == 0.9
+    assert before.recipe().network == run.recipe().network and run.recipe().network.embedding == 12
     assert [line["stage"] for line in run.history() if "loss" in line] == ["triplets"]
     started = (tmp_path / "run-before" / "run.json").stat().st_mtime_ns
     assert main([*fit[:-1], str(tmp_path / "other")]) == 0 and Run(tmp_path / "other-before").finished
@@ -150,16 +153,20 @@ def test_a_recipe_that_goes_on_from_another_makes_its_run_first(tmp_path: Path, 
 
 def test_too_few_pictures_are_one_line_and_no_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     crops = faces.folder(tmp_path / "crops", people=8, images=1)
-    given = ["--data", str(crops), "--split", str(split_of(tmp_path, sorted(path.name for path in crops.iterdir())))]
-    for recipe, change, says in (("faces", "seed=1", "3 pictures"), ("faces-contrastive", "stages.0.min_images=1", "two pictures")):
+    given = ["--data", str(crops), "--split", str(faces.split_of(tmp_path, sorted(path.name for path in crops.iterdir())))]
+    refused = [("faces", "seed=1", "no val person has two pictures")]
+    refused += [("faces", "seed=1", "have 3 pictures"), ("faces-contrastive", "stages.0.min_images=1", "no fit person has two pictures")]
+    for recipe, change, says in refused:
         assert main(["fit", *given, "--recipe", recipe, "--set", change, "--run", str(tmp_path / "run")]) == 2
         err = capsys.readouterr().err
-        assert says in err and len(err.splitlines()) == 2 and not (tmp_path / "run").exists()
+        assert says in err and len(err.splitlines()) == 2 and not list(tmp_path.glob("run*"))
+        for who in (1, 5):  # those of val
+            cv2.imwrite(str(crops / f"person{who:02d}" / "1.png"), faces.picture(who, 1))
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     crops = faces.folder(tmp_path / "crops", people=8, images=3)
-    given = ["--data", str(crops), "--split", str(split_of(tmp_path, sorted(path.name for path in crops.iterdir())))]
+    given = ["--data", str(crops), "--split", str(faces.split_of(tmp_path, sorted(path.name for path in crops.iterdir())))]
     (tmp_path / "tiny.toml").write_text(faces.RECIPE)
     (tmp_path / "file").write_text("in the way")
     assert main(["fit", *given, "--recipe", str(tmp_path / "tiny.toml"), "--run", str(tmp_path / "file" / "run")]) == 2

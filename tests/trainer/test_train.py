@@ -1,47 +1,30 @@
-"""The whole trainer through its own command: fit, evaluate, export, and what it does with bad input or a kill."""
+"""The whole trainer through its own command: fit, evaluate, export, and what it does with bad input."""
 
 import dataclasses
 import functools
 import json
-import subprocess
-import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from daemon.edges import model
-from tests.conftest import ROOT
 from tests.trainer import faces
-from trainer import data, export, fit, judge, metrics, recipe_file, scoring
+from trainer import data, export, fit, judge, recipe_file
 from trainer.__main__ import main
-from trainer.data import Crops
-from trainer.recipe import Augment, Recipe
-from trainer.runs import Run, RunError, State
+from trainer.runs import Run, RunError
 
 # TensorFlow and tf2onnx use things that their own dependencies have deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 
 
-def split_of(folder: Path, people: list[str]) -> Path:
-    """Half of the people to learn from, a quarter each to choose by and to calibrate on."""
-    parts = ["fit", "val", "fit", "calibration"]
-    table = folder / "split.csv"
-    table.write_text("person,part\n" + "".join(f"{who},{parts[number % 4]}\n" for number, who in enumerate(people)))
-    return table
-
-
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A tiny model trained on made-up people, evaluated and exported, all by command."""
-    where = tmp_path_factory.mktemp("trained")
-    crops = faces.folder(where / "crops", people=24, images=5)
-    paths = {
-        "crops": crops,
-        "split": split_of(where, sorted(path.name for path in crops.iterdir())),
+def made(people: dict[str, Path]) -> dict[str, Path]:
+    """A tiny model trained on the made-up people, evaluated and exported, all by command."""
+    where = people["crops"].parent
+    paths = people | {
         "recipe": where / "tiny.toml",
         "run": where / "run",
         "pairs": where / "pairs.csv",
@@ -52,7 +35,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     same = [f"person{who:02d}/0.png,person{who:02d}/1.png,1\n" for who in range(1, 24, 4)]
     other = [f"person{who:02d}/0.png,person{(who + 4) % 24:02d}/1.png,0\n" for who in range(1, 24, 4)]
     paths["pairs"].write_text("a,b,same\n" + "".join(same + other))
-    given = ["--data", str(crops), "--split", str(paths["split"])]
+    given = ["--data", str(paths["crops"]), "--split", str(paths["split"])]
     assert main(["fit", *given, "--recipe", str(paths["recipe"]), "--run", str(paths["run"])]) == 0
     wanted = ["--pairs", str(paths["pairs"]), "--json", str(paths["json"]), "--roc", str(paths["run"] / "roc.csv")]
     assert main(["evaluate", str(paths["run"]), *given, *wanted]) == 0
@@ -183,54 +166,8 @@ def test_a_model_that_knows_nobody_is_not_exported(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def parts_of(made: dict[str, Path]) -> tuple[Crops, Crops]:
-    crops = data.load(made["crops"])
-    parts = data.split(crops.people, made["split"])
-    return crops.of(parts["fit"]), crops.of(parts["val"])
-
-
-def trained(chosen: Recipe, made: dict[str, Path], run: Run, **more: Any) -> list[np.ndarray]:
-    learned, val = parts_of(made)
-    run.begin(chosen, {"data_digest": learned.digest})
-    fit.fit(chosen, learned, val, run, **more)
-    return run.weights()
-
-
-SHORT = faces.RECIPE.split("[[stages]]")[0].replace("validations = 10", "validations = 3")
-IDENTIFY = SHORT + '[[stages]]\nkind = "identify"\nepochs = 3\nbatch = 16\nrate = 0.01\nwarm_epochs = 1\nramp_epochs = 2\nema = 0.9\n'
-
-
-def test_the_same_seed_gives_the_same_run_and_another_another(made: dict[str, Path], tmp_path: Path) -> None:
-    one, two = (trained(recipe_file.parse(IDENTIFY), made, Run(tmp_path / name)) for name in ("one", "two"))
-    other = trained(recipe_file.parse(IDENTIFY.replace('name = "tiny"', 'name = "tiny"\nseed = 2')), made, Run(tmp_path / "other"))
-    assert all((a == b).all() for a, b in zip(one, two, strict=True))
-    assert not all((a == b).all() for a, b in zip(one, other, strict=True))
-
-
-def test_a_killed_run_goes_on_as_if_nothing_had_happened(made: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    both = recipe_file.parse(IDENTIFY + '[[stages]]\nkind = "triplets"\nsteps = 6\npeople = 4\nimages = 3\nkeep = "always"\n')
-    whole = trained(both, made, Run(tmp_path / "whole"))
-    keep = Run.checkpoint
-    for stage, step in ((0, 4), (0, 12), (1, 2)):
-        cut = Run(tmp_path / f"cut{stage}{step}")
-
-        def checkpoint_and_die(self: Run, state: State, stage: int = stage, step: int = step) -> None:
-            keep(self, state)
-            if state.stage == stage and state.step >= step:
-                raise KeyboardInterrupt
-
-        with monkeypatch.context() as patched:
-            patched.setattr(Run, "checkpoint", checkpoint_and_die)
-            with pytest.raises(KeyboardInterrupt):
-                trained(both, made, cut)
-        state = cut.state()
-        assert state is not None and state.stage == stage
-        for one, two in zip(whole, trained(both, made, cut), strict=True):
-            assert np.allclose(one, two, atol=1e-3)
-
-
 def test_another_models_state_is_refused(made: dict[str, Path], tmp_path: Path) -> None:
-    learned, val = parts_of(made)
+    learned, val = faces.parts_of(made)
     state = Run(made["run"]).state()
     assert state is not None
     run = Run(tmp_path / "run")
@@ -244,57 +181,11 @@ def test_another_models_state_is_refused(made: dict[str, Path], tmp_path: Path) 
 
 
 def test_a_run_can_start_from_another(made: dict[str, Path], tmp_path: Path) -> None:
-    (tmp_path / "more.toml").write_text(SHORT + '[[stages]]\nkind = "triplets"\nsteps = 2\npeople = 4\nimages = 2\nrate = 1e-9\n')
+    (tmp_path / "more.toml").write_text(faces.SHORT + '[[stages]]\nkind = "triplets"\nsteps = 2\npeople = 4\nimages = 2\nrate = 1e-9\n')
     given = ["--data", str(made["crops"]), "--split", str(made["split"]), "--recipe", str(tmp_path / "more.toml")]
     assert main(["fit", *given, "--run", str(tmp_path / "next"), "--from", str(made["run"])]) == 0
     before, after = Run(made["run"]), Run(tmp_path / "next")
     assert after.kept_figures()["eer"] <= before.kept_figures()["eer"] + 1e-6
-
-
-# Nothing disturbed: a few steps are then enough to see something.
-STILL = "[augment]\n" + "".join(f"{f.name} = 0\n" for f in dataclasses.fields(Augment) if f.type == "float")
-LEARNERS = {
-    "joint-l2": 'kind = "identify"\nbatch = 16\nverify = 0.5\n',
-    "joint-l1": 'kind = "identify"\nbatch = 16\nverify = 0.5\nverify_form = "l1"\n',
-    "joint-cosine": 'kind = "identify"\nbatch = 16\nverify = 0.5\nverify_form = "cosine"\n',
-    "joint-triplets": 'kind = "identify"\nbatch = 16\nverify = 1\nverify_form = "batch-hard"\n',
-    "contrastive": 'kind = "pairs"\npairs = 8\n',
-    "siamese": 'kind = "same"\npairs = 8\n',
-    "siamese-every": 'kind = "same"\npairs = 8\nevery = true\n',
-    "siamese-frozen": 'kind = "same"\npairs = 8\nfrozen = true\nfeatures = "unit"\n',
-    "distilled": 'kind = "distil"\npeople = 4\nimages = 3\n',
-    **{
-        mining: f'kind = "triplets"\npeople = 4\nimages = 3\nmining = "{mining}"\nsoft = false\ncandidates = 12\nhard = 4\nrandom = 4\n'
-        for mining in ("batch-hard", "batch-all", "semi-hard", "hard", "rising", "random", "article")
-    },
-}
-
-
-@pytest.mark.parametrize("learner", LEARNERS)
-def test_every_way_to_learn_learns(made: dict[str, Path], tmp_path: Path, learner: str) -> None:
-    """Each tells its people better apart than chance weights do, measured as it compares."""
-    chosen = recipe_file.parse(SHORT + STILL + "[[stages]]\nsteps = 60\nrate = 0.005\nema = 0.8\nmin_images = 2\n" + LEARNERS[learner])
-    learned = parts_of(made)[0]
-    rng = np.random.default_rng(0)
-    # The teacher knows everybody: a random direction for each person, of another length than the student's.
-    towards = rng.normal(size=(len(learned.people), 24)).astype(np.float32)
-    teacher = dict(zip(learned.names, (towards / np.linalg.norm(towards, axis=1, keepdims=True))[learned.person], strict=True))
-    weights = trained(chosen, made, Run(tmp_path / "run"), teacher=teacher)
-    same = learned.person[:, None] == learned.person[None, :]
-    auc = {}
-    for name, scorer in (("before", scoring.untrained(chosen)), ("after", scoring.of_run(chosen, weights))):
-        vectors = scorer.embed(learned.pixels)
-        matrix = scorer.similarity(vectors, vectors)
-        auc[name] = metrics.auc(matrix[same & ~np.eye(len(same), dtype=bool)], matrix[~same])
-    # Chance features that must stay as they are leave a head little to gain.
-    assert auc["after"] > auc["before"] or learner == "siamese-frozen"
-    history = Run(tmp_path / "run").history()
-    assert history[-1]["loss"] < history[0]["loss"] or learner in ("semi-hard", "hard", "rising", "article")
-    assert {"loss", "cpu_s", "waited", "easy", "semi_hard", "hard", "same", "other"} <= set(history[0])
-    if learner.startswith("siamese"):
-        assert not scorer.cosine
-        with pytest.raises(export.ExportError, match="same-or-different"):
-            export.check(chosen, weights)
 
 
 def test_distillation_needs_a_teacher(made: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -304,14 +195,6 @@ def test_distillation_needs_a_teacher(made: dict[str, Path], tmp_path: Path, cap
     assert main([*given, "--recipe", "faces-triplet", "--teacher", str(made["bundle"])]) == 2
     assert "learns from no teacher" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
-
-
-def test_collapse_raises_the_alarm(made: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A rate far too high: everybody becomes one vector, and training says so and what to try."""
-    stage = '[[stages]]\nkind = "triplets"\nsteps = 30\npeople = 4\nimages = 3\nsoft = false\nrate = 30.0\nema = 0.0\n'
-    trained(recipe_file.parse(SHORT + stage), made, Run(tmp_path / "run"))
-    assert "lower rate" in capsys.readouterr().out
-    assert any("warning" in line for line in Run(tmp_path / "run").history())
 
 
 def test_people_learned_from_are_not_measured_on(made: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -326,36 +209,6 @@ def test_people_learned_from_are_not_measured_on(made: dict[str, Path], tmp_path
                 target.write_bytes((made["crops"] / person / f"{number}.png").read_bytes())
         assert main(["evaluate", str(made["run"]), "--data", str(tmp_path / name)]) == 2
         assert "learned from" in capsys.readouterr().err
-
-
-JAX = """
-import os, sys
-os.environ["KERAS_BACKEND"] = "jax"
-
-class NoTensorFlow:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] == "tensorflow":
-            raise ModuleNotFoundError("TensorFlow is not here", name=name)
-
-sys.meta_path.insert(0, NoTensorFlow())
-from trainer.__main__ import main
-from trainer.data import Crops
-from trainer.recipe import Augment, Recipe
-sys.exit(main(sys.argv[1:]))
-"""
-
-
-def test_jax_fits_without_tensorflow(made: dict[str, Path], tmp_path: Path) -> None:
-    pytest.importorskip("jax")
-    (tmp_path / "tiny.toml").write_text(IDENTIFY + '[[stages]]\nkind = "triplets"\nsteps = 4\npeople = 4\nimages = 3\n')
-    arguments = ["fit", "--data", str(made["crops"]), "--split", str(made["split"]), "--recipe", str(tmp_path / "tiny.toml")]
-    script = [sys.executable, "-W", "ignore", "-c", JAX, *arguments, "--run", str(tmp_path / "run")]
-    done = subprocess.run(script, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
-    assert done.returncode == 0, done.stderr
-    run = Run(tmp_path / "run")
-    assert run.finished and run.kept_figures()["auc"] > 0.8
-    # What JAX trained TensorFlow measures and exports.
-    assert scoring.of_run(run.recipe(), run.weights()).embed(parts_of(made)[1].pixels).shape[1] == 16
 
 
 @pytest.mark.parametrize("command", ["", "prepare", "fit", "evaluate", "report", "compare", "same", "export", "adopt"])
@@ -377,7 +230,7 @@ def test_real_faces_end_to_end(data_dir: Path, tmp_path: Path) -> None:
         chosen = sorted(person for person, own in people.items() if len(own) >= 8)[:24]
         for name in (name for person in chosen for name in people[person][:8]):
             few.writestr(name, source.read(name))
-    table = split_of(tmp_path, chosen)
+    table = faces.split_of(tmp_path, chosen)
     (tmp_path / "tiny.toml").write_text(faces.RECIPE)
     crops, run, bundle = (str(tmp_path / name) for name in ("few.zip", "run", "faces.onnx"))
     given = ["--data", crops, "--split", str(table)]

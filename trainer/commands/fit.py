@@ -4,63 +4,94 @@ from __future__ import annotations
 
 import argparse
 import math
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 
 from trainer import datasets, fit, raw_model, recipe_file, stages
 from trainer.data import Crops, DataError
-from trainer.recipe import Distil, Recipe, RecipeError
+from trainer.recipe import Data, Distil, Recipe, RecipeError
 from trainer.runs import Run, RunError
 from trainer.stages import FitError, Teacher
 
 
+@dataclass(frozen=True, slots=True)
+class _Leg:
+    """One of the runs to make: a recipe goes on from the weights of the run of another one, `after` which it comes."""
+
+    recipe: Recipe
+    folder: Run
+    start: Path | None
+
+
 def run(options: argparse.Namespace) -> None:
-    """`fit`."""
-    chosen = recipe_file.read(recipe_file.find(options.recipe), options.set)
-    if Run(options.run).finished:
+    """`fit`. Whatever can be wrong with any of the runs is found before the first."""
+    legs = _legs(options)
+    if legs[-1].folder.finished:
         raise RunError(f"{options.run} is finished", "evaluate or export it, or give another --run folder")
-    _fit(options, chosen, options.run, _first(options, chosen, options.run) if options.start is None else options.start)
+    _check_teacher(legs[-1].recipe, options.teacher)
+    read: dict[tuple[Data, int], dict[str, Crops]] = {}
+    for leg in legs:
+        what = (leg.recipe.data, leg.recipe.network.channels)
+        read[what] = read.get(what) or datasets.parts(leg.recipe, options.data, options.split)
+        _check(leg.recipe, read[what])
+    for leg in legs:
+        if not leg.folder.finished:
+            _fit(options, leg, read[leg.recipe.data, leg.recipe.network.channels])
 
 
-def _first(options: argparse.Namespace, chosen: Recipe, folder: Path, above: tuple[str, ...] = ()) -> Path | None:
-    """The run that the recipe goes on from, made if it is not there: beside its own folder, so that it can be looked at too."""
-    if not chosen.after:
-        return None
-    if math.isfinite(options.minutes):
-        raise FitError(f"{chosen.name} goes on from {chosen.after}", "give the run to go on from with --from, or leave out --minutes")
-    if chosen.after in above:
-        raise RecipeError(f"{chosen.after} goes on from itself", "remove one `after`")
-    before = folder.with_name(f"{folder.name}-before")
-    # What the data are is the same for both; everything else was said of the recipe that was asked for.
-    changes = [change for change in options.set if change.startswith(("data.", "seed="))]
-    recipe = recipe_file.read(recipe_file.find(chosen.after), changes)
-    Run(folder).check(chosen)
-    Run(before).check(recipe)
-    if not Run(before).finished:
-        _fit(options, recipe, before, _first(options, recipe, before, (*above, chosen.after)))
-    return before
+def _legs(options: argparse.Namespace) -> list[_Leg]:
+    """The runs in the order they are made; the last is the one asked for, those before stand beside it, to be looked at too."""
+    chosen = recipe_file.read(recipe_file.find(options.recipe), options.set)
+    legs = [_Leg(chosen, Run(options.run), options.start)]
+    legs[0].folder.check(chosen)
+    # What the data and the network are is the same for all; everything else was said of the recipe that was asked for.
+    changes = [change for change in options.set if change.startswith(("data.", "network.", "seed="))]
+    above: list[str] = []
+    while legs[0].start is None and legs[0].recipe.after:
+        then = legs[0]
+        if math.isfinite(options.minutes):
+            raise FitError(f"{then.recipe.name} goes on from {then.recipe.after}", "give that run with --from, or leave out --minutes")
+        if then.recipe.after in above:
+            raise RecipeError(f"{then.recipe.after} goes on from itself", "remove one `after`")
+        above.append(then.recipe.after)
+        recipe = recipe_file.read(recipe_file.find(then.recipe.after), changes)
+        if replace(recipe.network, dropout=0.0, compute="") != replace(then.recipe.network, dropout=0.0, compute=""):
+            said = f"{then.recipe.name} goes on from {then.recipe.after}, which is another network"
+            raise RecipeError(said, "give both the same [network]")
+        before = Run(then.folder.folder.with_name(f"{then.folder.folder.name}-before"))
+        before.check(recipe)
+        legs = [_Leg(recipe, before, None), replace(then, start=before.folder), *legs[1:]]
+    return legs
 
 
-def _fit(options: argparse.Namespace, chosen: Recipe, run_folder: Path, begin_with: Path | None) -> None:
-    console = Console()
-    if not chosen.stages:
-        raise RecipeError(f"{chosen.name} has no stages", "add [[stages]], or use one of the recipes that come with the trainer")
-    folder = Run(run_folder)
-    folder.check(chosen)
-    start = None
-    if begin_with is not None:
-        other = Run(begin_with)
-        state = other.state()
-        start = fit.Start(other.weights(), state if state is not None and state.stage == 0 else None)
-    parts = datasets.parts(chosen, options.data, options.split)
+def _check(recipe: Recipe, parts: dict[str, Crops]) -> None:
+    """Raises RecipeError, DataError or FitError where a recipe cannot learn from these people."""
+    if not recipe.stages:
+        raise RecipeError(f"{recipe.name} has no stages", "add [[stages]], or use one of the recipes that come with the trainer")
     for part in ("fit", "val"):
         if len(parts[part].people) < 2:
             raise DataError(f"{len(parts[part].people)} people are for {part}", "training needs two people or more in fit and in val")
+    if np.bincount(parts["val"].person).max() < 2:
+        raise DataError("no val person has two pictures", "weights are chosen by how alike one person's pictures are: add some")
+    for index in range(len(recipe.stages)):
+        stages.able(recipe, index, parts["fit"])
+
+
+def _fit(options: argparse.Namespace, leg: _Leg, parts: dict[str, Crops]) -> None:
+    console = Console()
+    start = None
+    if leg.start is not None:
+        other = Run(leg.start)
+        state = other.state()
+        start = fit.Start(other.weights(), state if state is not None and state.stage == 0 else None)
     learned = parts["fit"]
-    for index in range(len(chosen.stages)):
-        stages.able(chosen, index, learned)
-    taught = _teacher(options, chosen, learned)
+    taught: Teacher | None = None
+    if any(isinstance(stage, Distil) for stage in leg.recipe.stages):
+        vectors = raw_model.teacher(options.teacher, order=options.teacher_order)(learned.pixels)
+        taught = dict(zip(learned.names, vectors, strict=True))
     facts = {
         "data": str(options.data.resolve()) if options.data.exists() else str(options.data),
         "data_digest": learned.digest,
@@ -68,21 +99,17 @@ def _fit(options: argparse.Namespace, chosen: Recipe, run_folder: Path, begin_wi
         "people": {part: len(crops.people) for part, crops in parts.items()},
         "crops": {part: len(crops) for part, crops in parts.items()},
     }
-    folder.begin(chosen, facts)
-    folder.remember(learned.people, datasets.marks(learned))
-    console.print(", ".join(f"{len(crops)} crops of {len(crops.people)} for {part}" for part, crops in parts.items()))
-    best = fit.fit(chosen, learned, parts["val"], folder, options.minutes, options.workers, start, taught)
+    leg.folder.begin(leg.recipe, facts)
+    leg.folder.remember(learned.people, datasets.marks(learned))
+    told = ", ".join(f"{len(crops)} crops of {len(crops.people)} for {part}" for part, crops in parts.items())
+    console.print(f"{leg.recipe.name}: {told}", highlight=False)
+    best = fit.fit(leg.recipe, learned, parts["val"], leg.folder, options.minutes, options.workers, start, taught)
     console.print("kept: " + ", ".join(f"{name} {value:.4f}" for name, value in best.items()))
 
 
-def _teacher(options: argparse.Namespace, chosen: Recipe, learned: Crops) -> Teacher | None:
-    wanted = any(isinstance(stage, Distil) for stage in chosen.stages)
-    if options.teacher is None or not wanted:
-        if wanted or options.teacher is not None:
-            raise FitError(
-                "distillation needs a teacher" if wanted else f"{chosen.name} learns from no teacher",
-                "give an embedding model with --teacher MODEL.onnx" if wanted else "leave out --teacher, or use the recipe faces-distilled",
-            )
-        return None
-    vectors = raw_model.teacher(options.teacher, order=options.teacher_order)(learned.pixels)
-    return dict(zip(learned.names, vectors, strict=True))
+def _check_teacher(recipe: Recipe, teacher: Path | None) -> None:
+    wanted = any(isinstance(stage, Distil) for stage in recipe.stages)
+    if wanted and teacher is None:
+        raise FitError("distillation needs a teacher", "give an embedding model with --teacher MODEL.onnx")
+    if teacher is not None and not wanted:
+        raise FitError(f"{recipe.name} learns from no teacher", "leave out --teacher, or use the recipe faces-distilled")
