@@ -8,6 +8,7 @@ import hypothesis
 import pytest
 
 import daemon  # noqa: F401  sets the environment that onnxruntime and OpenCV read at import
+from daemon.edges.store import Store, open_store
 from tests.mosquitto import Mosquitto, binary
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -45,3 +46,11 @@ def broker(mosquitto_installed: None, tmp_path: Path) -> Iterator[int]:
     """A mosquitto of the test's own on loopback, without persistence; gives its port."""
     with Mosquitto(tmp_path) as mosquitto:
         yield mosquitto.port
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """A new store in the test's folder."""
+    opened = open_store(tmp_path)
+    yield opened
+    opened.close()

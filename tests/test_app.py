@@ -13,6 +13,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -137,6 +138,19 @@ def test_it_ends_cleanly_within_five_seconds(tmp_path: Path, broker: int, still:
     assert "stopped" in ctl(config, "status").stdout
 
 
+def watched_until_end(config: Path) -> dict[str, Any]:
+    """The first decision that `ostiaryctl watch` tells while the daemon plays its source to the end."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "daemon.ctl", "watch", "--config", str(config), "--count", "1", "--seconds", "60", "--json"],
+        cwd=ROOT, stdout=subprocess.PIPE, text=True,
+    ) as watch:  # fmt: skip
+        time.sleep(2)
+        played = ostiaryd("run", "--config", config, "--until-end")
+        assert played.returncode == 0, played.stderr
+        decision: dict[str, Any] = json.loads(watch.communicate(timeout=90)[0].splitlines()[0])
+    return decision
+
+
 @pytest.mark.broker
 def test_the_line_from_recording_to_metrics(tmp_path: Path, broker: int, portrait: Path, still: Path) -> None:
     port = free_port()
@@ -146,15 +160,7 @@ def test_the_line_from_recording_to_metrics(tmp_path: Path, broker: int, portrai
         text = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5).read().decode()
     assert re.search(r"^ostiary_gallery_people 1\.0$", text, re.M), text
     assert "E1" not in text and "Stronaut" not in text
-    with subprocess.Popen(
-        [sys.executable, "-m", "daemon.ctl", "watch", "--config", str(config), "--count", "1", "--seconds", "60", "--json"],
-        cwd=ROOT, stdout=subprocess.PIPE, text=True,
-    ) as watch:  # fmt: skip
-        time.sleep(2)
-        played = ostiaryd("run", "--config", config, "--until-end")
-        assert played.returncode == 0, played.stderr
-        decision = json.loads(watch.communicate(timeout=90)[0].splitlines()[0])
-    decision = decision.get("decision", decision) if isinstance(decision.get("decision"), dict) else decision
+    decision = watched_until_end(config)
     assert (decision["decision"], decision["person"]) == ("accept", "E1")
 
 
@@ -164,15 +170,7 @@ def test_a_liveness_model_denies_at_a_real_gate_too(tmp_path: Path, broker: int,
     config = configure(tmp_path, broker, still, extra='[liveness]\nmodel = "live.onnx"\n')
     with daemon_running(config):
         assert result(ctl(config, "enroll", "E1", "--image", portrait))["status"] == "done"
-    with subprocess.Popen(
-        [sys.executable, "-m", "daemon.ctl", "watch", "--config", str(config), "--count", "1", "--seconds", "60", "--json"],
-        cwd=ROOT, stdout=subprocess.PIPE, text=True,
-    ) as watch:  # fmt: skip
-        time.sleep(2)
-        played = ostiaryd("run", "--config", config, "--until-end")
-        assert played.returncode == 0, played.stderr
-        decision = json.loads(watch.communicate(timeout=90)[0].splitlines()[0])
-    decision = decision.get("decision", decision) if isinstance(decision.get("decision"), dict) else decision
+    decision = watched_until_end(config)
     told = (decision["decision"], decision["reason"], decision["person"], decision["liveness"])
     assert told == ("reject", "spoof_suspected", "E1", "spoof")
 

@@ -24,7 +24,7 @@ from daemon.demo.frames import enrolment_photo
 from daemon.demo.stage import Stage
 from daemon.edges.gallery import Gallery
 from daemon.edges.model import Calibration, FmrPoint
-from daemon.edges.store import Store, StoreError, open_store
+from daemon.edges.store import Store, StoreError
 from daemon.mailbox import CameraState
 from daemon.model import Raised
 from tests.desk import NOW, NoThreshold, command, model, painted
@@ -59,13 +59,6 @@ def gate_of(store: Store, mode: Mode, **more: Any) -> Site:
     if "E1" not in site.desk.people:
         site.asks(command("enroll", "E1", [painted(ALICE)], issued=100))
     return site
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = open_store(tmp_path)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Stories about commands: what each does, what it is refused for, and that it is done once."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,6 @@ from daemon.edges.store import Store, StoreError, open_store
 from tests.desk import DIMENSION, NOW, at, command, desk, painted, tables
 
 ALICE, BOB = painted(100), painted(240)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = open_store(tmp_path)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

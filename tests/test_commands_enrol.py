@@ -5,7 +5,6 @@ In these pictures brightness is the face. At 100, 110 is a `duplicate_of` (8°, 
 command, but is not added to 100's record later.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +21,6 @@ from tests.desk import MODELS, NOW, command, desk, painted, tables
 from tests.test_commands import done, refused, send, who
 
 ALICE, TWIN, LOOKALIKE, ALIKE, FAR, BOB = 100, 110, 114, 120, 125, 240
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = open_store(tmp_path)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

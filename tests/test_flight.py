@@ -1,7 +1,6 @@
 """The flight recorder: what its lines hold, what they do not, and that a quiet night costs nothing."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from daemon.core.values import Face, Frame, Person, Probe, Quality, View
 from daemon.edges.camera import open_camera
 from daemon.edges.metrics import Metrics
 from daemon.edges.recorder import Shelf, tapes_in
-from daemon.edges.store import Store, StoreError, open_store
+from daemon.edges.store import Store, StoreError
 from daemon.flight import Flight
 from daemon.gate import GateWorker
 from daemon.mailbox import CameraState
@@ -46,13 +45,6 @@ class Kept:
         assert gate == "north" and len(json.dumps(body)) < size
         self.lines.append(body)
         return True
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = open_store(tmp_path)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

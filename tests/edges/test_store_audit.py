@@ -20,13 +20,6 @@ NOW = 1_800_000_000.0
 ENTRY = CommandAnswered("north", None, "ping", "done", None, None, 0)
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = open_store(tmp_path)
-    yield opened
-    opened.close()
-
-
 def record(store: Store, count: int = 1, at_s: float = NOW, step_s: float = 0.0) -> list[Place]:
     places = []
     for number in range(count):
