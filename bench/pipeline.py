@@ -7,12 +7,8 @@ the time together that the model had to wait for a batch.
 """
 
 import argparse
-import os
 import time
 from concurrent.futures import ThreadPoolExecutor
-
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 from rich.console import Console

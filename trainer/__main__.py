@@ -16,11 +16,6 @@ from rich.console import Console
 import daemon
 from daemon.core.faults import Fault
 
-# Before TensorFlow or ONNX Runtime are imported by anything below.
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 RECIPES = Path(__file__).with_name("recipes")
 DEFAULT_BUNDLE = Path(daemon.__file__).parent / "models" / "faces.onnx"
 EPILOG = """The usual order:
