@@ -32,6 +32,8 @@ class TcpProxy:
         self._closed = True
         self._wake_w.send(b"x")
         self._thread.join(5)
+        for sock in (self._listener, self._wake_r, self._wake_w):
+            sock.close()
 
     def _run(self) -> None:
         with selectors.DefaultSelector() as selector:
@@ -46,8 +48,6 @@ class TcpProxy:
                         self._end(selector, sock)
             for sock in list(self._peers):
                 self._end(selector, sock)
-        for sock in (self._listener, self._wake_r, self._wake_w):
-            sock.close()
 
     def _serve(self, selector: selectors.BaseSelector, sock: socket.socket) -> None:
         if sock is self._wake_r:

@@ -174,9 +174,9 @@ def test_two_gates_of_real_people_replay_to_what_was_decided(tmp_path: Path, bro
     clips = data_dir / "clips/asl"
     with (clips / "identities.csv").open() as file:
         people = {row["clip"]: row["person"] for row in csv.DictReader(file)}
-    of = {person: [clips / clip for clip, who in people.items() if who == person] for person in "ABE"}
+    of = {person: [clips / clip for clip, who in people.items() if who == person] for person in "ACE"}
     photos = {}
-    for person in "AB":
+    for person in "AC":  # not B, who looks like A to the bundled model
         photos[person] = tmp_path / f"{person}.jpg"
         photos[person].write_bytes(enrolment_frame(of[person][0], open_detector("haar", 40)))
     south = f'[gates.south]\nsource = "{of["E"][0]}"\n'
