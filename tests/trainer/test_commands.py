@@ -1,6 +1,7 @@
 """The commands around training, as a person types them, on made-up pictures."""
 
 import json
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -146,6 +147,9 @@ def test_a_recipe_that_goes_on_from_another_makes_its_run_first(tmp_path: Path, 
     started = (tmp_path / "run-before" / "run.json").stat().st_mtime_ns
     assert main([*fit[:-1], str(tmp_path / "other")]) == 0 and Run(tmp_path / "other-before").finished
     assert main(fit) == 2 and (tmp_path / "run-before" / "run.json").stat().st_mtime_ns == started
+    shutil.rmtree(tmp_path / "other-before")
+    (tmp_path / "other" / "done").unlink()
+    assert main([*fit[:-1], str(tmp_path / "other")]) == 0 and not (tmp_path / "other-before").exists()
     first.write_text(f'after = "{last}"\n' + first.read_text())
     assert main([*fit[:-1], str(tmp_path / "circle")]) == 2
     assert "goes on from itself" in capsys.readouterr().err and not (tmp_path / "circle").exists()

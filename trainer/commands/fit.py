@@ -22,14 +22,14 @@ class _Leg:
     """One of the runs to make: a recipe goes on from the weights of the run of another one, `after` which it comes."""
 
     recipe: Recipe
-    folder: Run
+    run: Run
     start: Path | None
 
 
 def run(options: argparse.Namespace) -> None:
     """`fit`. Whatever can be wrong with any of the runs is found before the first."""
     legs = _legs(options)
-    if legs[-1].folder.finished:
+    if legs[-1].run.finished:
         raise RunError(f"{options.run} is finished", "evaluate or export it, or give another --run folder")
     _check_teacher(legs[-1].recipe, options.teacher)
     read: dict[tuple[Data, int], dict[str, Crops]] = {}
@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> None:
         read[what] = read.get(what) or datasets.parts(leg.recipe, options.data, options.split)
         _check(leg.recipe, read[what])
     for leg in legs:
-        if not leg.folder.finished:
+        if not leg.run.finished:
             _fit(options, leg, read[leg.recipe.data, leg.recipe.network.channels])
 
 
@@ -46,11 +46,12 @@ def _legs(options: argparse.Namespace) -> list[_Leg]:
     """The runs in the order they are made; the last is the one asked for, those before stand beside it, to be looked at too."""
     chosen = recipe_file.read(recipe_file.find(options.recipe), options.set)
     legs = [_Leg(chosen, Run(options.run), options.start)]
-    legs[0].folder.check(chosen)
+    legs[0].run.check(chosen)
     # What the data and the network are is the same for all; everything else was said of the recipe that was asked for.
     changes = [change for change in options.set if change.startswith(("data.", "network.", "seed="))]
     above: list[str] = []
-    while legs[0].start is None and legs[0].recipe.after:
+    # A run that has begun needs the one before it no more, and that may have been thrown away.
+    while legs[0].start is None and legs[0].recipe.after and legs[0].run.state() is None:
         then = legs[0]
         if math.isfinite(options.minutes):
             raise FitError(f"{then.recipe.name} goes on from {then.recipe.after}", "give that run with --from, or leave out --minutes")
@@ -61,7 +62,7 @@ def _legs(options: argparse.Namespace) -> list[_Leg]:
         if replace(recipe.network, dropout=0.0, compute="") != replace(then.recipe.network, dropout=0.0, compute=""):
             said = f"{then.recipe.name} goes on from {then.recipe.after}, which is another network"
             raise RecipeError(said, "give both the same [network]")
-        before = Run(then.folder.folder.with_name(f"{then.folder.folder.name}-before"))
+        before = Run(then.run.folder.with_name(f"{then.run.folder.name}-before"))
         before.check(recipe)
         legs = [_Leg(recipe, before, None), replace(then, start=before.folder), *legs[1:]]
     return legs
@@ -99,11 +100,11 @@ def _fit(options: argparse.Namespace, leg: _Leg, parts: dict[str, Crops]) -> Non
         "people": {part: len(crops.people) for part, crops in parts.items()},
         "crops": {part: len(crops) for part, crops in parts.items()},
     }
-    leg.folder.begin(leg.recipe, facts)
-    leg.folder.remember(learned.people, datasets.marks(learned))
+    leg.run.begin(leg.recipe, facts)
+    leg.run.remember(learned.people, datasets.marks(learned))
     told = ", ".join(f"{len(crops)} crops of {len(crops.people)} for {part}" for part, crops in parts.items())
     console.print(f"{leg.recipe.name}: {told}", highlight=False)
-    best = fit.fit(leg.recipe, learned, parts["val"], leg.folder, options.minutes, options.workers, start, taught)
+    best = fit.fit(leg.recipe, learned, parts["val"], leg.run, options.minutes, options.workers, start, taught)
     console.print("kept: " + ", ".join(f"{name} {value:.4f}" for name, value in best.items()))
 
 
