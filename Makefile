@@ -23,7 +23,7 @@ lint: $(VENV)/.test
 
 # The long runs of what CI only samples.
 faults: $(VENV)/.test
-	OSTIARY_FAULTS=$${OSTIARY_FAULTS:-20000} $(BIN)/python -m pytest -s tests/faults tests/test_reembedding_machine.py
+	OSTIARY_FAULTS=$${OSTIARY_FAULTS:-20000} $(BIN)/python -m pytest -s tests/faults tests/commands/test_reembedding_machine.py
 
 bench: $(VENV)/.test
 	@for file in bench/[a-z]*.py; do echo "== $$file"; $(BIN)/python -m bench.$$(basename $$file .py) || exit 1; done

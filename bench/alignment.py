@@ -21,13 +21,15 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from daemon.app import DEFAULT_BUNDLE
-from daemon.core.align import CROP_PX, align, box_transform, similarity_transform
+from daemon.core.bundle import Figure
+from daemon.core.faces.align import CROP_PX, align, box_transform, similarity_transform
 from daemon.core.values import Face
 from daemon.edges.detector import Detector, open_detector
-from daemon.edges.model import Figure
-from trainer import allpairs, data, evaluate, export
-from trainer.data import Crops
+from daemon.serving.app import DEFAULT_BUNDLE
+from trainer.bundle import export
+from trainer.measure import allpairs, evaluate
+from trainer.people import data
+from trainer.people.data import Crops
 
 ROOT = Path(__file__).resolve().parent.parent
 SEED = 1

@@ -8,18 +8,18 @@ from pathlib import Path
 import numpy as np
 
 from bench.gate_clips import enrolment_frame
-from daemon import pipeline
+from daemon.cli.calibrate import looks
+from daemon.commands.enrolment import enrolment_crop
 from daemon.config import Config, GateConfig
-from daemon.core.decide import Decision, Gatekeeper
-from daemon.core.liveness import Lives
-from daemon.core.passage import Rules
+from daemon.core.passages.gatekeeper import Decision, Gatekeeper
+from daemon.core.passages.liveness import Lives
+from daemon.core.passages.passage import Rules
 from daemon.core.site import Passing, Site, judge
 from daemon.core.values import Image, Vector, View
 from daemon.edges.camera import frames_of, open_camera
 from daemon.edges.detector import open_detector
 from daemon.edges.gallery import Gallery
-from daemon.enrolment import enrolment_crop
-from daemon.site import looks
+from daemon.pipeline import steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +45,17 @@ def watch(folder: Path, config: Config, others: Sequence[str] = ()) -> Watched:
     with (folder / "asl/identities.csv").open() as file:
         people: dict[str, str | None] = {f"asl/{row['clip']}": row["person"] for row in csv.DictReader(file)}
     detector = open_detector(config.detector.kind, config.detector.min_face_px)
-    limits = pipeline.limits(config, config.detector.min_face_px)
+    limits = steps.limits(config, config.detector.min_face_px)
     enrolment: dict[str, Image] = {}
     clips: list[Clip] = []
     for name, person in {**people, **dict.fromkeys(others)}.items():
         first = person is not None and person not in enrolment
         if person is not None and first:
             frame = enrolment_frame(folder / name, detector)
-            enrolment[person] = enrolment_crop(frame, 1, detector, pipeline.limits(config, config.enrolment.min_face_px))
+            enrolment[person] = enrolment_crop(frame, 1, detector, steps.limits(config, config.enrolment.min_face_px))
         camera = open_camera("clips", GateConfig(source=str(folder / name)))
         try:
-            views = [pipeline.look(frame, detector, limits, liveness=bool(config.liveness.model)) for frame in frames_of(camera)]
+            views = [steps.look(frame, detector, limits, liveness=bool(config.liveness.model)) for frame in frames_of(camera)]
         finally:
             camera.close()
         clips.append(Clip(name, person, first, views))
@@ -71,8 +71,8 @@ class Seen:
     templates: dict[str, Vector]
 
 
-def embedded(watched: Watched, embedder: pipeline.Embeds) -> Seen:
-    vectors = {clip.name: pipeline.embed(clip.views, embedder) for clip in watched.clips}
+def embedded(watched: Watched, embedder: steps.Embeds) -> Seen:
+    vectors = {clip.name: steps.embed(clip.views, embedder) for clip in watched.clips}
     return Seen(watched, vectors, {who: embedder.embed(np.stack([crop]))[0] for who, crop in watched.enrolment.items()})
 
 

@@ -21,12 +21,13 @@ from rich.table import Table
 
 from bench import clips
 from bench.clips import Seen
-from daemon import app, pipeline
 from daemon.config import Config, GateConfig
-from daemon.core.passage import Rules
+from daemon.core.passages.passage import Rules
 from daemon.core.values import Vector, Verdict
-from daemon.model import Model
-from trainer import data
+from daemon.pipeline import steps
+from daemon.pipeline.model import Model
+from daemon.serving import app
+from trainer.people import data
 
 ROOT = Path(__file__).resolve().parent.parent
 FRAMES = (1, 3, 5, 8)
@@ -84,7 +85,7 @@ def main() -> None:
     model = app.open_model(config)
     seen = clips.embedded(clips.watch(arguments.data / "clips", config), model.embedder)
     console = Console(highlight=False)
-    console.print(trade_off(seen, pipeline.rules(config, model.calibration, len(seen.templates)), config.decision.lost_s))
+    console.print(trade_off(seen, steps.rules(config, model.calibration, len(seen.templates)), config.decision.lost_s))
     if arguments.besides:
         crops = data.load(arguments.data / "faces/train.zip")
         parts = data.split(crops.people, arguments.data / "faces/split.csv")
@@ -122,7 +123,7 @@ def full(seen: Seen, config: Config, model: Model, besides: list[Vector]) -> Tab
         search_ms = 1000 * (time.perf_counter() - start) / len(probe)
         gallery.close()
         for fpir in FPIRS:
-            rules = pipeline.rules(replace(config, decision=replace(config.decision, target_fpir=fpir)), model.calibration, count)
+            rules = steps.rules(replace(config, decision=replace(config.decision, target_fpir=fpir)), model.calibration, count)
             if rules.threshold is None:
                 table.add_row(f"{count:,}", f"{fpir:.0%}", "none: closed", "-", "-", "-")
                 continue

@@ -16,9 +16,9 @@ import onnxruntime
 from rich.console import Console
 
 import daemon  # noqa: F401  switches onnxruntime's telemetry off
-from daemon.app import DEFAULT_BUNDLE
+from daemon.core.bundle import golden_crop
 from daemon.edges.embedder import open_embedder
-from daemon.edges.model import golden_crop
+from daemon.serving.app import DEFAULT_BUNDLE
 
 RUNS = 300
 

@@ -30,11 +30,11 @@ from paho.mqtt.enums import CallbackAPIVersion
 from rich.console import Console
 from rich.table import Table
 
-from daemon import pipeline
 from daemon.config import Config, GateConfig
 from daemon.core.values import Frame, Quality
 from daemon.edges.detector import open_detector
-from tests.mosquitto import Mosquitto, binary, free_port
+from daemon.pipeline import steps
+from tests.fixtures.mosquitto import Mosquitto, binary, free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 ENROLLED = "ABCD"
@@ -58,17 +58,17 @@ class Passages:
         return any(d["decision"] == "accept" and (d["person"] != self.person or not self.enrolled) for d in self.decisions)
 
 
-def enrolment_frame(clip: Path, detector: pipeline.Detector) -> bytes:
+def enrolment_frame(clip: Path, detector: steps.Detector) -> bytes:
     """The first frame of a clip that shows one face fit for enrolment, as a JPEG file."""
     config = Config(site="x", gates={"x": GateConfig(source="x")})
-    limits = pipeline.limits(config, config.enrolment.min_face_px)
+    limits = steps.limits(config, config.enrolment.min_face_px)
     video = cv2.VideoCapture(str(clip))
     try:
         while True:
             there, image = video.read()
             if not there:
                 raise SystemExit(f"{clip}: no frame shows one face fit for enrolment")
-            view = pipeline.look(Frame("x", 0, 0.0, 0.0, np.asarray(image, np.uint8)), detector, limits)
+            view = steps.look(Frame("x", 0, 0.0, 0.0, np.asarray(image, np.uint8)), detector, limits)
             if len(view.probes) == 1 and view.probes[0].quality is Quality.OK:
                 return cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
     finally:
@@ -133,7 +133,7 @@ def run(data: Path, detector: str, bundle: str, folder: Path, calibrated: bool =
                 control = [
                     sys.executable,
                     "-m",
-                    "daemon.ctl",
+                    "daemon.ctl.__main__",
                     "enroll",
                     person,
                     "--image",

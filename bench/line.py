@@ -16,12 +16,13 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from daemon import app, pipeline
 from daemon.config import Config, GateConfig, ModelConfig
-from daemon.core.decide import Gatekeeper
+from daemon.core.passages.gatekeeper import Gatekeeper
 from daemon.edges.camera import open_camera
 from daemon.edges.detector import open_detector
 from daemon.edges.gallery import Gallery
+from daemon.pipeline import steps
+from daemon.serving import app
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -40,16 +41,16 @@ def main() -> None:
     for number in range(1000):
         vector = random.normal(size=model.dimension).astype(np.float32)
         gallery.add(number, f"p{number}", vector / np.linalg.norm(vector))
-    keeper = Gatekeeper("bench", pipeline.rules(config, model.calibration, gallery.templates), config.decision.lost_s)
-    limits = pipeline.limits(config, config.detector.min_face_px)
+    keeper = Gatekeeper("bench", steps.rules(config, model.calibration, gallery.templates), config.decision.lost_s)
+    limits = steps.limits(config, config.detector.min_face_px)
     spent: defaultdict[str, list[float]] = defaultdict(list)
     camera = open_camera("bench", config.gates["bench"])
     whole: list[float] = []
     while (frame := camera.read(1.0)) is not None:
         start = time.perf_counter()
-        view = pipeline.look(frame, detector, limits, lambda stage, s: spent[stage].append(s))
-        (vectors,) = pipeline.embed([view], model.embedder, lambda stage, s: spent[stage].append(s))
-        with pipeline.timed(lambda stage, s: spent[stage].append(s), "decide"):
+        view = steps.look(frame, detector, limits, lambda stage, s: spent[stage].append(s))
+        (vectors,) = steps.embed([view], model.embedder, lambda stage, s: spent[stage].append(s))
+        with steps.timed(lambda stage, s: spent[stage].append(s), "decide"):
             keeper.observe(view, vectors, gallery.search, lambda person, now: None)
         whole.append(time.perf_counter() - start)
     camera.close()

@@ -21,11 +21,12 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import clips
-from daemon import app, pipeline
 from daemon.config import Config, GateConfig, LivenessConfig
-from daemon.core.decide import Decision
+from daemon.core.passages.gatekeeper import Decision
 from daemon.core.values import Reason, Verdict
 from daemon.edges.liveness import open_liveness
+from daemon.pipeline import steps
+from daemon.serving import app
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -50,7 +51,7 @@ def main() -> None:
     )
     model, judge = app.open_model(config), open_liveness(path)
     seen = clips.embedded(clips.watch(arguments.data / "clips", config), model.embedder)
-    rules, gallery = pipeline.rules(config, model.calibration, len(seen.templates)), clips.gallery_of(seen.templates)
+    rules, gallery = steps.rules(config, model.calibration, len(seen.templates)), clips.gallery_of(seen.templates)
     spent: list[float] = []
 
     def lives(faces: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:

@@ -16,9 +16,11 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from daemon.app import DEFAULT_BUNDLE
-from daemon.edges.model import Calibration
-from trainer import data, export, galleries, passages
+from daemon.core.bundle import Calibration
+from daemon.serving.app import DEFAULT_BUNDLE
+from trainer.bundle import export
+from trainer.measure import passages
+from trainer.people import data, galleries
 
 ROOT = Path(__file__).resolve().parent.parent
 SEED = 7  # none that calibrates

@@ -13,9 +13,11 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from rich.console import Console
 
-from daemon.edges.model import golden_crop
-from trainer import fit, networks, recipe_file, stages
-from trainer.data import Crops
+from daemon.core.bundle import golden_crop
+from trainer.learn import fit, stages
+from trainer.models import networks
+from trainer.people.data import Crops
+from trainer.recipes import reading
 
 PEOPLE, IMAGES = 200, 4
 
@@ -26,7 +28,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--workers", type=int, default=2)
     arguments = parser.parse_args()
-    recipe = recipe_file.read(recipe_file.find(arguments.recipe))
+    recipe = reading.read(reading.find(arguments.recipe))
     pictures = np.stack([golden_crop(seed) for seed in range(PEOPLE * IMAGES)])[:, : recipe.data.side, : recipe.data.side]
     crops = Crops(
         np.ascontiguousarray(pictures[..., : recipe.network.channels]),

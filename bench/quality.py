@@ -24,12 +24,13 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from daemon.app import DEFAULT_BUNDLE
-from daemon.core import quality
-from daemon.core.align import BOX_CENTRE, CROP_PER_BOX, CROP_PX
+from daemon.core.faces import quality
+from daemon.core.faces.align import BOX_CENTRE, CROP_PER_BOX, CROP_PX
 from daemon.core.values import Face, Image
 from daemon.edges.detector import Detector, open_detector
-from trainer import data, export, galleries
+from daemon.serving.app import DEFAULT_BUNDLE
+from trainer.bundle import export
+from trainer.people import data, galleries
 
 ROOT = Path(__file__).resolve().parent.parent
 SEED = 11

@@ -20,20 +20,21 @@ import numpy as np
 from rich.console import Console
 
 from bench.gate_clips import ENROLLED, ROOT, enrolment_frame
-from daemon import app, pipeline
+from daemon.commands.enrolment import enrolment_crop
 from daemon.config import Config, DetectorConfig, GateConfig
-from daemon.core.decide import Decision, Gatekeeper
-from daemon.core.flight import Line, LineEncoder
-from daemon.core.recording import FrameDecoder, FrameEncoder
-from daemon.core.tape import bounds
+from daemon.core.passages.gatekeeper import Decision, Gatekeeper
+from daemon.core.tapes.frames import FrameDecoder, FrameEncoder
+from daemon.core.tapes.lines import Line, LineEncoder
+from daemon.core.tapes.tape import bounds
 from daemon.core.values import Frame, View
 from daemon.edges.camera import frames_of, open_camera
 from daemon.edges.detector import open_detector
 from daemon.edges.gallery import Gallery
 from daemon.edges.recorder import Recorder, Shelf
-from daemon.enrolment import enrolment_crop
-from daemon.flight import Flight
-from daemon.replay import line
+from daemon.pipeline import steps
+from daemon.pipeline.replay import line
+from daemon.serving import app
+from daemon.serving.flight import Flight
 
 Pair = tuple[Callable[[Frame], bytes], Callable[[bytes, Frame], Frame]]
 """A frame to bytes, and back."""
@@ -88,16 +89,16 @@ def main() -> None:
     gallery = Gallery(model.dimension)
     for number, person in enumerate(ENROLLED, 1):
         photo = enrolment_frame(clips / next(clip for clip, who in people.items() if who == person), detector)
-        crop = enrolment_crop(photo, 1, detector, pipeline.limits(config, config.enrolment.min_face_px))
+        crop = enrolment_crop(photo, 1, detector, steps.limits(config, config.enrolment.min_face_px))
         gallery.add(number, person, model.embedder.embed(np.stack([crop]))[0])
-    rules = pipeline.rules(config, model.calibration, gallery.templates)
-    limits = pipeline.limits(config, config.detector.min_face_px)
+    rules = steps.rules(config, model.calibration, gallery.templates)
+    limits = steps.limits(config, config.detector.min_face_px)
 
     def decided(frames: Iterator[Frame], watch: Callable[[View, Gatekeeper], None] = lambda view, keeper: None) -> list[Decision]:
         keeper, told = Gatekeeper("bench", rules, config.decision.lost_s), []
         for frame in frames:
-            view = pipeline.look(frame, detector, limits)
-            (vectors,) = pipeline.embed([view], model.embedder)
+            view = steps.look(frame, detector, limits)
+            (vectors,) = steps.embed([view], model.embedder)
             told += keeper.observe(view, vectors, gallery.search, lambda person, now: None)
             watch(view, keeper)
         return told + keeper.finish()

@@ -11,13 +11,15 @@ from typing import NoReturn
 from rich.console import Console
 from rich.table import Table
 
-from daemon import app, audit_lines, backups, flights, liveness, recordings, replays, site, subject
+from daemon.cli import audit as audit_lines
+from daemon.cli import backup, calibrate, export_person, flight, liveness, recordings, replay
+from daemon.cli.replay import pairs
 from daemon.config import Config, ConfigError, load
 from daemon.core.audit import DIGEST_BYTES, AuditError, HeadError
 from daemon.edges.film import FilmError
 from daemon.edges.store import StoreError, rotate_key
-from daemon.engine import EngineFailed
-from daemon.replays import pairs
+from daemon.serving import app
+from daemon.serving.engine import EngineFailed
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -94,12 +96,12 @@ def _parser() -> argparse.ArgumentParser:
     rotate.add_argument("--config", type=Path, required=True, metavar="FILE")
     rotate.set_defaults(command=_rotate_key)
 
-    backups.add_parsers(commands)
-    subject.add_parser(commands)
-    site.add_parser(commands)
+    backup.add_parsers(commands)
+    export_person.add_parser(commands)
+    calibrate.add_parser(commands)
     recordings.add_parsers(commands)
-    flights.add_parser(commands)
-    replays.add_parser(commands)
+    flight.add_parser(commands)
+    replay.add_parser(commands)
     liveness.add_parser(commands)
     for one in (parser, *commands.choices.values()):
         one.error = partial(_usage, one.prog)  # type: ignore[method-assign]  # one line and a hint, as for every other failure

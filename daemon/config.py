@@ -10,10 +10,10 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
-from daemon.core.claims import Mode
 from daemon.core.faults import Fault
 from daemon.core.messages import is_topic_segment
-from daemon.core.policy import Schedule, ScheduleError, window
+from daemon.core.passages.claims import Mode
+from daemon.core.people.policy import Schedule, ScheduleError, window
 
 
 class ConfigError(Fault):

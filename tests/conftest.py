@@ -9,7 +9,7 @@ import pytest
 
 import daemon  # noqa: F401  sets the environment that onnxruntime and OpenCV read at import
 from daemon.edges.store import Store, open_store
-from tests.mosquitto import Mosquitto, binary
+from tests.fixtures.mosquitto import Mosquitto, binary
 
 ROOT = Path(__file__).resolve().parent.parent
 

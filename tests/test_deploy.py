@@ -22,7 +22,7 @@ from daemon.config import Config, GateConfig, load
 from daemon.edges.metrics import METRICS
 from daemon.edges.store.keys import KeyPlace, read_key
 from tests.conftest import ROOT
-from tests.mosquitto import Mosquitto
+from tests.fixtures.mosquitto import Mosquitto
 
 DEPLOY = ROOT / "deploy"
 

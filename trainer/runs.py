@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daemon.core.faults import Fault
-from trainer import recipe_file
-from trainer.recipe import Recipe
+from trainer.recipes import reading
+from trainer.recipes.values import Recipe
 
 GROUPS = ("model", "optimizer", "average")
 
@@ -104,7 +104,7 @@ class Run:
         """The recipe this run was begun with. Raises RunError."""
         if not (self.folder / "recipe.toml").exists():
             raise RunError(f"{self.folder} is not a run folder", "make one with `ostiary-train fit`")
-        return recipe_file.read(self.folder / "recipe.toml")
+        return reading.read(self.folder / "recipe.toml")
 
     def facts(self) -> dict[str, object]:
         """run.json."""

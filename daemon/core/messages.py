@@ -8,7 +8,7 @@ from uuid import UUID
 
 import msgspec
 
-from daemon.core.claims import LONGEST_S, Mode
+from daemon.core.passages.claims import LONGEST_S, Mode
 
 MAX_PAYLOAD_BYTES = 2 * 1024 * 1024
 MAX_IMAGES = 10

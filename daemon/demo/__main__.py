@@ -19,9 +19,9 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 
-from daemon import ctl
 from daemon.core.messages import DecisionMessage, StatusMessage, topic
-from daemon.ctl_broker import Address, Broker, CtlError, Heard
+from daemon.ctl import __main__ as ctl
+from daemon.ctl.broker import Address, Broker, CtlError, Heard
 from daemon.demo.album import Act, Answer, write_sheet, write_video
 from daemon.demo.brokers import NoBroker, Running, broker
 from daemon.demo.frames import enrolment_photo

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from daemon.core.passage import Rules
-from daemon.core.traces import Moment, State
+from daemon.core.passages.passage import Rules
+from daemon.core.passages.traces import Moment, State
 from daemon.core.values import Image, Quality, Reason
 from daemon.drawing.words import clock
 

@@ -4,15 +4,15 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from math import floor, isfinite, nan
 
-from daemon.core import svg
-from daemon.core.decide import Decision
-from daemon.core.passage import HOLD, Rules
-from daemon.core.svg import Point, Scale
-from daemon.core.traces import Moment, State
+from daemon.core.passages.gatekeeper import Decision
+from daemon.core.passages.passage import HOLD, Rules
+from daemon.core.passages.traces import Moment, State
 from daemon.core.values import Quality, Verdict
 from daemon.drawing.timeline import TALL, steps, stretches, time_axis
 from daemon.drawing.trace import Trace
 from daemon.drawing.words import STATES, VERDICTS
+from daemon.pages import svg
+from daemon.pages.svg import Point, Scale
 
 WIDTH, LEFT, RIGHT, TOP, PLOT, RUG = 720.0, 64.0, 26.0, 40.0, 240.0, 15.0
 MOST_LOOKS = 40

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from daemon.config import ConfigError
-from daemon.core.decide import Decision
-from daemon.core.passage import Rules
-from daemon.core.traces import Moment
+from daemon.core.passages.gatekeeper import Decision
+from daemon.core.passages.passage import Rules
+from daemon.core.passages.traces import Moment
 from daemon.core.values import Frame, Image, View
 from daemon.drawing.annotate import Easel
 from daemon.drawing.pace import USUAL_FPS, Pace, rate

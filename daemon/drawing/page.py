@@ -8,17 +8,17 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from html import escape
 
-from daemon.core import markup, svg
-from daemon.core.decide import Decision
-from daemon.core.passage import HOLD, Rules
-from daemon.core.quality import Limits
-from daemon.core.traces import State
+from daemon.core.faces.quality import Limits
+from daemon.core.passages.gatekeeper import Decision
+from daemon.core.passages.passage import HOLD, Rules
+from daemon.core.passages.traces import State
 from daemon.core.values import Quality, Verdict
 from daemon.drawing.passage import chip, section, source, written
 from daemon.drawing.style import SCRIPT, STYLE
 from daemon.drawing.timeline import TALL, timeline
 from daemon.drawing.trace import Trace, Tracer
 from daemon.drawing.words import STATES, VERDICTS, clock, count, reason
+from daemon.pages import markup, svg
 
 MOST_CHARTS = 100
 MOST_FRAMES, FEWEST_FRAMES, ALL_FRAMES = 800, 80, 20_000

@@ -8,14 +8,14 @@ from math import isfinite
 
 import msgspec
 
-from daemon.core import svg
-from daemon.core.decide import Decision
-from daemon.core.passage import Rules
-from daemon.core.traces import Moment
+from daemon.core.passages.gatekeeper import Decision
+from daemon.core.passages.passage import Rules
+from daemon.core.passages.traces import Moment
 from daemon.core.values import Quality, Verdict
 from daemon.drawing.charts import LEFT, RIGHT, WIDTH, similarities
 from daemon.drawing.trace import Portrait, Trace
 from daemon.drawing.words import STATES, VERDICTS, clock, count, reason
+from daemon.pages import svg
 
 FACES = (
     ("first", "first good frame"),

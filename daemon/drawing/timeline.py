@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 
-from daemon.core import svg
-from daemon.core.decide import Decision
-from daemon.core.svg import Scale
-from daemon.core.traces import Moment, State
+from daemon.core.passages.gatekeeper import Decision
+from daemon.core.passages.traces import Moment, State
 from daemon.drawing.trace import Trace
 from daemon.drawing.words import STATES, VERDICTS, clock, count
+from daemon.pages import svg
+from daemon.pages.svg import Scale
 
 WIDTH, LEFT, RIGHT = 1000.0, 44.0, 26.0
 LANE, MOST_LANES = 30.0, 24

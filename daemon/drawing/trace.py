@@ -6,8 +6,8 @@ from typing import Protocol
 
 import cv2
 
-from daemon.core.decide import Decision
-from daemon.core.traces import Moment
+from daemon.core.passages.gatekeeper import Decision
+from daemon.core.passages.traces import Moment
 from daemon.core.values import Frame, Image, View
 
 JPEG_QUALITY = 85

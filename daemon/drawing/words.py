@@ -1,6 +1,6 @@
 """What a replay says in words: times, states and reasons, for people who did not write the rules."""
 
-from daemon.core.traces import State
+from daemon.core.passages.traces import State
 from daemon.core.values import Verdict
 
 STATES = {

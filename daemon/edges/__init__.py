@@ -1,1 +1,1 @@
-"""One outside thing per file. An edge never imports another edge; `daemon.app` connects them."""
+"""One outside thing per file. An edge never imports another edge; `daemon.serving.app` connects them."""

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import onnxruntime
 
 from daemon.core.faults import Fault
-from daemon.core.liveness import SURROUNDINGS_PX
+from daemon.core.passages.liveness import SURROUNDINGS_PX
 
 CLASSES, LIVING = 3, 1
 """Class 1 is a living face; 0 and 2 are attacks."""

@@ -8,8 +8,8 @@ from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, start_http_server
 
-from daemon.core.claims import End
 from daemon.core.faults import Fault
+from daemon.core.passages.claims import End
 from daemon.core.values import Quality, Reason, Verdict
 
 Stage = Literal["detect", "align", "embed", "search", "liveness", "decide", "command"]

@@ -5,15 +5,15 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from daemon.core.decide import Decision, Gatekeeper
-from daemon.core.passage import Rules
-from daemon.core.traces import Moment, moments
+from daemon.core.passages.gatekeeper import Decision, Gatekeeper
+from daemon.core.passages.passage import Rules
+from daemon.core.passages.traces import Moment, moments
 from daemon.core.values import Frame, Reason, Vector, View
 from daemon.drawing.page import About
 from daemon.drawing.trace import Tracer, Witness
 from daemon.edges.gallery import Gallery
-from daemon.replay import line, replay
-from tests.desk import DIMENSION, LIMITS, PaintedDetector, PaintedEmbedder
+from daemon.pipeline.replay import line, replay
+from tests.fixtures.desk import DIMENSION, LIMITS, PaintedDetector, PaintedEmbedder
 
 RULES = Rules(threshold=0.95, margin=0.02, min_frames=3, min_s=0.15, patience=6, recheck_s=0.5, tries=4, memory=0.9, same=0.6)
 SHADES = {"A": 100, "B": 180, "s": 140, "t": 228, "x": 255, " ": 0}

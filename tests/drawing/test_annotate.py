@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.core.boxes import Box
-from daemon.core.passage import Answer
-from daemon.core.traces import Moment, State
+from daemon.core.passages.passage import Answer
+from daemon.core.passages.traces import Moment, State
 from daemon.core.values import Match, Quality, Reason, Verdict
 from daemon.drawing.annotate import COLOURS, Easel, ascii_of, words
 from daemon.drawing.pace import LONGEST_STILL_S, Pace, rate

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from daemon import replays
 from daemon.__main__ import main
+from daemon.cli import replay as replays
 from daemon.core.values import Frame, View
 from daemon.drawing.outputs import Annotator
 from daemon.edges import film

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from daemon.core.boxes import Box
-from daemon.core.decide import Decision
-from daemon.core.passage import HOLD
-from daemon.core.traces import Moment
+from daemon.core.passages.gatekeeper import Decision
+from daemon.core.passages.passage import HOLD
+from daemon.core.passages.traces import Moment
 from daemon.core.values import Frame, Match, Quality, Reason, Verdict, View
 from daemon.drawing.page import MOST_CHARTS, render
 from daemon.drawing.trace import Trace, Tracer

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from daemon.config import QualityConfig
-from daemon.core.align import BOX_CENTRE, CROP_PX, TEMPLATE, align, box_transform, similarity_transform
 from daemon.core.boxes import Box, iou
-from daemon.core.quality import Limits, judge
+from daemon.core.faces.align import BOX_CENTRE, CROP_PX, TEMPLATE, align, box_transform, similarity_transform
+from daemon.core.faces.quality import Limits, judge
 from daemon.core.values import Face, Image, Quality
 from daemon.edges import detector as edge
 from daemon.edges.detector import Detector, DetectorError, levelled, open_detector

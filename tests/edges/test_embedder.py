@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from daemon.app import DEFAULT_BUNDLE
+from daemon.core.bundle import BundleError, check_golden, golden_crop, read_card
 from daemon.edges.embedder import Embedder, EmbedderError, open_embedder
-from daemon.edges.model import BundleError, check_golden, golden_crop, read_card
+from daemon.serving.app import DEFAULT_BUNDLE
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from daemon.core.match import NOBODY
+from daemon.core.passages.match import NOBODY
 from daemon.edges.gallery import Gallery, VectorError
 
 DIMENSION = 16

@@ -6,7 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from daemon.core.match import NOBODY
+from daemon.core.passages.match import NOBODY
 from daemon.core.values import Match
 from daemon.edges.gallery import Gallery, VectorError, audit
 from daemon.edges.gallery.gallery import AUDIT_EVERY_S, Built

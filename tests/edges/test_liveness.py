@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from daemon.__main__ import main
-from daemon.core.liveness import surroundings
+from daemon.core.passages.liveness import surroundings
 from daemon.edges.detector import open_detector
 from daemon.edges.liveness import LivenessError, open_liveness
-from tests.liveness_models import brightness_model
+from tests.fixtures.liveness_models import brightness_model
 
 DARK, BRIGHT = (np.full((1, 80, 80, 3), level, np.uint8) for level in (60, 200))
 

@@ -22,8 +22,8 @@ from daemon.config import ConfigError, MqttConfig
 from daemon.core.values import Delivery, Link, Outgoing, Published
 from daemon.edges import mqtt
 from daemon.edges.mqtt import MqttLink
-from tests.mosquitto import Mosquitto, free_port, make_certificates
-from tests.tcp_proxy import TcpProxy
+from tests.fixtures.mosquitto import Mosquitto, free_port, make_certificates
+from tests.fixtures.tcp_proxy import TcpProxy
 
 COMMAND = "ostiary/v1/acme/north/command"
 DECISION = "ostiary/v1/acme/north/decision"

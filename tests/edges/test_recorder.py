@@ -12,12 +12,12 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from daemon.core.recording import Began, FrameEncoder, Lost, note_bytes, note_of
-from daemon.core.tape import HEAD_BYTES, START_BYTES, Bounds, TapeError, bounds
+from daemon.core.tapes.frames import Began, FrameEncoder, Lost, note_bytes, note_of
+from daemon.core.tapes.tape import HEAD_BYTES, START_BYTES, Bounds, TapeError, bounds
 from daemon.core.values import Frame
 from daemon.edges.recorder import RecordedFrames, Recorder, SealedSink, Shelf, Tape, catalogue, erase, tapes_in
 from daemon.edges.recorder.tapes import TapeWriter
-from tests.core.test_recording import frames, same
+from tests.core.tapes.test_frames import frames, same
 
 KEY, OTHER = b"k" * 32, b"o" * 32
 ROOMY = Bounds(10**9, 1e9, 10**8, 1e9)

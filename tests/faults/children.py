@@ -7,15 +7,15 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from daemon.core.recording import FrameEncoder
-from daemon.core.tape import Bounds
+from daemon.core.tapes.frames import FrameEncoder
+from daemon.core.tapes.tape import Bounds
 from daemon.core.values import Frame
 from daemon.edges.recorder import Recorder, Shelf
 from daemon.edges.store import back_up, restore, rotate_key, sealed_file
 from daemon.edges.store.sealed_file import Cost
-from tests.core.test_recording import camera
-from tests.desk import NOW
+from tests.core.tapes.test_frames import camera
 from tests.faults.faces import open_desk
+from tests.fixtures.desk import NOW
 
 CONTEXT = get_context("forkserver")
 CONTEXT.set_forkserver_preload(["tests.faults.children"])

@@ -8,13 +8,13 @@ from typing import Any
 import cv2
 import numpy as np
 
-from daemon.app import load_gallery
-from daemon.commands import Desk
-from daemon.core.enrol import Standards
+from daemon.commands.desk import Desk
+from daemon.core.people.enrol import Standards
 from daemon.core.values import Template
 from daemon.edges.gallery import Gallery
 from daemon.edges.store import Store, open_store
-from tests.desk import LIMITS, PaintedDetector
+from daemon.serving.app import load_gallery
+from tests.fixtures.desk import LIMITS, PaintedDetector
 
 DIMENSION = 64
 MODEL = SimpleNamespace(id="colours-1", dimension=DIMENSION, card=SimpleNamespace(dimension=DIMENSION))

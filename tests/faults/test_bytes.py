@@ -7,11 +7,11 @@ import cv2
 import numpy as np
 import pytest
 
-from daemon.answers import Answer
+from daemon.commands.answers import Answer
 from daemon.edges.store import Store, back_up, sealed_file
-from tests.desk import NOW, command
 from tests.faults.children import CHEAP, PASSPHRASE
 from tests.faults.faces import open_desk, vector_of
+from tests.fixtures.desk import NOW, command
 
 WINDOW = 16
 PERSON, NAME, CONSENT = "E-10421042", "Ada Königin von Lovelace", "cabinet 7, folder of 2027"

@@ -13,14 +13,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from daemon.answers import Answer
-from daemon.commands import Desk
+from daemon.commands.answers import Answer
+from daemon.commands.desk import Desk
 from daemon.edges.store import StoreError, VaultError, open_store
 from tests.conftest import ROOT
-from tests.desk import NOW, command
 from tests.faults import children
 from tests.faults.children import killed
 from tests.faults.faces import VECTORS, Oracle, need_equal, open_desk, picture
+from tests.fixtures.desk import NOW, command
 
 
 def enroll(person: str, face: int, issued: float = 0.0, now: float = NOW) -> bytes:

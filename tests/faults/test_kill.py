@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
-from daemon.answers import Answer
+from daemon.commands.answers import Answer
 from daemon.edges.store import back_up, restore, sealed_file
-from tests.desk import NOW, command
 from tests.faults import children, faces
 from tests.faults.children import PASSPHRASE, killed
 from tests.faults.faces import KEEP, PICTURES, Oracle, need_equal, open_desk, picture
+from tests.fixtures.desk import NOW, command
 
 ROUNDS = int(os.environ.get("OSTIARY_FAULTS", "1000")) // 40
 """Kills of a serving daemon: 25, or 500 for `make faults`. Of everything else there are a third as many."""

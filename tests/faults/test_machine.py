@@ -1,6 +1,6 @@
 """Any sequence of commands, searches and restarts, against a dictionary and numpy. `make faults` tries many more than CI.
 
-With changes of model among them: tests/test_reembedding_machine.py.
+With changes of model among them: tests/commands/test_reembedding_machine.py.
 """
 
 import os
@@ -16,12 +16,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from daemon.answers import Answer
-from daemon.core.policy import forbids
+from daemon.commands.answers import Answer
+from daemon.core.people.policy import forbids
 from daemon.core.values import Reason
 from daemon.edges.store import Store, StoreError, open_store
-from tests.desk import NOW, command
 from tests.faults.faces import DIMENSION, KEEP, PICTURES, STANDARDS, THRESHOLD, VECTORS, desk_of, need_same_answers, picture, vector_of
+from tests.fixtures.desk import NOW, command
 
 EXAMPLES = max(1, int(os.environ.get("OSTIARY_FAULTS", "1000")) // 25)
 """40, or 800 for `make faults`."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from daemon.edges.recorder import RecordedFrames, catalogue, tapes_in
-from tests.core.test_recording import camera, same
+from tests.core.tapes.test_frames import camera, same
 from tests.faults import children
 from tests.faults.children import killed
 

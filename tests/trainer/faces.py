@@ -5,9 +5,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from daemon.edges.model import golden_crop
-from trainer import data
-from trainer.data import Crops
+from daemon.core.bundle import golden_crop
+from trainer.people import data
+from trainer.people.data import Crops
 
 
 def picture(person: int, number: int) -> np.ndarray:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from trainer import adopt, datasets
-from trainer.recipe import Recipe
+from trainer.bundle import adopt
+from trainer.people import datasets
+from trainer.recipes.values import Recipe
 
 
 def run(options: argparse.Namespace) -> None:

@@ -8,9 +8,12 @@ import msgspec
 import onnx
 from rich.console import Console
 
-from daemon.edges.model import CARD_KEY
-from trainer import calibrate, data, export, tables
-from trainer.data import DataError
+from daemon.core.bundle import CARD_KEY
+from trainer.bundle import export
+from trainer.measure import calibrate
+from trainer.people import data
+from trainer.people.data import DataError
+from trainer.reports import tables
 from trainer.runs import replace
 
 

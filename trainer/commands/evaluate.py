@@ -9,12 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from daemon.edges.model import Figure
-from trainer import allpairs, data, datasets, evaluate, oneshot, scoring, tables
-from trainer.data import Crops, DataError
-from trainer.recipe import Recipe
+from daemon.core.bundle import Figure
+from trainer.measure import allpairs, evaluate, oneshot, scoring
+from trainer.measure.scoring import Scorer
+from trainer.people import data, datasets
+from trainer.people.data import Crops, DataError
+from trainer.recipes.values import Recipe
+from trainer.reports import tables
 from trainer.runs import Run, replace
-from trainer.scoring import Scorer
 
 
 def run(options: argparse.Namespace) -> None:

@@ -7,9 +7,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from trainer import calibrate, datasets, export, tables
+from trainer.bundle import export
 from trainer.commands.evaluate import kept_figures
-from trainer.data import DataError
+from trainer.measure import calibrate
+from trainer.people import datasets
+from trainer.people.data import DataError
+from trainer.reports import tables
 from trainer.runs import Run
 
 

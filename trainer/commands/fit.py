@@ -10,11 +10,14 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from trainer import datasets, fit, raw_model, recipe_file, stages
-from trainer.data import Crops, DataError
-from trainer.recipe import Data, Distil, Recipe, RecipeError
+from trainer.bundle import raw_model
+from trainer.learn import fit, stages
+from trainer.learn.stages import FitError, Teacher
+from trainer.people import datasets
+from trainer.people.data import Crops, DataError
+from trainer.recipes import reading
+from trainer.recipes.values import Data, Distil, Recipe, RecipeError
 from trainer.runs import Run, RunError
-from trainer.stages import FitError, Teacher
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,7 @@ def run(options: argparse.Namespace) -> None:
 
 def _legs(options: argparse.Namespace) -> list[_Leg]:
     """The runs in the order they are made; the last is the one asked for, those before stand beside it, to be looked at too."""
-    chosen = recipe_file.read(recipe_file.find(options.recipe), options.set)
+    chosen = reading.read(reading.find(options.recipe), options.set)
     legs = [_Leg(chosen, Run(options.run), options.start)]
     legs[0].run.check(chosen)
     # What the data and the network are is the same for all; everything else was said of the recipe that was asked for.
@@ -58,7 +61,7 @@ def _legs(options: argparse.Namespace) -> list[_Leg]:
         if then.recipe.after in above:
             raise RecipeError(f"{then.recipe.after} goes on from itself", "remove one `after`")
         above.append(then.recipe.after)
-        recipe = recipe_file.read(recipe_file.find(then.recipe.after), changes)
+        recipe = reading.read(reading.find(then.recipe.after), changes)
         if replace(recipe.network, dropout=0.0, compute="") != replace(then.recipe.network, dropout=0.0, compute=""):
             said = f"{then.recipe.name} goes on from {then.recipe.after}, which is another network"
             raise RecipeError(said, "give both the same [network]")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from trainer import prepare
+from trainer.people import prepare
 
 
 def run(options: argparse.Namespace) -> None:

@@ -7,9 +7,10 @@ import argparse
 import numpy as np
 from rich.console import Console
 
-from trainer import data, datasets, scoring
 from trainer.commands.evaluate import crops_of
-from trainer.data import Crops, DataError
+from trainer.measure import scoring
+from trainer.people import data, datasets
+from trainer.people.data import Crops, DataError
 from trainer.reports import measure, page
 from trainer.runs import Run
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from trainer import same
+from trainer.measure import same
 
 
 def run(options: argparse.Namespace) -> None:

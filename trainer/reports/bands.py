@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer import metrics
-from trainer.metrics import Floats
+from trainer.measure import metrics
+from trainer.measure.metrics import Floats
 
 RESAMPLES = 400
 PER_DECADE = 40

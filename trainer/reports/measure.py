@@ -13,11 +13,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from daemon.core.bundle import Card, Figure
 from daemon.core.faults import Fault
-from daemon.edges.model import Card, Figure
-from trainer import evaluate
-from trainer.data import Crops
-from trainer.metrics import Floats, Similarity, cosine
+from trainer.measure import evaluate
+from trainer.measure.metrics import Floats, Similarity, cosine
+from trainer.people.data import Crops
 from trainer.reports import bands, searches
 from trainer.reports.bands import Ints
 from trainer.reports.searches import Cmc, OpenSet

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import cv2
 
-from daemon.core import markup
-from daemon.edges.model import Figure
-from trainer.data import Crops
+from daemon.core.bundle import Figure
+from daemon.pages import markup
+from trainer.people.data import Crops
 from trainer.reports import curves, plots
 from trainer.reports.drawing import percent
 from trainer.reports.measure import Pair, Report, ReportError, to_json

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 from numpy.typing import NDArray
 
-from daemon.edges.model import Calibration
+from daemon.core.bundle import Calibration
 from trainer.reports.drawing import MUTED, PAGE, PALETTE, decades, drawn, figure_of, legend, percent, rates, shares
 from trainer.reports.measure import Map
 from trainer.reports.searches import Cmc, OpenSet

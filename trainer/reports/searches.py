@@ -8,9 +8,10 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 
-from trainer import galleries, metrics
-from trainer.galleries import Ints
-from trainer.metrics import Floats
+from trainer.measure import metrics
+from trainer.measure.metrics import Floats
+from trainer.people import galleries
+from trainer.people.galleries import Ints
 
 RANKS = 20
 PER_DECADE = 12

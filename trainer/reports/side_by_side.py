@@ -13,8 +13,8 @@ from html import escape
 from rich.markup import escape as escaped
 from rich.table import Table
 
-from daemon.core import markup
-from daemon.edges.model import Figure
+from daemon.core.bundle import Figure
+from daemon.pages import markup
 from trainer.reports import curves
 from trainer.reports.style import STYLE
 from trainer.reports.summaries import CompareError, Summary, compare

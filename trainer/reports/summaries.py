@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from daemon.core.bundle import Figure
 from daemon.core.faults import Fault
-from daemon.edges.model import Figure
-from trainer import evaluate
+from trainer.measure import evaluate
 
 
 class CompareError(Fault):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 
-from daemon.edges.model import Card, Figure
-from trainer import metrics
+from daemon.core.bundle import Card, Figure
+from trainer.measure import metrics
 from trainer.reports import bands
 from trainer.reports.bands import AllPairs
 

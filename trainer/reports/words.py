@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from daemon.edges.model import Figure
+from daemon.core.bundle import Figure
 from trainer.reports.drawing import percent
 from trainer.reports.measure import Report
 from trainer.reports.verification import Gate

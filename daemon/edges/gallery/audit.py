@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from daemon.core.match import best_two
+from daemon.core.passages.match import best_two
 from daemon.core.values import Vector
 from daemon.edges.gallery.graph import GraphError
 

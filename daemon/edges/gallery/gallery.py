@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from daemon.core.match import NOBODY, best_two
+from daemon.core.passages.match import NOBODY, best_two
 from daemon.core.values import Match, Vector
 from daemon.edges.gallery import audit
 from daemon.edges.gallery.background import Aside, Background

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from daemon.core.recording import Began, Ended, frame_head, note_of
-from daemon.core.tape import TapeError
+from daemon.core.tapes.frames import Began, Ended, frame_head, note_of
+from daemon.core.tapes.tape import TapeError
 from daemon.edges.recorder.shelf import tapes_in
 from daemon.edges.recorder.tapes import Tape
 

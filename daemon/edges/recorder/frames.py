@@ -9,8 +9,8 @@ from typing import Literal, Protocol
 
 import cv2
 
-from daemon.core.recording import Began, Ended, FrameDecoder, FrameEncoder, Lost, note_bytes, note_of
-from daemon.core.tape import START_BYTES, TapeError
+from daemon.core.tapes.frames import Began, Ended, FrameDecoder, FrameEncoder, Lost, note_bytes, note_of
+from daemon.core.tapes.tape import START_BYTES, TapeError
 from daemon.core.values import Frame
 from daemon.edges.recorder.shelf import need_room
 from daemon.edges.recorder.tapes import Tape, TapeWriter

@@ -10,7 +10,7 @@ from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
 from daemon.core.faults import Fault
-from daemon.core.recording import Encoder, Ended, Lost, note_bytes
+from daemon.core.tapes.frames import Encoder, Ended, Lost, note_bytes
 from daemon.edges.recorder.shelf import Shelf, beginning_bytes
 from daemon.edges.recorder.tapes import SEALED_BYTES, TapeWriter
 

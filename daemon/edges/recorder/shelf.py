@@ -6,8 +6,8 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from daemon.core.recording import Began, note_bytes
-from daemon.core.tape import START_BYTES, Bounds, Kept, surplus
+from daemon.core.tapes.frames import Began, note_bytes
+from daemon.core.tapes.tape import START_BYTES, Bounds, Kept, surplus
 from daemon.edges.recorder.tapes import SEALED_BYTES, SUFFIX, TapeWriter
 
 SPARE_BYTES = 256 << 20

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from daemon.core.tape import (
+from daemon.core.tapes.tape import (
     HEAD_BYTES,
     HEADER_BYTES,
     LONGEST,

@@ -1,12 +1,12 @@
 """The durable half of the daemon: people, templates, answers and waiting messages, sealed at rest with the box's key."""
 
+from daemon.edges.files import placed
 from daemon.edges.store.audit import AuditTable, Walked
 from daemon.edges.store.backup import back_up
 from daemon.edges.store.dossier import Dossier, dossier_of
 from daemon.edges.store.errors import BackupError, StoreError, VaultError
 from daemon.edges.store.opening import gallery_file, open_store
 from daemon.edges.store.passphrase import read_passphrase
-from daemon.edges.store.placing import placed
 from daemon.edges.store.records import Damage
 from daemon.edges.store.restoring import restore
 from daemon.edges.store.rotation import rotate_key

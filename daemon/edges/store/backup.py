@@ -9,12 +9,12 @@ from typing import BinaryIO
 
 import msgspec
 
+from daemon.edges.files import placed
 from daemon.edges.store import schema
 from daemon.edges.store.errors import BackupError, StoreError, VaultError, translated
 from daemon.edges.store.keys import KeyPlace, key_place, read_key
 from daemon.edges.store.opening import open_store
 from daemon.edges.store.passphrase import need_strong
-from daemon.edges.store.placing import placed
 from daemon.edges.store.records import Sealer
 from daemon.edges.store.sealed_file import CHUNK_BYTES, read_sealed, write_sealed
 from daemon.edges.store.store import Store

@@ -12,11 +12,11 @@ from pathlib import Path
 
 from daemon.core.audit import BackupRestored
 from daemon.core.messages import utc
+from daemon.edges.files import sync_folder
 from daemon.edges.store.backup import fitting_key, unpack
 from daemon.edges.store.errors import BackupError, StoreError, VaultError, translated
 from daemon.edges.store.keys import KeyPlace, key_place, make_key, read_key
 from daemon.edges.store.opening import forget_staged, gallery_file, lock_folder, open_for_reading, open_for_writing, opening, staged_file
-from daemon.edges.store.placing import sync_folder
 from daemon.edges.store.records import Sealer
 from daemon.edges.store.rotation import reseal
 from daemon.edges.store.since import bring_over, distrust

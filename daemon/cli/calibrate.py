@@ -1,0 +1,120 @@
+"""`ostiaryd calibrate`: recordings of known people at a gate, to the file that raises its threshold."""
+
+import argparse
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from rich.console import Console
+
+from daemon.cli.recordings import open_source
+from daemon.cli.replay import pairs
+from daemon.config import ConfigError, load
+from daemon.core.passages.gatekeeper import Gatekeeper
+from daemon.core.passages.match import NOBODY
+from daemon.core.passages.passage import Rules
+from daemon.core.site import Passing, Site, SiteError, judge
+from daemon.core.values import Vector, View
+from daemon.edges.camera import frames_of
+from daemon.edges.detector import open_detector
+from daemon.edges.store import placed
+from daemon.pipeline import steps
+from daemon.serving import app
+
+NOBODY_NEAR = 2.0
+"""A threshold that no similarity reaches, so that a passage gets every look that a stranger's would get."""
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """The command, as `ostiaryd` knows it."""
+    calibrate = commands.add_parser(
+        "calibrate",
+        help="raise a gate's threshold by recordings of known people made there",
+        description="Look at recordings of people who walk past a gate, each with the person's id, and write the threshold that keeps them"
+        " apart into a file to be read and then named in decision.site_calibration. Nothing else is changed.",
+    )
+    calibrate.add_argument(
+        "recording",
+        nargs="+",
+        metavar="PERSON=VIDEO",
+        help="a video file, a folder of pictures or a sealed recording; several of a person are welcome",
+    )
+    calibrate.add_argument("--config", type=Path, required=True, metavar="FILE", help="gallery, model, detector and rules are its")
+    calibrate.add_argument("--out", type=Path, required=True, metavar="FILE.toml", help="the file to write")
+    calibrate.add_argument("--fps", type=float, default=25.0, help="frames per second of a folder of pictures (default 25)")
+    calibrate.add_argument("--force", action="store_true", help="write over a file that is there")
+    calibrate.set_defaults(command=_calibrate)
+
+
+def _calibrate(arguments: argparse.Namespace) -> int:
+    config = load(arguments.config)
+    # The file may not be there yet that the configuration already names.
+    config = replace(config, decision=replace(config.decision, site_calibration=""))
+    model, gallery, people = app.open_serving(config)
+    rules = steps.rules(config, model.calibration, gallery.templates)
+    detector, limits = (
+        open_detector(config.detector.kind, config.detector.min_face_px),
+        steps.limits(config, config.detector.min_face_px),
+    )
+    passings = []
+    for person, path in pairs(arguments.recording, "calibrate", "PERSON=VIDEO"):
+        camera = open_source("site", path, arguments.fps, config)
+        try:
+            if camera.live:
+                raise ConfigError(f"{path} is a live source", "calibrate takes video files and folders of pictures")
+            views = (steps.look(frame, detector, limits) for frame in frames_of(camera))
+            seen = looks(((view, steps.embed([view], model.embedder)[0]) for view in views), rules, config.decision.lost_s)
+        finally:
+            camera.close()
+        if not len(seen):
+            raise ConfigError(f"{path}: no face is seen well for {rules.min_frames} frames", "leave it out, or record it anew")
+        passings.append(Passing(person, seen))
+    try:
+        site = judge(passings, {person: gallery.vectors_of(person) for person in people}, config.decision.target_fpir)
+    except SiteError as error:
+        raise ConfigError(f"{error}", "record more people at this gate, each walking up to it as usual") from None
+    with placed(arguments.out, arguments.force) as file:
+        file.write(text_of(site, model.id).encode())
+    card = f"{rules.threshold:.3f}" if rules.threshold is not None else "none"
+    Console(highlight=False, soft_wrap=True, markup=False).print(
+        f"{arguments.out}: threshold {site.threshold:.3f} for {model.id} (the card's for this gallery: {card}); read it, then set"
+        f" decision.site_calibration"
+    )
+    return 0
+
+
+def looks(seen: Iterable[tuple[View, list[Vector | None]]], rules: Rules, lost_s: float) -> npt.NDArray[np.float32]:
+    """The fused vectors, float32 [looks, D], of the face that a recording shows longest: what a gate with these rules would search for.
+    `seen` are its views with their vectors, in order."""
+    keeper = Gatekeeper("site", replace(rules, threshold=NOBODY_NEAR), lost_s)
+    found: dict[int, list[npt.NDArray[np.float32]]] = {}
+    for view, vectors in seen:
+        keeper.observe(view, vectors, lambda searched: [NOBODY] * len(searched), lambda person, now: None)
+        for number, passage in keeper.passages.items():
+            if passage.looked_s == view.at_s:
+                found.setdefault(number, []).append(passage.evidence.fused)
+    longest = max(found.values(), key=len, default=[])
+    return np.array(longest, np.float32)
+
+
+def text_of(site: Site, model: str) -> str:
+    """The file, for a person to read before a gate uses it."""
+    lines = [
+        "# The threshold of this gate, from recordings made there (`ostiaryd calibrate`). Read it, then name it in",
+        "# decision.site_calibration. It only ever raises the threshold of a model's card.",
+        f"# {site.passages} passages of {site.people} people.",
+        "[thresholds]",
+        f'"{model}" = {site.threshold:.4f}',
+        "",
+        "# Pairs so alike that they were left out, as twins or one person under two ids would be. Are they?",
+        *(f"#   {pair.a} and {pair.b}: {pair.similarity:.3f}" for pair in site.ignored),
+        f"# The most alike of those that count are {site.pairs[0].similarity:.3f} alike, and all but a tenth of the rightful passages reach"
+        f" {site.limit:.3f};",
+        "# the threshold lies between: the fewer people, the nearer to the rightful passages, as a stranger may be more alike.",
+        *(f"#   {pair.a} and {pair.b}: {pair.similarity:.3f}" for pair in site.pairs[:5]),
+        f"# Nearest to themselves, worst passage first: {', '.join(f'{own:.3f}' for own in site.own[:5])}",
+        f"# {sum(own < site.threshold for own in site.own)} of {len(site.own)} rightful passages would not have reached this threshold.",
+    ]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,1 @@
+"""One face in a picture: where it is, whether it is good enough, and its crop."""

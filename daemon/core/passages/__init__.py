@@ -1,0 +1,1 @@
+"""One face over many frames: its track, its evidence, and the answer."""

@@ -1,0 +1,88 @@
+"""What a gate made of one face in one frame, put down for people to look at. Asking changes no decision: nothing here is written back."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+from daemon.core.boxes import Box
+from daemon.core.passages.evidence import is_unit
+from daemon.core.passages.gatekeeper import Find, Gatekeeper
+from daemon.core.passages.passage import Answer
+from daemon.core.values import Match, Quality, Vector, Verdict, View
+
+
+class State(StrEnum):
+    """What a frame's face counts as: too poor to be scored, evidence for an answer that is not there yet, or the answer that stands."""
+
+    POOR = "poor"
+    GATHERING = "gathering"
+    ACCEPT = "accept"
+    REJECT = "reject"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One face in one frame, and what its passage had come to by then.
+
+    `good` counts the frames fused so far. `single` is the nearest person to this frame alone (None for a poor face), `fused` the nearest
+    to the passage's fused vector (None before its first good frame): both are asked for here, in every frame. `looked` says that the
+    gate searched in this frame, `aside` that it did not take this frame for the passage's face.
+    """
+
+    passage: int
+    number: int
+    at_s: float
+    box: Box
+    quality: Quality
+    good: int
+    answer: Answer | None
+    single: Match | None
+    fused: Match | None
+    looked: bool
+    aside: bool
+
+    @property
+    def standing(self) -> State:
+        """What the passage has come to, whatever this frame shows."""
+        return State.GATHERING if self.answer is None else _STATES[self.answer[0]]
+
+    @property
+    def state(self) -> State:
+        """What this frame's face counts as."""
+        return self.standing if self.quality is Quality.OK else State.POOR
+
+
+_STATES = {Verdict.ACCEPT: State.ACCEPT, Verdict.REJECT: State.REJECT, Verdict.UNKNOWN: State.UNKNOWN}
+
+
+def moments(keeper: Gatekeeper, view: View, vectors: Sequence[Vector | None], find: Find) -> tuple[Moment, ...]:
+    """What `keeper`, which has just observed `view`, made of each of its faces, in their order. `vectors` belong to `view.probes`."""
+    singles = [vector if vector is not None and is_unit(vector) else None for vector in vectors]
+    passages = [keeper.passages.get(sighting.track) for sighting in keeper.sightings]
+    fused = [passage.evidence.fused if passage is not None and passage.evidence.good else None for passage in passages]
+    asked = [vector for vector in (*singles, *fused) if vector is not None]
+    answers = iter(find(np.stack(asked)) if asked else ())
+    alone = [next(answers) if vector is not None else None for vector in singles]
+    together = [next(answers) if vector is not None else None for vector in fused]
+    found = []
+    for place, (sighting, passage) in enumerate(zip(keeper.sightings, passages, strict=True)):
+        vector = vectors[place]
+        found.append(
+            Moment(
+                sighting.track,
+                view.number,
+                view.at_s,
+                sighting.box,
+                sighting.quality,
+                passage.evidence.good if passage is not None else 0,
+                passage.answer if passage is not None else None,
+                alone[place],
+                together[place],
+                passage is not None and passage.looked_s == view.at_s,
+                passage is not None and vector is not None and passage.evidence.aside is vector,
+            )
+        )
+    return tuple(found)

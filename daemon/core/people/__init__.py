@@ -1,0 +1,1 @@
+"""Who is enrolled: records, permissions, and the rules of enrolment."""

@@ -1,0 +1,1 @@
+"""The bytes of recordings and of the flight recorder."""

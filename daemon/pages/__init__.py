@@ -1,0 +1,1 @@
+"""Charts and HTML that the daemon and the trainer share."""

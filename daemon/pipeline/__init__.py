@@ -1,0 +1,1 @@
+"""From a frame to matches: the line as functions, what every command opens, and the replay."""

@@ -1,0 +1,57 @@
+"""Recorded frames in, decisions out: one thread, one frame at a time, no clock.
+
+The same recording, bundle and policy give the same bytes.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import msgspec
+
+from daemon.core.faces.quality import Limits
+from daemon.core.passages.gatekeeper import Decision, Gatekeeper
+from daemon.core.passages.liveness import Lives
+from daemon.core.values import Frame, Liveness, Reason, Vector, View
+from daemon.pipeline import steps
+
+Permit = Callable[[str, float], Reason | None]
+Watch = Callable[[Frame, View, Sequence[Vector | None]], None]
+"""Takes a frame, its view and its vectors, when the frame has been decided about."""
+
+
+def replay(
+    frames: Iterable[Frame],
+    detector: steps.Detector,
+    limits: Limits,
+    embedder: steps.Embeds,
+    gallery: steps.Searches,
+    keeper: Gatekeeper,
+    permit: Permit,
+    watch: Watch | None = None,
+    lives: Lives | None = None,
+) -> Iterator[Decision]:
+    """Walk the line over `frames`, in order, every one of them. `watch` is called after a frame's decisions have been taken."""
+    for frame in frames:
+        view = steps.look(frame, detector, limits, liveness=lives is not None)
+        (vectors,) = steps.embed([view], embedder)
+        yield from keeper.observe(view, vectors, gallery.search, permit, lives=lives)
+        if watch is not None:
+            watch(frame, view, vectors)
+    yield from keeper.finish()
+
+
+def line(decision: Decision) -> str:
+    """One decision as a line of JSON, with what a golden file compares: no time and no id that differs between runs.
+    What nobody looked at (liveness) is not in it."""
+    liveness = {} if decision.liveness is Liveness.NOT_EVALUATED else {"liveness": decision.liveness.value}
+    return msgspec.json.encode(
+        {
+            "frame": decision.number,
+            "passage": decision.passage,
+            "decision": decision.verdict.value,
+            "reason": decision.reason.value,
+            "person": decision.person,
+            "similarity": round(decision.similarity, 3) if decision.similarity is not None else None,
+            "changes": decision.changes,
+            **liveness,
+        }
+    ).decode()

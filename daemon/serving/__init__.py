@@ -1,0 +1,1 @@
+"""The running daemon: composition root, engine, gate workers, and what goes out."""

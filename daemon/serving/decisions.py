@@ -1,0 +1,66 @@
+"""Decisions on their way out: stored, recorded in the audit chain and queued for the broker in one transaction."""
+
+import uuid
+from collections.abc import Container
+from dataclasses import dataclass, field
+
+import msgspec
+
+from daemon.config import Config
+from daemon.core.audit import decided
+from daemon.core.messages import DecisionMessage, encode, topic, utc
+from daemon.core.passages.gatekeeper import Decision
+from daemon.core.passages.passage import Rules
+from daemon.core.values import Person
+from daemon.edges.store import Store
+from daemon.pipeline import steps
+
+
+@dataclass(slots=True)
+class Decisions:
+    """Makes messages of decisions. `_events` is the last one about each passage that was stored: the next one takes its place."""
+
+    config: Config
+    store: Store
+    boot_id: str
+    _events: dict[tuple[str, int], str] = field(default_factory=dict)
+
+    def put(self, decision: Decision, person: Person | None, rules: Rules, model: str, now: float) -> int:
+        """Make a decision of `now` (UTC seconds) durable; its row in the outbox. `person` is whom it names. Raises StoreError."""
+        store, passage = self.store, (decision.gate, decision.passage)
+        event_id = str(uuid.uuid4())
+        valid_until = decision.captured_at + self.config.decision.accept_valid_s
+        with store.transaction():
+            sequence = store.next_sequence(decision.gate)
+            message = DecisionMessage(
+                event_id=event_id,
+                sequence=sequence,
+                previous=sequence - 1,
+                boot_id=self.boot_id,
+                gate=decision.gate,
+                passage=f"{self.boot_id[:8]}-{decision.passage}",
+                supersedes=self._events.get(passage),
+                decision=decision.verdict.value,
+                reason=decision.reason.value,
+                person=decision.person,
+                captured_at=utc(decision.captured_at),
+                decided_at=utc(now),
+                valid_until=utc(valid_until),
+                live=True,
+                liveness=decision.liveness.value,
+                faces_in_view=decision.faces_in_view,
+                model=model,
+                gallery_revision=store.revision(),
+                policy=steps.policy_digest(self.config, rules),
+                name=person.name if person is not None and self.config.enrolment.publish_names else msgspec.UNSET,
+            )
+            row = store.enqueue(decision.gate, topic(self.config.site, decision.gate, "decision"), encode(message), valid_until)
+            pseudonym = store.pseudonym(decision.person) if decision.person is not None else None
+            store.audit.append(now, decided(message, rules.pair if decision.claimed else rules.threshold, pseudonym))
+        self._events[passage] = event_id
+        return row
+
+    def forget(self, gate: str, passages: Container[int]) -> None:
+        """Only these passages of a gate go on: nothing will take the place of what was said about others."""
+        for known in [key for key in self._events if key[0] == gate and key[1] not in passages]:
+            del self._events[known]

@@ -1,0 +1,24 @@
+"""What the engine keeps for one gate."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from daemon.core.messages import StatusMessage
+from daemon.core.passages.claims import Mode
+from daemon.core.passages.gatekeeper import Gatekeeper
+from daemon.serving.sender import Broker
+
+
+@dataclass(slots=True)
+class Gate:
+    """One gate: its passages, its connection, its camera as last heard of, and what it last said of itself."""
+
+    keeper: Gatekeeper
+    link: Broker
+    camera: Literal["up", "down", "ended"] = "down"
+    camera_detail: str | None = "not opened yet"
+    live: bool = True
+    stale_s: float = 2.0
+    mode: Mode = "identify"
+    status: StatusMessage | None = None
+    status_at_s: float = 0.0

@@ -1,0 +1,90 @@
+"""One thread per camera: frames in, views out. It owns its camera and its detector, and nothing else."""
+
+import threading
+import time
+from collections.abc import Callable
+
+from daemon.core.faces.quality import Limits
+from daemon.core.values import Frame, View
+from daemon.edges.camera import Camera
+from daemon.edges.metrics import Metrics
+from daemon.pipeline.steps import Detector, look
+from daemon.serving.mailbox import CameraState, WorkerFailed
+
+READ_S = 0.25
+REASON_EVERY_S = 10.0
+
+
+class GateWorker:
+    """Runs `look` on the newest frame of one camera. `offer` takes views and waits while the engine is behind; `tell` takes events,
+    `record` every frame that is looked at; neither of the two waits for a disk. With `liveness` faces are cut out with their surroundings
+    too."""
+
+    def __init__(
+        self,
+        gate: str,
+        camera: Camera,
+        detector: Detector,
+        limits: Limits,
+        offer: Callable[[View, threading.Event], bool],
+        tell: Callable[[CameraState | WorkerFailed], None],
+        metrics: Metrics,
+        record: Callable[[Frame], object] = lambda frame: None,
+        *,
+        liveness: bool = False,
+    ) -> None:
+        self.gate, self._record, self._liveness = gate, record, liveness
+        self._camera, self._detector, self._limits = camera, detector, limits
+        self._offer, self._tell, self._metrics = offer, tell, metrics
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"gate-{gate}", daemon=True)
+
+    @property
+    def live(self) -> bool:
+        """Whether the camera is one that never ends."""
+        return self._camera.live
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def ask_to_stop(self) -> None:
+        self._stop.set()
+
+    def join(self, timeout_s: float) -> None:
+        """Wait for the thread to end; one that hangs in C code is left behind, the process ends anyway."""
+        if self._thread.is_alive():
+            self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        try:
+            self._work()
+        except Exception as error:  # noqa: BLE001  a thread's mouth: the engine ends the process with this error
+            self._tell(WorkerFailed(self.gate, error))
+        finally:
+            self._camera.close()
+
+    def _work(self) -> None:
+        told: tuple[str, str | None] | None = None
+        told_s = 0.0
+        dropped: dict[str, int] = {}
+        while not self._stop.is_set():
+            frame = self._camera.read(READ_S)
+            state = (self._camera.state, self._camera.detail)
+            if frame is not None:
+                self._metrics.frame(self.gate)
+                self._record(frame)  # before it is looked at: a frame that brings the worker down is on the recording
+                view = look(frame, self._detector, self._limits, self._metrics.stage, liveness=self._liveness)
+                for probe in view.probes:
+                    self._metrics.face(self.gate, probe.quality)
+                if not self._offer(view, self._stop):
+                    return
+            for reason, count in self._camera.dropped.items():
+                for _ in range(count - dropped.get(reason, 0)):
+                    self._metrics.dropped(self.gate, reason)
+                dropped[reason] = count
+            # A reason may change with every try (seconds counted, say); a state is news at once.
+            if state != told and (told is None or state[0] != told[0] or time.monotonic() - told_s > REASON_EVERY_S):
+                told, told_s = state, time.monotonic()
+                self._tell(CameraState(self.gate, state[0], state[1], self._camera.live))
+            if state[0] == "ended" and frame is None:
+                return

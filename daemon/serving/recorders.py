@@ -1,0 +1,95 @@
+"""The daemon's recorders as its configuration wants them: of frames (off unless asked for), and of the flight recorder's lines."""
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from daemon.config import Config, ConfigError
+from daemon.core.tapes.frames import FrameEncoder
+from daemon.core.tapes.lines import Line, LineEncoder
+from daemon.core.tapes.tape import bounds
+from daemon.core.values import Frame
+from daemon.edges.metrics import Metrics
+from daemon.edges.recorder import SPARE_BYTES, Recorder, Shelf, tapes_in
+from daemon.edges.store import Store
+
+RECORDINGS = "recordings"
+FLIGHT = "flight"
+"""The folders in state_dir, and what their keys are for."""
+TAPE_S = 600.0
+MB = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Recorders:
+    """Running. One that is switched off is there as long as it has old tapes to let go."""
+
+    frames: Recorder[Frame] | None
+    lines: Recorder[Line] | None
+    recording: bool
+    flying: bool
+
+    @property
+    def flight(self) -> Recorder[Line] | None:
+        """Where the flight recorder's lines go, if anywhere."""
+        return self.lines if self.flying else None
+
+    def record(self, frame: Frame) -> None:
+        """A frame that a gate is about to look at. Never waits."""
+        if self.recording and self.frames is not None:
+            self.frames.offer(frame.gate, frame, frame.image.nbytes)
+
+    def trouble(self) -> list[str]:
+        """Why something is not recorded, for the status."""
+        named = (("recording_stopped", self.frames), ("flight_stopped", self.lines))
+        return [
+            f"{reason}: {each.trouble}; the gate goes on without it"
+            for reason, each in named
+            if each is not None and each.trouble is not None
+        ]
+
+    def close(self) -> None:
+        """End both, within 2 seconds."""
+        running = [each for each in (self.frames, self.lines) if each is not None]
+        for each in running:
+            each.ask_to_end()
+        for each in running:
+            each.join()
+
+
+def open_recorders(config: Config, store: Store, metrics: Metrics) -> Recorders:
+    """Both, started."""
+    folder, gates = Path(config.state_dir), len(config.gates)
+    r, f = config.recording, config.flight
+    frames: Recorder[Frame] | None = None
+    lines: Recorder[Line] | None = None
+    if r.enabled or tapes_in(folder / RECORDINGS):
+        kept = bounds(r.most_mb * MB, r.keep_days * 86_400, gates, TAPE_S)
+        shelf = Shelf(folder / RECORDINGS, store.purpose_key(RECORDINGS), kept, "frames")
+        frames = Recorder(
+            shelf, FrameEncoder, lambda frame: frame.captured_at, lost=metrics.recording_dropped, size=metrics.recording_bytes
+        )
+        frames.start()
+    if f.minutes or tapes_in(folder / FLIGHT):
+        kept = bounds(f.most_mb * MB, f.minutes * 60, gates, TAPE_S)
+        lines = Recorder(Shelf(folder / FLIGHT, store.purpose_key(FLIGHT), kept, "flight"), LineEncoder, lambda line: time.time())
+        lines.start()
+    return Recorders(frames, lines, r.enabled, f.minutes > 0)
+
+
+def recording_room(config: Config) -> str:
+    """How much room recordings may take, for `ostiaryd check`. Raises ConfigError where the disk has not so much."""
+    folder, r = Path(config.state_dir) / RECORDINGS, config.recording
+    taken = sum(path.stat().st_size for path in tapes_in(folder))
+    if not r.enabled:
+        return "off" + (f"; {taken / MB:.0f} MB of earlier ones go within {r.keep_days:g} days" if taken else "")
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    disk = os.statvfs(there)
+    free = disk.f_bavail * disk.f_frsize
+    if free + taken < r.most_mb * MB + SPARE_BYTES:
+        raise ConfigError(
+            f"recordings may take {r.most_mb} MB, of which {taken / MB:.0f} are taken and {free / MB:.0f} are free on the disk",
+            f"set recording.most_mb so that {SPARE_BYTES / MB:.0f} MB stay free: with less, nothing is recorded",
+        )
+    return f"up to {r.most_mb} MB, none older than {r.keep_days:g} days; {taken / MB:.0f} MB so far, {free / MB:.0f} MB free on the disk"

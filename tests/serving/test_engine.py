@@ -1,0 +1,385 @@
+"""Stories about the engine: what is published when, and what happens when the broker or the disk fails. Clocks stand still here."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from daemon.commands.reembedding import Made
+from daemon.config import Config, DecisionConfig, GateConfig, ScheduleConfig, parse
+from daemon.core.boxes import Box
+from daemon.core.passages.gatekeeper import Gatekeeper
+from daemon.core.values import Delivery, Face, Link, Outgoing, Probe, Published, Quality, View
+from daemon.edges.gallery import Gallery
+from daemon.edges.gallery.background import Aside
+from daemon.edges.gallery.gallery import Built
+from daemon.edges.metrics import Metrics
+from daemon.edges.store import Store, StoreError, open_store
+from daemon.pipeline import steps
+from daemon.pipeline.model import Model
+from daemon.serving.engine import Engine, EngineFailed, Gate
+from daemon.serving.mailbox import CameraState, Mailbox, WorkerFailed
+from tests.edges.held import Held
+from tests.fixtures.desk import DIMENSION, MODELS, NOW, NoThreshold, command, desk, painted
+
+CONFIG = Config(
+    site="hq",
+    gates={"north": GateConfig(source="x")},
+    schedules={"office": ScheduleConfig(zone="UTC", times=("fri 08:00-08:10",))},
+    decision=DecisionConfig(threshold=0.99, patience=6, lost_s=0.5),
+)
+ALICE, STRANGER = 100, 240
+
+
+@dataclass
+class Wire:
+    """A broker's end of the line: what was published, and whether it takes anything."""
+
+    connected: bool = True
+    alive: bool = True
+    sent: list[Outgoing] = field(default_factory=list)
+    acknowledged: list[tuple[int, int, int]] = field(default_factory=list)
+
+    def publish(self, message: Outgoing) -> bool:
+        if self.connected:
+            self.sent.append(message)
+        return self.connected
+
+    def acknowledge(self, receipt: tuple[int, int, int]) -> None:
+        self.acknowledged.append(receipt)
+
+    def is_alive(self) -> bool:
+        return self.alive
+
+
+@dataclass
+class Model80:
+    """A liveness model that says the same of every face."""
+
+    says: float
+    fault: str | None = None
+
+    def lives(self, faces: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+        return np.full(len(faces), self.says)
+
+
+@dataclass
+class Site:
+    """One gate at one instant, with every edge in the test's hands."""
+
+    store: Store
+    config: Config = CONFIG
+    models: dict[str, Model] = field(default_factory=lambda: MODELS)
+    aside: Callable[[], Aside[Made]] = Held
+    gates: tuple[str, ...] = ("north",)
+    liveness: "Model80 | None" = None
+
+    def __post_init__(self) -> None:
+        self.now_s, self.in_step = 100.0, True
+        self.wires = {name: Wire() for name in self.gates}
+        self.wire = self.wires["north"]
+        self.mailbox = Mailbox(1)
+        self.desk = desk(self.store)
+        rules, lost_s = steps.rules(self.config, NoThreshold(), 0), self.config.decision.lost_s
+        modes = {name: gate.mode for name, gate in self.config.gates.items()}
+        gates = {name: Gate(Gatekeeper(name, rules, lost_s), wire, mode=modes.get(name, "identify")) for name, wire in self.wires.items()}
+        self.gate = gates["north"]
+        self.engine = Engine(
+            self.config, self.desk, gates, self.mailbox, Metrics(), self.models, "1.0",
+            clock=lambda: self.now_s, wall=lambda: NOW + self.now_s, clock_trusted=lambda: self.in_step, aside=self.aside,
+            liveness=self.liveness,
+        )  # fmt: skip
+        self.receipts = 0
+        self.mailbox.tell(CameraState("north", "up", None, True))
+
+    def turn(self) -> list[dict[str, Any]]:
+        """One turn; what it published on decision and result topics."""
+        before = len(self.wire.sent)
+        self.engine.turn(0)
+        return [json.loads(m.payload) for m in self.wire.sent[before:] if not m.topic.endswith("status")]
+
+    def asks(self, payload: bytes) -> list[dict[str, Any]]:
+        self.receipts += 1
+        self.mailbox.deliver(Delivery("north", "ostiary/v1/hq/north/command", payload, False, (1, self.receipts, 1)))
+        return self.turn()
+
+    def sees(self, brightness: int | None, times: int = 1, age_s: float = 0.0) -> list[dict[str, Any]]:
+        told = []
+        for _ in range(times):
+            self.now_s += 0.1
+            probes: tuple[Probe, ...] = ()
+            if brightness is not None:
+                crop = np.full((112, 112, 3), brightness, np.uint8)
+                probes = (Probe(Face(Box(100, 100, 80, 80), 1.0), crop, Quality.OK, np.zeros((80, 80, 3), np.uint8)),)
+            self.mailbox.offer(View("north", 0, self.now_s - age_s, NOW + self.now_s - age_s, probes), threading.Event())
+            told += self.turn()
+        return told
+
+    def broker_took(self, *rows: int) -> None:
+        for row in rows or [m.row for m in self.wire.sent if m.row]:
+            self.mailbox.deliver(Published("north", row))
+        self.turn()
+
+    def status(self) -> dict[str, Any]:
+        found = [json.loads(m.payload) for m in self.wire.sent if m.topic == "ostiary/v1/hq/north/status"]
+        assert isinstance(found[-1], dict)
+        return found[-1]
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    store = open_store(tmp_path)
+    yield Site(store)
+    store.close()
+
+
+def test_enrolled_from_one_photo_and_accepted_on_the_next_frames(site: Site) -> None:
+    (stranger,) = site.sees(ALICE, times=10)
+    assert (stranger["decision"], stranger["reason"], stranger["person"]) == ("unknown", "no_match", None)
+    (result,) = site.asks(command("enroll", "E1", [painted(ALICE)], issued=100))
+    assert result["status"] == "done"
+    (accept,) = site.sees(ALICE, times=3)
+    assert (accept["decision"], accept["person"], accept["live"], accept["supersedes"]) == ("accept", "E1", True, stranger["event_id"])
+    assert (accept["sequence"], accept["previous"], accept["gallery_revision"]) == (2, 1, 1)
+    assert "name" not in accept
+
+
+def test_from_the_next_frame_after_a_revocation_nothing_accepts(site: Site) -> None:
+    site.asks(command("enroll", "E1", [painted(ALICE)], issued=100))
+    site.sees(ALICE, times=2)
+    site.asks(command("revoke", "E1", issued=101))
+    assert [d["decision"] for d in site.sees(ALICE, times=20)] == ["unknown"]
+
+
+def test_a_command_and_a_view_that_wait_together_are_taken_in_that_order(site: Site) -> None:
+    site.asks(command("enroll", "E1", [painted(ALICE)], issued=100))
+    site.sees(ALICE, times=2)
+    site.mailbox.deliver(Delivery("north", "t", command("revoke", "E1", issued=101), False, (1, 9, 1)))
+    assert [d.get("decision") for d in site.sees(ALICE)] == [None]  # the result; the third frame accepts nobody
+
+
+def test_a_schedule_ends_while_somebody_stands_there(site: Site) -> None:
+    site.asks(command("enroll", "E1", [painted(ALICE)], schedule="office", issued=100))
+    assert [d["reason"] for d in site.sees(ALICE, times=5)] == ["matched"]
+    site.now_s = 599.0  # NOW is a Friday, eight o'clock
+    assert [d["reason"] for d in site.sees(ALICE, times=5)] == ["matched"]
+    (reject,) = site.sees(ALICE, times=20)
+    assert (reject["decision"], reject["reason"], reject["person"]) == ("reject", "not_permitted_now", "E1") and reject["supersedes"]
+
+
+def test_rules_of_time_need_a_clock_in_step(site: Site) -> None:
+    site.asks(command("enroll", "E1", [painted(ALICE)], schedule="office", issued=100))
+    site.asks(command("enroll", "E2", [painted(STRANGER)], issued=100))
+    site.in_step = False
+    assert [(d["decision"], d["reason"]) for d in site.sees(ALICE, times=5)] == [("reject", "clock_untrusted")]
+    site.sees(None, times=8)
+    assert [d["reason"] for d in site.sees(STRANGER, times=5)] == ["matched"], "who has no rule of time needs no clock"
+    assert any(reason.startswith("clock_untrusted: ") and "1 people" in reason for reason in site.status()["reasons"])
+
+
+def test_a_suspended_person_is_rejected_by_name(site: Site) -> None:
+    site.asks(command("enroll", "E1", [painted(ALICE)], issued=100))
+    assert [d["decision"] for d in site.sees(ALICE, times=5)] == ["accept"]
+    site.asks(command("suspend", "E1", issued=101))
+    (reject,) = site.sees(ALICE, times=5)
+    assert (reject["decision"], reject["reason"], reject["person"]) == ("reject", "suspended", "E1") and reject["supersedes"]
+
+
+def test_a_command_is_acknowledged_after_its_result_is_stored(site: Site) -> None:
+    site.asks(command("ping", issued=100))
+    assert site.wire.acknowledged == [(1, 1, 1)]
+
+
+def test_decisions_wait_for_the_broker_and_come_in_order_marked_as_late(site: Site) -> None:
+    site.wire.connected = False
+    site.asks(command("enroll", "E1", [painted(ALICE)], issued=100))
+    site.sees(ALICE, times=5), site.sees(None, times=20), site.sees(STRANGER, times=10)
+    assert site.wire.sent == []
+    site.now_s += 60
+    site.wire.connected = True
+    site.mailbox.deliver(Link("north", True, ""))
+    result, accept, unknown = site.turn()
+    assert result["status"] == "done"
+    assert (accept["decision"], accept["live"], unknown["decision"], unknown["live"]) == ("accept", False, "unknown", False)
+    assert accept["sequence"] < unknown["sequence"] and accept["captured_at"] < accept["valid_until"]
+    assert all(m.expiry_s is None for m in site.wire.sent if m.row)
+
+
+def test_only_an_accept_expires_at_the_broker(site: Site) -> None:
+    site.asks(command("enroll", "E1", [painted(ALICE)], issued=100))
+    site.sees(ALICE, times=5), site.sees(None, times=20), site.sees(STRANGER, times=10)
+    assert [m.expiry_s for m in site.wire.sent if m.topic.endswith("decision")] == [3, None]
+
+
+def test_what_the_broker_did_not_answer_for_is_sent_again_and_what_it_took_is_not(site: Site) -> None:
+    site.sees(STRANGER, times=10)
+    site.asks(command("ping", issued=100))
+    decision, result = [m for m in site.wire.sent if m.row]
+    site.broker_took(decision.row)
+    assert site.store.depth() == 1
+    site.mailbox.deliver(Link("north", False, "gone"))
+    site.mailbox.deliver(Link("north", True, ""))
+    (again,) = site.turn()
+    assert again["command_id"] == json.loads(result.payload)["command_id"]
+    site.broker_took(result.row)
+    assert site.store.depth() == 0 and site.engine.delivered()
+
+
+def test_a_refused_publish_stays_in_the_outbox_and_shows_in_the_status(site: Site) -> None:
+    site.sees(STRANGER, times=10)
+    (row,) = [m.row for m in site.wire.sent if m.row]
+    site.mailbox.deliver(Published("north", row, "Not authorized"))
+    site.turn()
+    assert site.store.depth() == 1 and site.status()["state"] == "degraded" and "publish_refused" in site.status()["reasons"][0]
+
+
+def test_a_stale_frame_decides_nothing(site: Site) -> None:
+    site.asks(command("enroll", "E1", [painted(ALICE)], issued=100))
+    assert site.sees(ALICE, times=10, age_s=2.1) == []
+    assert site.sees(ALICE, times=10, age_s=-0.5) == [], "nor does one from the future"
+
+
+def test_status_is_retained_and_told_on_change_and_every_half_minute(site: Site) -> None:
+    site.turn()
+    assert site.wire.sent[-1].retain and site.status()["state"] == "serving"
+    count = len(site.wire.sent)
+    site.turn()
+    assert len(site.wire.sent) == count
+    site.now_s += 30
+    site.turn()
+    assert len(site.wire.sent) == count + 1
+    site.mailbox.tell(CameraState("north", "down", "no route", True))
+    site.turn()
+    assert site.status()["state"] == "degraded" and site.status()["camera"] == "down" and "no route" in site.status()["reasons"][0]
+
+
+def test_a_camera_that_goes_away_ends_its_passages(site: Site) -> None:
+    site.sees(STRANGER, times=5)
+    site.mailbox.tell(CameraState("north", "down", "no route", True))
+    assert [d["decision"] for d in site.turn()] == ["unknown"]
+
+
+def test_a_gate_without_a_threshold_is_closed(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    site = Site(store, parse({"site": "hq", "gates": {"north": {"source": "x"}}}))
+    site.asks(command("enroll", "E1", [painted(ALICE)], issued=100))
+    assert site.sees(ALICE, times=30) == []
+    assert site.status()["state"] == "closed" and "threshold_unresolved" in site.status()["reasons"][0]
+    store.close()
+
+
+@pytest.mark.parametrize(
+    ("says", "decision", "reason", "liveness"),
+    [
+        (1.0, "accept", "matched", "live"),
+        (0.0, "reject", "spoof_suspected", "spoof"),
+        (float("nan"), "accept", "matched", "not_evaluated"),
+        (None, "accept", "matched", "not_evaluated"),
+    ],
+)
+def test_a_decision_says_what_the_liveness_model_said(
+    tmp_path: Path, says: float | None, decision: str, reason: str, liveness: str
+) -> None:
+    store = open_store(tmp_path)
+    site = Site(store, liveness=Model80(says) if says is not None else None)
+    site.asks(command("enroll", "E1", [painted(ALICE)], issued=100))
+    (told,) = site.sees(ALICE, times=20)
+    assert (told["decision"], told["reason"], told["person"], told["liveness"]) == (decision, reason, "E1", liveness)
+    store.close()
+
+
+def test_a_liveness_model_that_fails_shows_in_the_status_until_it_works_again(tmp_path: Path) -> None:
+    store, model = open_store(tmp_path), Model80(float("nan"), "out of memory")
+    site = Site(store, liveness=model)
+    site.turn()
+    assert site.status()["state"] == "degraded" and "liveness_failed: out of memory" in site.status()["reasons"]
+    model.fault = None
+    site.turn()
+    assert "liveness" not in str(site.status()["reasons"])
+    store.close()
+
+
+def test_a_full_disk_closes_the_gate_and_it_opens_again_by_itself(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.asks(command("enroll", "E1", [painted(ALICE)], issued=100))
+    site.asks(command("enroll", "E2", [painted(STRANGER)], issued=100))
+
+    def full(self: Store) -> None:
+        raise StoreError("the gallery cannot be written: database or disk is full", "look at the disk")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(Store, "transaction", full)
+        assert site.sees(ALICE, times=10) == []
+        assert site.status()["state"] == "closed" and "disk" in site.status()["reasons"][0]
+        (result,) = site.asks(command("revoke", "E1", issued=101))
+        assert (result["status"], result["reason"]) == ("failed", "not_durable")
+        assert (1, 3, 1) not in site.wire.acknowledged
+    site.now_s += 3
+    (result,) = site.turn()
+    assert result["status"] == "done" and site.wire.acknowledged[-1] == (1, 3, 1)
+    assert [p.person for p in site.store.people()] == ["E2"]
+    assert [d["decision"] for d in site.sees(ALICE, times=10)] == ["unknown"]
+    assert site.status()["state"] == "serving"
+
+
+def test_what_was_published_is_superseded_also_when_the_disk_failed_between(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.asks(command("enroll", "E1", [painted(ALICE)], issued=100))
+    (accept,) = site.sees(ALICE, times=10)
+    assert (accept["decision"], accept["supersedes"]) == ("accept", None)
+    site.asks(command("suspend", "E1", issued=101))
+
+    def full(self: Store) -> None:
+        raise StoreError("the gallery cannot be written: database or disk is full", "look at the disk")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(Store, "transaction", full)
+        for _ in range(30):  # somebody stands there all the time
+            assert site.sees(ALICE) == []
+        assert site.status()["state"] == "closed"
+    told = site.sees(ALICE, times=40)
+    assert [(d["decision"], d["reason"], d["supersedes"]) for d in told] == [("reject", "suspended", accept["event_id"])]
+    assert told[0]["passage"] == accept["passage"]
+
+
+def test_the_daemon_does_not_go_on_without_its_threads(site: Site) -> None:
+    site.mailbox.tell(WorkerFailed("north", RuntimeError("boom")))
+    with pytest.raises(EngineFailed, match="boom"):
+        site.turn()
+    site.wire.alive = False
+    with pytest.raises(EngineFailed, match="MQTT"):
+        site.turn()
+
+
+def test_a_full_mailbox_refuses_and_loses_nothing_it_took() -> None:
+    mailbox = Mailbox(1)
+    taken = 0
+    while mailbox.deliver(Link("north", True, "")):
+        taken += 1
+    assert taken == len(mailbox.events()) > 100
+
+
+def test_a_search_graph_that_fails_degrades_the_gate_with_its_reason_and_the_search_goes_on(site: Site) -> None:
+    site.asks(command("enroll", "E1", [painted(ALICE)], issued=100))
+    aside = Held[Built]()
+    site.desk.gallery = gallery = Gallery(DIMENSION, exact_below=0, aside=aside)
+    gallery.add(1, "E1", site.desk.embedder.embed(np.full((1, 112, 112, 3), ALICE, np.uint8))[0])
+    site.turn()
+    assert aside.busy and site.status()["state"] == "serving"  # building is no fault
+    aside.fail(MemoryError("no room"))
+    site.turn()
+    assert site.status()["state"] == "degraded"
+    assert "exact_search: the graph could not be built: no room" in site.status()["reasons"]
+    assert site.engine.metrics._gauges["ostiary_graph_state"].labels("failed")._value.get() == 1.0
+    assert [d["decision"] for d in site.sees(ALICE, times=6)] == ["accept"]
+    site.now_s += 700
+    site.turn()
+    aside.run()
+    site.turn()
+    assert site.status()["state"] == "serving" and site.status()["reasons"] == []
+    assert site.engine.metrics._gauges["ostiary_graph_state"].labels("serving")._value.get() == 1.0
+    assert site.engine.metrics._gauges["ostiary_graph_recall"]._value.get() == 1.0

@@ -1,0 +1,178 @@
+"""The commands around training, as a person types them, on made-up pictures."""
+
+import json
+import shutil
+import zipfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.trainer import faces
+from tests.trainer.people.test_datasets import mnist, omniglot
+from trainer.__main__ import main
+from trainer.runs import Run
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+
+DRAWINGS = """
+name = "drawings"
+validations = 1
+[data]
+kind = "{kind}"
+side = 28
+classes = {classes}
+[network]
+size = 28
+channels = 1
+stem = 4
+widths = [8, 8]
+blocks = [1, 1]
+head = 0
+embedding = 8
+dropout = 0.0
+compute = "float32"
+[augment]
+flip = 0
+[[stages]]
+kind = "{stage}"
+steps = 3
+min_images = 2
+{keys}
+[export]
+flip = false
+shift_px = 1
+"""
+
+
+def figures_of(path: Path) -> dict[str, dict[str, float | None]]:
+    found: dict[str, dict[str, float | None]] = {}
+    for figure in json.loads(path.read_text()):
+        found.setdefault(figure["on"], {})[figure["name"]] = figure["value"]
+    return found
+
+
+def test_digits_are_measured_seen_and_unseen_before_and_after(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = str(mnist(tmp_path, test=60))
+    recipe = tmp_path / "digits.toml"
+    keys = "people = 4\nimages = 2\n"
+    recipe.write_text(DRAWINGS.format(kind="digits", classes=[0, 1, 2, 3], stage="triplets", keys=keys))
+    run = str(tmp_path / "run")
+    assert main(["fit", "--data", data, "--recipe", str(recipe), "--run", run]) == 0
+    assert main(["evaluate", run, "--data", data, "--before", "--json", str(tmp_path / "out.json")]) == 0
+    found = figures_of(tmp_path / "out.json")
+    groups = ["MNIST test", "MNIST test, digits learned", "MNIST test, digits never seen"]
+    assert list(found) == [*groups, *(f"{group}, before training" for group in groups)]
+    assert all({"auc", "eer", "tar@1e-03", "distance:same", "distance:other"} <= set(one) for one in found.values())
+    # 60 test digits, six of each: 885 impostor pairs of those never seen cannot show one in 1,000.
+    assert found["MNIST test"]["tar@1e-03"] is not None and found["MNIST test, digits never seen"]["tar@1e-03"] is None
+    assert main(["evaluate", run, "--data", data, "--pairs", data]) == 2
+    assert "--pairs is for people" in capsys.readouterr().err
+    assert main(["export", run, str(tmp_path / "x.onnx")]) == 2
+    assert "not a face model" in capsys.readouterr().err
+    assert main(["report", run, str(tmp_path / "report"), "--data", data]) == 0
+    assert "<html" in (tmp_path / "report" / "report.html").read_text()
+
+
+def one_shot_runs(folder: Path) -> Path:
+    rng = np.random.default_rng(2)
+    with zipfile.ZipFile(folder / "runs.zip", "w") as archive:
+        for run in range(1, 21):
+            lines = []
+            for way in range(1, 21):
+                drawing = cv2.imencode(".png", np.where(rng.random((105, 105)) < 0.9, 255, 0).astype(np.uint8))[1].tobytes()
+                test, training = f"run{run:02d}/test/item{way:02d}.png", f"run{run:02d}/training/class{way:02d}.png"
+                # The very same drawing twice: any network at all knows it again.
+                archive.writestr(test, drawing)
+                archive.writestr(training, drawing)
+                lines.append(f"{test} {training}\n")
+            archive.writestr(f"run{run:02d}/class_labels.txt", "".join(lines))
+    return folder / "runs.zip"
+
+
+def test_characters_are_compared_by_the_head_that_was_trained(tmp_path: Path) -> None:
+    data, runs = str(omniglot(tmp_path)), str(one_shot_runs(tmp_path))
+    recipe = tmp_path / "characters.toml"
+    recipe.write_text(DRAWINGS.format(kind="characters", classes=[], stage="same", keys="pairs = 8\nevery = true\n"))
+    run = str(tmp_path / "run")
+    assert main(["fit", "--data", data, "--recipe", str(recipe), "--run", run]) == 0
+    assert main(["evaluate", run, "--data", data, "--one-shot-runs", runs, "--json", str(tmp_path / "out.json")]) == 0
+    found = figures_of(tmp_path / "out.json")
+    assert found["Lake's one-shot runs"] == {"one-shot-20-way": 1.0}
+    assert {"auc", "rank-1,n=3"} <= set(found["Omniglot evaluation"])
+
+
+def test_people_from_adoption_to_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two short runs side by side, a report of one, and two pictures compared with the bundle that comes with Ostiary."""
+    crops = faces.folder(tmp_path / "crops", people=12, images=3)
+    given = ["--data", str(crops), "--split", str(faces.split_of(tmp_path, sorted(path.name for path in crops.iterdir())))]
+    (tmp_path / "tiny.toml").write_text(faces.RECIPE)
+    short = ["--recipe", str(tmp_path / "tiny.toml"), "--set", "stages.0.epochs=1", "--set", "stages.1.steps=1", "--set", "validations=1"]
+    for seed in ("1", "2"):
+        assert main(["fit", *given, *short, "--set", f"seed={seed}", "--run", str(tmp_path / seed)]) == 0
+    assert main(["compare", str(tmp_path / "1"), str(tmp_path / "2"), "--html", str(tmp_path / "compare.html")]) == 0
+    assert "seed" in capsys.readouterr().out and "<html" in (tmp_path / "compare.html").read_text()
+    assert main(["report", str(tmp_path / "1"), str(tmp_path / "report"), *given]) == 0
+    assert (tmp_path / "report" / "report.json").stat().st_size > 1000
+    one, other = str(crops / "person00" / "0.png"), str(crops / "person00" / "1.png")
+    assert main(["same", one, one]) == 0
+    assert "show the same person" in capsys.readouterr().out
+    assert main(["same", one]) == 2
+    assert "give two" in capsys.readouterr().err
+    assert main(["same", one, other, "--references", str(crops)]) == 0
+    assert "person00" in capsys.readouterr().out
+    assert main(["adopt", one, str(tmp_path / "x.onnx"), *given, "--licence", "none"]) == 2
+    assert "hint:" in capsys.readouterr().err and not (tmp_path / "x.onnx").exists()
+
+
+def test_a_recipe_that_goes_on_from_another_makes_its_run_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    crops = faces.folder(tmp_path / "crops", people=12, images=3)
+    given = ["--data", str(crops), "--split", str(faces.split_of(tmp_path, sorted(path.name for path in crops.iterdir())))]
+    identify, triplets = (faces.RECIPE.split("[[stages]]")[number] for number in (1, 2))
+    network = faces.RECIPE.split("[[stages]]")[0].replace("validations = 10", "validations = 1")
+    first, last = tmp_path / "first.toml", tmp_path / "last.toml"
+    first.write_text(f"{network}[[stages]]{identify}".replace("epochs = 10", "epochs = 1"))
+    last.write_text(f'after = "{first}"\n{network}[[stages]]{triplets}')
+    fit = ["fit", *given, "--recipe", str(last), "--run", str(tmp_path / "run")]
+    assert main([*fit, "--minutes", "1"]) == 2 and "--from" in capsys.readouterr().err
+    last.write_text(last.read_text().replace("embedding = 16", "embedding = 8"))
+    assert main(fit) == 2 and "another network" in capsys.readouterr().err and not (tmp_path / "run-before").exists()
+    last.write_text(last.read_text().replace("embedding = 8", "embedding = 16"))
+    assert main([*fit, "--set", "data.share=0.9", "--set", "network.embedding=12"]) == 0
+    before, run = Run(tmp_path / "run-before"), Run(tmp_path / "run")
+    assert before.finished and run.finished and before.recipe().data.share == run.recipe().data.share == 0.9
+    assert before.recipe().network == run.recipe().network and run.recipe().network.embedding == 12
+    assert [line["stage"] for line in run.history() if "loss" in line] == ["triplets"]
+    started = (tmp_path / "run-before" / "run.json").stat().st_mtime_ns
+    assert main([*fit[:-1], str(tmp_path / "other")]) == 0 and Run(tmp_path / "other-before").finished
+    assert main(fit) == 2 and (tmp_path / "run-before" / "run.json").stat().st_mtime_ns == started
+    shutil.rmtree(tmp_path / "other-before")
+    (tmp_path / "other" / "done").unlink()
+    assert main([*fit[:-1], str(tmp_path / "other")]) == 0 and not (tmp_path / "other-before").exists()
+    first.write_text(f'after = "{last}"\n' + first.read_text())
+    assert main([*fit[:-1], str(tmp_path / "circle")]) == 2
+    assert "goes on from itself" in capsys.readouterr().err and not (tmp_path / "circle").exists()
+
+
+def test_too_few_pictures_are_one_line_and_no_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    crops = faces.folder(tmp_path / "crops", people=8, images=1)
+    given = ["--data", str(crops), "--split", str(faces.split_of(tmp_path, sorted(path.name for path in crops.iterdir())))]
+    refused = [("faces", "seed=1", "no val person has two pictures")]
+    refused += [("faces", "seed=1", "have 3 pictures"), ("faces-contrastive", "stages.0.min_images=1", "no fit person has two pictures")]
+    for recipe, change, says in refused:
+        assert main(["fit", *given, "--recipe", recipe, "--set", change, "--run", str(tmp_path / "run")]) == 2
+        err = capsys.readouterr().err
+        assert says in err and len(err.splitlines()) == 2 and not list(tmp_path.glob("run*"))
+        for who in (1, 5):  # those of val
+            cv2.imwrite(str(crops / f"person{who:02d}" / "1.png"), faces.picture(who, 1))
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    crops = faces.folder(tmp_path / "crops", people=8, images=3)
+    given = ["--data", str(crops), "--split", str(faces.split_of(tmp_path, sorted(path.name for path in crops.iterdir())))]
+    (tmp_path / "tiny.toml").write_text(faces.RECIPE)
+    (tmp_path / "file").write_text("in the way")
+    assert main(["fit", *given, "--recipe", str(tmp_path / "tiny.toml"), "--run", str(tmp_path / "file" / "run")]) == 2
+    err = capsys.readouterr().err
+    assert "cannot write" in err and len(err.splitlines()) == 2

@@ -1,0 +1,109 @@
+"""Resizing, disturbing and batching: sizes, sameness, and what a seed decides."""
+
+import dataclasses
+
+import cv2
+import numpy as np
+import pytest
+
+from daemon.core.bundle import golden_crop
+from tests.trainer import faces
+from trainer.bundle import export
+from trainer.learn import samplers
+from trainer.people import augment
+from trainer.recipes.values import Augment, Export, Network, Recipe
+
+STILL = Augment(flip=0, scale=0, shift_px=0, rotation_deg=0, low=0, jpeg=0, blur=0, light=0, colour=0, grey=0, shade=0, noise=0, erase=0)
+
+
+@pytest.mark.parametrize("size", [32, 64, 96, 112])
+def test_resize_matrix_keeps_flat_and_slanted_pictures(size: int) -> None:
+    flat = np.full((1, 112, 112, 3), 77, np.uint8)
+    assert np.allclose(augment.shrink(flat, size), 77, atol=1e-3)
+    slanted = np.broadcast_to(np.arange(112, dtype=np.uint8)[None, None, :, None], (1, 112, 112, 3))
+    small = augment.shrink(np.ascontiguousarray(slanted), size)[0, size // 2, :, 0]
+    # Pixel centres lie at half coordinates; away from the border a ramp stays that ramp.
+    expected = (np.arange(size) + 0.5) * 112 / size - 0.5
+    assert np.allclose(small[3:-3], expected[3:-3], atol=0.1)
+
+
+@pytest.mark.parametrize("size", [64, 112])
+def test_a_zoomed_resize_shows_the_middle(size: int) -> None:
+    crop = faces.picture(1, 1).astype(np.float32)
+    matrix = augment.resize_matrix(size, 112, 1.4)
+    found = np.stack([matrix @ crop[:, :, channel] @ matrix.T for channel in range(3)], axis=-1)
+    assert np.allclose(matrix.sum(axis=1), 1)
+    expected = cv2.resize(crop[16:96, 16:96], (size, size), interpolation=cv2.INTER_AREA if size < 80 else cv2.INTER_LINEAR)
+    assert np.abs(found - expected)[3:-3, 3:-3].mean() < 4 < np.abs(found - cv2.resize(crop, (size, size))).mean()
+
+
+def test_the_mirror_alone_is_enlarged() -> None:
+    crop = faces.picture(2, 1)[:, :, 0].astype(np.float32)
+    recipe = Recipe(network=Network(size=64), export=Export(zoom=1.1))
+    (rows, columns), (zoomed_rows, zoomed_columns) = export.views(recipe)
+    plain, larger = augment.resize_matrix(64), augment.resize_matrix(64, 112, 1.1)
+    assert np.allclose(rows @ crop @ columns, plain @ crop @ plain.T, atol=1e-3)
+    assert np.allclose(zoomed_rows @ crop @ zoomed_columns, larger @ crop[:, ::-1] @ larger.T, atol=1e-3)
+
+
+def test_shrinking_is_close_to_opencv_area() -> None:
+    crop = faces.picture(1, 1)
+    ours = augment.shrink(crop[None], 56)[0]
+    theirs = cv2.resize(crop, (56, 56), interpolation=cv2.INTER_AREA).astype(np.float32)
+    assert np.abs(ours - theirs).mean() < 4
+
+
+def test_nothing_disturbed_is_the_resized_crop() -> None:
+    crop = golden_crop(1)
+    rng = np.random.default_rng(1)
+    for _ in range(5):
+        found = augment.disturb(crop, 64, STILL, rng).astype(np.float32)
+        assert np.abs(found - augment.shrink(crop[None], 64)[0]).mean() < 5
+
+
+def test_flip_mirrors() -> None:
+    crop = golden_crop(2)
+    found = augment.disturb(crop, 64, dataclasses.replace(STILL, flip=1), np.random.default_rng(1)).astype(np.float32)
+    assert np.abs(found - augment.shrink(crop[None], 64)[0][:, ::-1]).mean() < 5
+
+
+@pytest.mark.parametrize("name", ["low", "jpeg", "blur", "light", "colour", "grey", "shade", "noise", "erase"])
+def test_each_disturbance_changes_the_picture_and_keeps_its_form(name: str) -> None:
+    crop = golden_crop(3)
+    how = dataclasses.replace(STILL, **{name: 1.0})  # type: ignore[arg-type]  # all of them are shares
+    for seed in range(10):
+        found = augment.disturb(crop, 64, how, np.random.default_rng(seed))
+        assert found.shape == (64, 64, 3) and found.dtype == np.uint8
+        assert not np.array_equal(found, augment.disturb(crop, 64, STILL, np.random.default_rng(seed)))
+    if name == "grey":
+        assert np.array_equal(found[:, :, 0], found[:, :, 2])
+
+
+def test_the_generator_decides_everything() -> None:
+    crop = golden_crop(4)
+    one = [augment.disturb(crop, 48, Augment(), np.random.default_rng(seed)) for seed in (1, 1, 2)]
+    assert np.array_equal(one[0], one[1]) and not np.array_equal(one[0], one[2])
+
+
+def test_shuffled_gives_everything_once_per_epoch() -> None:
+    sample = samplers.shuffled(10, 4, seed=1)
+    epoch = np.concatenate([sample(step) for step in range(3)])
+    assert sorted(epoch[:10]) == list(range(10))
+    assert [len(sample(step)) for step in range(3)] == [4, 4, 4]
+    assert not np.array_equal(np.concatenate([sample(step) for step in range(3, 6)]), epoch)
+    assert np.array_equal(sample(1), samplers.shuffled(10, 4, seed=1)(1))
+    assert len(samplers.shuffled(3, 8, seed=1)(0)) == 8
+
+
+def test_people_by_images() -> None:
+    person = np.repeat([3, 5, 8, 9], [1, 2, 5, 9])
+    sample = samplers.people_by_images(person, people=3, images=4, seed=1)
+    for step in range(20):
+        rows = sample(step)
+        who, counts = np.unique(person[rows], return_counts=True)
+        assert len(who) == 3 and set(counts) == {4}
+        for own in who[np.isin(who, [8, 9])]:
+            assert len(set(rows[person[rows] == own])) == 4
+    assert np.array_equal(sample(7), sample(7)) and not np.array_equal(sample(7), sample(8))
+    with pytest.raises(ValueError, match="two people"):
+        samplers.people_by_images(np.zeros(5, np.int64), 2, 2, seed=1)

@@ -1,0 +1,1 @@
+"""A trained or foreign model becomes a bundle."""

@@ -1,0 +1,156 @@
+"""Any ArcFace-like ONNX model becomes a bundle: measured on faces, calibrated, and equal to the model as found or not written."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from rich.console import Console
+
+from daemon.core import bundle as bundles
+from daemon.core.bundle import Card, Figure
+from daemon.core.faults import Fault
+from trainer.bundle import export, onnx_graph, raw_model, settle
+from trainer.bundle.export import Embed
+from trainer.bundle.onnx_graph import Batch
+from trainer.bundle.raw_model import Raw, Way
+from trainer.bundle.settle import Candidate
+from trainer.measure import calibrate
+from trainer.people.data import Crops
+from trainer.runs import replace
+
+BATCHES: tuple[Batch, ...] = ("mended", "as it is", "one by one")
+
+
+class AdoptError(Fault):
+    """A model that cannot be adopted; `message` and `hint` are one line each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """What came of it: the way settled on, the table of all that were measured (empty where nothing had to be), how the graph takes a
+    batch, the largest difference between bundle and model in any number of any probe's unit vector, and the card."""
+
+    way: Way
+    table: tuple[Candidate, ...]
+    batch: Batch
+    worst_parity: float
+    card: Card
+
+
+def adopt(
+    model: Path,
+    bundle: Path,
+    crops_val: Crops,
+    crops_calibration: Crops,
+    *,
+    name: str,
+    licence: str,
+    order: Literal["auto", "rgb", "bgr"] = "auto",
+    mean: float | None = None,
+    scale: float | None = None,
+    notes: str = "",
+    source: str = "",
+    evaluation: Sequence[Figure] = (),
+) -> Adopted:
+    """Write `bundle` from any face-embedding ONNX model, and print what was measured.
+
+    The val people settle order, mean and scale where they are not given; the calibration people (of `source`, a name for the card) give
+    the thresholds. Raises AdoptError, SettleError, OnnxError or ExportError, and then no file is written.
+    """
+    if not licence.strip():
+        raise AdoptError("the model's licence is not given", "say under which licence the model may be used, or that it is unknown")
+    if len(crops_calibration.people) < 2:
+        raise AdoptError("fewer than two people are for calibration", "give some people the part calibration")
+    raw = raw_model.read(model)
+    console = Console()
+    way, table = settle.settle(raw, crops_val, order, mean, scale)
+    truth = raw_model.embedder(raw, way)
+    calibration = calibrate.calibrate(
+        truth,
+        crops_calibration,
+        f"{len(crops_calibration.people)} calibration people" + (f" of {source}" if source else ""),
+    )
+    recipe = _recipe(model, raw, way, measured=order == "auto" or mean is None)
+    card = Card(
+        schema=bundles.SCHEMA,
+        name=name,
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        recipe_digest=hashlib.sha256(recipe.encode()).hexdigest(),
+        recipe=recipe,
+        data_digest=crops_calibration.digest,
+        alignment=bundles.ALIGNMENT,
+        dimension=raw.dimension,
+        licence=licence,
+        notes=notes,
+        evaluation=tuple(evaluation),
+        calibration=calibration,
+        golden=export.golden_vectors(truth),
+    )
+    faces = np.concatenate([crops_val.pixels, crops_calibration.pixels])
+    batch, worst, content = _proven(raw, way, card, faces[:: max(1, len(faces) // 60)][:60], truth)
+    bundles.check_golden(card, export.onnx_embedder(content)[0])
+    bundle.parent.mkdir(parents=True, exist_ok=True)
+    replace(bundle, content)
+    console.print(f"{bundle}: {len(content) / 1e6:.2f} MB, batch {batch}, model and bundle differ by {worst:.1e} at most", soft_wrap=True)
+    return Adopted(way, table, batch, worst, card)
+
+
+def _proven(raw: Raw, way: Way, card: Card, faces: NDArray[np.uint8], truth: Embed) -> tuple[Batch, float, bytes]:
+    """The first proposal that answers batches of any size as the untouched model answers crop by crop. Raises AdoptError."""
+    probes = np.concatenate([faces, np.stack([bundles.golden_crop(golden.seed) for golden in card.golden])])
+    wanted, text = truth(probes), msgspec.json.encode(card).decode()
+    tried: list[str] = []
+    for batch in BATCHES:
+        model = onnx_graph.proposal(raw, way, batch, card.name, text)
+        if model is None:
+            continue
+        worst = _difference(model, probes, wanted)
+        if worst <= export.PARITY:
+            return batch, worst, bytes(model.SerializeToString())
+        tried.append(f"{batch} {worst:.1e}")
+    raise AdoptError(
+        f"as a batch the model answers otherwise than crop by crop ({', '.join(tried)}; {export.PARITY:.0e} is allowed)",
+        "no file was written; export the model again with a batch of any size",
+    )
+
+
+def _difference(model: Any, probes: NDArray[np.uint8], wanted: NDArray[np.float32]) -> float:
+    """The largest difference in any number of any vector over several batch sizes; infinite where the graph is not valid or fails."""
+    worst = 0.0
+    try:
+        onnx.checker.check_model(model, full_check=True)
+        machine = raw_model.session(model)
+        bundles.read_card(machine)
+        for size in (1, 3, 8, len(probes)):
+            found = np.asarray(machine.run(["embedding"], {"image": probes[:size]})[0])
+            if found.shape != wanted[:size].shape or not np.isfinite(found).all():
+                return math.inf
+            worst = max(worst, float(np.max(np.abs(found - wanted[:size]))))
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, bundles.BundleError, *raw_model.FAILURES):
+        return math.inf
+    return worst
+
+
+def _recipe(model: Path, raw: Raw, way: Way, measured: bool) -> str:
+    """The card's recipe, TOML: an adopted model's training is unknown, so this says where it came from."""
+    lines = {
+        "adopted_from": json.dumps(model.name, ensure_ascii=False),
+        "sha256": json.dumps(raw.sha256),
+        "order": json.dumps(way.order),
+        "mean": repr(way.mean),
+        "scale": repr(way.scale),
+        "side": str(raw.side),
+        "measured": str(measured).lower(),
+    }
+    return "".join(f"{key} = {value}\n" for key, value in lines.items())

@@ -1,0 +1,153 @@
+"""Surgery on other people's ONNX face models: how one fixed crop of floats becomes a batch of uint8 crops.
+
+Whatever is done to a graph here is a proposal: the caller runs it beside the untouched model, and believes the numbers alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from daemon.core.bundle import CARD_KEY, CROP_PX
+from trainer.bundle.raw_model import TINY, Raw, Way
+from trainer.people import augment
+
+Batch = Literal["as it is", "mended", "one by one"]
+SCAN_OPSET = 9
+IR = 8  # from 4 on weights need not be inputs as well
+PREFIX = "raw/"
+
+
+def proposal(raw: Raw, way: Way, batch: Batch, name: str, card: str) -> Any | None:
+    """The model with `image` uint8 [N, 112, 112, 3] in and `embedding` float32 [N, D] of unit length out, and its card.
+
+    `batch` says how one crop becomes many: the graph as it is, its constant shapes mended, or a loop over the crops. None where
+    there is nothing to mend, or no loop in this opset. The weights are shared, nothing of `raw` is changed.
+    """
+    model = onnx.compose.add_prefix(raw.model, PREFIX)
+    graph = model.graph
+    source = next(port.name for port in graph.input if port.name not in {tensor.name for tensor in graph.initializer})
+    result = graph.output[0].name
+    if (batch == "mended" and not _mend(graph, source)) or (batch == "one by one" and _opset(model) < SCAN_OPSET):
+        return None
+    looped = batch == "one by one"
+    before, after = _before(raw, way, "pixels" if looped else source), _after(raw, "answers" if looped else result)
+    if looped:
+        nodes, weights = [_loop(raw, graph, source, result)], []
+    else:
+        nodes, weights = list(graph.node), list(graph.initializer)
+    image = helper.make_tensor_value_info("image", TensorProto.UINT8, ["N", CROP_PX, CROP_PX, 3])
+    embedding = helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["N", raw.dimension])
+    whole = helper.make_graph([*before[0], *nodes, *after[0]], name, [image], [embedding], [*before[1], *weights, *after[1]])
+    if not looped:
+        whole.sparse_initializer.extend(graph.sparse_initializer)
+    made = helper.make_model(whole, opset_imports=model.opset_import, functions=model.functions, producer_name="ostiary-train adopt")
+    made.ir_version = max(IR, model.ir_version)
+    helper.set_model_props(made, {CARD_KEY: card})
+    return made
+
+
+def _opset(model: Any) -> int:
+    return max(int(entry.version) for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+
+
+def _mend(graph: Any, source: str) -> bool:
+    """Let every constant shape that says "one crop" say "as many as there are"; whether there was one. Only what is computed from the
+    picture is touched: a weight brought into shape stays as it is."""
+    shapes = {tensor.name: tensor for tensor in graph.initializer}
+    constants = [node for node in graph.node if node.op_type == "Constant"]
+    shapes |= {node.output[0]: field.t for node in constants for field in node.attribute if field.name == "value"}
+    varying, mended, replaced = {source}, False, set()
+    for node in graph.node:
+        if varying.isdisjoint(node.input):
+            continue
+        varying.update(node.output)
+        if node.op_type == "Reshape" and node.input[1] in shapes:
+            shape = numpy_helper.to_array(shapes[node.input[1]]).ravel().tolist()
+            if shape[:1] == [1]:
+                # Only one place may be left to be worked out; where it is taken, 0 copies the batch from what comes in.
+                many = np.array([0 if -1 in shape else -1, *shape[1:]], np.int64)
+                replaced.add(node.input[1])
+                node.input[1] = f"{node.output[0]}/shape"
+                graph.initializer.append(numpy_helper.from_array(many, node.input[1]))
+                mended = True
+        for field in node.attribute if node.op_type == "Flatten" else ():
+            if field.name == "axis" and field.i == 0:
+                field.i, mended = 1, True
+    # The runtime warns of constants that nothing reads, each time the bundle is opened.
+    unread = replaced - _read(graph)
+    _keep(graph.node, lambda node: unread.isdisjoint(node.output))
+    _keep(graph.initializer, lambda tensor: tensor.name not in unread)
+    return mended
+
+
+def _read(graph: Any) -> set[str]:
+    """Every tensor that a node of the graph, or of a graph inside it, takes in."""
+    inside = [field.g for node in graph.node for field in node.attribute if field.HasField("g")]
+    return {name for node in graph.node for name in node.input}.union(*(_read(inner) for inner in inside))
+
+
+def _keep(items: Any, wanted: Callable[[Any], bool]) -> None:
+    """Leave only the wanted items in a repeated field of a protobuf."""
+    for index in reversed(range(len(items))):
+        if not wanted(items[index]):
+            del items[index]
+
+
+def _loop(raw: Raw, graph: Any, source: str, result: str) -> Any:
+    """The whole graph as the body of a Scan: the crops of a batch one after the other."""
+    shape = [3, raw.side, raw.side] if raw.planes else [raw.side, raw.side, 3]
+    into, weights = _chain("crop", [("Reshape", [np.array([1, *shape], np.int64)], {})], source)
+    out, more = _chain(result, [("Reshape", [np.array([raw.dimension], np.int64)], {})], "vector")
+    crop = helper.make_tensor_value_info("crop", TensorProto.FLOAT, shape)
+    vector = helper.make_tensor_value_info("vector", TensorProto.FLOAT, [raw.dimension])
+    body = helper.make_graph([*into, *graph.node, *out], "each", [crop], [vector], [*graph.initializer, *weights, *more])
+    body.sparse_initializer.extend(graph.sparse_initializer)
+    return helper.make_node("Scan", ["pixels"], ["answers"], num_scan_inputs=1, body=body)
+
+
+def _before(raw: Raw, way: Way, target: str) -> tuple[list[Any], list[Any]]:
+    """From `image` to what the model takes. Resized by matrices, as the trainer's own bundles are."""
+    steps: list[tuple[str, list[NDArray[Any]], dict[str, Any]]] = [("Cast", [], {"to": TensorProto.FLOAT})]
+    if raw.side == CROP_PX:
+        steps.append(("Transpose", [], {"perm": [0, 3, 1, 2]}))
+    else:
+        # Colours first and the two axes exchanged, so that each product works on the last axis and the second one ends upright.
+        resize = np.ascontiguousarray(augment.resize_matrix(raw.side).T)
+        steps += [("Transpose", [], {"perm": [0, 3, 2, 1]}), ("MatMul", [resize], {})]
+        steps += [("Transpose", [], {"perm": [0, 1, 3, 2]}), ("MatMul", [resize], {})]
+    if way.order == "bgr":
+        steps.append(("Gather", [np.array([2, 1, 0], np.int64)], {"axis": 1}))
+    steps += [("Sub", [np.array(way.mean, np.float32)], {}), ("Div", [np.array(way.scale, np.float32)], {})]
+    if not raw.planes:
+        steps.append(("Transpose", [], {"perm": [0, 2, 3, 1]}))
+    return _chain("image", steps, target)
+
+
+def _after(raw: Raw, result: str) -> tuple[list[Any], list[Any]]:
+    """From the model's answers to `embedding`. Squares are summed by a product with ones: the form of ReduceSum changes with the opset."""
+    flat, weights = _chain(result, [("Reshape", [np.array([-1, raw.dimension], np.int64)], {})], "flat")
+    square = helper.make_node("Mul", ["flat", "flat"], ["square"])
+    length, more = _chain(
+        "square",
+        [("MatMul", [np.ones((raw.dimension, 1), np.float32)], {}), ("Sqrt", [], {}), ("Add", [np.array(TINY, np.float32)], {})],
+        "length",
+    )
+    return [*flat, square, *length, helper.make_node("Div", ["flat", "length"], ["embedding"])], [*weights, *more]
+
+
+def _chain(start: str, steps: Sequence[tuple[str, list[NDArray[Any]], dict[str, Any]]], end: str) -> tuple[list[Any], list[Any]]:
+    """(nodes, weights) of operators that take each other's result and constants, from tensor `start` to tensor `end`."""
+    nodes, weights, last = [], [], start
+    for number, (operator, constants, settings) in enumerate(steps):
+        result = end if number == len(steps) - 1 else f"{start}/{number}/{operator}"
+        names = [f"{start}/{number}/{operator}/{index}" for index in range(len(constants))]
+        weights += [numpy_helper.from_array(value, name) for value, name in zip(constants, names, strict=True)]
+        nodes.append(helper.make_node(operator, [last, *names], [result], **settings))
+        last = result
+    return nodes, weights

@@ -1,0 +1,92 @@
+"""How good weights are on held-out people: what training is watched and chosen by."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainer.bundle import export
+from trainer.learn import mining, samplers
+from trainer.measure import metrics, scoring
+from trainer.models import networks
+from trainer.models.networks import Weight
+from trainer.people.data import Crops
+from trainer.recipes.values import Recipe, Triplets
+
+MOST = 2000
+PROBE = (32, 4)
+BATCH = 128
+
+
+def merit(figures: dict[str, float]) -> float:
+    """What weights are chosen by: the mean TAR at FMR 1e-2 and 1e-3 on val people, or 1 - EER where there are too few to resolve that.
+
+    One operating point alone decides by chance: a small gallery works near 1e-2 or 1e-3, a large one beyond.
+    """
+    return (figures["tar"] + figures["tar_1e2"]) / 2 if math.isfinite(figures["tar"]) else 1 - figures["eer"]
+
+
+class Judge:
+    """Figures of weights on held-out people, as the bundle will compare them, on at most 2,000 crops."""
+
+    def __init__(self, recipe: Recipe, crops: Crops, learned: Crops | None = None) -> None:
+        # Its own float32 encoder: judging must neither disturb the training weights nor see bfloat16's noise.
+        self._encoder = networks.encoder(recipe.network)
+        self._model = export.whole(recipe, self._encoder, "raw")
+        self._recipe = recipe
+        crops = crops.at(np.arange(0, len(crops), max(1, math.ceil(len(crops) / MOST))))
+        self._pixels, self._person = crops.pixels, crops.person
+        self._triplets = next((stage for stage in recipe.stages if isinstance(stage, Triplets)), Triplets())
+        able = learned.with_images(2) if learned is not None else None
+        self._probe: tuple[NDArray[np.uint8], NDArray[np.int64]] | None = None
+        if able is not None and len(able.people) >= 2:
+            able = able.at(samplers.people_by_images(able.person, *PROBE, seed=0)(0))
+            self._probe = able.pixels, able.person
+
+    def __call__(self, weights: list[Weight]) -> dict[str, float]:
+        """{auc, eer, tar (at FMR 1e-3), tar_1e2, impostor (mean similarity of two people), same and other (mean distances of one person's
+        and of two people's pictures)}, and of fit people {easy, semi_hard, hard}: shares of triplets."""
+        encoder, head = networks.split(weights)
+        self._encoder.set_weights(encoder)
+        raw = self._embed(self._pixels)
+        vectors = _unit(raw)
+        genuine, impostor = metrics.all_pairs(vectors, self._person)
+        figures = {
+            "impostor": float(np.mean(impostor)),
+            "same": float(np.mean(_distance(genuine))),
+            "other": float(np.mean(_distance(impostor))),
+        }
+        if self._probe is not None:
+            pixels, person = self._probe
+            near = _unit(self._embed(pixels))
+            apart = _distance(near @ near.T)
+            shares = mining.shares(apart**2 if self._triplets.squared else apart, person, self._triplets.margin)
+            figures |= {"easy": shares.easy, "semi_hard": shares.semi_hard, "hard": shares.hard}
+        if head:
+            squashed = np.asarray(networks.squashed(raw, scoring.features(self._recipe)))
+            upper = np.triu_indices(len(raw), 1)
+            logits = scoring.by_head(head[0], float(head[1]))(squashed, squashed)[upper]
+            same = (self._person[:, None] == self._person[None, :])[upper]
+            genuine, impostor = logits[same], logits[~same]
+        return {
+            "auc": metrics.auc(genuine, impostor),
+            "eer": metrics.eer(genuine, impostor),
+            "tar": metrics.at_fmr(genuine, impostor, 1e-3).tar,
+            "tar_1e2": metrics.at_fmr(genuine, impostor, 1e-2).tar,
+            **figures,
+        }
+
+    def _embed(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Raw embeddings [n, d], averaged over the views that the bundle will have."""
+        parts = [self._model.predict_on_batch(pixels[at : at + BATCH].astype(np.float32)) for at in range(0, len(pixels), BATCH)]
+        return np.concatenate([np.asarray(part) for part in parts])
+
+
+def _unit(raw: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.asarray(raw / np.sqrt(np.sum(raw * raw, axis=1, keepdims=True) + 1e-12), np.float32)
+
+
+def _distance(similarity: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.sqrt(np.maximum(0, 2 - 2 * similarity))

@@ -1,0 +1,133 @@
+"""Which triplets of a batch to learn from, as pure functions of keras.ops; and, in numpy, what a batch has to offer.
+
+Every mining has one signature: (apart float32 [n, n], plain or squared distances; person int [n]; margin; difficulty 0..1, a scalar) to
+(positive, negative, usable), equal in shape: d(a,p), d(a,n) and 0/1. Where usable is 0 the two distances are 0 and carry no gradient.
+A mining that has no use for margin or difficulty ignores it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from keras import ops
+from numpy.typing import NDArray
+
+from trainer.models.losses import Tensor, row_distances
+
+Triplets: TypeAlias = tuple[Tensor, Tensor, Tensor]
+Mining: TypeAlias = Callable[[Tensor, Tensor, float, Tensor], Triplets]
+
+FAR = 1e30
+"""Farther than any distance, and still finite, so that nothing becomes NaN."""
+
+
+def batch_hard(apart: Tensor, person: Tensor, margin: float, difficulty: Tensor) -> Triplets:
+    """[n]: for each anchor its farthest own and its nearest foreign crop (Hermans et al. 2017)."""
+    own, other = _sides(person)
+    positive = ops.max(ops.where(own, apart, -FAR), axis=1)
+    negative = ops.min(ops.where(other, apart, FAR), axis=1)
+    return _kept(positive, negative, ops.logical_and(ops.any(own, axis=1), ops.any(other, axis=1)))
+
+
+def batch_all(apart: Tensor, person: Tensor, margin: float, difficulty: Tensor) -> Triplets:
+    """[n, n, n]: every anchor with every own and every foreign crop (Hermans et al. 2017). Memory grows with n³."""
+    own, other = _sides(person)
+    return _kept(apart[:, :, None], apart[:, None, :], ops.logical_and(own[:, :, None], other[:, None, :]))
+
+
+def semi_hard(apart: Tensor, person: Tensor, margin: float, difficulty: Tensor) -> Triplets:
+    """[n, n]: every anchor-positive pair with the nearest negative that is farther than the positive (FaceNet, Schroff et al. 2015);
+    usable where that one is within the margin. Memory grows with n², for the large batches that this mining wants."""
+    own, other = _sides(person)
+    foreign = ops.where(other, apart, FAR)
+    n = ops.shape(person)[0]
+    # How many negatives are no farther than each crop. Sorting is stable, so negatives come first where distances are equal.
+    order = ops.argsort(ops.concatenate([foreign, apart], axis=1), axis=1)
+    passed = ops.cumsum(ops.cast(order < n, "int32"), axis=1)
+    nearer = ops.take_along_axis(passed, ops.argsort(order, axis=1)[:, n:], axis=1)
+    # No crop is its own negative, so there are at most n - 1 and the index stays inside.
+    negative = ops.take_along_axis(ops.sort(foreign, axis=1), nearer, axis=1)
+    return _kept(apart, negative, ops.logical_and(own, negative <= apart + margin))
+
+
+def hard(apart: Tensor, person: Tensor, margin: float, difficulty: Tensor) -> Triplets:
+    """[n, n]: every anchor-positive pair with the anchor's nearest negative; usable where that is nearer than the positive."""
+    own, other = _sides(person)
+    negative = ops.min(ops.where(other, apart, FAR), axis=1, keepdims=True)
+    return _kept(apart, negative, ops.logical_and(own, negative < apart))
+
+
+def rising(apart: Tensor, person: Tensor, margin: float, difficulty: Tensor) -> Triplets:
+    """[n, n]: every anchor-positive pair with the anchor's negative at a rank that falls with difficulty, from the median at 0 (of an
+    even number the farther one in the middle) to the nearest at 1: the "consistently increasing difficulty" of FaceNet."""
+    own, other = _sides(person)
+    count = ops.sum(ops.cast(other, "int32"), axis=1, keepdims=True)
+    ease = 1.0 - ops.clip(ops.cast(difficulty, "float32"), 0.0, 1.0)
+    rank = ops.cast(ops.floor(ease * ops.cast(count, "float32") / 2.0), "int32")
+    negative = ops.take_along_axis(ops.sort(ops.where(other, apart, FAR), axis=1), rank, axis=1)
+    return _kept(apart, negative, ops.logical_and(own, count > 0))
+
+
+MININGS: dict[str, Mining] = {
+    "batch-hard": batch_hard,
+    "batch-all": batch_all,
+    "semi-hard": semi_hard,
+    "hard": hard,
+    "rising": rising,
+}
+
+
+def rows(embeddings: Tensor, squared: bool = False) -> Triplets:
+    """[t]: the triplets of a batch [3t, d] laid out anchor, positive, negative, anchor, …; all usable. Not mined, but drawn so."""
+    triplets = ops.reshape(ops.cast(embeddings, "float32"), (-1, 3, embeddings.shape[-1]))
+    positive = row_distances(triplets[:, 0], triplets[:, 1], squared)
+    return positive, row_distances(triplets[:, 0], triplets[:, 2], squared), ops.ones_like(positive)
+
+
+def article(
+    positive: NDArray[np.floating[Any]], negative: NDArray[np.floating[Any]], rng: np.random.Generator, hard: int = 16, random: int = 16
+) -> NDArray[np.int64]:
+    """Which of the candidate triplets with distances d(a,p), d(a,n) [t] to learn from: the `hard` with the largest d(a,p) - d(a,n),
+    hardest first, then `random` of the others. Raises ValueError where there are fewer candidates than that."""
+    if len(positive) < hard + random:
+        raise ValueError(f"{len(positive)} candidate triplets are fewer than {hard} + {random}")
+    order = np.argsort(negative - positive, kind="stable").astype(np.int64)
+    return np.concatenate([order[:hard], rng.choice(order[hard:], random, replace=False)])
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """Shares 0..1 of a batch's valid triplets: easy where d(a,p) + margin < d(a,n), hard where d(a,n) <= d(a,p), semi-hard between.
+    They add up to one, or are all zero in a batch without a valid triplet."""
+
+    easy: float
+    semi_hard: float
+    hard: float
+
+
+def shares(apart: NDArray[np.floating[Any]], person: NDArray[np.integer[Any]], margin: float) -> Shares:
+    """How hard a batch is: apart [n, n], person [n]. Counts by sorting, an anchor at a time, so that memory does not grow."""
+    valid = hard = near = 0
+    for anchor, row in enumerate(apart):
+        same = person == person[anchor]
+        negative = np.sort(row[~same])
+        same[anchor] = False
+        valid += len(negative) * int(np.count_nonzero(same))
+        hard += int(np.searchsorted(negative, row[same], side="right").sum())
+        near += int(np.searchsorted(negative, row[same] + margin, side="right").sum())
+    total = max(valid, 1)
+    return Shares((valid - near) / total, (near - hard) / total, hard / total)
+
+
+def _sides(person: Tensor) -> tuple[Tensor, Tensor]:
+    """For each anchor (row) its other own crops and the foreign ones, bool [n, n] each."""
+    same = ops.equal(person[:, None], person[None, :])
+    place = ops.arange(ops.shape(person)[0])
+    return ops.logical_and(same, ops.not_equal(place[:, None], place[None, :])), ops.logical_not(same)
+
+
+def _kept(positive: Tensor, negative: Tensor, usable: Tensor) -> Triplets:
+    return ops.where(usable, positive, 0.0), ops.where(usable, negative, 0.0), ops.cast(usable, "float32")

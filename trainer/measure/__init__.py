@@ -1,0 +1,1 @@
+"""Error rates, galleries, thresholds: how good a model is."""

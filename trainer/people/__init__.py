@@ -1,0 +1,1 @@
+"""Pictures of people: reading, splitting, disturbing and preparing them."""

@@ -1,0 +1,161 @@
+"""Disturb aligned crops the way a gate does: loose boxes, few pixels, JPEG, motion, light, grey cameras, something in front of the face.
+
+One crop in, one picture of the network's size out; the only randomness is the generator passed in.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from trainer.recipes.values import Augment
+
+Picture = NDArray[np.uint8]
+SIDE_PX = 112
+
+
+def shrink(crops: NDArray[np.uint8], size: int) -> NDArray[np.float32]:
+    """Resize crops uint8 [n, side, side, channels] to float32 [n, size, size, channels] exactly as the exported graph does (see
+    `resize_matrix`)."""
+    if size == crops.shape[1]:
+        return crops.astype(np.float32)
+    matrix = resize_matrix(size, crops.shape[1])
+    rows = np.tensordot(crops.astype(np.float32), matrix, axes=([1], [1]))  # n, x, c, Y
+    both = np.tensordot(rows, matrix, axes=([1], [1]))  # n, c, Y, X
+    return np.ascontiguousarray(both.transpose(0, 2, 3, 1))
+
+
+def resize_matrix(size: int, side: int = SIDE_PX, zoom: float = 1.0) -> NDArray[np.float32]:
+    """Linear resize with anti-aliasing as a matrix [size, side]: triangle filter as wide as the step, rows sum to one. `zoom` above 1
+    enlarges about the middle, so that the edge is left out.
+
+    A matrix product gives the same numbers in Keras, numpy and ONNX Runtime; the Resize operators of three libraries do not.
+    """
+    step = side / size / zoom
+    centre = (np.arange(size) + 0.5 - size / 2) * step + side / 2 - 0.5
+    weight = np.maximum(0.0, 1.0 - np.abs(np.arange(side)[None, :] - centre[:, None]) / max(step, 1.0))
+    return np.asarray(weight / weight.sum(axis=1, keepdims=True), np.float32)
+
+
+def disturb(crop: Picture, size: int, how: Augment, rng: np.random.Generator) -> Picture:
+    """One disturbed crop: uint8 [112, 112, 3] RGB in, uint8 [size, size, 3] RGB out."""
+    low = rng.random() < how.low
+    # Cameras deliver few pixels first and everything else is done to those, so the small picture is made right away.
+    side = int(rng.integers(how.low_from_px, how.low_to_px + 1)) if low else max(size, int(rng.integers(size, SIDE_PX + 1)))
+    image = _warp(crop, side, how, rng)
+    if rng.random() < how.light:
+        image = _light(image, rng)
+    if rng.random() < how.colour:
+        image = _colour(image, rng)
+    if rng.random() < how.shade:
+        image = _shade(image, rng)
+    if rng.random() < how.blur:
+        image = _blur(image, rng)
+    if rng.random() < how.noise:
+        image = _noise(image, rng)
+    if rng.random() < how.grey:
+        image = np.asarray(cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB), np.uint8)
+    if rng.random() < how.jpeg:
+        image = _jpeg(image, int(rng.integers(how.jpeg_from, how.jpeg_to + 1)))
+    if side != size:
+        how_to = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
+        image = np.asarray(cv2.resize(image, (size, size), interpolation=how_to), np.uint8)
+    if rng.random() < how.erase:
+        image = _erase(image, rng)
+    return image
+
+
+def redrawn(drawing: Picture, size: int, how: Augment, rng: np.random.Generator) -> Picture:
+    """One drawing, ink white on black, a little moved, turned and sheared: uint8 [side, side, 1] in, uint8 [size, size, 1] out."""
+    image = _warp(drawing, size, how, rng)
+    if how.ink:
+        image = np.asarray(cv2.convertScaleAbs(image, alpha=float(np.exp(how.ink * rng.uniform(-1, 1)))), np.uint8)
+    return image.reshape(size, size, 1)
+
+
+def _warp(crop: Picture, side: int, how: Augment, rng: np.random.Generator) -> Picture:
+    """Alignment jitter (scale, rotation, shear, shift, flip) and the change to `side` pixels, in one sampling."""
+    whole = crop.shape[0]
+    scale = 1 + how.scale * rng.uniform(-1, 1)
+    angle = how.rotation_deg * rng.uniform(-1, 1)
+    middle = (whole - 1) / 2
+    matrix = np.asarray(cv2.getRotationMatrix2D((middle, middle), angle, scale), np.float64)
+    if how.shear_deg:
+        lean = np.tan(np.radians(how.shear_deg * rng.uniform(-1, 1, 2)))
+        matrix = np.array([[1, lean[0], -lean[0] * middle], [lean[1], 1, -lean[1] * middle]]) @ np.vstack([matrix, [0, 0, 1]])
+    if how.stretch:
+        wide = float(np.exp(how.stretch * rng.uniform(-1, 1)))
+        matrix = np.array([[wide, 0, middle * (1 - wide)], [0, 1 / wide, middle * (1 - 1 / wide)]]) @ np.vstack([matrix, [0, 0, 1]])
+    matrix[:, 2] = matrix[:, 2] + how.shift_px * rng.uniform(-1, 1, 2)
+    if rng.random() < how.flip:
+        matrix[0] = -matrix[0]
+        matrix[0, 2] += whole - 1
+    step = side / whole
+    # Sampling fewer pixels without a filter would alias: a real camera's pixel gathers the light of its area.
+    soft = cv2.GaussianBlur(crop, (0, 0), 0.45 / step) if step < 0.7 else crop
+    matrix = np.array([[step, 0, (step - 1) / 2], [0, step, (step - 1) / 2]]) @ np.vstack([matrix, [0, 0, 1]])
+    return np.asarray(cv2.warpAffine(soft, matrix, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.uint8)
+
+
+def _light(image: Picture, rng: np.random.Generator) -> Picture:
+    """Gamma, contrast about the middle, brightness: one look-up table."""
+    x = np.linspace(0, 1, 256) ** np.exp(rng.normal(0, 0.25))
+    x = (x - 0.5) * np.exp(rng.normal(0, 0.2)) + 0.5 + rng.normal(0, 0.1)
+    return np.asarray(cv2.LUT(image, np.clip(x * 255, 0, 255).astype(np.uint8)), np.uint8)
+
+
+def _colour(image: Picture, rng: np.random.Generator) -> Picture:
+    """White balance: a gain per channel; and saturation."""
+    gains = np.exp(rng.normal(0, 0.1, 3))
+    table = np.clip(np.arange(256)[:, None] * gains, 0, 255).astype(np.uint8)[:, None, :]
+    cast = cv2.LUT(image, table)
+    grey = cv2.cvtColor(cv2.cvtColor(cast, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    amount = float(rng.uniform(0.3, 1.4))
+    return np.asarray(cv2.addWeighted(cast, amount, grey, 1 - amount, 0), np.uint8)
+
+
+def _shade(image: Picture, rng: np.random.Generator) -> Picture:
+    """Light from one side."""
+    side = image.shape[0]
+    angle, depth = rng.uniform(0, 2 * np.pi), rng.uniform(0.2, 0.7)
+    place = np.linspace(-1, 1, side, dtype=np.float32)
+    ramp = np.cos(angle) * place[None, :] + np.sin(angle) * place[:, None]
+    return np.asarray(np.clip(image * (1 + depth * ramp)[:, :, None], 0, 255), np.uint8)
+
+
+def _blur(image: Picture, rng: np.random.Generator) -> Picture:
+    """Out of focus, or a motion of up to a fourteenth of the picture."""
+    if rng.random() < 0.5:
+        return np.asarray(cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.4, 1.3)) * image.shape[0] / 64), np.uint8)
+    length = max(3, int(rng.uniform(1 / 32, 1 / 14) * image.shape[0]) | 1)
+    kernel = np.zeros((length, length), np.float32)
+    angle = rng.uniform(0, np.pi)
+    reach = (length // 2) * np.array([np.cos(angle), np.sin(angle)])
+    middle = np.array([length // 2, length // 2])
+    a, b = np.round(middle - reach).astype(int).tolist(), np.round(middle + reach).astype(int).tolist()
+    cv2.line(kernel, a, b, 1.0)
+    return np.asarray(cv2.filter2D(image, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REPLICATE), np.uint8)
+
+
+def _noise(image: Picture, rng: np.random.Generator) -> Picture:
+    grain = rng.standard_normal(image.shape, np.float32) * np.float32(rng.uniform(2, 12))
+    return np.asarray(np.clip(image + grain, 0, 255), np.uint8)
+
+
+def _jpeg(image: Picture, quality: int) -> Picture:
+    coded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+    return np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR), np.uint8)
+
+
+def _erase(image: Picture, rng: np.random.Generator) -> Picture:
+    """Something in front of the face: a rectangle of one colour or of noise."""
+    side = image.shape[0]
+    height, width = (rng.uniform(0.12, 0.45, 2) * side).astype(int)
+    top, left = int(rng.integers(0, side - height + 1)), int(rng.integers(0, side - width + 1))
+    image = image.copy()
+    if rng.random() < 0.5:
+        image[top : top + height, left : left + width] = rng.integers(0, 256, 3)
+    else:
+        image[top : top + height, left : left + width] = rng.integers(0, 256, (height, width, 3))
+    return image

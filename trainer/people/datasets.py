@@ -1,0 +1,126 @@
+"""The parts of a data set: who is learned from, who is chosen by, who is calibrated and tested on, and that none of them meet.
+
+People come as a folder or zip with a split; two drawing sets of the field have their own customs: MNIST's digits, whose ten classes stand
+in every part (a closed set, which says nothing about unseen classes; `data.classes` leaves some of them unseen), and Omniglot's characters.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from trainer.people import data
+from trainer.people.data import Crops, DataError
+from trainer.recipes.values import Data, Recipe
+
+VAL_DIGITS = 5_000
+VAL_CHARACTERS = 20  # one in so many background characters is not learned from but chosen by
+
+
+def parts(recipe: Recipe, source: Path, split: Path | None) -> dict[str, Crops]:
+    """{part: crops} of a data set: fit, val and calibration people; of drawings fit, val and test. Raises DataError, also when somebody or
+    a picture is in two of them."""
+    what = recipe.data
+    if what.kind == "people":
+        crops = data.read(source, what.side, recipe.network.channels, resize=False)
+        found = {part: crops.of(people) for part, people in data.split(crops.people, split).items()}
+        if what.share < 1:
+            found["fit"] = found["fit"].of(some(found["fit"].people, what.share))
+    elif split is not None:
+        raise DataError(f"{what.kind} have no split", "leave out --split: their parts are fixed")
+    else:
+        found = digits(source, what) if what.kind == "digits" else characters(source, what)
+    apart(found, closed=what.kind == "digits")
+    return found
+
+
+def some(people: Sequence[str], share: float) -> list[str]:
+    """This share of people, at least two: those whose names have the smallest hashes, so that a larger share holds a smaller one."""
+    ranked = sorted(people, key=lambda name: hashlib.sha256(name.encode()).digest())
+    chosen = set(ranked[: max(2, round(share * len(people)))])
+    return [name for name in people if name in chosen]
+
+
+def apart(found: Mapping[str, Crops], closed: bool = False) -> None:
+    """Raises DataError where two parts share a person (except of a closed set, which shares all) or the very same picture."""
+    owner: dict[str, str] = {}
+    seen: dict[bytes, tuple[str, str]] = {}
+    for part, crops in found.items():
+        for person in crops.people if not closed else ():
+            if owner.setdefault(person, part) != part:
+                raise DataError(f"{person} is in {owner[person]} and in {part}", "a person belongs to one part only")
+        for name, mark in zip(crops.names, marks(crops), strict=True):
+            before, first = seen.setdefault(mark.tobytes(), (part, name))
+            if before != part and not closed:
+                raise DataError(f"{name} of {part} is the same picture as {first} of {before}", "one person has two names: merge them")
+
+
+def marks(crops: Crops) -> NDArray[np.uint64]:
+    """64 bits of each picture's content: the same picture has the same mark, whatever it is called."""
+    digests = b"".join(hashlib.blake2b(picture, digest_size=8).digest() for picture in np.ascontiguousarray(crops.pixels))
+    return np.frombuffer(digests, np.uint64)
+
+
+def digits(source: Path, what: Data) -> dict[str, Crops]:
+    """MNIST from mnist.npz, or the word `mnist` for keras.datasets (downloads). The last 5,000 training pictures are val; fit and val have
+    only the digits of `what.classes`, test has all. Raises DataError."""
+    arrays = _mnist(source)
+    digest = hashlib.sha256(b"".join(array.tobytes() for array in arrays)).hexdigest()
+    train, label, test, truth = arrays
+    learned = list(what.classes or range(10))
+    whole = {"train": _digits(train, label, "train", digest), "test": _digits(test, truth, "test", digest)}
+    fit, val = (whole["train"].at(np.arange(len(train))[rows]) for rows in (slice(-VAL_DIGITS), slice(-VAL_DIGITS, None)))
+    names = [str(digit) for digit in learned]
+    return {"fit": fit.of(names), "val": val.of(names), "test": whole["test"]}
+
+
+def _digits(pixels: NDArray[np.uint8], label: NDArray[np.int64], part: str, digest: str) -> Crops:
+    names = tuple(f"{digit}/{part}{index:05d}" for index, digit in enumerate(label))
+    return Crops(pixels[:, :, :, None], tuple("0123456789"), label, names, digest)
+
+
+def _mnist(source: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64]]:
+    try:
+        if str(source) == "mnist":
+            (train, label), (test, truth) = keras.datasets.mnist.load_data()
+        else:
+            with source.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+                train, label, test, truth = (file[key] for key in ("x_train", "y_train", "x_test", "y_test"))
+    except Exception as error:  # a download, a zip and an array file fail in as many ways
+        reason = " ".join(str(error).split())
+        raise DataError(f"cannot read MNIST from {source}: {reason}", "give mnist.npz, or `mnist` where it can be downloaded") from error
+    fine = train.ndim == test.ndim == 3 and train.shape[1:] == test.shape[1:] == (28, 28)
+    if not fine or len(train) != len(label) or len(test) != len(truth) or len(train) <= VAL_DIGITS:
+        raise DataError(f"{source} is not MNIST", "expected x_train, y_train, x_test, y_test with pictures of 28x28")
+    return train.astype(np.uint8), label.astype(np.int64), test.astype(np.uint8), truth.astype(np.int64)
+
+
+def characters(source: Path, what: Data) -> dict[str, Crops]:
+    """Omniglot from its folder or zip: characters of images_background are fit (one in twenty of them val), those of images_evaluation
+    test. Ink is white on black. Raises DataError."""
+    crops = data.read(source, what.side, 1, resize=True)
+    crops = Crops(255 - crops.pixels, crops.people, crops.person, crops.names, crops.digest)
+    background = [person for person in crops.people if "images_background" in person]
+    evaluation = [person for person in crops.people if "images_evaluation" in person]
+    if not background or len(background) + len(evaluation) != len(crops.people):
+        raise DataError(f"{source} is not Omniglot", "expected images_background/ALPHABET/CHARACTER/drawing.png and images_evaluation/...")
+    fit = crops.of([person for index, person in enumerate(background) if index % VAL_CHARACTERS])
+    return {
+        "fit": turned(fit) if what.rotations else fit,
+        "val": crops.of(background[::VAL_CHARACTERS]),
+        "test": crops.of(evaluation),
+    }
+
+
+def turned(crops: Crops) -> Crops:
+    """Four times the people: each turned by 0, 90, 180 and 270 degrees is another one."""
+    pixels = np.concatenate([np.rot90(crops.pixels, turn, axes=(1, 2)) for turn in range(4)])
+    people = tuple(f"{person}@{90 * turn}" for turn in range(4) for person in crops.people)
+    person = np.concatenate([crops.person + turn * len(crops.people) for turn in range(4)])
+    names = tuple(f"{name}@{90 * turn}" for turn in range(4) for name in crops.names)
+    return Crops(pixels, people, person, names, crops.digest)

@@ -1,0 +1,93 @@
+"""Photos to aligned crops, with the daemon's own detector and alignment: what the model learns from is what the gate will show it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from daemon.core.faces.align import align
+from daemon.core.faults import Fault
+from daemon.edges.detector import Detector, open_detector
+from trainer.people.data import PICTURES
+
+
+class PrepareError(Fault):
+    """Photos that cannot be prepared; `message` and `hint` are one line each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A photo that gives no crop, and why."""
+
+    photo: Path
+    reason: str
+
+
+def prepare(photos: Path, crops: Path, detector: str = "haar") -> list[Refused]:
+    """Write a crop (PNG, 112x112) of every photo with exactly one face; gives and prints the refused ones.
+
+    `crops` appears in one piece at the end. Raises PrepareError, and then nothing is written.
+    """
+    console = Console()
+    found = sorted(_photos(photos))
+    if crops.exists() and (not crops.is_dir() or any(crops.iterdir())):
+        raise PrepareError(f"{crops} exists and is not an empty folder", "give a new folder for the crops")
+    if not found:
+        raise PrepareError(f"no photos in {photos}", "expected PERSON/photo.jpg: a folder per person")
+    machine = open_detector(detector)
+    unfinished = crops.with_name(f".{crops.name}.{os.getpid()}")
+    refused: list[Refused] = []
+    try:
+        for photo in track(found, "prepare", console=console):
+            crop = crop_of(photo, machine)
+            if isinstance(crop, str):
+                refused.append(Refused(photo, crop))
+                continue
+            target = unfinished / photo.relative_to(photos).parent / f"{photo.name}.png"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(cv2.imencode(".png", np.ascontiguousarray(crop[:, :, ::-1]))[1].tobytes())
+        if len(refused) == len(found):
+            raise PrepareError(f"none of {len(found)} photos gives a crop: {refused[0].reason}", "use photos with one clear face")
+        if crops.exists():
+            crops.rmdir()
+        crops.parent.mkdir(parents=True, exist_ok=True)
+        unfinished.replace(crops)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    if refused:
+        table = Table("refused photo", "reason")
+        for item in refused:
+            table.add_row(str(item.photo.relative_to(photos)), item.reason)
+        console.print(table)
+    console.print(f"{len(found) - len(refused)} crops in {crops}, {len(refused)} photos refused")
+    return refused
+
+
+def crop_of(photo: Path, detector: Detector) -> NDArray[np.uint8] | str:
+    """The crop uint8 [112, 112, 3] RGB of a photo, or the reason why there is none."""
+    content = np.fromfile(photo, np.uint8)
+    image = cv2.imdecode(content, cv2.IMREAD_COLOR) if len(content) else None
+    if image is None:
+        return "not a picture"
+    faces = detector.detect(np.asarray(image, np.uint8))
+    if len(faces) != 1:
+        return "no face found" if not faces else f"{len(faces)} faces found"
+    return align(np.asarray(image, np.uint8), faces[0])
+
+
+def _photos(folder: Path) -> Iterator[Path]:
+    if not folder.is_dir():
+        raise PrepareError(f"{folder} is not a folder", "give a folder with a folder of photos per person")
+    for path in folder.rglob("*"):
+        if path.suffix.lower() in PICTURES and path.parent != folder and path.is_file():
+            yield path

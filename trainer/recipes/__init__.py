@@ -1,0 +1,1 @@
+"""Recipes: their values, the reader, and those that come along."""
