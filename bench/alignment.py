@@ -25,9 +25,9 @@ from daemon.core.bundle import Figure
 from daemon.core.faces.align import CROP_PX, align, box_transform, similarity_transform
 from daemon.core.values import Face
 from daemon.edges.detector import Detector, open_detector
-from daemon.serving.app import DEFAULT_BUNDLE
-from trainer.bundle import export
+from daemon.pipeline.opening import DEFAULT_BUNDLE
 from trainer.measure import allpairs, evaluate
+from trainer.models.opened import onnx_embedder
 from trainer.people import data
 from trainer.people.data import Crops
 
@@ -129,7 +129,7 @@ def main() -> None:
     whole = Table("whole pictures, all pairs", "aligned by", "AUC", "EER", "TAR@1e-2", "TAR@1e-3")
     tables = []
     for bundle in arguments.bundle or [DEFAULT_BUNDLE]:
-        embed, _ = export.onnx_embedder(bundle)
+        embed, _ = onnx_embedder(bundle)
         for how, pictures in (("landmarks", twice.landmarks), ("box", twice.boxes)):
             measured = allpairs.measure(embed(pictures), twice.person, fmrs=(1e-2, 1e-3))
             strict = (f"{point.tar:.1%}" for point in measured.operating)

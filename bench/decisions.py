@@ -24,9 +24,8 @@ from bench.clips import Seen
 from daemon.config import Config, GateConfig
 from daemon.core.passages.passage import Rules
 from daemon.core.values import Vector, Verdict
-from daemon.pipeline import steps
+from daemon.pipeline import opening, steps
 from daemon.pipeline.model import Model
-from daemon.serving import app
 from trainer.people import data
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -82,7 +81,7 @@ def main() -> None:
     config = replace(
         config, detector=replace(config.detector, kind=arguments.detector), model=replace(config.model, bundle=arguments.bundle)
     )
-    model = app.open_model(config)
+    model = opening.open_model(config)
     seen = clips.embedded(clips.watch(arguments.data / "clips", config), model.embedder)
     console = Console(highlight=False)
     console.print(trade_off(seen, steps.rules(config, model.calibration, len(seen.templates)), config.decision.lost_s))

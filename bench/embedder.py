@@ -18,7 +18,7 @@ from rich.console import Console
 import daemon  # noqa: F401  switches onnxruntime's telemetry off
 from daemon.core.bundle import golden_crop
 from daemon.edges.embedder import open_embedder
-from daemon.serving.app import DEFAULT_BUNDLE
+from daemon.pipeline.opening import DEFAULT_BUNDLE
 
 RUNS = 300
 

@@ -36,7 +36,7 @@ from rich.table import Table
 
 from daemon.edges.embedder import open_embedder
 from daemon.edges.gallery import Gallery, background
-from daemon.serving.app import DEFAULT_BUNDLE
+from daemon.pipeline.opening import DEFAULT_BUNDLE
 
 TEMPLATES_EACH = 5
 WITHIN, BETWEEN, DIMENSION = 0.53, 0.01, 128

@@ -21,8 +21,7 @@ from daemon.core.passages.gatekeeper import Gatekeeper
 from daemon.edges.camera import open_camera
 from daemon.edges.detector import open_detector
 from daemon.edges.gallery import Gallery
-from daemon.pipeline import steps
-from daemon.serving import app
+from daemon.pipeline import opening, steps
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -35,7 +34,7 @@ def main() -> None:
     parser.add_argument("--bundle", default="")
     arguments = parser.parse_args()
     config = Config(site="bench", gates={"bench": GateConfig(source=arguments.source)}, model=ModelConfig(bundle=arguments.bundle))
-    model, detector = app.open_model(config), open_detector(arguments.detector)
+    model, detector = opening.open_model(config), open_detector(arguments.detector)
     gallery = Gallery(model.dimension)
     random = np.random.default_rng(1)
     for number in range(1000):

@@ -25,8 +25,7 @@ from daemon.config import Config, GateConfig, LivenessConfig
 from daemon.core.passages.gatekeeper import Decision
 from daemon.core.values import Reason, Verdict
 from daemon.edges.liveness import open_liveness
-from daemon.pipeline import steps
-from daemon.serving import app
+from daemon.pipeline import opening, steps
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -49,7 +48,7 @@ def main() -> None:
         model=replace(config.model, bundle=arguments.bundle),
         liveness=LivenessConfig(model=str(path), threshold=arguments.threshold),
     )
-    model, judge = app.open_model(config), open_liveness(path)
+    model, judge = opening.open_model(config), open_liveness(path)
     seen = clips.embedded(clips.watch(arguments.data / "clips", config), model.embedder)
     rules, gallery = steps.rules(config, model.calibration, len(seen.templates)), clips.gallery_of(seen.templates)
     spent: list[float] = []

@@ -17,9 +17,9 @@ from rich.console import Console
 from rich.table import Table
 
 from daemon.core.bundle import Calibration
-from daemon.serving.app import DEFAULT_BUNDLE
-from trainer.bundle import export
+from daemon.pipeline.opening import DEFAULT_BUNDLE
 from trainer.measure import passages
+from trainer.models.opened import onnx_embedder
 from trainer.people import data, galleries
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -56,7 +56,7 @@ def main() -> None:
     faces = arguments.data / "faces"
     if not (faces / "train.zip").is_file():
         raise SystemExit(f"no faces in {arguments.data} (set OSTIARY_DATA)")
-    embed, card = export.onnx_embedder(arguments.bundle)
+    embed, card = onnx_embedder(arguments.bundle)
     crops = data.load(faces / "train.zip")
     parts = data.split(crops.people, faces / "split.csv")
     strangers, val = crops.of(parts["calibration"]), crops.of(parts["val"])

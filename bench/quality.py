@@ -28,8 +28,9 @@ from daemon.core.faces import quality
 from daemon.core.faces.align import BOX_CENTRE, CROP_PER_BOX, CROP_PX
 from daemon.core.values import Face, Image
 from daemon.edges.detector import Detector, open_detector
-from daemon.serving.app import DEFAULT_BUNDLE
-from trainer.bundle import export
+from daemon.pipeline.opening import DEFAULT_BUNDLE
+from trainer.models.opened import onnx_embedder
+from trainer.models.whole import Embed
 from trainer.people import data, galleries
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -145,7 +146,7 @@ class Shown:
     wrong: Floats
 
 
-def searched(embed: export.Embed, known: NDArray[np.float32], person: NDArray[np.int64], threshold: float, made: Pixels) -> Floats:
+def searched(embed: Embed, known: NDArray[np.float32], person: NDArray[np.int64], threshold: float, made: Pixels) -> Floats:
     """Whether each rightful frame is not recognised [frames, draws]; NaN for those whose person is not enrolled, or who are."""
     vectors = embed(made)
     wrong = np.full((len(vectors), DRAWS), np.nan)
@@ -156,7 +157,7 @@ def searched(embed: export.Embed, known: NDArray[np.float32], person: NDArray[np
     return wrong
 
 
-def alarmed(embed: export.Embed, known: NDArray[np.float32], person: NDArray[np.int64], threshold: float, made: Pixels) -> Floats:
+def alarmed(embed: Embed, known: NDArray[np.float32], person: NDArray[np.int64], threshold: float, made: Pixels) -> Floats:
     """Whether each stranger's frame is taken for somebody [frames, draws]."""
     vectors = embed(made)
     return np.stack([(vectors @ known[d.entries].T).max(axis=1) >= threshold for d in _draws(person)], axis=1).astype(np.float64)
@@ -178,7 +179,7 @@ def main() -> None:
     if not (faces / "train.zip").is_file():
         raise SystemExit(f"no faces in {arguments.data} (set OSTIARY_DATA)")
     yunet = arguments.yunet or arguments.data / "models/yunet.onnx"
-    embed, card = export.onnx_embedder(arguments.bundle)
+    embed, card = onnx_embedder(arguments.bundle)
     threshold = card.calibration.threshold(GALLERY, FPIR)
     if threshold is None:
         raise SystemExit(f"{arguments.bundle}: its card has no threshold for {GALLERY} people")

@@ -31,9 +31,8 @@ from daemon.edges.camera import frames_of, open_camera
 from daemon.edges.detector import open_detector
 from daemon.edges.gallery import Gallery
 from daemon.edges.recorder import Recorder, Shelf
-from daemon.pipeline import steps
+from daemon.pipeline import opening, steps
 from daemon.pipeline.replay import line
-from daemon.serving import app
 from daemon.serving.flight import Flight
 
 Pair = tuple[Callable[[Frame], bytes], Callable[[bytes, Frame], Frame]]
@@ -82,7 +81,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("OSTIARY_DATA") or ROOT.parent / "shared" / "data"))
     arguments = parser.parse_args()
     config = Config(site="bench", gates={"bench": GateConfig(source="x")}, detector=DetectorConfig(kind=arguments.detector))
-    model, detector = app.open_model(config), open_detector(config.detector.kind, config.detector.min_face_px)
+    model, detector = opening.open_model(config), open_detector(config.detector.kind, config.detector.min_face_px)
     clips = arguments.data / "clips/asl"
     with (clips / "identities.csv").open() as file:
         people = {row["clip"]: row["person"] for row in csv.DictReader(file)}

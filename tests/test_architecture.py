@@ -30,6 +30,7 @@ CORE_MAY = {
     "zoneinfo",
     "html",
 }
+SHARED = ("daemon.core", "daemon.pages", "daemon.edges.detector", "daemon.edges.files")
 CV2_TOUCHES_THE_WORLD = {
     "VideoCapture",
     "VideoWriter",
@@ -43,6 +44,53 @@ CV2_TOUCHES_THE_WORLD = {
 }
 
 
+ROOMS: dict[str, set[str]] = {
+    "daemon.core": set(),
+    "daemon.pages": set(),
+    "daemon.version": set(),
+    "daemon.config": {"daemon.core"},
+    "daemon.edges": {"daemon.core", "daemon.config"},
+    "daemon.pipeline": {"daemon.core", "daemon.config", "daemon.edges"},
+    "daemon.commands": {"daemon.core", "daemon.edges", "daemon.pipeline"},
+    "daemon.serving": {"daemon.core", "daemon.config", "daemon.edges", "daemon.pipeline", "daemon.commands", "daemon.version"},
+    "daemon.drawing": {"daemon.core", "daemon.config", "daemon.edges", "daemon.pages"},
+    "daemon.cli": {
+        "daemon.core",
+        "daemon.config",
+        "daemon.edges",
+        "daemon.pipeline",
+        "daemon.commands",
+        "daemon.serving",
+        "daemon.drawing",
+    },
+    "daemon.ctl": {"daemon.core", "daemon.config"},
+    "daemon.demo": {"daemon.core", "daemon.ctl"},
+    "daemon.__main__": {"daemon.cli", "daemon.serving", "daemon.version"},
+    "trainer.recipes": {"daemon.core"},
+    "trainer.people": {"daemon.core", "daemon.edges", "trainer.recipes"},
+    "trainer.models": {"daemon.core", "trainer.people", "trainer.recipes"},
+    "trainer.runs": {"daemon.core", "daemon.edges", "trainer.recipes"},
+    "trainer.measure": {"daemon.core", "daemon.edges", "trainer.models", "trainer.people", "trainer.recipes"},
+    "trainer.learn": {"daemon.core", "trainer.measure", "trainer.models", "trainer.people", "trainer.recipes", "trainer.runs"},
+    "trainer.bundle": {"daemon.core", "daemon.edges", "trainer.measure", "trainer.models", "trainer.people", "trainer.recipes"},
+    "trainer.reports": {"daemon.core", "daemon.pages", "trainer.measure", "trainer.people"},
+    "trainer.commands": {
+        "daemon.core",
+        "daemon.edges",
+        "trainer.bundle",
+        "trainer.learn",
+        "trainer.measure",
+        "trainer.models",
+        "trainer.people",
+        "trainer.recipes",
+        "trainer.reports",
+        "trainer.runs",
+    },
+    "trainer.__main__": {"daemon.core"},
+}
+"""Every room, and the rooms it imports: from the ground up, so that no arrow runs up. `trainer.__main__` loads its commands by name."""
+
+
 def imports(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Import):
@@ -50,6 +98,24 @@ def imports(path: Path) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def room(name: str) -> str:
+    return ".".join(name.split(".")[:2])
+
+
+def test_the_arrows_between_rooms_are_these_and_none_runs_up() -> None:
+    found: dict[str, set[str]] = {name: set() for name in ROOMS}
+    for path in MODULES:
+        here = room(".".join(path.relative_to(ROOT).with_suffix("").parts))
+        there = {room(name) for name in imports(path) if name.split(".")[0] in ("daemon", "trainer") and "." in name}
+        found.setdefault(here, set()).update(there - {here})
+    del found["daemon.__init__"], found["trainer.__init__"]
+    assert found == ROOMS
+    floors = list(ROOMS)
+    up = [f"{a} -> {b}" for a, others in ROOMS.items() for b in others if floors.index(b) > floors.index(a)]
+    assert not up
+    print(f"\n{len(ROOMS)} rooms, {sum(map(len, ROOMS.values()))} arrows")  # noqa: T201
 
 
 def inside(path: Path, package: str) -> bool:
@@ -84,16 +150,14 @@ def test_an_edge_imports_only_the_core_and_the_configuration(path: Path) -> None
     for name in imports(path):
         if name.split(".")[0] == "daemon":
             own = f"daemon.edges.{path.relative_to(ROOT / 'daemon/edges').parts[0].removesuffix('.py')}."
-            assert name.startswith(("daemon.core.", "daemon.config.", own)), f"{path.name} imports {name}"
+            assert name.startswith(("daemon.core.", "daemon.config.", "daemon.edges.files.", own)), f"{path.name} imports {name}"
 
 
 @pytest.mark.parametrize("path", [p for p in MODULES if inside(p, "trainer")], ids=lambda p: p.name)
-def test_the_trainer_shares_alignment_detector_and_bundle_with_the_daemon_and_nothing_else(path: Path) -> None:
+def test_the_trainer_shares_the_core_pages_detector_and_files_with_the_daemon_and_nothing_else(path: Path) -> None:
     for name in imports(path):
         if name.split(".")[0] == "daemon":
-            assert name == "daemon" or name.startswith(("daemon.core", "daemon.core.bundle", "daemon.edges.detector")), (
-                f"{path.name} imports {name}"
-            )
+            assert name == "daemon" or name.startswith(SHARED), f"{path.name} imports {name}"
 
 
 def test_the_daemon_starts_without_the_trainers_libraries() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daemon.core.faults import Fault
+from daemon.edges.files import replace, replacing
 from trainer.recipes import reading
 from trainer.recipes.values import Recipe
 
@@ -183,24 +183,5 @@ def _plain(value: object) -> object:
 
 def save(path: Path, arrays: Mapping[str, NDArray[np.generic]]) -> None:
     """Write an .npz file in one piece."""
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("wb") as file:
+    with replacing(path) as file:
         np.savez(file, allow_pickle=False, **arrays)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-
-
-def replace(path: Path, content: bytes) -> None:
-    """Write a file in one piece: a reader sees the old or the new one, also after a crash."""
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -9,7 +9,7 @@ from rich.console import Console
 from daemon.config import load
 from daemon.core.messages import utc
 from daemon.edges.store import back_up, read_passphrase, restore
-from daemon.serving import app
+from daemon.pipeline import opening
 
 
 def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -42,7 +42,7 @@ def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 def _backup(arguments: argparse.Namespace) -> int:
     config = load(arguments.config)
     passphrase = read_passphrase(arguments.passphrase_file)
-    done = back_up(Path(config.state_dir), arguments.file, passphrase, time.time(), app.key_file(config), arguments.force)
+    done = back_up(Path(config.state_dir), arguments.file, passphrase, time.time(), opening.key_file(config), arguments.force)
     _say(f"{done.people} people, {done.templates} templates, gallery revision {done.revision}, and the key: {arguments.file}")
     if done.damaged:
         _say(f"damaged in the backup too, and serving nobody: {', '.join(done.damaged)}")
@@ -54,7 +54,7 @@ def _restore(arguments: argparse.Namespace) -> int:
     passphrase = read_passphrase(arguments.passphrase_file)
     now = time.time()
     done = restore(
-        Path(config.state_dir), arguments.file, passphrase, now, app.key_file(config), arguments.replace, arguments.active
+        Path(config.state_dir), arguments.file, passphrase, now, opening.key_file(config), arguments.replace, arguments.active
     )  # fmt: skip
     line = f"{done.people} people of the backup of {utc(done.made_at)} restored"
     if done.suspended:

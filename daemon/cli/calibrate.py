@@ -19,9 +19,8 @@ from daemon.core.site import Passing, Site, SiteError, judge
 from daemon.core.values import Vector, View
 from daemon.edges.camera import frames_of
 from daemon.edges.detector import open_detector
-from daemon.edges.store import placed
-from daemon.pipeline import steps
-from daemon.serving import app
+from daemon.edges.files import placed
+from daemon.pipeline import opening, steps
 
 NOBODY_NEAR = 2.0
 """A threshold that no similarity reaches, so that a passage gets every look that a stranger's would get."""
@@ -52,7 +51,7 @@ def _calibrate(arguments: argparse.Namespace) -> int:
     config = load(arguments.config)
     # The file may not be there yet that the configuration already names.
     config = replace(config, decision=replace(config.decision, site_calibration=""))
-    model, gallery, people = app.open_serving(config)
+    model, gallery, people = opening.open_serving(config)
     rules = steps.rules(config, model.calibration, gallery.templates)
     detector, limits = (
         open_detector(config.detector.kind, config.detector.min_face_px),

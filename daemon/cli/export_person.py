@@ -13,8 +13,9 @@ from daemon.cli import audit
 from daemon.config import load
 from daemon.core.counts import counted
 from daemon.core.messages import utc
-from daemon.edges.store import KEEP_RESULTS_S, Dossier, StoreError, dossier_of, placed
-from daemon.serving import app
+from daemon.edges.files import placed
+from daemon.edges.store import KEEP_RESULTS_S, Dossier, StoreError, dossier_of
+from daemon.pipeline import opening
 
 README = f"""What this door's face recogniser holds about {{person}}, as of the day this file was made.
 
@@ -53,7 +54,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def _export(arguments: argparse.Namespace) -> int:
-    store = app.open_gallery(load(arguments.config), read_only=True)
+    store = opening.open_gallery(load(arguments.config), read_only=True)
     try:
         held = dossier_of(store, arguments.person)
         pseudonym = store.pseudonym(arguments.person)

@@ -13,7 +13,7 @@ from daemon.core.messages import utc
 from daemon.core.tapes.frames import Lost, note_of
 from daemon.core.tapes.tape import TapeError
 from daemon.edges.recorder import Tape, tapes_in
-from daemon.serving import app
+from daemon.pipeline import opening
 from daemon.serving.recorders import FLIGHT
 
 
@@ -43,7 +43,7 @@ def _flight(arguments: argparse.Namespace) -> int:
 
 def lines(config: Config, gate: str | None = None, since: str = "") -> list[str]:
     """What the flight recorder of a configuration keeps from `since` (RFC 3339) on, oldest first. Raises StoreError, VaultError."""
-    store = app.open_gallery(config, read_only=True)
+    store = opening.open_gallery(config, read_only=True)
     try:
         key = store.purpose_key(FLIGHT)
         people = {store.pseudonym(person.person): person.person for person in store.people()}

@@ -17,8 +17,7 @@ from daemon.core.values import Image
 from daemon.edges.camera import CameraError, frames_of, open_camera
 from daemon.edges.detector import open_detector
 from daemon.edges.liveness import LivenessModel
-from daemon.pipeline import steps
-from daemon.serving import app
+from daemon.pipeline import opening, steps
 
 CURVE = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
 TARGETS = (0.1, 0.05, 0.01)
@@ -86,7 +85,7 @@ class Judge:
     @classmethod
     def of(cls, config: Config) -> "Judge":
         """Raises ConfigError where no model is configured, LivenessError and DetectorError where one cannot be used."""
-        model = app.liveness_model(config)
+        model = opening.liveness_model(config)
         if model is None:
             raise ConfigError("there is no liveness model to measure", "give --model, or a --config with liveness.model")
         size = config.detector.min_face_px

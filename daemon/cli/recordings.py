@@ -19,7 +19,7 @@ from daemon.core.values import Frame
 from daemon.edges.camera import Camera, CameraError, frames_of, open_camera
 from daemon.edges.recorder import FrameSink, Listed, PlainSink, RecordedFrames, SealedSink, began, catalogue, erase, looks_sealed, tapes_in
 from daemon.edges.store import StoreError, VaultError
-from daemon.serving import app
+from daemon.pipeline import opening
 from daemon.serving.recorders import RECORDINGS
 
 log = logging.getLogger("ostiary")
@@ -61,7 +61,7 @@ def _tapes(source: str) -> list[Path]:
 def _key(config: Config, source: str) -> bytes:
     """What recordings of this configuration are sealed with. Raises TapeError."""
     try:
-        store = app.open_gallery(config, read_only=True)
+        store = opening.open_gallery(config, read_only=True)
     except (StoreError, VaultError) as error:
         raise TapeError(f"{source}: sealed, and there is no key ({error.message})", "give --config of the box it belongs to") from None
     try:

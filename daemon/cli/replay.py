@@ -26,10 +26,9 @@ from daemon.drawing.trace import Witness
 from daemon.edges.camera import frames_of
 from daemon.edges.detector import open_detector
 from daemon.edges.gallery import Gallery
-from daemon.pipeline import steps
+from daemon.pipeline import opening, steps
 from daemon.pipeline.model import Model
 from daemon.pipeline.replay import line, replay
-from daemon.serving import app
 
 OTHERWISE = 1
 """Exit status where --expect does not hold."""
@@ -119,7 +118,7 @@ class Scene:
             detector = open_detector(config.detector.kind, config.detector.min_face_px)
             limits = steps.limits(config, config.detector.min_face_px)
             keeper = Gatekeeper(self.gate, rules, config.decision.lost_s)
-            liveness = app.liveness_model(config)
+            liveness = opening.liveness_model(config)
 
             def watch(frame: Frame, view: View, vectors: Sequence[Vector | None]) -> None:
                 seen = moments(keeper, view, vectors, self.gallery.search)
@@ -189,10 +188,10 @@ def _scene(arguments: argparse.Namespace) -> Scene:
             f"give a configuration with gates.{gate}.mode = identify, and replay what would be decided without claims",
         )
     if arguments.enroll:
-        model = app.open_model(config)
+        model = opening.open_model(config)
         return Scene(config, gate, model, *_enrolled(arguments.enroll, config, model))
     # The model that serves, unless another was asked for.
-    return Scene(config, gate, *app.open_serving(config, app.bundles(config)[0] if arguments.bundle is not None else None))
+    return Scene(config, gate, *opening.open_serving(config, opening.bundles(config)[0] if arguments.bundle is not None else None))
 
 
 def _expected(path: Path) -> list[str]:

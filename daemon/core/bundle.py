@@ -4,10 +4,8 @@ Input `image` uint8 [N, 112, 112, 3] RGB (aligned crops), output `embedding` flo
 normalising happen inside the graph. The ONNX metadata key `ostiary_card` holds the card as JSON. Needs neither onnx nor TensorFlow.
 """
 
-import hashlib
 import math
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
@@ -206,17 +204,6 @@ def golden_crop(seed: int) -> Crops:
     """
     coarse, fine = _noise(seed * 2, 28), _noise(seed * 2 + 1, 8)
     return ((3 * coarse + fine) // 4).astype(np.uint8)
-
-
-def bundle_id(path: Path) -> str:
-    """`<file name>-<first 12 hex digits of the file's sha256>`: vectors of two bundles are never compared, and this tells them apart.
-    Raises BundleError when the file cannot be read."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        hint = "check the path, or export a bundle with `ostiary-train export`"
-        raise BundleError(f"cannot read the bundle {path}: {error.strerror}", hint) from error
-    return f"{path.stem}-{hashlib.sha256(content).hexdigest()[:12]}"
 
 
 class _Schema(msgspec.Struct, frozen=True):

@@ -20,8 +20,8 @@ from daemon.drawing.annotate import Easel
 from daemon.drawing.pace import USUAL_FPS, Pace, rate
 from daemon.drawing.page import About, render
 from daemon.drawing.trace import Tracer, Witness
+from daemon.edges.files import placed
 from daemon.edges.film import KINDS, Film, open_film
-from daemon.edges.store import placed
 
 PAGES = (".html", ".htm")
 FIRST_FRAMES = 13
@@ -73,7 +73,7 @@ def check(arguments: argparse.Namespace) -> None:
 def witnesses(arguments: argparse.Namespace, rules: Rules, about: About) -> Iterator[list[Witness]]:
     """Those who look on, by the options. When the block ends well, what they drew is in place (mode 0600); else nothing is.
 
-    Raises FilmError, and StoreError for a disk that fails.
+    Raises FilmError, and FileError for a disk that fails.
     """
     with ExitStack() as stack:
         found: list[Witness] = []

@@ -1,5 +1,6 @@
 """ONNX Runtime: crops to vectors, on the provider that was asked for or not at all."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -8,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
+from daemon.core.bundle import BundleError
 from daemon.core.faults import Fault
 
 Provider = Literal["auto", "cpu", "cuda"]
@@ -49,6 +51,17 @@ class Embedder:
         """Run every batch size once, so that the first visitor does not wait and a missing library shows at start."""
         for size in _BATCHES if self.provider != "cpu" else _BATCHES[:1]:
             self._batch(np.zeros((size, 112, 112, 3), np.uint8))
+
+
+def bundle_id(path: Path) -> str:
+    """`<file name>-<first 12 hex digits of the file's sha256>`: vectors of two bundles are never compared, and this tells them apart.
+    Raises BundleError when the file cannot be read."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        hint = "check the path, or export a bundle with `ostiary-train export`"
+        raise BundleError(f"cannot read the bundle {path}: {error.strerror}", hint) from error
+    return f"{path.stem}-{hashlib.sha256(content).hexdigest()[:12]}"
 
 
 def open_embedder(path: Path, provider: Provider, threads: int) -> Embedder:

@@ -1,4 +1,4 @@
-"""A new file that is there whole, durable and ours alone, or not at all."""
+"""The one writer of files: whole, synchronised and at their place, or not at all."""
 
 import errno
 import os
@@ -7,16 +7,20 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from daemon.edges.store.errors import StoreError
+from daemon.core.faults import Fault
 
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+
+
+class FileError(Fault):
+    """A file cannot be written; `message` and `hint` are one line each."""
 
 
 @contextmanager
 def placed(path: Path, force: bool = False) -> Iterator[BinaryIO]:
     """A file (mode 0600) to write within the block; it is at `path`, synchronised, after it. Without `force` nothing is written over.
 
-    When the block raises, nothing is left. Raises StoreError for a file that is there and for a disk that fails.
+    When the block raises, nothing is left. Raises FileError for a file that is there and for a disk that fails.
     """
     if not force:
         _need_free(path)
@@ -30,15 +34,45 @@ def placed(path: Path, force: bool = False) -> Iterator[BinaryIO]:
         _name(part, path, force)
         sync_folder(path.parent)
     except OSError as error:
-        raise StoreError(f"{path}: cannot be written ({error.strerror})", "is its folder there, writable, and the disk not full?") from None
+        raise FileError(f"{path}: cannot be written ({error.strerror})", "is its folder there, writable, and the disk not full?") from None
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
 
 
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file to write within the block that takes the place of `path` after it: a reader sees the old or the new one, also after a crash.
+
+    Raises OSError.
+    """
+    temporary = path.with_name(path.name + ".tmp")
+    with temporary.open("wb") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    sync_folder(path.parent)
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Put `content` in the place of the file, whole. Raises OSError."""
+    with replacing(path) as file:
+        file.write(content)
+
+
+def sync_folder(folder: Path) -> None:
+    """Without this a power cut can take a name back. Raises OSError."""
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
 def _need_free(path: Path) -> None:
     if os.path.lexists(path):
-        raise StoreError(f"{path}: there is a file already", "it is not written over: give another name, or --force")
+        raise FileError(f"{path}: there is a file already", "it is not written over: give another name, or --force")
 
 
 def _name(part: Path, path: Path, force: bool) -> None:
@@ -53,12 +87,3 @@ def _name(part: Path, path: Path, force: bool) -> None:
                 raise
             _need_free(path)
     part.replace(path)
-
-
-def sync_folder(folder: Path) -> None:
-    """Without this a power cut can take a name back. Raises OSError."""
-    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)

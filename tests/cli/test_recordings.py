@@ -300,7 +300,7 @@ def test_ctrl_c_ends_a_recording_whole(tmp_path: Path) -> None:
         cv2.imwrite(str(folder / f"{number}.png"), frames(1, number)[0].image)
     code = f"""
 import signal, sys, itertools
-from daemon import recordings
+from daemon.cli import recordings
 from daemon.core.values import Frame
 from tests.core.tapes.test_frames import frames
 from tests.cli.test_recordings import Still

@@ -15,7 +15,7 @@ from daemon.core.values import Person
 from daemon.edges.embedder import open_embedder
 from daemon.edges.gallery import Gallery
 from daemon.edges.store import open_store
-from daemon.serving.app import DEFAULT_BUNDLE, standards
+from daemon.pipeline.opening import DEFAULT_BUNDLE, standards
 
 
 def unit(rng: np.random.Generator, count: int) -> np.ndarray:

@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
-from daemon.core.bundle import bundle_id
+from daemon.edges.embedder import bundle_id
 from daemon.edges.store import open_store
-from daemon.serving.app import DEFAULT_BUNDLE
+from daemon.pipeline.opening import DEFAULT_BUNDLE
 from tests.fixtures.bundles import reversed_bundle
 from tests.serving.test_app import configure, ctl, daemon_running, ostiaryd, result
 

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from daemon.core import bundle
 from daemon.core.bundle import BundleError, Calibration, Card, Cell, Golden
+from daemon.edges.embedder import bundle_id
 
 GOLDEN_DIGEST = "34abb41908a939bbc8dc2c11ea3206f96141821870b626f96284087ac0840b47"
 
@@ -154,12 +155,12 @@ def test_golden_crops_differ_and_have_colour(seed: int) -> None:
 def test_bundle_id(tmp_path: Path) -> None:
     path = tmp_path / "faces.onnx"
     path.write_bytes(b"one")
-    first = bundle.bundle_id(path)
+    first = bundle_id(path)
     assert first == "faces-" + hashlib.sha256(b"one").hexdigest()[:12]
     path.write_bytes(b"two")
-    assert bundle.bundle_id(path) != first
+    assert bundle_id(path) != first
     with pytest.raises(BundleError, match="cannot read"):
-        bundle.bundle_id(tmp_path / "none.onnx")
+        bundle_id(tmp_path / "none.onnx")
 
 
 def test_needs_neither_tensorflow_nor_onnx() -> None:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daemon.core.values import Person
+from daemon.edges.files import FileError
 from daemon.edges.store import BackupError, StoreError, VaultError, back_up, open_store, read_passphrase, restore, sealed_file
 from daemon.edges.store.sealed_file import Cost, read_sealed, write_sealed
 from tests.edges.test_store import ALICE, VECTOR, put, tampered, two_people
@@ -185,7 +186,7 @@ def test_it_shows_nothing_of_whom_it_holds(tmp_path: Path) -> None:
 def test_it_is_never_written_over_without_force(tmp_path: Path) -> None:
     put_closed(tmp_path / "state", ALICE)
     written(tmp_path / "b", b"something dear")
-    with pytest.raises(StoreError, match="there is a file already"):
+    with pytest.raises(FileError, match="there is a file already"):
         made(tmp_path / "state", tmp_path / "b")
     assert (tmp_path / "b").read_bytes() == b"something dear"
     back_up(tmp_path / "state", tmp_path / "b", PASSPHRASE, MADE_AT, force=True)
@@ -200,10 +201,10 @@ def test_one_that_fails_leaves_nothing_and_spoils_nothing(tmp_path: Path, monkey
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(StoreError, match="No space left"):
+    with pytest.raises(FileError, match="No space left"):
         back_up(tmp_path / "state", tmp_path / "b", PASSPHRASE, MADE_AT, force=True)
     assert (tmp_path / "b").read_bytes() == b"something dear" and sorted(p.name for p in tmp_path.iterdir()) == ["b", "state"]
-    with pytest.raises(StoreError, match="cannot be written"):
+    with pytest.raises(FileError, match="cannot be written"):
         made(tmp_path / "state", tmp_path / "absent" / "b")
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from daemon.core.bundle import BundleError, check_golden, golden_crop, read_card
 from daemon.edges.embedder import Embedder, EmbedderError, open_embedder
-from daemon.serving.app import DEFAULT_BUNDLE
+from daemon.pipeline.opening import DEFAULT_BUNDLE
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from daemon.core.people.enrol import Standards
 from daemon.core.values import Template
 from daemon.edges.gallery import Gallery
 from daemon.edges.store import Store, open_store
-from daemon.serving.app import load_gallery
+from daemon.pipeline.opening import load_gallery
 from tests.fixtures.desk import LIMITS, PaintedDetector
 
 DIMENSION = 64

@@ -19,8 +19,8 @@ from daemon.drawing.page import render
 from daemon.drawing.trace import Tracer
 from daemon.edges.detector import open_detector
 from daemon.edges.gallery import Gallery
+from daemon.pipeline import opening
 from daemon.pipeline.steps import limits
-from daemon.serving import app
 
 pytestmark = pytest.mark.data
 
@@ -38,7 +38,7 @@ def clips(data_dir: Path) -> dict[str, list[Path]]:
 def scene(clips: dict[str, list[Path]]) -> Scene:
     """A gate with the bundled model and detector that knows everybody from one frame of their first clip."""
     config = Config(site="test", gates={"test": GateConfig(source="none")})
-    model, detector = app.open_model(config), open_detector("haar")
+    model, detector = opening.open_model(config), open_detector("haar")
     gallery = Gallery(model.dimension)
     for number, (person, own) in enumerate(clips.items(), 1):
         crop = enrolment_crop(enrolment_frame(own[0], detector), 1, detector, limits(config, config.enrolment.min_face_px))

@@ -18,10 +18,9 @@ import pytest
 from bench import clips
 from bench.clips import Seen, Watched
 from daemon.config import Config, GateConfig
-from daemon.pipeline import steps
+from daemon.pipeline import opening, steps
 from daemon.pipeline.model import Model
 from daemon.pipeline.replay import line
-from daemon.serving import app
 from trainer.bundle import adopt
 from trainer.people import data
 
@@ -66,7 +65,7 @@ def model(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[
         if name not in opened:
             bundle = "" if name == "bundled" else str(adopted(data_dir, tmp_path_factory.mktemp("adopted")))
             config = Config(site="test", gates={"test": GateConfig(source="none")})
-            opened[name] = app.open_model(replace(config, model=replace(config.model, bundle=bundle)))
+            opened[name] = opening.open_model(replace(config, model=replace(config.model, bundle=bundle)))
         return opened[name]
 
     return model

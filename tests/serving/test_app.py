@@ -22,10 +22,10 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 from daemon.core.audit import KeyChanged
-from daemon.core.bundle import bundle_id
 from daemon.core.values import Person
+from daemon.edges.embedder import bundle_id
 from daemon.edges.store import open_store
-from daemon.serving.app import DEFAULT_BUNDLE
+from daemon.pipeline.opening import DEFAULT_BUNDLE
 from tests.conftest import ROOT
 from tests.core.faces.test_photo import png_bomb
 from tests.fixtures.desk import command

@@ -20,14 +20,15 @@ from rich.console import Console
 from daemon.core import bundle as bundles
 from daemon.core.bundle import Card, Figure
 from daemon.core.faults import Fault
+from daemon.edges.files import replace
 from trainer.bundle import export, onnx_graph, raw_model, settle
-from trainer.bundle.export import Embed
 from trainer.bundle.onnx_graph import Batch
 from trainer.bundle.raw_model import Raw, Way
 from trainer.bundle.settle import Candidate
 from trainer.measure import calibrate
+from trainer.models.opened import onnx_embedder
+from trainer.models.whole import PARITY, Embed
 from trainer.people.data import Crops
-from trainer.runs import replace
 
 BATCHES: tuple[Batch, ...] = ("mended", "as it is", "one by one")
 
@@ -99,7 +100,7 @@ def adopt(
     )
     faces = np.concatenate([crops_val.pixels, crops_calibration.pixels])
     batch, worst, content = _proven(raw, way, card, faces[:: max(1, len(faces) // 60)][:60], truth)
-    bundles.check_golden(card, export.onnx_embedder(content)[0])
+    bundles.check_golden(card, onnx_embedder(content)[0])
     bundle.parent.mkdir(parents=True, exist_ok=True)
     replace(bundle, content)
     console.print(f"{bundle}: {len(content) / 1e6:.2f} MB, batch {batch}, model and bundle differ by {worst:.1e} at most", soft_wrap=True)
@@ -116,11 +117,11 @@ def _proven(raw: Raw, way: Way, card: Card, faces: NDArray[np.uint8], truth: Emb
         if model is None:
             continue
         worst = _difference(model, probes, wanted)
-        if worst <= export.PARITY:
+        if worst <= PARITY:
             return batch, worst, bytes(model.SerializeToString())
         tried.append(f"{batch} {worst:.1e}")
     raise AdoptError(
-        f"as a batch the model answers otherwise than crop by crop ({', '.join(tried)}; {export.PARITY:.0e} is allowed)",
+        f"as a batch the model answers otherwise than crop by crop ({', '.join(tried)}; {PARITY:.0e} is allowed)",
         "no file was written; export the model again with a batch of any size",
     )
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import datetime
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -15,99 +14,18 @@ from numpy.typing import NDArray
 from daemon.core import bundle as bundles
 from daemon.core.bundle import Calibration, Card, Figure, Golden
 from daemon.core.faults import Fault
-from trainer.models import networks
-from trainer.models.losses import Tensor
-from trainer.people import augment
+from daemon.edges.files import replace
+from trainer.models.opened import onnx_embedder
+from trainer.models.whole import PARITY, Embed, embedder, loaded, whole
 from trainer.recipes.values import Recipe
-from trainer.runs import replace
 
 OPSET = 18  # tf2onnx fails on 20 and above
-PARITY = 1e-5
 GOLDEN_COUNT = 4
 GOLDEN_ALIKE = 0.9
-
-Embed = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 
 class ExportError(Fault):
     """A bundle that cannot be made; `message` and `hint` are one line each."""
-
-
-def whole(recipe: Recipe, encoder: keras.Model, features: str = "unit") -> keras.Model:
-    """The model as the bundle has it, around a float32 encoder: crops [N, side, side, channels] in 0..255 to unit vectors [N, D] (or the
-    `features` that a head compares, or raw embeddings), free of augmentation."""
-    side = recipe.data.side
-    crops = keras.layers.Input((side, side, recipe.network.channels), dtype="float32", name="crops")
-    return keras.Model(crops, networks.squashed(_graph(crops, encoder, recipe), features), name="bundle")
-
-
-def loaded(recipe: Recipe, weights: Sequence[NDArray[np.float32]]) -> keras.Model:
-    """A float32 encoder with these weights."""
-    encoder = networks.encoder(recipe.network)
-    encoder.set_weights(list(weights))
-    return encoder
-
-
-def _graph(crops: Tensor, encoder: keras.Model, recipe: Recipe) -> Tensor:
-    """Resize by matrices, encode every view of the crop, average their embeddings."""
-    ops = keras.ops
-    planes = ops.transpose(crops, (0, 3, 1, 2))
-    # One batch of all views lets the file hold the weights once.
-    seen = [ops.matmul(ops.matmul(rows, planes), columns) for rows, columns in views(recipe)]
-    pixels = ops.concatenate(seen, axis=0) if len(seen) > 1 else seen[0]
-    raw = encoder(ops.transpose(pixels, (0, 2, 3, 1)), training=False)
-    return ops.mean(ops.reshape(raw, (len(seen), -1, recipe.network.embedding)), axis=0) if len(seen) > 1 else raw
-
-
-def views(recipe: Recipe) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
-    """(rows, columns) for each view: rows @ crop @ columns resizes, moves and mirrors it. Plain numpy arrays: a tensor made here would be
-    captured and become an input of the exported graph."""
-    size, side, step = recipe.network.size, recipe.data.side, recipe.export.shift_px
-    moves = [(0, 0), (step, 0), (-step, 0), (0, step), (0, -step)] if step else [(0, 0)]
-
-    def moved(zoom: float) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
-        matrix = augment.resize_matrix(size, side, zoom)
-        shift = {by: np.eye(size, k=by, dtype=np.float32) @ matrix for by in (-step, 0, step)}
-        return [(shift[down], shift[right]) for down, right in moves]
-
-    found = moved(1.0)
-    if recipe.export.flip:
-        # Mirroring is the same matrix read backwards.
-        found += [(rows, columns[:, ::-1]) for rows, columns in moved(recipe.export.zoom)]
-    return [(rows, np.ascontiguousarray(columns.T)) for rows, columns in found]
-
-
-def embedder(recipe: Recipe, weights: Sequence[NDArray[np.float32]], features: str = "unit", batch: int = 128) -> Embed:
-    """The Keras model of a run as a function of uint8 crops."""
-    model = whole(recipe, loaded(recipe, weights), features)
-
-    def embed(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        parts = [np.asarray(model.predict_on_batch(crops[at : at + batch].astype(np.float32))) for at in range(0, len(crops), batch)]
-        return np.concatenate(parts) if parts else np.empty((0, recipe.network.embedding), np.float32)
-
-    return embed
-
-
-def onnx_embedder(content: bytes | Path, batch: int = 64) -> tuple[Embed, Card]:
-    """A bundle opened with ONNX Runtime on the CPU, and its card. Raises BundleError."""
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    import onnxruntime
-    from onnxruntime.capi import onnxruntime_pybind11_state as ort
-
-    if isinstance(content, Path) and not content.is_file():
-        raise bundles.BundleError(f"{content} does not exist", "give a bundle made by `ostiary-train export`")
-    try:
-        session = onnxruntime.InferenceSession(content if isinstance(content, bytes) else str(content), providers=["CPUExecutionProvider"])
-    except (ort.Fail, ort.InvalidGraph, ort.InvalidProtobuf, ort.InvalidArgument, ort.NotImplemented, ort.RuntimeException) as error:
-        text = str(error).splitlines()[0]
-        raise bundles.BundleError(f"ONNX Runtime cannot open it: {text}", "give a bundle made by `ostiary-train export`") from error
-    card = bundles.read_card(session)
-
-    def embed(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        parts = [session.run(["embedding"], {"image": crops[at : at + batch]})[0] for at in range(0, len(crops), batch)]
-        return np.concatenate(parts) if parts else np.empty((0, card.dimension), np.float32)
-
-    return embed, card
 
 
 def export(

@@ -19,7 +19,8 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort
 
 from daemon.core.bundle import CARD_KEY, CROP_PX, golden_crop
 from daemon.core.faults import Fault
-from trainer.bundle.export import PARITY, Embed, onnx_embedder
+from trainer.models.opened import onnx_embedder
+from trainer.models.whole import PARITY, Embed
 from trainer.people import augment
 
 Order = Literal["rgb", "bgr"]

@@ -9,17 +9,17 @@ import onnx
 from rich.console import Console
 
 from daemon.core.bundle import CARD_KEY
-from trainer.bundle import export
+from daemon.edges.files import replace
 from trainer.measure import calibrate
+from trainer.models.opened import onnx_embedder
 from trainer.people import data
 from trainer.people.data import DataError
 from trainer.reports import tables
-from trainer.runs import replace
 
 
 def run(options: argparse.Namespace) -> None:
     """`calibrate`."""
-    embed, card = export.onnx_embedder(options.bundle)
+    embed, card = onnx_embedder(options.bundle)
     crops = data.load(options.data)
     crops = crops.of(data.split(crops.people, options.split)[options.part]) if options.split else crops
     if len(crops.people) < 2:

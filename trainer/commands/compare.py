@@ -6,8 +6,8 @@ import argparse
 
 from rich.console import Console
 
+from daemon.edges.files import replace
 from trainer.reports import side_by_side
-from trainer.runs import replace
 
 
 def run(options: argparse.Namespace) -> None:

@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from daemon.core.bundle import Figure
+from daemon.edges.files import replace
 from trainer.measure import allpairs, evaluate, oneshot, scoring
 from trainer.measure.scoring import Scorer
 from trainer.people import data, datasets
 from trainer.people.data import Crops, DataError
 from trainer.recipes.values import Recipe
 from trainer.reports import tables
-from trainer.runs import Run, replace
+from trainer.runs import Run
 
 
 def run(options: argparse.Namespace) -> None:

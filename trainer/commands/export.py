@@ -10,6 +10,7 @@ from rich.console import Console
 from trainer.bundle import export
 from trainer.commands.evaluate import kept_figures
 from trainer.measure import calibrate
+from trainer.models.whole import embedder
 from trainer.people import datasets
 from trainer.people.data import DataError
 from trainer.reports import tables
@@ -29,7 +30,7 @@ def run(options: argparse.Namespace) -> None:
     people = parts["calibration"]
     if len(people.people) < 2:
         raise DataError("fewer than two people are for calibration", "give some people the part calibration")
-    embed = export.embedder(chosen, weights)
+    embed = embedder(chosen, weights)
     calibration = calibrate.calibrate(embed, people, f"{len(people.people)} calibration people of {source.name}")
     figures = kept_figures(folder)
     faces = people.pixels[:: max(1, len(people) // 64)]

@@ -7,11 +7,11 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.bundle import export
 from trainer.learn import mining, samplers
 from trainer.measure import metrics, scoring
 from trainer.models import networks
 from trainer.models.networks import Weight
+from trainer.models.whole import whole
 from trainer.people.data import Crops
 from trainer.recipes.values import Recipe, Triplets
 
@@ -34,7 +34,7 @@ class Judge:
     def __init__(self, recipe: Recipe, crops: Crops, learned: Crops | None = None) -> None:
         # Its own float32 encoder: judging must neither disturb the training weights nor see bfloat16's noise.
         self._encoder = networks.encoder(recipe.network)
-        self._model = export.whole(recipe, self._encoder, "raw")
+        self._model = whole(recipe, self._encoder, "raw")
         self._recipe = recipe
         crops = crops.at(np.arange(0, len(crops), max(1, math.ceil(len(crops) / MOST))))
         self._pixels, self._person = crops.pixels, crops.person

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daemon.core.bundle import Calibration, Cell, FmrPoint
-from trainer.bundle.export import Embed
 from trainer.measure import metrics, passages
+from trainer.models.whole import Embed
 from trainer.people.data import Crops
 
 GALLERIES = (1, 10, 20, 50, 100, 200, 500, 1000)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daemon.core.passages.evidence import begun
-from trainer.bundle.export import Embed
+from trainer.models.whole import Embed
 from trainer.people import augment
 from trainer.recipes.values import Augment
 

@@ -21,7 +21,7 @@ from rich.table import Table
 from daemon.core.bundle import CROP_PX, Card
 from daemon.core.faults import Fault
 from daemon.edges.detector import Detector, open_detector
-from trainer.bundle.export import onnx_embedder
+from trainer.models.opened import onnx_embedder
 from trainer.people.data import PICTURES
 from trainer.people.prepare import crop_of
 

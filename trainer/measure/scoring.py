@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daemon.core.bundle import Card
-from trainer.bundle import export
 from trainer.models import networks
 from trainer.models.networks import Weight
+from trainer.models.opened import onnx_embedder
+from trainer.models.whole import embedder
 from trainer.recipes.values import Recipe, Same
 
 Vectors: TypeAlias = NDArray[np.float32]
@@ -62,8 +63,8 @@ def of_run(recipe: Recipe, weights: Sequence[Weight]) -> Scorer:
     """The weights that a run keeps, with its head if it has one."""
     encoder, head = networks.split(weights)
     if not head:
-        return Scorer(export.embedder(recipe, encoder), cosine)
-    return Scorer(export.embedder(recipe, encoder, features(recipe)), by_head(head[0], float(head[1])), cosine=False)
+        return Scorer(embedder(recipe, encoder), cosine)
+    return Scorer(embedder(recipe, encoder, features(recipe)), by_head(head[0], float(head[1])), cosine=False)
 
 
 def features(recipe: Recipe) -> str:
@@ -75,10 +76,10 @@ def features(recipe: Recipe) -> str:
 
 def untrained(recipe: Recipe) -> Scorer:
     """The same network before its first step: what the figures are before training."""
-    return Scorer(export.embedder(recipe, networks.fresh(recipe).get_weights()), cosine)
+    return Scorer(embedder(recipe, networks.fresh(recipe).get_weights()), cosine)
 
 
 def of_bundle(path: Path) -> tuple[Scorer, Card]:
     """A bundle and its card. Raises BundleError."""
-    embed, card = export.onnx_embedder(path)
+    embed, card = onnx_embedder(path)
     return Scorer(embed, cosine), card

@@ -1,6 +1,5 @@
 """The durable half of the daemon: people, templates, answers and waiting messages, sealed at rest with the box's key."""
 
-from daemon.edges.files import placed
 from daemon.edges.store.audit import AuditTable, Walked
 from daemon.edges.store.backup import back_up
 from daemon.edges.store.dossier import Dossier, dossier_of
@@ -31,7 +30,6 @@ __all__ = [
     "dossier_of",
     "gallery_file",
     "open_store",
-    "placed",
     "read_passphrase",
     "restore",
     "rotate_key",

@@ -47,7 +47,7 @@ def back_up(
 ) -> BackedUp:  # fmt: skip
     """Write the store of a state folder and its key to `target`, sealed; there must be room there for twice the database.
 
-    The copy is of one instant; a daemon goes on serving meanwhile. Raises StoreError, VaultError; then there is no file.
+    The copy is of one instant; a daemon goes on serving meanwhile. Raises FileError, StoreError, VaultError; then there is no file.
     """
     need_strong(passphrase)
     store = open_store(folder, read_only=True, key_file=key_file)

@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from daemon.edges.files import sync_folder
 from daemon.edges.store.errors import StoreError, VaultError
 from daemon.edges.store.vault import KEY_BYTES
 
@@ -103,7 +104,7 @@ def make_key(place: KeyPlace) -> bytes:
             os.close(file)
         os.link(part, path)  # whole or not at all, and unlike a rename never over another key
         part.unlink()
-        _sync_folder(path)
+        sync_folder(path.parent)
     except FileExistsError:
         part.unlink(missing_ok=True)
         raise VaultError(f"{path}: there is a key already", "it is not written over: something else may be sealed with it") from None
@@ -118,7 +119,7 @@ def promote(place: KeyPlace) -> None:
     """The next key takes the place of the key. Raises StoreError."""
     try:
         place.next.path.replace(place.path)
-        _sync_folder(place.path)
+        sync_folder(place.path.parent)
     except OSError as error:
         raise StoreError(f"{place.path}: the new key cannot take its place ({error.strerror})", f"move {place.next.path} there") from None
 
@@ -135,12 +136,3 @@ def tidy(place: KeyPlace) -> None:
 
 def _part(path: Path) -> Path:
     return path.with_name(path.name + ".part")
-
-
-def _sync_folder(path: Path) -> None:
-    # Without this a power cut can take a file back that fsync had written.
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -16,8 +16,9 @@ from daemon.core import bundle
 from daemon.core.faults import Fault
 from daemon.edges import embedder
 from tests.trainer import faces
-from trainer.bundle import adopt, export, onnx_graph, raw_model, settle
+from trainer.bundle import adopt, onnx_graph, raw_model, settle
 from trainer.bundle.raw_model import Way
+from trainer.models.opened import onnx_embedder
 from trainer.people import data
 
 # TensorFlow and what is built on it use things that their own dependencies have deprecated.
@@ -166,7 +167,7 @@ def test_the_card_says_where_the_model_came_from(run: Run, tmp_path: Path) -> No
     path = made_up(tmp_path / "raw.onnx")
     figure = bundle.Figure("auc", 0.9, None, None, "made-up people")
     run(path, notes="a note", source="made-up crops", evaluation=[figure])
-    _, card = export.onnx_embedder(tmp_path / "bundle.onnx")
+    _, card = onnx_embedder(tmp_path / "bundle.onnx")
     recipe = tomllib.loads(card.recipe)
     assert recipe == {
         "adopted_from": "raw.onnx",

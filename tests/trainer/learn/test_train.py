@@ -15,6 +15,8 @@ from tests.trainer import faces
 from trainer.__main__ import main
 from trainer.bundle import export
 from trainer.learn import fit, judge
+from trainer.models.opened import onnx_embedder
+from trainer.models.whole import PARITY, Embed, embedder
 from trainer.people import data
 from trainer.recipes import reading
 from trainer.runs import Run, RunError
@@ -55,7 +57,7 @@ def test_the_roc_rises_from_nobody_to_everybody(made: dict[str, Path]) -> None:
 
 
 def test_the_bundle_is_one_the_daemon_takes(made: dict[str, Path]) -> None:
-    embed, card = export.onnx_embedder(made["bundle"])
+    embed, card = onnx_embedder(made["bundle"])
     assert model.check_golden(card, embed) > 0.99999
     assert card.name == "tiny" and reading.parse(card.recipe) == reading.parse(faces.RECIPE) and card.notes == "a test"
     assert card.calibration.identities == 6
@@ -70,17 +72,17 @@ def test_the_bundle_is_one_the_daemon_takes(made: dict[str, Path]) -> None:
 
 def test_keras_and_onnx_agree(made: dict[str, Path]) -> None:
     run = Run(made["run"])
-    embed, _ = export.onnx_embedder(made["bundle"])
+    embed, _ = onnx_embedder(made["bundle"])
     crops = np.stack([faces.picture(who, 9) for who in range(5)])
-    assert np.max(np.abs(embed(crops) - export.embedder(run.recipe(), run.weights())(crops))) <= export.PARITY
+    assert np.max(np.abs(embed(crops) - embedder(run.recipe(), run.weights())(crops))) <= PARITY
 
 
-def answer_wrongly(embed: export.Embed, mistake: Callable[[np.ndarray], np.ndarray], crops: np.ndarray) -> np.ndarray:
+def answer_wrongly(embed: Embed, mistake: Callable[[np.ndarray], np.ndarray], crops: np.ndarray) -> np.ndarray:
     return embed(mistake(crops))
 
 
 def test_swapped_channels_fail_the_golden_check(made: dict[str, Path]) -> None:
-    embed, card = export.onnx_embedder(made["bundle"])
+    embed, card = onnx_embedder(made["bundle"])
     for mistake in export.MISTAKES:
         wrong = functools.partial(answer_wrongly, embed, mistake)
         with pytest.raises(model.BundleError, match="golden check"):
@@ -246,5 +248,5 @@ def test_real_faces_end_to_end(data_dir: Path, tmp_path: Path) -> None:
     pairs.write_text("a,b,same\n" + "".join(same + other))
     assert main(["evaluate", run, "--data", crops, "--pairs", str(pairs)]) == 0
     assert main(["export", run, bundle]) == 0
-    embed, card = export.onnx_embedder(Path(bundle))
+    embed, card = onnx_embedder(Path(bundle))
     assert model.check_golden(card, embed) > 0.999

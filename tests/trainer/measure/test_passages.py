@@ -11,9 +11,9 @@ from daemon.core.bundle import CARD_KEY
 from daemon.core.passages.evidence import Evidence
 from tests.trainer import faces
 from trainer.__main__ import main
-from trainer.bundle import export
 from trainer.measure import passages
 from trainer.measure.calibrate import calibrate
+from trainer.models.opened import onnx_embedder
 from trainer.people import data
 
 
@@ -63,7 +63,7 @@ def test_a_bundle_gets_new_thresholds_and_keeps_everything_else(tmp_path: Path, 
     bundle = Path(__file__).parents[2] / "daemon/models/faces.onnx"
     people = faces.folder(tmp_path / "people", people=6, images=1)
     assert main(["calibrate", str(bundle), str(tmp_path / "ours.onnx"), "--data", str(people)]) == 0
-    (_, before), (_, after) = export.onnx_embedder(bundle), export.onnx_embedder(tmp_path / "ours.onnx")
+    (_, before), (_, after) = onnx_embedder(bundle), onnx_embedder(tmp_path / "ours.onnx")
     assert after.calibration.source == "6 people of people" and after.calibration.identities == 6
     assert (after.golden, after.evaluation, after.licence) == (before.golden, before.evaluation, before.licence)
     one, other = onnx.load(bundle), onnx.load(tmp_path / "ours.onnx")

@@ -12,8 +12,8 @@ from daemon.core.bundle import BundleError
 from daemon.core.faults import Fault
 from tests.conftest import ROOT
 from tests.trainer import faces
-from trainer.bundle.export import onnx_embedder
 from trainer.measure import same
+from trainer.models.opened import onnx_embedder
 
 # TensorFlow and what is built on it use things that their own dependencies have deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")

@@ -8,8 +8,8 @@ import pytest
 
 from daemon.core.bundle import golden_crop
 from tests.trainer import faces
-from trainer.bundle import export
 from trainer.learn import samplers
+from trainer.models.whole import views
 from trainer.people import augment
 from trainer.recipes.values import Augment, Export, Network, Recipe
 
@@ -40,7 +40,7 @@ def test_a_zoomed_resize_shows_the_middle(size: int) -> None:
 def test_the_mirror_alone_is_enlarged() -> None:
     crop = faces.picture(2, 1)[:, :, 0].astype(np.float32)
     recipe = Recipe(network=Network(size=64), export=Export(zoom=1.1))
-    (rows, columns), (zoomed_rows, zoomed_columns) = export.views(recipe)
+    (rows, columns), (zoomed_rows, zoomed_columns) = views(recipe)
     plain, larger = augment.resize_matrix(64), augment.resize_matrix(64, 112, 1.1)
     assert np.allclose(rows @ crop @ columns, plain @ crop @ plain.T, atol=1e-3)
     assert np.allclose(zoomed_rows @ crop @ zoomed_columns, larger @ crop[:, ::-1] @ larger.T, atol=1e-3)

@@ -1,0 +1,155 @@
+"""`ostiaryd check`: try every part of an installation."""
+
+import argparse
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from daemon.cli import audit
+from daemon.cli.say import EXIT_FAILED, UNUSABLE
+from daemon.config import Config, ConfigError, load, read_secret
+from daemon.edges import clock
+from daemon.edges.camera import CameraError, open_camera
+from daemon.edges.detector import open_detector
+from daemon.edges.mqtt import MqttLink
+from daemon.edges.store import StoreError, gallery_file
+from daemon.pipeline import steps
+from daemon.pipeline.opening import bundles, liveness_model, open_gallery, open_model
+from daemon.serving.recorders import recording_room
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """The command, as `ostiaryd` knows it."""
+    parser = commands.add_parser(
+        "check", help="try every part of an installation", description="Try every part of an installation, changing nothing."
+    )
+    parser.add_argument("--config", type=Path, required=True, metavar="FILE")
+    parser.add_argument("--audit", action="store_true", help="follow the audit chain from end to end, and try nothing else")
+    parser.add_argument("--head", type=audit.head, metavar="HEX", help="the same, and it must pass through this head of a status message")
+    parser.set_defaults(command=_check)
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    if arguments.audit or arguments.head is not None:
+        return audit.follow(load(arguments.config), arguments.head)
+    findings = check(load(arguments.config))
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    for part, works, seen in findings:
+        table.add_row("[green]✓[/]" if works else "[red]✗[/]", part, seen)
+    Console(highlight=False, width=None if sys.stdout.isatty() else 250).print(table)  # in files and pipes it need not fit a screen
+    return 0 if all(works for _, works, _ in findings) else EXIT_FAILED
+
+
+def check(config: Config) -> list[tuple[str, bool, str]]:
+    """Try every part as `run` would use it, changing nothing: (part, whether it works, what was seen)."""
+    findings: list[tuple[str, bool, str]] = []
+
+    def attempt(part: str, look: Callable[[], str]) -> None:
+        try:
+            findings.append((part, True, look()))
+        except (*UNUSABLE, StoreError) as error:
+            findings.append((part, False, f"{error.message}; {error.hint}"))
+
+    def model(path: Path) -> str:
+        opened = open_model(config, path)
+        rules = steps.rules(config, opened.calibration, 1, "both")
+        claims = f", for claims {rules.pair}" if any(gate.mode != "identify" for gate in config.gates.values()) else ""
+        return f"{opened.id} on {opened.provider}, golden check passed, threshold for one template {rules.threshold}{claims}"
+
+    def detector() -> str:
+        open_detector(config.detector.kind, config.detector.min_face_px)
+        return config.detector.kind
+
+    def liveness() -> str:
+        model = liveness_model(config)
+        if model is None:
+            return "no model: a picture of somebody may pass"
+        return f"{model.id}, layout checked, " + ("required of everybody" if config.liveness.require else "not required")
+
+    def gallery() -> str:
+        if not gallery_file(Path(config.state_dir)).exists():
+            return f"{config.state_dir}: none yet, it is made at the first start"
+        store = open_gallery(config, read_only=True)
+        try:
+            found = store.integrity()
+            if found != "ok":
+                raise StoreError(f"{config.state_dir}: damaged: {found}", "restore a backup")
+            templates, people, damage = store.templates(), store.people(), store.damage()
+            if damage:
+                raise StoreError(
+                    f"{config.state_dir}: damaged: {damage} (people {', '.join(map(ascii, damage.people)) or 'none'};"
+                    f" templates {', '.join(map(str, damage.templates)) or 'none'})",
+                    "revoke and enrol these people again, or restore a backup",
+                )
+            serving = store.serving()
+            return f"{len(people)} people, {len(templates)} templates, all open with the key" + (f"; {serving} serves" if serving else "")
+        finally:
+            store.close()
+
+    def camera(name: str) -> str:
+        opened = open_camera(name, config.gates[name], paced=False)
+        try:
+            frame = opened.read(10.0)
+            if frame is None:
+                raise CameraError(
+                    f"no picture in 10 s ({opened.detail or 'no reason given'})", "is the address right, the camera on, the network there?"
+                )
+            return f"{frame.image.shape[1]}×{frame.image.shape[0]} pixels"
+        finally:
+            opened.close()
+
+    def time_service() -> str:
+        if config.clock.trust == "always":
+            return "trusted without asking (clock.trust)"
+        if clock.synchronised():
+            return "kept in step by a time service"
+        if config.schedules:
+            raise ConfigError(
+                "no time service keeps the clock in step: people with a schedule or a validity are rejected as clock_untrusted",
+                'start one (`timedatectl set-ntp true`), or set clock.trust = "always"',
+            )
+        return "not kept in step by a time service: who is given a validity or a schedule is rejected as clock_untrusted"
+
+    def broker() -> str:
+        first = next(iter(config.gates))
+        password = read_secret(config.mqtt.password_file, "mqtt.password_file") if config.mqtt.password_file else None
+        heard: list[str] = []
+        up = threading.Event()
+
+        def deliver(event: object) -> bool:
+            heard.append(str(getattr(event, "detail", "")))
+            if getattr(event, "up", False):
+                up.set()
+            return True
+
+        # A client of its own name, without session or last will: a serving daemon keeps its commands and its status.
+        settings = replace(config.mqtt, session_expiry_s=0)
+        name = f"ostiary-{config.site}-{first}-check"
+        link = MqttLink(settings, site=config.site, gate=first, client_id=name, password=password, offline=None, deliver=deliver)
+        link.start()
+        try:
+            if not up.wait(5.0):
+                raise ConfigError(
+                    f"{config.mqtt.host}:{config.mqtt.port} does not answer ({heard[-1] if heard else 'no connection'})",
+                    "is the broker running, and are user and password right?",
+                )
+            return f"{config.mqtt.host}:{config.mqtt.port}, commands subscribed"
+        finally:
+            link.stop(None, 1.0)
+
+    for part, path in zip(("model", "next model"), bundles(config), strict=False):
+        attempt(part, lambda path=path: model(path))  # type: ignore[misc]
+    attempt("detector", detector)
+    attempt("liveness", liveness)
+    attempt("gallery", gallery)
+    for name in config.gates:
+        attempt(f"camera {name}", lambda name=name: camera(name))  # type: ignore[misc]
+    attempt("broker", broker)
+    attempt("clock", time_service)
+    attempt("recording", lambda: recording_room(config))
+    return findings

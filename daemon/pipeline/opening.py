@@ -1,0 +1,104 @@
+"""What every command opens: bundle, liveness model, store and gallery, as the configuration names them."""
+
+from pathlib import Path
+
+from daemon.config import Config, read_site_calibration
+from daemon.core.bundle import Card, check_golden, read_card
+from daemon.core.people.enrol import Standards
+from daemon.core.values import Person
+from daemon.edges.embedder import bundle_id, open_embedder
+from daemon.edges.gallery import Gallery, VectorError
+from daemon.edges.liveness import LivenessModel, open_liveness
+from daemon.edges.store import Store, StoreError, open_store
+from daemon.pipeline.model import Model, Raised
+
+DEFAULT_BUNDLE = Path(__file__).parents[1] / "models" / "faces.onnx"
+LIKENESS_FMR = 0.01
+"""Two photos of one person must be at least as alike as one pair of strangers in a hundred."""
+KNOWN_FMR = 0.001
+"""A photo for somebody's record must be as like the nearest template there as one pair of strangers in a thousand."""
+SAME_FMR = 0.0001
+"""Two people more alike than all but one pair of strangers in ten thousand are taken for one."""
+
+
+def open_model(config: Config, path: Path | None = None) -> Model:
+    """Load a bundle (`model.bundle`, unless another is given) on the provider asked for, and check it against its own golden vectors.
+
+    Raises BundleError, EmbedderError, and ConfigError for a site calibration that cannot be read.
+    """
+    path = path if path is not None else bundles(config)[0]
+    embedder = open_embedder(path, config.model.provider, config.model.threads)
+    card = read_card(embedder.session)
+    check_golden(card, embedder.embed)
+    embedder.warm_up()
+    ident, calibration = bundle_id(path), card.calibration
+    site = config.decision.site_calibration
+    thresholds = Raised(calibration, read_site_calibration(site).get(ident)) if site else calibration
+    return Model(ident, embedder, embedder.provider, card.dimension, thresholds, standards(card, config.enrolment.max_templates))
+
+
+def liveness_model(config: Config) -> LivenessModel | None:
+    """The configured liveness model, None where there is none. Raises LivenessError."""
+    return open_liveness(Path(config.liveness.model)) if config.liveness.model else None
+
+
+def bundles(config: Config) -> list[Path]:
+    """The configured bundles: `model.bundle`, and `model.next` where there is one."""
+    first = Path(config.model.bundle) if config.model.bundle else DEFAULT_BUNDLE
+    return [first, Path(config.model.next)] if config.model.next else [first]
+
+
+def serving_bundle(config: Config, store: Store) -> Path:
+    """Which of the configured bundles serves: the one that the store notes; `model.bundle` where it notes neither. Raises BundleError."""
+    paths, noted = bundles(config), store.serving()
+    return next((path for path in paths if bundle_id(path) == noted), paths[0])
+
+
+def open_gallery(config: Config, read_only: bool = False) -> Store:
+    """The store of a configuration, opened with its key. Raises StoreError, VaultError."""
+    return open_store(Path(config.state_dir), read_only, key_file(config))
+
+
+def key_file(config: Config) -> Path | None:
+    """The file the configuration names for the key, if it names one."""
+    return Path(config.store.key_file) if config.store.key_file else None
+
+
+def load_gallery(store: Store, model: Model) -> tuple[Gallery, dict[str, Person], int]:
+    """The gallery of what this model made, everybody's record, and how many templates it has no vector of, which are left out.
+
+    What does not open is left out too, and `store.damage()` says so. Raises StoreError for a vector that opens and cannot be one.
+    """
+    gallery, people = Gallery(model.dimension), {p.person: p for p in store.people()}
+    for template in store.vectors(model.id):
+        try:
+            gallery.add(template.number, template.person, template.vector)
+        except VectorError as error:
+            message = f"template {template.number} of {template.person} is damaged: {error}"
+            raise StoreError(message, "restore state_dir from a backup, or move it away and enrol anew") from error
+    damaged = set(store.damage().templates)
+    owners = ((number, person) for number, person in store.owners().items() if number not in damaged)
+    return gallery, people, sum(person in people for _, person in owners) - gallery.templates
+
+
+def open_serving(config: Config, path: Path | None = None) -> tuple[Model, Gallery, dict[str, Person]]:
+    """What a daemon of this configuration serves with, read only: the model (another bundle, if a path is given), gallery and people.
+
+    Raises StoreError, VaultError and what `open_model` raises.
+    """
+    store = open_gallery(config, read_only=True)
+    try:
+        model = open_model(config, path if path is not None else serving_bundle(config, store))
+        gallery, people, _ = load_gallery(store, model)
+    finally:
+        store.close()
+    return model, gallery, people
+
+
+def standards(card: Card, max_templates: int) -> Standards:
+    """What enrolments are held to, from the card's thresholds: the one of the wanted rate, or of the strictest rate the card can say.
+
+    Never of a looser rate than LIKENESS_FMR: what cannot be told so well is not told at all.
+    """
+    at = card.calibration.pair_threshold
+    return Standards(alike=at(LIKENESS_FMR), known=at(KNOWN_FMR), same=at(SAME_FMR), max_templates=max_templates)

@@ -1,0 +1,35 @@
+"""A bundle opened with ONNX Runtime."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daemon.core import bundle as bundles
+from daemon.core.bundle import Card
+from trainer.models.whole import Embed
+
+
+def onnx_embedder(content: bytes | Path, batch: int = 64) -> tuple[Embed, Card]:
+    """A bundle opened with ONNX Runtime on the CPU, and its card. Raises BundleError."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    import onnxruntime
+    from onnxruntime.capi import onnxruntime_pybind11_state as ort
+
+    if isinstance(content, Path) and not content.is_file():
+        raise bundles.BundleError(f"{content} does not exist", "give a bundle made by `ostiary-train export`")
+    try:
+        session = onnxruntime.InferenceSession(content if isinstance(content, bytes) else str(content), providers=["CPUExecutionProvider"])
+    except (ort.Fail, ort.InvalidGraph, ort.InvalidProtobuf, ort.InvalidArgument, ort.NotImplemented, ort.RuntimeException) as error:
+        text = str(error).splitlines()[0]
+        raise bundles.BundleError(f"ONNX Runtime cannot open it: {text}", "give a bundle made by `ostiary-train export`") from error
+    card = bundles.read_card(session)
+
+    def embed(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        parts = [session.run(["embedding"], {"image": crops[at : at + batch]})[0] for at in range(0, len(crops), batch)]
+        return np.concatenate(parts) if parts else np.empty((0, card.dimension), np.float32)
+
+    return embed, card
