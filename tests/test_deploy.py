@@ -6,9 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
-import tomllib
 from collections.abc import Iterator
-from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,56 +15,12 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from daemon import config as settings
-from daemon.config import Config, GateConfig, load
 from daemon.edges.metrics import METRICS
 from daemon.edges.store.keys import KeyPlace, read_key
 from tests.conftest import ROOT
 from tests.fixtures.mosquitto import Mosquitto
 
 DEPLOY = ROOT / "deploy"
-
-
-# ---- config.toml
-
-
-def test_the_example_configuration_is_valid() -> None:
-    config = load(DEPLOY / "config.toml")
-    assert list(config.gates) == ["north"]
-
-
-def test_the_example_names_every_key_with_its_default() -> None:
-    text = (DEPLOY / "config.toml").read_text("utf-8")
-    # Keys without a value in TOML (None) stand there commented out; taking the `#` away must give a valid file.
-    table = tomllib.loads(re.sub(r"^# ([a-z_]+ = )", r"\1", text, flags=re.MULTILINE))
-    settings.parse(table)
-    sections = {f.name: f for f in fields(Config)}
-    assert set(table) == set(sections)
-    assert table["state_dir"] == sections["state_dir"].default
-    assert_section(table["gates"]["north"], GateConfig)
-    for name, field in sections.items():
-        if is_dataclass(field.default_factory):
-            assert_section(table[name], field.default_factory)
-
-
-def assert_section(table: dict[str, Any], section: Any) -> None:
-    assert set(table) == {f.name for f in fields(section)}
-    for field in fields(section):
-        if field.default is not MISSING and field.default is not None:
-            default = list(field.default) if isinstance(field.default, tuple) else field.default
-            assert table[field.name] == default, field.name
-            assert type(table[field.name]) is type(default), field.name
-
-
-def test_every_key_of_the_example_has_a_comment() -> None:
-    previous_is_comment = False
-    for line in (DEPLOY / "config.toml").read_text("utf-8").splitlines():
-        if re.match(r"^[a-z_]+ = ", line) and line.split(" = ")[0] not in EXPLAINED_BY_THE_LINE_ABOVE:
-            assert previous_is_comment, line
-        previous_is_comment = line.startswith("#")
-
-
-EXPLAINED_BY_THE_LINE_ABOVE = {"max_brightness", "window", "cert_file", "key_file", "host", "port"}
 
 
 # ---- systemd

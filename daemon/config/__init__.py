@@ -1,0 +1,51 @@
+"""The configuration file: its sections, reading it, and the secrets and thresholds that it names."""
+
+from daemon.config.errors import ConfigError
+from daemon.config.reading import keys, load, parse
+from daemon.config.secret import read_secret
+from daemon.config.sections import (
+    AuditConfig,
+    ClockConfig,
+    CommandsConfig,
+    Config,
+    DecisionConfig,
+    DetectorConfig,
+    EnrolmentConfig,
+    FlightConfig,
+    GateConfig,
+    LivenessConfig,
+    MetricsConfig,
+    ModelConfig,
+    MqttConfig,
+    QualityConfig,
+    RecordingConfig,
+    ScheduleConfig,
+    StoreConfig,
+)
+from daemon.config.site_calibration import read_site_calibration
+
+__all__ = [
+    "AuditConfig",
+    "ClockConfig",
+    "CommandsConfig",
+    "Config",
+    "ConfigError",
+    "DecisionConfig",
+    "DetectorConfig",
+    "EnrolmentConfig",
+    "FlightConfig",
+    "GateConfig",
+    "LivenessConfig",
+    "MetricsConfig",
+    "ModelConfig",
+    "MqttConfig",
+    "QualityConfig",
+    "RecordingConfig",
+    "ScheduleConfig",
+    "StoreConfig",
+    "keys",
+    "load",
+    "parse",
+    "read_secret",
+    "read_site_calibration",
+]

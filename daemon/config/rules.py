@@ -1,0 +1,91 @@
+"""Rules of the configuration that concern several keys, or that a range cannot say."""
+
+import ipaddress
+from collections.abc import Iterator
+from zoneinfo import ZoneInfoNotFoundError
+
+from daemon.config.errors import ConfigError
+from daemon.config.sections import Config
+from daemon.core.messages import is_topic_segment
+from daemon.core.people.policy import ScheduleError
+
+MIN_RECORDING_MB = 100
+"""Less room per gate does not hold half a minute of a small camera."""
+
+
+def check(config: Config, origin: str) -> None:
+    """Raises ConfigError for the first rule that is broken. Its message names `origin`."""
+    for message, hint in _broken(config):
+        raise ConfigError(f"{origin}: {message}", hint)
+
+
+def _broken(config: Config) -> Iterator[tuple[str, str]]:
+    """Messages and hints of the broken rules."""
+    yield from _names(config)
+    yield from _schedules(config)
+    decision, live, gates = config.decision, config.liveness, len(config.gates)
+    if decision.threshold is not None and decision.site_calibration:
+        yield (
+            "decision.threshold replaces the card's threshold, and decision.site_calibration raises it",
+            "give one of the two",
+        )
+    if decision.patience < decision.min_frames:
+        yield (
+            f"decision.patience = {decision.patience} is less than decision.min_frames = {decision.min_frames}",
+            "an answer needs min_frames good frames; patience must be at least as many",
+        )
+    if live.require and not live.model:
+        yield "liveness.require = true without liveness.model", "name a model; without one nobody can pass"
+    if live.frames > decision.min_frames:
+        yield (
+            f"liveness.frames = {live.frames} is more than decision.min_frames = {decision.min_frames}",
+            "an answer is given after min_frames good frames; liveness cannot judge more than these",
+        )
+    if config.recording.most_mb < MIN_RECORDING_MB * gates:
+        yield (
+            f"recording.most_mb = {config.recording.most_mb} is less than {MIN_RECORDING_MB} for each gate ({gates} configured)",
+            "the default is 4000: a quarter of an hour of one small camera, without loss",
+        )
+    if config.flight.most_mb < gates:
+        yield f"flight.most_mb = {config.flight.most_mb} is less than 1 for each gate ({gates} configured)", "the default is 64"
+    if bool(config.mqtt.cert_file) != bool(config.mqtt.key_file):
+        yield "mqtt.cert_file and mqtt.key_file belong together", "give both or neither"
+    if not config.mqtt.allow_unsigned_commands and not _is_loopback(config.mqtt.host):
+        yield (
+            f"mqtt.host = {config.mqtt.host!r} is not on this machine, and commands are not signed",
+            "anybody who can publish there could enrol a face: use a broker on 127.0.0.1, or set mqtt.allow_unsigned_commands = true",
+        )
+
+
+def _names(config: Config) -> Iterator[tuple[str, str]]:
+    hint = "use 1 to 64 letters, digits, '.', '_' and '-'; the name 'all' is taken"
+    if not _is_name(config.site):
+        yield f"site = {config.site!r} cannot be part of an MQTT topic", hint
+    if not config.gates:
+        yield "no gate is configured", "add a table [gates.NAME] with a source"
+    for name in config.gates:
+        if not _is_name(name):
+            yield f"the gate name {name!r} cannot be part of an MQTT topic", hint
+
+
+def _is_name(text: str) -> bool:
+    return is_topic_segment(text) and text != "all"
+
+
+def _schedules(config: Config) -> Iterator[tuple[str, str]]:
+    for name, schedule in config.schedules.items():
+        try:
+            schedule.schedule()
+        except ScheduleError as error:
+            yield f"schedules.{name}.times: {error}", "for instance `mon-fri 07:00-19:00`"
+        except (ZoneInfoNotFoundError, ValueError):
+            yield f"schedules.{name}.zone = {schedule.zone!r} is not a time zone", "for instance Europe/Berlin or UTC"
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,161 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daemon.config import ConfigError, load, parse
+
+GOOD: dict[str, Any] = {"site": "hq", "gates": {"north": {"source": "rtsp://camera/1"}}}
+NAN = float("nan")
+
+
+def test_the_least_configuration_has_the_documented_defaults() -> None:
+    config = parse(GOOD)
+    assert (config.mqtt.host, config.metrics.host, config.detector.kind, config.decision.patience) == ("127.0.0.1", "127.0.0.1", "haar", 10)
+
+
+@pytest.mark.parametrize(
+    ("change", "message", "hint"),
+    [
+        ({"sit": "hq"}, "unknown key `sit`", "did you mean `site`?"),
+        ({"gates": {"north": {"sorce": "x"}}}, "unknown key `gates.north.sorce`", "did you mean `gates.north.source`?"),
+        ({"gates": {"north": {}}}, "gates.north.source is missing", "URL"),
+        ({"gates": {"north": {"source": ""}}}, 'gates.north.source = "" is empty', "URL"),
+        ({"gates": {"north": {"source": "x", "fps": 0}}}, "gates.north.fps = 0 is out of range (above 0)", "Default: 25.0."),
+        ({"gates": {"north": {"source": "x", "stale_s": -1}}}, "gates.north.stale_s = -1 is out of range (above 0)", "Default: 2.0."),
+        ({"gates": {"north": "x"}}, 'gates.north = "x" is not a table', "[gates.north]"),
+        ({"gates": ["north"]}, 'gates = ["north"] is not a table', "[gates.NAME]"),
+        ({"gates": {}}, "no gate is configured", "[gates.NAME]"),
+        ({"gates": {"north/south": {"source": "x"}}}, "the gate name 'north/south' cannot be part of an MQTT topic", "letters"),
+        ({"gates": {"all": {"source": "x"}}}, "the gate name 'all' cannot be part of an MQTT topic", "taken"),
+        ({"site": "h+q"}, "site = 'h+q' cannot be part of an MQTT topic", "letters"),
+        ({"site": "all"}, "site = 'all' cannot be part of an MQTT topic", "taken"),
+        ({"detector": {"min_face_px": 19}}, "detector.min_face_px = 19 is out of range (at least 20)", "Default: 40."),
+        ({"decision": {"treshold": 0.5}}, "unknown key `decision.treshold`", "did you mean `decision.threshold`?"),
+        ({"decision": {"zzz": 0.5}}, "unknown key `decision.zzz`", "known keys: target_fpir, threshold"),
+        ({"decision": 3}, "decision = 3 is not a table", "write [decision] and its keys below"),
+        ({"decision": {"threshold": 1.5}}, "decision.threshold = 1.5 is not a similarity (above 0 and below 1)", "Default: none."),
+        ({"decision": {"threshold": NAN}}, "decision.threshold = nan is not a similarity (above 0 and below 1)", "the card's"),
+        (
+            {"decision": {"threshold": 0.3, "site_calibration": "site.toml"}},
+            "decision.threshold replaces the card's threshold, and decision.site_calibration raises it",
+            "give one of the two",
+        ),
+        ({"decision": {"min_frames": 11}}, "decision.patience = 10 is less than decision.min_frames = 11", "at least as many"),
+        ({"decision": {"min_frames": 0}}, "decision.min_frames = 0 is out of range (at least 1)", "Default: 5."),
+        ({"decision": {"target_fpir": 0}}, "decision.target_fpir = 0 is not a rate (above 0 and below 1)", "strangers"),
+        ({"decision": {"target_fmr": 1}}, "decision.target_fmr = 1 is not a rate (above 0 and below 1)", "badge"),
+        ({"decision": {"margin": 1}}, "decision.margin = 1 is out of range (at least 0 and below 1)", "Default: 0.05."),
+        ({"decision": {"min_s": -0.1}}, "decision.min_s = -0.1 is out of range (at least 0)", "Default: 0.2."),
+        ({"decision": {"recheck_s": 0}}, "decision.recheck_s = 0 is out of range (above 0)", "Default: 1.0."),
+        ({"decision": {"memory": 1}}, "decision.memory = 1 is out of range (at least 0 and below 1)", "Default: 0.95."),
+        ({"decision": {"lost_s": 0}}, "decision.lost_s = 0 is out of range (above 0)", "Default: 1.0."),
+        ({"decision": {"accept_valid_s": 0}}, "decision.accept_valid_s = 0 is out of range (above 0)", "Default: 3.0."),
+        ({"decision": {"tries": "three"}}, 'decision.tries = "three" is not a whole number (at least 0)', "Default: 10."),
+        ({"decision": {"tries": 3.0}}, "decision.tries = 3.0 is not a whole number (at least 0)", "Default: 10."),
+        ({"decision": {"tries": -1}}, "decision.tries = -1 is out of range (at least 0)", "Default: 10."),
+        ({"liveness": {"require": True}}, "liveness.require = true without liveness.model", "nobody"),
+        ({"liveness": {"require": 1}}, "liveness.require = 1 is not true or false", "Default: false."),
+        ({"liveness": {"frames": 0}}, "liveness.frames = 0 is out of range (at least 1)", "decision.min_frames"),
+        ({"liveness": {"frames": 6}}, "liveness.frames = 6 is more than decision.min_frames = 5", "min_frames"),
+        ({"liveness": {"threshold": 1.0}}, "liveness.threshold = 1.0 is not a probability (above 0 and below 1)", "Default: 0.5."),
+        ({"liveness": {"threshold": NAN}}, "liveness.threshold = nan is not a probability (above 0 and below 1)", "Default: 0.5."),
+        ({"liveness": {"modell": "x"}}, "unknown key `liveness.modell`", "did you mean `liveness.model`?"),
+        ({"model": {"threads": 0}}, "model.threads = 0 is out of range (at least 1)", "Default: 1."),
+        ({"enrolment": {"max_templates": 0}}, "enrolment.max_templates = 0 is out of range (at least 1)", "Default: 10."),
+        ({"audit": {"keep_days": 0}}, "audit.keep_days = 0 is out of range (1 to 36500)", "Default: 365."),
+        ({"audit": {"keep_days": 10**9}}, "audit.keep_days = 1000000000 is out of range (1 to 36500)", "Default: 365."),
+        ({"recording": {"most_mb": 99}}, "recording.most_mb = 99 is less than 100 for each gate (1 configured)", "4000"),
+        ({"recording": {"keep_days": 0}}, "recording.keep_days = 0 is out of range (above 0 and at most 36500)", "Default: 3.0."),
+        ({"recording": {"keep_days": NAN}}, "recording.keep_days = nan is out of range (above 0 and at most 36500)", "Default: 3.0."),
+        ({"flight": {"minutes": -1}}, "flight.minutes = -1 is out of range (0 to 52560000)", "Default: 60.0."),
+        ({"flight": {"most_mb": 0}}, "flight.most_mb = 0 is less than 1 for each gate (1 configured)", "64"),
+        ({"recordings": {}}, "unknown key `recordings`", "did you mean `recording`?"),
+        (
+            {"schedules": {"office": {"zone": "Mars/Olympus", "times": ["mon 07:00-19:00"]}}},
+            "schedules.office.zone = 'Mars/Olympus' is not a time zone",
+            "Europe/Berlin",
+        ),
+        ({"schedules": {"office": {"zone": "UTC", "times": ["daily 07:00-19:00"]}}}, "schedules.office.times: 'daily", "mon-fri"),
+        ({"schedules": {"office": {"zone": "UTC", "times": "mon"}}}, 'schedules.office.times = "mon" is not a list of strings', "mon-fri"),
+        ({"schedules": {"office": {"zone": "UTC", "time": ["mon 07:00-19:00"]}}}, "unknown key `schedules.office.time`", "times"),
+        ({"clock": {"trust": "sometimes"}}, 'clock.trust = "sometimes" is not one of "synchronised", "always"', "a time service"),
+        ({"mqtt": {"host": "10.0.0.7"}}, "mqtt.host = '10.0.0.7' is not on this machine", "allow_unsigned_commands"),
+        ({"mqtt": {"port": 70_000}}, "mqtt.port = 70000 is not a port number (1 to 65535)", "Default: 1883."),
+        ({"metrics": {"port": -1}}, "metrics.port = -1 is not a port number (0 to 65535)", "0 switches it off. Default: 9464."),
+        ({"mqtt": {"cert_file": "a.pem"}}, "mqtt.cert_file and mqtt.key_file belong together", "both"),
+        ({"mqtt": {"protocol": "4"}}, 'mqtt.protocol = "4" is not one of "5", "3.1.1"', 'Default: "5".'),
+        ({"mqtt": {"protocol": 5}}, 'mqtt.protocol = 5 is not a string (one of "5", "3.1.1")', 'Default: "5".'),
+        (
+            {"commands": {"grants": ["everything"]}},
+            'commands.grants = ["everything"] is not a list of strings (each one of "for',
+            "`force`",
+        ),
+        ({"commands": {"grant": ["force"]}}, "unknown key `commands.grant`", "did you mean `commands.grants`?"),
+    ],
+)
+def test_what_cannot_be_used_is_named_with_a_hint(change: dict[str, Any], message: str, hint: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        parse({**GOOD, **change}, "gate.toml")
+    assert error.value.message.startswith(f"gate.toml: {message}") and hint in error.value.hint
+    assert "\n" not in error.value.message + error.value.hint
+
+
+def test_what_must_be_given_is_missed() -> None:
+    for key, hint in (("site", "MQTT topics"), ("gates", "[gates.NAME]")):
+        with pytest.raises(ConfigError) as error:
+            parse({name: value for name, value in GOOD.items() if name != key})
+        assert error.value.message == f"configuration: {key} is missing" and hint in error.value.hint
+
+
+def test_a_broker_elsewhere_must_be_allowed_explicitly() -> None:
+    assert parse({**GOOD, "mqtt": {"host": "10.0.0.7", "allow_unsigned_commands": True}}).mqtt.host == "10.0.0.7"
+
+
+def test_relative_paths_are_those_of_the_files_folder(tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text(
+        'site = "hq"\nstate_dir = "state"\n[gates.north]\nsource = "clip.mkv"\npassword_file = "p"\n[gates.east]\nsource = "/dev/video0"\n'
+        '[gates.west]\nsource = "rtsp://camera/1"\n[detector]\nkind = "yunet.onnx"\n[liveness]\nmodel = "live.onnx"\n'
+        '[decision]\nsite_calibration = "site.toml"\n[mqtt]\npassword_file = "p"\nca_file = "ca"\ncert_file = "cert"\nkey_file = "key"\n'
+    )
+    config = load(tmp_path / "c.toml")
+    assert (config.state_dir, config.gates["north"].source) == (str(tmp_path / "state"), str(tmp_path / "clip.mkv"))
+    assert (config.gates["east"].source, config.gates["west"].source) == ("/dev/video0", "rtsp://camera/1")
+    mqtt = config.mqtt
+    assert [config.gates["north"].password_file, config.detector.kind, config.liveness.model, config.decision.site_calibration] == [
+        str(tmp_path / name) for name in ("p", "yunet.onnx", "live.onnx", "site.toml")
+    ]
+    assert [mqtt.password_file, mqtt.ca_file, mqtt.cert_file, mqtt.key_file] == [str(tmp_path / n) for n in ("p", "ca", "cert", "key")]
+
+
+def test_what_is_not_a_path_stays_as_it_is() -> None:
+    config = parse(GOOD)
+    assert (config.detector.kind, config.gates["north"].source) == ("haar", "rtsp://camera/1")
+    assert not any((config.gates["north"].password_file, config.liveness.model, config.decision.site_calibration, config.mqtt.ca_file))
+
+
+def test_a_second_bundle_too_and_none_stays_none(tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text('site = "hq"\n[model]\nnext = "two.onnx"\n[gates.north]\nsource = "clip.mkv"\n')
+    model = load(tmp_path / "c.toml").model
+    assert (model.bundle, model.next) == ("", str(tmp_path / "two.onnx")) and parse(GOOD).model.next == ""
+
+
+def test_the_key_file_too_and_none_stays_none(tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text('site = "hq"\n[store]\nkey_file = "keys/box"\n[gates.north]\nsource = "clip.mkv"\n')
+    assert load(tmp_path / "c.toml").store.key_file == str(tmp_path / "keys" / "box")
+    assert parse(GOOD).store.key_file == ""
+
+
+@pytest.mark.parametrize(("text", "message"), [(None, "no such file"), ("site = ", "is not valid TOML"), ("\xff", "is not valid TOML")])
+def test_a_file_that_cannot_be_read(tmp_path: Path, text: str | None, message: str) -> None:
+    path = tmp_path / "c.toml"
+    if text is not None:
+        path.write_bytes(text.encode("latin1"))
+    with pytest.raises(ConfigError, match=message) as error:
+        load(path)
+    assert "deploy/config.toml" in error.value.hint
+
+
+def test_a_folder_is_not_a_configuration(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="is a folder"):
+        load(tmp_path)
