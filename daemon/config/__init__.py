@@ -1,25 +1,20 @@
 """The configuration file: its sections, reading it, and the secrets and thresholds that it names."""
 
 from daemon.config.errors import ConfigError
+from daemon.config.policy import ClockConfig, DecisionConfig, DetectorConfig, LivenessConfig, QualityConfig, ScheduleConfig
 from daemon.config.reading import keys, load, parse
 from daemon.config.secret import read_secret
 from daemon.config.sections import (
     AuditConfig,
-    ClockConfig,
     CommandsConfig,
     Config,
-    DecisionConfig,
-    DetectorConfig,
     EnrolmentConfig,
     FlightConfig,
     GateConfig,
-    LivenessConfig,
     MetricsConfig,
     ModelConfig,
     MqttConfig,
-    QualityConfig,
     RecordingConfig,
-    ScheduleConfig,
     StoreConfig,
 )
 from daemon.config.site_calibration import read_site_calibration

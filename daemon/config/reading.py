@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from daemon.config.errors import ConfigError
+from daemon.config.kinds import NOT_A_PATH
 from daemon.config.rules import check
-from daemon.config.sections import NOT_A_PATH, Config
+from daemon.config.sections import Config
 from daemon.core import settings
 
 if TYPE_CHECKING:
