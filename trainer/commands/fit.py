@@ -16,7 +16,8 @@ from trainer.learn.stages import FitError, Teacher
 from trainer.people import datasets
 from trainer.people.data import Crops, DataError
 from trainer.recipes import reading
-from trainer.recipes.values import Data, Distil, Recipe, RecipeError
+from trainer.recipes.stages import Distil
+from trainer.recipes.values import Data, Recipe, RecipeError
 from trainer.runs import Run, RunError
 
 
@@ -62,7 +63,7 @@ def _legs(options: argparse.Namespace) -> list[_Leg]:
             raise RecipeError(f"{then.recipe.after} goes on from itself", "remove one `after`")
         above.append(then.recipe.after)
         recipe = reading.read(reading.find(then.recipe.after), changes)
-        if replace(recipe.network, dropout=0.0, compute="") != replace(then.recipe.network, dropout=0.0, compute=""):
+        if replace(recipe.network, dropout=0.0, compute="float32") != replace(then.recipe.network, dropout=0.0, compute="float32"):
             said = f"{then.recipe.name} goes on from {then.recipe.after}, which is another network"
             raise RecipeError(said, "give both the same [network]")
         before = Run(then.run.folder.with_name(f"{then.run.folder.name}-before"))

@@ -13,7 +13,8 @@ from trainer.models import networks
 from trainer.models.networks import Weight
 from trainer.models.whole import whole
 from trainer.people.data import Crops
-from trainer.recipes.values import Recipe, Triplets
+from trainer.recipes.stages import Triplets
+from trainer.recipes.values import Recipe
 
 MOST = 2000
 PROBE = (32, 4)

@@ -17,7 +17,8 @@ from trainer.models import losses, networks
 from trainer.models.losses import Tensor
 from trainer.people import augment
 from trainer.people.data import Crops
-from trainer.recipes.values import Distil, Identify, Pairs, Recipe, Same, StageRecipe, Triplets, kind_of
+from trainer.recipes.stages import Distil, Identify, Pairs, Same, StageRecipe, Triplets, kind_of
+from trainer.recipes.values import Recipe
 
 Batch: TypeAlias = tuple[NDArray[np.uint8], NDArray[np.float32]]
 Teacher: TypeAlias = Mapping[str, NDArray[np.float32]]
@@ -146,7 +147,7 @@ def _triplets(recipe: Recipe, index: int, how: Triplets, crops: Crops, encoder: 
             person = keras.ops.cast(targets[:, 0], "int32")
             apart = losses.distances(vectors, how.squared)
             positive, negative, usable = mining.MININGS[how.mining](apart, person, how.margin, targets[0, 1])
-        return losses.triplet(positive, negative, usable, how.margin, how.soft, cast(losses.Reduce, how.reduce))
+        return losses.triplet(positive, negative, usable, how.margin, how.soft, how.reduce)
 
     if how.mining == "article":
         sample = samplers.triplets(crops.person, how.candidates, recipe.seed)

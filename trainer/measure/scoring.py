@@ -19,7 +19,8 @@ from trainer.models import networks
 from trainer.models.networks import Weight
 from trainer.models.opened import onnx_embedder
 from trainer.models.whole import embedder
-from trainer.recipes.values import Recipe, Same
+from trainer.recipes.stages import Same
+from trainer.recipes.values import Recipe
 
 Vectors: TypeAlias = NDArray[np.float32]
 Similarity: TypeAlias = Callable[[Vectors, Vectors], Vectors]

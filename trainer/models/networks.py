@@ -27,16 +27,13 @@ Weight: TypeAlias = NDArray[np.float32]
 
 def encoder(network: Network, dtype: str = "float32") -> keras.Model:
     """Build the encoder of a recipe with fresh weights; `dtype` is a Keras dtype policy (variables are float32 under all of them)."""
-    build = KINDS.get(network.kind)
-    if build is None:
-        raise RecipeError(f"unknown network kind {network.kind!r}", f"known kinds: {', '.join(sorted(KINDS))}")
     if len(network.widths) != len(network.blocks):
         raise RecipeError("network.widths and network.blocks differ in length", "give one number of blocks for each width")
     pixels = layers.Input((network.size, network.size, network.channels), dtype="float32", name="pixels")
     # A drawing's paper is 0, and stays 0: the convolutions' padding then looks like more paper.
     offset = -127.5 / 128 if network.channels == 3 else 0.0
     scaled = layers.Rescaling(1 / 128, offset=offset, dtype="float32", name="scale")(pixels)
-    return keras.Model(pixels, build(scaled, network, dtype), name="encoder")
+    return keras.Model(pixels, KINDS[network.kind](scaled, network, dtype), name="encoder")
 
 
 def unit(embedding: Tensor) -> Tensor:

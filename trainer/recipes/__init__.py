@@ -1,1 +1,1 @@
-"""Recipes: their values, the reader, and those that come along."""
+"""Recipes: their values, the reader, and those that come with the trainer."""

@@ -1,19 +1,17 @@
 """Reading a recipe: a TOML file, perhaps on top of another (`extends = "faces-small"`), perhaps with single keys set from the command line.
 
-Unknown keys, wrong types and impossible values are errors that name the key, and the nearest known one.
+Unknown keys, wrong types and impossible values are errors that name the key, its range and its meaning.
 """
 
-from __future__ import annotations
-
-import dataclasses
-import difflib
 import tomllib
-import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from trainer.recipes.values import STAGES, Identify, Recipe, RecipeError, Same, StageRecipe, Triplets
+from daemon.core import settings
+from trainer.recipes.stages import STAGES, Same, StageRecipe, Triplets
+from trainer.recipes.values import Recipe, RecipeError
 
 SHIPPED = Path(__file__).parent
 Table: TypeAlias = dict[str, Any]
@@ -40,12 +38,12 @@ def parse(text: str) -> Recipe:
 
 def _read(path: Path, above: tuple[Path, ...]) -> Table:
     if path in above:
-        raise RecipeError(f"{path} extends itself", "remove one `extends`")
+        raise RecipeError(f"the recipe {path} extends itself", "remove one `extends`")
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         known = ", ".join(sorted(file.stem for file in SHIPPED.glob("*.toml")))
-        raise RecipeError(f"cannot read recipe {path}: {error}", f"give a TOML file, or one of {known}") from error
+        raise RecipeError(f"the recipe {path} cannot be read: {error}", f"give a TOML file, or one of {known}") from error
     return _extended(_table(text), (*above, path))
 
 
@@ -53,7 +51,7 @@ def _table(text: str) -> Table:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"recipe is not TOML: {error}", "see trainer/recipes/faces.toml for the form") from error
+        raise RecipeError(f"the recipe is not valid TOML: {error}", "trainer/recipes/faces.toml is an example") from error
 
 
 def _extended(table: Table, above: tuple[Path, ...]) -> Table:
@@ -75,7 +73,7 @@ def _merged(lower: Table, upper: Mapping[str, Any]) -> Table:
 def _set(table: Table, change: str) -> None:
     key, equals, text = change.partition("=")
     if not equals:
-        raise RecipeError(f"{change!r} sets nothing", "write KEY=VALUE, for instance network.embedding=64")
+        raise RecipeError(f"{change!r} is not of the form KEY=VALUE", "for instance network.embedding=64")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
@@ -85,112 +83,59 @@ def _set(table: Table, change: str) -> None:
     for part in path:
         if isinstance(place, list):
             if not part.isdecimal() or int(part) >= len(place):
-                raise RecipeError(f"there is no {key}", f"stages are numbered from 0 to {len(place) - 1}")
+                raise RecipeError(f"{key} does not exist", f"stages are numbered from 0 to {len(place) - 1}")
             place = place[int(part)]
         else:
             place = place.setdefault(part, {})
     if not isinstance(place, dict):
-        raise RecipeError(f"{key} is not a key", "write for instance stages.0.margin=0.3")
+        raise RecipeError(f"{key} is not a key", "for instance stages.0.margin=0.3")
     place[last] = value
 
 
+def keys() -> Iterator[settings.Key]:
+    """Every key of a recipe with its section, type, default, range and description; `stages.KIND` is the section of a kind of stage."""
+    yield from settings.keys(Recipe)
+    for name, kind in STAGES.items():
+        yield from settings.keys(kind, f"stages.{name}")
+
+
 def _recipe(table: Table) -> Recipe:
-    recipe = _section(Recipe, table, "")
-    assert isinstance(recipe, Recipe)
+    try:
+        recipe = settings.build(Recipe, {key: value for key, value in table.items() if key != "stages"})
+        recipe = replace(recipe, stages=_stages(table.get("stages", [])))
+    except settings.SettingError as error:
+        raise RecipeError(error.message, error.hint) from None
     _check(recipe)
     return recipe
 
 
-def _section(kind: type[Any], table: Table, prefix: str) -> Any:
-    hints = typing.get_type_hints(kind)
-    values: dict[str, Any] = {}
-    for key, value in table.items():
-        if key not in hints:
-            near = difflib.get_close_matches(key, list(hints), n=1, cutoff=0.0)
-            raise RecipeError(f"unknown key {prefix}{key}", f"did you mean {prefix}{near[0]}?")
-        values[key] = _stages(value) if (kind, key) == (Recipe, "stages") else _value(hints[key], value, f"{prefix}{key}")
-    return kind(**values)
-
-
-def _stages(value: Any) -> tuple[StageRecipe, ...]:
-    if not isinstance(value, list) or not all(isinstance(stage, dict) for stage in value):
-        raise RecipeError("stages is not a list of tables", "write [[stages]] and the stage's keys below")
+def _stages(tables: object) -> tuple[StageRecipe, ...]:
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise RecipeError("stages is not a list of tables", "write [[stages]] and the keys of the stage below")
     stages = []
-    for index, table in enumerate(value):
+    for index, table in enumerate(tables):
         kind = table.get("kind")
-        if kind not in STAGES:
-            raise RecipeError(f"stages.{index}.kind is {kind!r}", f"known kinds: {', '.join(STAGES)}")
-        stages.append(_section(STAGES[kind], {key: item for key, item in table.items() if key != "kind"}, f"stages.{index}."))
+        if not isinstance(kind, str) or kind not in STAGES:
+            said = f"= {settings.shown(kind)} is not a kind of stage" if "kind" in table else "is missing"
+            raise RecipeError(f"stages.{index}.kind {said}", f"known kinds: {', '.join(STAGES)}")
+        stages.append(settings.build(STAGES[kind], {key: value for key, value in table.items() if key != "kind"}, f"stages.{index}"))
     return tuple(stages)
 
 
-def _value(wanted: Any, value: Any, name: str) -> Any:
-    if dataclasses.is_dataclass(wanted):
-        if not isinstance(value, dict):
-            raise RecipeError(f"{name} is not a table", f"write [{name}] and its keys below")
-        return _section(typing.cast(type[Any], wanted), value, f"{name}.")
-    if wanted is float and isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
-    if wanted in (int, str, bool) and type(value) is wanted:
-        return value
-    if typing.get_origin(wanted) is tuple and isinstance(value, list) and all(type(item) is int for item in value):
-        return tuple(value)
-    raise RecipeError(f"{name} has the wrong type", f"expected {getattr(wanted, '__name__', wanted)}, as in trainer/recipes/faces.toml")
-
-
-WORDS: dict[str, tuple[str, ...]] = {
-    "kind": ("people", "digits", "characters"),
-    "compute": ("float32", "mixed_bfloat16", "mixed_float16"),
-    "mining": ("batch-hard", "batch-all", "semi-hard", "hard", "rising", "random", "article"),
-    "reduce": ("mean", "nonzero", "sum"),
-    "features": ("sigmoid", "unit"),
-    "verify_form": ("l2", "l1", "cosine", "batch-hard"),
-    "keep": ("better", "always"),
-}
-SHARES = ("flip", "low", "jpeg", "blur", "light", "colour", "grey", "shade", "noise", "erase")
-BELOW_ONE = ("dropout", "ema", "label_smoothing")
-POSITIVE = (
-    *("side", "size", "stem", "embedding", "validations", "batch", "pairs", "candidates", "min_images"),
-    *("rate", "scale", "scale_warm", "low_from_px", "jpeg_from"),
-)
-
-
 def _check(recipe: Recipe) -> None:
-    """Every number in its range; which range is decided by the key's name, the same in every section."""
+    """The rules that concern several keys, or that a range cannot say."""
     if not recipe.name or not all(c.isascii() and (c.isalnum() or c in "-_") for c in recipe.name):
-        raise RecipeError(f"name {recipe.name!r} is not usable", "use letters, digits, - and _")
-    if not recipe.validations > 0:
-        raise RecipeError("validations is too small", "give 1 or more")
-    sections: dict[str, Any] = {"data": recipe.data, "network": recipe.network, "augment": recipe.augment}
-    for prefix, section in {**sections, **{f"stages.{index}": stage for index, stage in enumerate(recipe.stages)}}.items():
-        for f in dataclasses.fields(section):
-            name, value = f.name, getattr(section, f.name)
-            where = f"{prefix}.{name}"
-            if name in WORDS and not (section is recipe.network and name == "kind") and value not in WORDS[name]:
-                raise RecipeError(f"{where} is {value!r}", f"give one of {', '.join(WORDS[name])}")
-            if section is recipe.augment and name in SHARES and not 0 <= value <= 1:
-                raise RecipeError(f"{where} is not a probability", "give a number from 0 to 1")
-            if name in BELOW_ONE and not 0 <= value < 1:
-                raise RecipeError(f"{where} is out of range", "give a number from 0 up to, but not, 1")
-            if name in POSITIVE and section is not recipe.augment and not value > 0:
-                raise RecipeError(f"{where} is too small", "it must be positive")
-            if name in ("people", "images") and not value > 1:
-                raise RecipeError(f"{where} is too small", "triplets need two people and two images each")
-            if name in ("epochs", "steps", "weight_decay", "margin", "verify", "triplets", "head") and value < 0:
-                raise RecipeError(f"{where} is negative", "give 0 or more")
-    if not 0 < recipe.data.share <= 1:
-        raise RecipeError(f"data.share is {recipe.data.share}", "give a number above 0, and 1 for all people")
-    if not 0.5 <= recipe.export.zoom <= 2:
-        raise RecipeError(f"export.zoom is {recipe.export.zoom}", "give a number about 1, for instance 1.08")
-    for name in ("widths", "blocks"):
-        if not min(getattr(recipe.network, name), default=0) > 0:
-            raise RecipeError(f"network.{name} is too small", "give one positive number for each resolution")
+        raise RecipeError(f"name = {settings.shown(recipe.name)} cannot be used", "use letters, digits, - and _")
     if recipe.network.channels != (3 if recipe.data.kind == "people" else 1):
-        raise RecipeError(f"network.channels is {recipe.network.channels}", "people are seen in colour: 3; drawings in grey: 1")
+        raise RecipeError(
+            f"network.channels = {recipe.network.channels} does not suit data.kind = {settings.shown(recipe.data.kind)}",
+            "give 3 for people, which are seen in colour, and 1 for drawings",
+        )
     for index, stage in enumerate(recipe.stages):
-        if isinstance(stage, Identify) and not stage.margin < 1:
-            raise RecipeError(f"stages.{index}.margin is out of range", "give a number from 0 up to, but not, 1")
         if isinstance(stage, Triplets) and stage.hard + stage.random > stage.candidates:
-            raise RecipeError(f"stages.{index} chooses more triplets than there are candidates", "raise candidates")
+            raise RecipeError(
+                f"stages.{index}: hard = {stage.hard} and random = {stage.random} are more than candidates = {stage.candidates}",
+                "raise candidates",
+            )
         if isinstance(stage, Same) and index + 1 < len(recipe.stages):
-            raise RecipeError(f"stages.{index} is a same-or-different head before the end", "put the stage of kind same last")
+            raise RecipeError(f"stages.{index} is of kind same and not the last stage", "put the stage of kind same last")

@@ -1,18 +1,21 @@
-"""A recipe: everything that decides how a model is trained, as frozen dataclasses (see recipe_file.py for reading one).
+"""A recipe: everything that decides how a model is trained, as frozen dataclasses (see reading.py for reading one).
 
-What a run keeps, and what the digest is taken over, is the whole recipe written out in one canonical form, so neither comments nor the way
+What a run keeps, and what the digest is taken over, is the whole recipe written out in one canonical form. So neither comments nor the way
 it was put together matter.
 """
-
-from __future__ import annotations
 
 import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
 
 from daemon.core.faults import Fault
+from trainer.recipes.stages import Count, StageRecipe, kind_of
+
+Probability = Annotated[float, Meta(title="probability", ge=0, le=1)]
 
 
 class RecipeError(Fault):
@@ -21,194 +24,99 @@ class RecipeError(Fault):
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """What the pictures are. `kind`: people (a folder per person), digits (MNIST), characters (Omniglot). `side` in pixels: people's crops
-    must have it, drawings are brought to it. `share`: how many of the people for fit are learned from (for a learning curve). `classes`:
-    which digits to learn (none: all). `rotations`: a drawing turned by 90, 180 and 270 degrees is a character of its own."""
+    """What the pictures are."""
 
-    kind: str = "people"
-    side: int = 112
-    share: float = 1.0
-    classes: tuple[int, ...] = ()
-    rotations: bool = False
+    kind: Annotated[
+        Literal["people", "digits", "characters"],
+        Meta(description="`people` (a folder for each person), `digits` (MNIST) or `characters` (Omniglot)."),
+    ] = "people"
+    side: Annotated[
+        Count, Meta(description="The side of a picture in pixels. People's crops must have it; drawings are resized to it.")
+    ] = 112
+    share: Annotated[float, Meta(gt=0, le=1, description="The share of the people for fit that are learned from. 1: all people.")] = 1.0
+    classes: Annotated[tuple[int, ...], Meta(description="Which digits are learned. Empty: all.")] = ()
+    rotations: Annotated[bool, Meta(description="A drawing turned by 90, 180 and 270 degrees is another character.")] = False
 
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """The encoder's shape; `size` is the side in pixels it sees (crops are resized inside the exported graph). `head`: channels of the 1x1
-    and global depthwise convolutions before the embedding; 0 flattens what there is."""
+    """The encoder's shape."""
 
-    kind: str = "residual"
-    size: int = 64
-    channels: int = 3
-    stem: int = 32
-    widths: tuple[int, ...] = (64, 128, 160)
-    blocks: tuple[int, ...] = (2, 2, 1)
-    head: int = 384
-    embedding: int = 128
-    dropout: float = 0.2
-    compute: str = "mixed_bfloat16"
+    kind: Annotated[
+        Literal["residual", "mobile", "plain", "article"],
+        Meta(description="The architecture: `residual` and `mobile` for faces, `plain` and `article` for drawings."),
+    ] = "residual"
+    size: Annotated[Count, Meta(description="The side in pixels that the encoder sees. The exported graph resizes crops to it.")] = 64
+    channels: Annotated[int, Meta(description="3 for people, which are seen in colour; 1 for drawings.")] = 3
+    stem: Annotated[Count, Meta(description="Channels of the first convolution.")] = 32
+    widths: Annotated[tuple[Count, ...], Meta(min_length=1, description="Channels at each resolution.")] = (64, 128, 160)
+    blocks: Annotated[tuple[Count, ...], Meta(min_length=1, description="Blocks at each resolution.")] = (2, 2, 1)
+    head: Annotated[
+        int, Meta(ge=0, description="Channels of the 1x1 and global depthwise convolutions before the embedding. 0: there are none.")
+    ] = 384
+    embedding: Annotated[Count, Meta(description="How many numbers an embedding has.")] = 128
+    dropout: Annotated[float, Meta(ge=0, lt=1, description="The dropout before the embedding.")] = 0.2
+    compute: Annotated[
+        Literal["float32", "mixed_bfloat16", "mixed_float16"],
+        Meta(description="The Keras dtype policy while training. Weights and the exported file are float32."),
+    ] = "mixed_bfloat16"
 
 
 @dataclass(frozen=True, slots=True)
 class Augment:
-    """How far crops are disturbed. Shares are probabilities; pixels are of a 112 crop. Drawings are only moved, by pixels of their own
-    side, and their ink made weaker or stronger by a factor of up to e to the power of `ink`."""
+    """How far crops are disturbed, in pixels of a crop of 112. Drawings are only moved, by pixels of their own side, and inked."""
 
-    flip: float = 0.5
-    scale: float = 0.10
-    shift_px: float = 4.0
-    rotation_deg: float = 8.0
-    shear_deg: float = 0.0
-    stretch: float = 0.0
-    ink: float = 0.0
-    low: float = 0.4
-    low_from_px: int = 28
-    low_to_px: int = 64
-    jpeg: float = 0.3
-    jpeg_from: int = 25
-    jpeg_to: int = 90
-    blur: float = 0.2
-    light: float = 0.8
-    colour: float = 0.3
-    grey: float = 0.1
-    shade: float = 0.2
-    noise: float = 0.2
-    erase: float = 0.25
-
-
-@dataclass(frozen=True, slots=True)
-class Identify:
-    """Identification: cosine-margin softmax over people, whose classifier is dropped afterwards. `warm_epochs` run without margin at
-    `scale_warm`; over the next `ramp_epochs` both rise to `margin` and `scale`. With `verify` above 0 that many times a second loss is
-    added: batches are pairs, half of one person, for a pair loss of `verify_form` l2, l1 or cosine (DeepID2), or people x 4 images for
-    batch-hard triplets."""
-
-    epochs: float = 60.0
-    steps: int = 0
-    batch: int = 128
-    min_images: int = 2
-    rate: float = 2e-3
-    weight_decay: float = 0.05
-    rate_warm_epochs: float = 1.0
-    scale_warm: float = 16.0
-    scale: float = 28.0
-    margin: float = 0.3
-    warm_epochs: float = 4.0
-    ramp_epochs: float = 8.0
-    label_smoothing: float = 0.0
-    verify: float = 0.0
-    verify_form: str = "l2"
-    verify_margin: float = 1.0
-    ema: float = 0.999
-    keep: str = "better"
-
-
-@dataclass(frozen=True, slots=True)
-class Triplets:
-    """Triplet loss on P people x K images. `mining`: batch-hard, batch-all, semi-hard, hard, rising (from such batches), random, or article
-    (of `candidates` random triplets the `hard` worst and as many random ones; P x K is then not used)."""
-
-    epochs: float = 6.0
-    steps: int = 0
-    mining: str = "batch-hard"
-    soft: bool = True
-    margin: float = 0.2
-    squared: bool = False
-    reduce: str = "mean"
-    people: int = 32
-    images: int = 4
-    candidates: int = 200
-    hard: int = 16
-    random: int = 16
-    min_images: int = 3
-    rate: float = 1e-4
-    weight_decay: float = 0.05
-    rate_warm_epochs: float = 0.0
-    ema: float = 0.999
-    keep: str = "better"
-
-
-@dataclass(frozen=True, slots=True)
-class Pairs:
-    """Contrastive loss (Hadsell 2006) on `pairs` pairs, half of them of one person."""
-
-    epochs: float = 20.0
-    steps: int = 0
-    pairs: int = 64
-    margin: float = 1.0
-    min_images: int = 2
-    rate: float = 1e-3
-    weight_decay: float = 0.05
-    rate_warm_epochs: float = 1.0
-    ema: float = 0.999
-    keep: str = "better"
-
-
-@dataclass(frozen=True, slots=True)
-class Same:
-    """A head that says same or different from the weighted absolute difference of two features (Koch 2015; DeepFace). `features`: sigmoid
-    of the embedding, or unit vectors; `frozen` trains the head alone. `every` takes all pairs of a batch of people x 4 images, same and
-    different ones weighing as much, instead of random pairs."""
-
-    epochs: float = 20.0
-    steps: int = 0
-    pairs: int = 64
-    every: bool = False
-    features: str = "sigmoid"
-    frozen: bool = False
-    min_images: int = 2
-    rate: float = 1e-3
-    weight_decay: float = 0.0
-    rate_warm_epochs: float = 1.0
-    ema: float = 0.999
-    keep: str = "always"
-
-
-@dataclass(frozen=True, slots=True)
-class Distil:
-    """Cosine to a teacher's vectors, and `triplets` times batch-hard with soft margin, on P people x K images."""
-
-    epochs: float = 20.0
-    steps: int = 0
-    people: int = 32
-    images: int = 4
-    triplets: float = 0.1
-    min_images: int = 1
-    rate: float = 1e-3
-    weight_decay: float = 0.05
-    rate_warm_epochs: float = 1.0
-    ema: float = 0.999
-    keep: str = "better"
-
-
-StageRecipe: TypeAlias = Identify | Triplets | Pairs | Same | Distil
-STAGES: dict[str, type[Any]] = {"identify": Identify, "triplets": Triplets, "pairs": Pairs, "same": Same, "distil": Distil}
+    flip: Annotated[Probability, Meta(description="The probability of the mirror image.")] = 0.5
+    scale: Annotated[float, Meta(description="The largest relative change of size.")] = 0.10
+    shift_px: Annotated[float, Meta(description="The largest shift in pixels.")] = 4.0
+    rotation_deg: Annotated[float, Meta(description="The largest rotation in degrees.")] = 8.0
+    shear_deg: Annotated[float, Meta(description="The largest shear in degrees.")] = 0.0
+    stretch: Annotated[float, Meta(description="The largest stretch of width against height is e to this power.")] = 0.0
+    ink: Annotated[float, Meta(description="A drawing's ink gets weaker or stronger by a factor of up to e to this power.")] = 0.0
+    low: Annotated[Probability, Meta(description="The probability of few pixels, as of a face far from the camera.")] = 0.4
+    low_from_px: Annotated[int, Meta(description="The smallest side of such a face.")] = 28
+    low_to_px: Annotated[int, Meta(description="The largest side of such a face.")] = 64
+    jpeg: Annotated[Probability, Meta(description="The probability of JPEG compression.")] = 0.3
+    jpeg_from: Annotated[int, Meta(description="The lowest JPEG quality.")] = 25
+    jpeg_to: Annotated[int, Meta(description="The highest JPEG quality.")] = 90
+    blur: Annotated[Probability, Meta(description="The probability of blur, out of focus or by motion.")] = 0.2
+    light: Annotated[Probability, Meta(description="The probability of another gamma, contrast and brightness.")] = 0.8
+    colour: Annotated[Probability, Meta(description="The probability of another white balance and saturation.")] = 0.3
+    grey: Annotated[Probability, Meta(description="The probability of a grey picture.")] = 0.1
+    shade: Annotated[Probability, Meta(description="The probability of light from one side.")] = 0.2
+    noise: Annotated[Probability, Meta(description="The probability of noise.")] = 0.2
+    erase: Annotated[Probability, Meta(description="The probability of something in front of the face.")] = 0.25
 
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """What the bundle does beside the encoder, before normalising: `flip` averages the crop's embedding with its mirror's, enlarged `zoom`
-    times about its middle, `shift_px` with those of the crop moved by so many of the encoder's pixels to each of four sides."""
+    """What the bundle does beside the encoder, before normalising."""
 
-    flip: bool = True
-    zoom: float = 1.0
-    shift_px: int = 0
-    licence: str = "research data, not for production"
+    flip: Annotated[bool, Meta(description="Average the crop's embedding with that of its mirror image.")] = True
+    zoom: Annotated[float, Meta(ge=0.5, le=2, description="The mirror image is enlarged by this about its middle, for instance 1.08.")] = (
+        1.0
+    )
+    shift_px: Annotated[
+        int, Meta(description="Average with crops moved to four sides by this many of the encoder's pixels. 0: they are not.")
+    ] = 0
+    licence: Annotated[str, Meta(description="What the bundle's card says about its use.")] = "research data, not for production"
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """The whole recipe. `seed` decides initial weights and the data order; each stage is validated `validations` times. `after` is the
-    recipe whose run this one begins with the weights of; without a run to begin with, that one is made first."""
+    """The whole recipe."""
 
-    name: str = "faces"
-    after: str = ""
-    seed: int = 1
-    validations: int = 20
+    name: Annotated[str, Meta(description="The recipe's name: letters, digits, - and _.")] = "faces"
+    after: Annotated[
+        str,
+        Meta(description="The recipe whose run this one starts with the weights of. If there is no such run, it is made first."),
+    ] = ""
+    seed: Annotated[int, Meta(description="It decides the initial weights and the order of the data.")] = 1
+    validations: Annotated[Count, Meta(description="How often each stage is validated.")] = 20
     data: Data = field(default_factory=Data)
     network: Network = field(default_factory=Network)
     augment: Augment = field(default_factory=Augment)
-    stages: tuple[StageRecipe, ...] = ()
+    stages: Annotated[tuple[StageRecipe, ...], Meta(description="The stages, one after the other.")] = ()
     export: Export = field(default_factory=Export)
 
     @property
@@ -226,11 +134,6 @@ class Recipe:
     def digest(self) -> str:
         """sha256 of the recipe's canonical text, hexadecimal."""
         return hashlib.sha256(self.text.encode()).hexdigest()
-
-
-def kind_of(stage: StageRecipe) -> str:
-    """The word for a stage in a recipe."""
-    return next(name for name, kind in STAGES.items() if isinstance(stage, kind))
 
 
 def _lines(section: Any) -> list[str]:

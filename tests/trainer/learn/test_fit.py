@@ -62,7 +62,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(people: dict[str, Path]
 
 
 # Nothing disturbed: a few steps are then enough to see something.
-STILL = "[augment]\n" + "".join(f"{f.name} = 0\n" for f in dataclasses.fields(Augment) if f.type == "float")
+STILL = "[augment]\n" + "".join(f"{f.name} = 0\n" for f in dataclasses.fields(Augment) if isinstance(f.default, float))
 LEARNERS = {
     "joint-l2": 'kind = "identify"\nbatch = 16\nverify = 0.5\n',
     "joint-l1": 'kind = "identify"\nbatch = 16\nverify = 0.5\nverify_form = "l1"\n',
