@@ -107,7 +107,7 @@ def _value(value: object, key: Key, hint: Any) -> Any:
 
 def _refused(value: object, key: Key, bare: Any) -> SettingError:
     allowed = f" ({key.range})" if key.range else ""
-    if key.range.startswith("one of") and isinstance(value, str):
+    if get_origin(bare) is Literal and isinstance(value, str):
         problem = f"is not {key.range}"
     elif key.range.startswith("not empty") and value in ("", []):
         problem = "is empty"
