@@ -66,16 +66,6 @@ class Claim:
         return False if self.looks >= most else None
 
 
-def open_to(person: str, named: str | None, claimed: str | None, two_people: bool) -> bool:
-    """Whether a passage may take a claim of `person`.
-
-    The badge is usually shown while the face is in view, so an answer (unknown, ambiguous, the same person's) is no hindrance. But one face
-    is one person: a passage that was recognised as somebody else, has taken a claim of somebody else, or looked like two people, leaves the
-    claim to whoever comes next.
-    """
-    return not two_people and named in (None, person) and claimed in (None, person)
-
-
 def seconds_left(seconds: float, issued_at: float, now: float) -> float:
     """How long a claim that was issued at `issued_at` and came at `now` (UTC seconds) still stands: its time runs from the earlier of the
     two, so that neither a command that was long under way nor a sender's clock that is ahead makes it longer. At most LONGEST_S."""

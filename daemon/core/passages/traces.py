@@ -9,7 +9,7 @@ import numpy as np
 from daemon.core.boxes import Box
 from daemon.core.passages.evidence import is_unit
 from daemon.core.passages.gatekeeper import Find, Gatekeeper
-from daemon.core.passages.passage import Answer
+from daemon.core.passages.ruling import Ruling
 from daemon.core.values import Match, Quality, Vector, Verdict, View
 
 
@@ -38,7 +38,7 @@ class Moment:
     box: Box
     quality: Quality
     good: int
-    answer: Answer | None
+    ruling: Ruling | None
     single: Match | None
     fused: Match | None
     looked: bool
@@ -47,7 +47,7 @@ class Moment:
     @property
     def standing(self) -> State:
         """What the passage has come to, whatever this frame shows."""
-        return State.GATHERING if self.answer is None else _STATES[self.answer[0]]
+        return State.GATHERING if self.ruling is None else _STATES[self.ruling.verdict]
 
     @property
     def state(self) -> State:
@@ -78,7 +78,7 @@ def moments(keeper: Gatekeeper, view: View, vectors: Sequence[Vector | None], fi
                 sighting.box,
                 sighting.quality,
                 passage.evidence.good if passage is not None else 0,
-                passage.answer if passage is not None else None,
+                passage.ruling if passage is not None else None,
                 alone[place],
                 together[place],
                 passage is not None and passage.looked_s == view.at_s,
