@@ -6,7 +6,7 @@ A passage is judged by searches among all enrolled people, until it takes a clai
                  found       found       found      found    twice       held      failed      forgotten        lost        left
 
 LOOKING          RECOGNISED  TWO_PEOPLE  AMBIGUOUS  UNKNOWN  -           VERIFIED  MISMATCHED  =                =           LEFT
-RECOGNISED       =           TWO_PEOPLE  AMBIGUOUS  UNKNOWN  TWO_PEOPLE  VERIFIED  MISMATCHED  FORGOTTEN        LOOKING     LEFT
+RECOGNISED       =           TWO_PEOPLE  -          UNKNOWN  TWO_PEOPLE  VERIFIED  MISMATCHED  FORGOTTEN        LOOKING     LEFT
 FORGOTTEN        RECOGNISED  -           AMBIGUOUS  UNKNOWN  -           VERIFIED  MISMATCHED  -                LOOKING     LEFT
 UNKNOWN          RECOGNISED  TWO_PEOPLE  AMBIGUOUS  =        -           VERIFIED  MISMATCHED  =                LOOKING     LEFT
 AMBIGUOUS        RECOGNISED  TWO_PEOPLE  =          =        -           VERIFIED  MISMATCHED  =                LOOKING     LEFT
@@ -17,8 +17,9 @@ MISMATCHED       -           -           -          -        -           VERIFIE
 CLAIM_LOST       -           -           -          -        -           VERIFIED  MISMATCHED  =                =           LEFT
 LEFT             -           -           -          -        -           -         -           -                -           -
 
-`=` is no change, `-` cannot happen and raises. Only `person found` and `claim held` can lead to an accept, and only if nothing forbids the
-person to pass: that is said by the passage's ruling, not by its state, because a gate goes on looking at both alike.
+`=`: the state does not change. `-`: this cannot happen, and raises. Only `person found` and `claim held` can lead to an accept, and only
+if nothing forbids the person to pass. The ruling says whether they may pass; the state does not, because the gate goes on looking at both
+alike. A claim that a passage took before it looked like two people is still answered.
 """
 
 from enum import Enum
@@ -32,13 +33,13 @@ class PassageState(Enum):
     """Where a passage stands, and so what is done with its next good frame."""
 
     LOOKING = "looking"
-    """No answer yet: evidence is gathered, and looked at with every good frame once there is enough."""
+    """No answer yet: evidence is gathered, and once there is enough, it is looked at with every good frame."""
     RECOGNISED = "recognised"
-    """A search found who this is. Looked at again now and then, for as long as the face stays."""
+    """A search found who this is. Looked at again now and then while the face stays, and kept while several people are near."""
     FORGOTTEN = "forgotten"
     """The answer names somebody who was revoked, suspended or given another face since then. The next look decides anew."""
     UNKNOWN = "unknown"
-    """Nobody was near enough. Looked at again a few times."""
+    """Nobody was near enough, or somebody recognised was lost. Looked at again a few times."""
     AMBIGUOUS = "ambiguous"
     """Several people were about equally near. Looked at again a few times."""
     TWO_PEOPLE = "two people"
@@ -89,9 +90,9 @@ _ROWS: dict[PassageState, dict[Event, PassageState]] = {
         E.FACE_LEFT: S.LEFT,
     },
     S.RECOGNISED: {
-        E.PERSON_FOUND: S.RECOGNISED, E.OTHER_FOUND: S.TWO_PEOPLE, E.SEVERAL_FOUND: S.AMBIGUOUS, E.NOBODY_FOUND: S.UNKNOWN,
-        E.SEEN_TWICE: S.TWO_PEOPLE, E.CLAIM_HELD: S.VERIFIED, E.CLAIM_FAILED: S.MISMATCHED, E.PERSON_FORGOTTEN: S.FORGOTTEN,
-        E.RULING_LOST: S.LOOKING, E.FACE_LEFT: S.LEFT,
+        E.PERSON_FOUND: S.RECOGNISED, E.OTHER_FOUND: S.TWO_PEOPLE, E.NOBODY_FOUND: S.UNKNOWN, E.SEEN_TWICE: S.TWO_PEOPLE,
+        E.CLAIM_HELD: S.VERIFIED, E.CLAIM_FAILED: S.MISMATCHED, E.PERSON_FORGOTTEN: S.FORGOTTEN, E.RULING_LOST: S.LOOKING,
+        E.FACE_LEFT: S.LEFT,
     },
     S.FORGOTTEN: {
         E.PERSON_FOUND: S.RECOGNISED, E.SEVERAL_FOUND: S.AMBIGUOUS, E.NOBODY_FOUND: S.UNKNOWN, E.CLAIM_HELD: S.VERIFIED,
