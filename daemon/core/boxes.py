@@ -36,6 +36,9 @@ def overlap(a: Box, b: Box) -> float:
 
 def iou(a: Box, b: Box) -> float:
     """Intersection over union of two boxes, 0 (apart or empty) to 1 (the same)."""
+    shared = overlap(a, b)
+    if shared <= 0:
+        return 0.0
     # `y + height - y` rounds: for a very thin box the overlap can come out larger than the box itself.
-    shared = min(overlap(a, b), a.area, b.area)
+    shared = min(shared, a.area, b.area)
     return shared / (a.area + b.area - shared) if shared > 0 else 0.0
