@@ -13,7 +13,7 @@ from daemon.commands.enrolment import enrolment_crop
 from daemon.config import Config, GateConfig
 from daemon.core.passages.gatekeeper import Decision, Gatekeeper
 from daemon.core.passages.liveness import Lives
-from daemon.core.passages.passage import Rules
+from daemon.core.passages.rules import Rules
 from daemon.core.site import Passing, Site, judge
 from daemon.core.values import Image, Vector, View
 from daemon.edges.camera import frames_of, open_camera

@@ -22,7 +22,7 @@ from rich.table import Table
 from bench import clips
 from bench.clips import Seen
 from daemon.config import Config, GateConfig
-from daemon.core.passages.passage import Rules
+from daemon.core.passages.rules import Rules
 from daemon.core.values import Vector, Verdict
 from daemon.pipeline import opening, steps
 from daemon.pipeline.model import Model

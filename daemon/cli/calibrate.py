@@ -14,7 +14,7 @@ from daemon.cli.replay import pairs
 from daemon.config import ConfigError, load
 from daemon.core.passages.gatekeeper import Gatekeeper
 from daemon.core.passages.match import NOBODY
-from daemon.core.passages.passage import Rules
+from daemon.core.passages.rules import Rules
 from daemon.core.site import Passing, Site, SiteError, judge
 from daemon.core.values import Vector, View
 from daemon.edges.camera import frames_of

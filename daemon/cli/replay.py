@@ -15,7 +15,7 @@ from daemon.commands.enrolment import enrolment_crop
 from daemon.config import Config, ConfigError, GateConfig, load
 from daemon.core.counts import counted
 from daemon.core.passages.gatekeeper import Gatekeeper
-from daemon.core.passages.passage import Rules
+from daemon.core.passages.rules import Rules
 from daemon.core.passages.traces import moments
 from daemon.core.people.enrol import EnrolError
 from daemon.core.people.policy import forbids

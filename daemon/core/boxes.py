@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A rectangle by its left top corner and its size, in pixels of the frame it was found in."""
+    """A rectangle: its top left corner and its size, in pixels of the frame that it was found in."""
 
     x: float
     y: float
@@ -19,7 +19,7 @@ class Box:
 
     @property
     def side(self) -> float:
-        """The side of the square of the same area: one number for the size of a face, whatever shape its detector draws."""
+        """The side of a square of the same area: one number for the size of a face, whatever shape its detector draws."""
         return math.sqrt(max(self.width, 0.0) * max(self.height, 0.0))
 
     @property
@@ -28,7 +28,7 @@ class Box:
 
 
 def overlap(a: Box, b: Box) -> float:
-    """The area two boxes share, square pixels; 0 when they are apart, empty or touch."""
+    """The area that two boxes share, square pixels; 0 when they are apart, empty or only touch."""
     width = min(a.x + a.width, b.x + b.width) - max(a.x, b.x)
     height = min(a.y + a.height, b.y + b.height) - max(a.y, b.y)
     return width * height if width > 0 and height > 0 else 0.0
@@ -37,4 +37,8 @@ def overlap(a: Box, b: Box) -> float:
 def iou(a: Box, b: Box) -> float:
     """Intersection over union of two boxes, 0 (apart or empty) to 1 (the same)."""
     shared = overlap(a, b)
+    if shared <= 0:
+        return 0.0
+    # `y + height - y` rounds: for a very thin box the overlap can come out larger than the box itself.
+    shared = min(shared, a.area, b.area)
     return shared / (a.area + b.area - shared) if shared > 0 else 0.0

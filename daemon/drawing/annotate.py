@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from daemon.core.passages.passage import Rules
+from daemon.core.passages.rules import Rules
 from daemon.core.passages.traces import Moment, State
 from daemon.core.values import Image, Quality, Reason
 from daemon.drawing.words import clock
@@ -86,15 +86,15 @@ class Easel:
 def words(moment: Moment, rules: Rules) -> str:
     """What a face counts as, in a few words of ASCII: Hershey's letters are all there is to write with."""
     start = f"#{moment.passage} "
-    if moment.answer is None:
+    ruling = moment.ruling
+    if ruling is None:
         # After `min_frames` an answer can come with every frame, and at `patience` it does.
         needed = rules.min_frames if moment.good < rules.min_frames else rules.patience
         return f"{start}looking {min(moment.good, needed)}/{needed}"
-    verdict, reason, person = moment.answer
-    parts = [verdict.value.upper()]
-    if reason not in (Reason.MATCHED, Reason.NO_MATCH):
-        parts.append(reason.value.replace("_", " "))
-    return start + " ".join(parts + ([ascii_of(person)] if person is not None else []))
+    parts = [ruling.verdict.value.upper()]
+    if ruling.reason not in (Reason.MATCHED, Reason.NO_MATCH):
+        parts.append(ruling.reason.value.replace("_", " "))
+    return start + " ".join(parts + ([ascii_of(ruling.person)] if ruling.person is not None else []))
 
 
 def ascii_of(text: str) -> str:
@@ -137,7 +137,7 @@ def _label(picture: Image, moment: Moment, rules: Rules, factor: float, unit: fl
     rows = 2 if second or number else 1
     x, y = _free(picture, moment, factor, wide, rows * row, taken)
     # The passage's answer keeps its colour through a poor frame; the frame's own row says what is wrong with it.
-    colour = COLOURS[moment.standing if moment.answer is not None or not poor else State.POOR]
+    colour = COLOURS[moment.standing if moment.ruling is not None or not poor else State.POOR]
     cv2.rectangle(picture, (x, y), (x + wide, y + row), colour, cv2.FILLED)
     ink = WHITE if moment.standing is State.REJECT else BLACK
     _write(picture, first, (x + pad, y + row - round(5 * unit)), size, ink, unit)

@@ -5,7 +5,7 @@ from itertools import pairwise
 from math import floor, isfinite, nan
 
 from daemon.core.passages.gatekeeper import Decision
-from daemon.core.passages.passage import HOLD, Rules
+from daemon.core.passages.rules import HOLD, Rules
 from daemon.core.passages.traces import Moment, State
 from daemon.core.values import Quality, Verdict
 from daemon.drawing.timeline import TALL, steps, stretches, time_axis
@@ -107,7 +107,7 @@ def _held(shown: Sequence[Moment], at: Sequence[float]) -> list[list[float]]:
     runs: list[list[float]] = []
     before = False
     for px, moment in zip(at, shown, strict=True):
-        holds = moment.answer is not None and moment.answer[2] is not None
+        holds = moment.ruling is not None and moment.ruling.person is not None
         if holds and not before:
             runs.append([])
         if holds:

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from daemon.config import ConfigError
 from daemon.core.passages.gatekeeper import Decision
-from daemon.core.passages.passage import Rules
+from daemon.core.passages.rules import Rules
 from daemon.core.passages.traces import Moment
 from daemon.core.values import Frame, Image, View
 from daemon.drawing.annotate import Easel

@@ -10,7 +10,7 @@ from html import escape
 
 from daemon.core.faces.quality import Limits
 from daemon.core.passages.gatekeeper import Decision
-from daemon.core.passages.passage import HOLD, Rules
+from daemon.core.passages.rules import HOLD, Rules
 from daemon.core.passages.traces import State
 from daemon.core.values import Quality, Verdict
 from daemon.drawing.passage import chip, section, source, written

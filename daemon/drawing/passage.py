@@ -9,7 +9,7 @@ from math import isfinite
 import msgspec
 
 from daemon.core.passages.gatekeeper import Decision
-from daemon.core.passages.passage import Rules
+from daemon.core.passages.rules import Rules
 from daemon.core.passages.traces import Moment
 from daemon.core.values import Quality, Verdict
 from daemon.drawing.charts import LEFT, RIGHT, WIDTH, similarities
@@ -79,7 +79,7 @@ def _how(decision: Decision, moment: Moment | None, first_s: float, rules: Rules
     word = STATES[VERDICTS[decision.verdict]][1]
     named = f" as {decision.person}" if decision.person is not None and decision.verdict is Verdict.ACCEPT else ""
     after = f" on {count(moment.good, 'good frame')}" if moment is not None else ""
-    left = ", when the face had left" if moment is not None and moment.answer is None else ""
+    left = ", when the face had left" if moment is not None and moment.ruling is None else ""
     said = f"{word.capitalize()}{named} at {clock(decision.at_s - first_s)}{after}{left}: {reason(decision.reason.value)}."
     if decision.similarity is None or rules.threshold is None:
         return said

@@ -15,7 +15,7 @@ from daemon.core.faces.align import align
 from daemon.core.faces.quality import Limits, judge
 from daemon.core.passages.claims import Mode
 from daemon.core.passages.liveness import LivenessRules, surroundings
-from daemon.core.passages.passage import Rules
+from daemon.core.passages.rules import Rules
 from daemon.core.values import Face, Frame, Image, Match, Probe, Quality, Vector, View
 
 

@@ -10,7 +10,7 @@ from daemon.config import Config
 from daemon.core.audit import decided
 from daemon.core.messages import DecisionMessage, encode, topic, utc
 from daemon.core.passages.gatekeeper import Decision
-from daemon.core.passages.passage import Rules
+from daemon.core.passages.rules import Rules
 from daemon.core.values import Person
 from daemon.edges.store import Store
 from daemon.pipeline import steps

@@ -20,7 +20,7 @@ from daemon.core.audit import Started
 from daemon.core.messages import topic
 from daemon.core.passages.claims import Mode
 from daemon.core.passages.gatekeeper import Decision
-from daemon.core.passages.passage import Rules
+from daemon.core.passages.rules import Rules
 from daemon.core.people.policy import forbids, timed
 from daemon.core.values import Delivery, Link, Match, Outgoing, Published, Reason, Vector, View
 from daemon.edges.gallery import Gallery, GraphState

@@ -24,5 +24,21 @@ def test_the_side_is_that_of_the_square_of_the_same_area() -> None:
 
 @given(boxes, boxes)
 def test_iou_is_a_share_and_symmetric(a: Box, b: Box) -> None:
-    assert 0 <= iou(a, b) <= 1 + 1e-9
+    assert 0 <= iou(a, b) <= 1
     assert iou(a, b) == pytest.approx(iou(b, a))
+
+
+@pytest.mark.parametrize("height", [6.5e-11, 5.7e-14, 6e-14, 1e-300])
+@pytest.mark.parametrize("y", [0.0, 1.0, 100.0, 1000.0, -1000.0])
+def test_iou_stays_a_share_where_the_height_of_a_box_is_lost_in_rounding(y: float, height: float) -> None:
+    box = Box(0, y, 1, height)
+    assert 0 <= iou(box, box) <= 1
+    assert 0 <= iou(box, Box(0, y, 1, 100)) <= 1
+
+
+def test_boxes_that_only_touch_share_nothing_in_either_direction() -> None:
+    a = Box(0, 0, 10, 10)
+    for b in (Box(10, 0, 10, 10), Box(0, 10, 10, 10), Box(10, 10, 10, 10), Box(-10, 3, 10, 10)):
+        assert overlap(a, b) == overlap(b, a) == iou(a, b) == 0
+    assert overlap(a, Box(20, 20, 5, 5)) == 0, "apart in both directions"
+    assert Box(0, 0, -2, -8).side == 0

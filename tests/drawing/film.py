@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from daemon.core.passages.gatekeeper import Decision, Gatekeeper
-from daemon.core.passages.passage import Rules
+from daemon.core.passages.rules import Rules
 from daemon.core.passages.traces import Moment, moments
 from daemon.core.values import Frame, Reason, Vector, View
 from daemon.drawing.page import About

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.core.boxes import Box
-from daemon.core.passages.passage import Answer
+from daemon.core.passages.ruling import Ruling
 from daemon.core.passages.traces import Moment, State
 from daemon.core.values import Match, Quality, Reason, Verdict
 from daemon.drawing.annotate import COLOURS, Easel, ascii_of, words
@@ -18,12 +18,12 @@ from daemon.drawing.pace import LONGEST_STILL_S, Pace, rate
 from tests.drawing.film import RULES
 
 NEAR = Match("E1", 0.7, 0.2)
-ACCEPTED, REJECTED = (Verdict.ACCEPT, Reason.MATCHED, "E1"), (Verdict.REJECT, Reason.NOT_PERMITTED_NOW, "E1")
-UNKNOWN = (Verdict.UNKNOWN, Reason.NO_MATCH, None)
+ACCEPTED, REJECTED = Ruling(Verdict.ACCEPT, Reason.MATCHED, "E1"), Ruling(Verdict.REJECT, Reason.NOT_PERMITTED_NOW, "E1")
+UNKNOWN = Ruling(Verdict.UNKNOWN, Reason.NO_MATCH)
 
 
-def moment(answer: Answer | None = None, quality: Quality = Quality.OK, good: int = 1, box: Box | None = None) -> Moment:
-    return Moment(3, 7, 0.7, box or Box(100, 100, 80, 80), quality, good, answer, NEAR, NEAR, False, False)
+def moment(ruling: Ruling | None = None, quality: Quality = Quality.OK, good: int = 1, box: Box | None = None) -> Moment:
+    return Moment(3, 7, 0.7, box or Box(100, 100, 80, 80), quality, good, ruling, NEAR, NEAR, False, False)
 
 
 def drawn(*moments: Moment, size: tuple[int, int] = (640, 480)) -> np.ndarray:

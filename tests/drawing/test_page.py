@@ -9,7 +9,7 @@ import pytest
 
 from daemon.core.boxes import Box
 from daemon.core.passages.gatekeeper import Decision
-from daemon.core.passages.passage import HOLD
+from daemon.core.passages.rules import HOLD
 from daemon.core.passages.traces import Moment
 from daemon.core.values import Frame, Match, Quality, Reason, Verdict, View
 from daemon.drawing.page import MOST_CHARTS, render

@@ -12,7 +12,7 @@ from bench.gate_clips import enrolment_frame
 from daemon.cli.replay import Scene
 from daemon.commands.enrolment import enrolment_crop
 from daemon.config import Config, GateConfig
-from daemon.core.passages.passage import HOLD
+from daemon.core.passages.rules import HOLD
 from daemon.core.values import Person
 from daemon.drawing.outputs import Annotator
 from daemon.drawing.page import render

@@ -14,7 +14,7 @@ from daemon.config import ConfigError, FlightConfig, GateConfig, RecordingConfig
 from daemon.core.boxes import Box
 from daemon.core.messages import utc
 from daemon.core.passages.gatekeeper import Gatekeeper
-from daemon.core.passages.passage import Rules
+from daemon.core.passages.rules import Rules
 from daemon.core.tapes.frames import Lost, note_bytes
 from daemon.core.tapes.lines import EMPTY_S, LineEncoder, Quiet
 from daemon.core.tapes.tape import bounds

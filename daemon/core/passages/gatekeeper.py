@@ -1,8 +1,9 @@
-"""Evidence to one answer per passage: who is seen, what is looked at when, and what is said.
+"""The passages of one camera: which face is whose passage, which of them to look at in this frame, and what is decided.
 
-A passage (`passage.py`) is a track's life. Its good frames are fused into one vector, and that vector is searched for, or, in a passage
-that takes a claim (`claims.py`), compared with the claimed person alone, with each good frame until that is settled; then the answer may be
-taken back, but one claim never accepts twice. At a gate that identifies nobody, who leaves without a claim was unknown.
+A passage (`passage.py`) is the life of one track. The gatekeeper searches for its fused vector among all enrolled people. While a passage
+has a claim (`claims.py`), the gatekeeper compares it with the claimed person instead, with each good frame until the claim is settled.
+After that an accept may be taken back, but one claim never accepts twice. At a gate that only verifies, a face that leaves without a claim
+was unknown.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,19 +12,21 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
-from daemon.core.passages.claims import Claim, Claims, Compare, nobody, open_to
+from daemon.core.passages.claims import Claim, Claims, Compare, nobody
 from daemon.core.passages.evidence import Evidence, begun
 from daemon.core.passages.liveness import LivenessRules, Lives, Votes
 from daemon.core.passages.match import NOBODY
-from daemon.core.passages.passage import Answer, Passage, Permit, Rules
+from daemon.core.passages.passage import Passage
+from daemon.core.passages.rules import Rules
+from daemon.core.passages.ruling import Permit, Ruling
 from daemon.core.passages.tracks import Track, Tracker
 from daemon.core.values import Liveness, Match, Probe, Reason, Sighting, Vector, Verdict, View
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The answer to one passage, and the frame that settled it. `changes` is True when it replaces an earlier answer, `claimed` when it was
-    judged by a claim: by `Rules.pair`."""
+    """The answer to one passage, and the frame that settled it. `changes` is True if it replaces an earlier answer, and `claimed` if the
+    passage was judged by a claim, and so by `Rules.pair`."""
 
     gate: str
     passage: int
@@ -41,15 +44,15 @@ class Decision:
 
 
 Find = Callable[[npt.NDArray[np.float32]], list[Match]]
-"""Vectors, float32 [N, D], to the nearest person of each."""
+"""Vectors, float32 [N, D], to the nearest person to each of them."""
 
 Due = tuple[Passage, Sighting, Claim | None]
-"""A passage to be looked at now, with the frame that shows it, and the claim that it has taken."""
+"""A passage to look at now, the frame that shows it, and the claim that it has taken."""
 
 
 @dataclass(slots=True)
 class Gatekeeper:
-    """The passages of one camera. Knows no clock: the time is that of the views it is shown."""
+    """The passages of one camera. It reads no clock: the time is that of the views it observes."""
 
     gate: str
     rules: Rules
@@ -57,7 +60,7 @@ class Gatekeeper:
     passages: dict[int, Passage] = field(default_factory=dict)
     tracker: Tracker = field(init=False)
     sightings: tuple[Sighting, ...] = ()
-    """Of the last view, one for each probe, with what was last found about its passage: for those who keep a record."""
+    """One for each probe of the last view, with the match of its passage's last look: for those who keep a record."""
     claims: Claims = field(default_factory=Claims)
 
     def __post_init__(self) -> None:
@@ -72,21 +75,14 @@ class Gatekeeper:
         compare: Compare = nobody,
         lives: Lives | None = None,
     ) -> list[Decision]:
-        """What this frame decides. `vectors` belong to `view.probes`; None for a face too poor to be scored, and at a closed gate.
+        """What this frame decides. `vectors` belong to `view.probes`; None for a face that is too poor to be scored, and at a closed gate.
 
-        `lives` is asked about a passage that is about to be accepted, and its answer can only deny.
+        `lives` is asked about a passage that is about to be accepted, and its answer can only deny that.
         """
         decisions = [*self.close(view.at_s), *self._meet_claim(view)]
-        self.tracker.same = self.rules.same
-
-        def alike(number: int, place: int) -> float | None:
-            vector, passage = vectors[place], self.passages.get(number)
-            return passage.evidence.likeness(vector) if vector is not None and passage is not None else None
-
-        tracks = self.tracker.update([probe.face.box for probe in view.probes], view.at_s, alike)
         shown: list[Passage] = []
         due: list[Due] = []
-        for probe, vector, track in zip(view.probes, vectors, tracks, strict=True):
+        for probe, vector, track in zip(view.probes, vectors, self._follow(view, vectors), strict=True):
             sighting, passage, adds = self._see(view, probe, vector, track, decisions)
             passage.seen += not self.rules.closed  # a closed gate owes nobody an answer
             passage.faces = len(view.probes)
@@ -96,36 +92,28 @@ class Gatekeeper:
             claim = self._taken(sighting, passage) if adds else None
             if claim is not None or (adds and passage.due(view.at_s, self.rules)):
                 due.append((passage, sighting, claim))
-        asked = [passage.evidence.fused for passage, _, claim in due if self._searches(passage, claim)]
-        found = iter(find(np.stack(asked)) if asked else ())
+        searched = [passage.evidence.fused for passage, _, claim in due if self._searches(passage, claim)]
+        found = iter(find(np.stack(searched)) if searched else ())
         for passage, sighting, claim in due:
             nearest = next(found) if self._searches(passage, claim) else NOBODY
-            person = claim.person if claim is not None else passage.claimed
-            match = nearest if person is None else Match(person, compare(passage.evidence.fused, person), -1.0)
-            passage.last, passage.looked_s, had_one = replace(sighting, match=match), sighting.at_s, passage.answer is not None
-            allowed = _alive(permit, passage.votes, lives, self.rules.liveness)
-            if claim is not None:
-                answer = passage.verify(claim, match, nearest, self.rules, allowed, sighting.captured_at)
-            elif person is not None:
-                answer = passage.recheck(person, match, self.rules, allowed, sighting.captured_at)
-            else:
-                answer = passage.weigh(sighting, match, self.rules, allowed)
-            if answer is None:
+            had_one, allowed = passage.ruling is not None, _alive(permit, passage.votes, lives, self.rules.liveness)
+            ruling = self._look(passage, sighting, claim, nearest, compare, allowed)
+            if ruling is None:
                 continue
             if claim is not None:
-                self.claims.settle(answer[1])
-            if answer[0] is Verdict.ACCEPT and any(other is not passage and _accepts(other, answer[2]) for other in shown):
-                answer = passage.doubled()
-            decisions.append(self._decision(passage, answer, had_one))
+                self.claims.settle(ruling.reason)
+            if ruling.verdict is Verdict.ACCEPT and any(other is not passage and _accepts(other, ruling.person) for other in shown):
+                ruling = passage.seen_twice()
+            decisions.append(self._decision(passage, ruling, had_one))
         self.sightings = tuple(passage.last for passage in shown if passage.last is not None)
         return decisions
 
     def close(self, at_s: float) -> list[Decision]:
-        """End the passages of faces that left before `at_s`, and say what they still owe."""
+        """End the passages of faces that have left by `at_s`, and give the answers that they are still owed."""
         return self._end([track.number for track in self.tracker.expire(at_s)])
 
     def finish(self) -> list[Decision]:
-        """The recording is over, or the camera lost: end every passage."""
+        """The recording is over or the camera is lost: end every passage."""
         self.claims.end("camera_lost")
         numbers = [track.number for track in self.tracker.tracks]
         self.tracker.tracks = []
@@ -138,7 +126,7 @@ class Gatekeeper:
             passage.forget(person)
 
     def refresh(self) -> None:
-        """The gallery has changed: somebody who was unknown may be known now."""
+        """The gallery has changed: somebody unknown may be known now."""
         for passage in self.passages.values():
             passage.refresh()
 
@@ -149,21 +137,30 @@ class Gatekeeper:
             passage.begin_anew()
 
     def retract(self, decision: Decision) -> None:
-        """A decision could not be made durable and was never published: its passage begins anew, without an answer. Whose it was, every
-        doubt about that and the end of a claim stay."""
+        """A decision could not be stored and was never published: its passage begins anew, without an answer. Whose passage it was, every
+        doubt about that, and the end of a claim stay."""
         passage = self.passages.get(decision.passage)
         if passage is not None:
-            passage.begin_anew()
-            passage.answer = None
+            passage.retract()
+
+    def _follow(self, view: View, vectors: Sequence[Vector | None]) -> list[Track]:
+        """The track of each face in the view."""
+        self.tracker.same = self.rules.same
+
+        def alike(number: int, place: int) -> float | None:
+            vector, passage = vectors[place], self.passages.get(number)
+            return passage.evidence.likeness(vector) if vector is not None and passage is not None else None
+
+        return self.tracker.update([probe.face.box for probe in view.probes], view.at_s, alike)
 
     def _see(
         self, view: View, probe: Probe, vector: Vector | None, track: Track, decisions: list[Decision]
     ) -> tuple[Sighting, Passage, bool]:
-        """Put one face of a frame into its passage, or into a new one where the track has become somebody else's (`decisions` gets what the
-        old one owed); and whether it added to the evidence."""
+        """Put one face of a frame into its passage, and say whether it added to the evidence. If the track has become somebody else's, the
+        face goes into a new passage, and what the old one is still owed goes into `decisions`."""
         passage, adds = self.passages.setdefault(track.number, Passage(Evidence(self.rules.memory))), False
         if vector is not None and not self.rules.closed:  # a closed gate takes no evidence
-            aside, aside_shows, liveness = passage.evidence.aside, passage.aside, self.rules.liveness
+            aside, aside_shows, liveness = passage.evidence.aside, passage.aside_shows, self.rules.liveness
             taken = passage.evidence.take(vector, view.at_s, self.rules.same)
             adds = taken != "aside"
             if taken == "another" and aside is not None:
@@ -174,33 +171,47 @@ class Gatekeeper:
             if adds:
                 passage.votes.take(probe.surroundings, liveness)
             elif passage.evidence.aside is vector:
-                passage.aside = probe.surroundings
+                passage.aside_shows = probe.surroundings
         return Sighting(track.number, view.number, view.at_s, view.captured_at, probe.face.box, probe.quality, None), passage, adds
 
     def _meet_claim(self, view: View) -> list[Decision]:
-        """What a frame means to the claim that stands, before its faces are looked at: an answer, where its time is up meanwhile."""
+        """What a frame means to the claim that stands, before its faces are looked at. If the claim's time ran out while a passage was
+        compared with it, that passage is answered."""
         claim = self.claims.meet(view.at_s, len(view.probes), self.rules.pair is not None)
         passage = self.passages.get(claim.passage) if claim is not None and claim.passage is not None else None
         if claim is None or passage is None:
             return []
-        had_one = passage.answer is not None
+        had_one = passage.ruling is not None
         return [self._decision(passage, passage.mismatched(claim.person), had_one)]
 
     def _taken(self, sighting: Sighting, passage: Passage) -> Claim | None:
-        """The claim by which this passage is to be looked at. It must be alone: a frame with several faces has ended the claim, and while
-        a face that was there a moment ago may only be hidden, the claim waits."""
+        """The claim that this passage is to be compared with now, if any. The face must be alone: a frame with several faces has ended the
+        claim, and the claim waits while a face that was there a moment ago may only be hidden."""
         claim = self.claims.standing
         if claim is None or not claim.concerns(sighting.at_s) or not passage.enough(sighting.at_s, self.rules):
             return None
         if len(self.tracker.tracks) > 1:
             return None
-        if claim.passage is None and open_to(claim.person, passage.named, passage.claimed, passage.two_people):
+        if claim.passage is None and passage.open_to(claim.person):
             claim.passage = sighting.track
         return claim if claim.passage == sighting.track else None
 
     def _searches(self, passage: Passage, claim: Claim | None) -> bool:
-        """Whether to search among all: for who claims nothing, and beside a claim for who could be somebody else clearly."""
+        """Whether to search among all: for a face without a claim, and beside a claim for a face that is clearly somebody else's."""
         return self.rules.threshold is not None and (claim is not None or passage.claimed is None)
+
+    def _look(
+        self, passage: Passage, sighting: Sighting, claim: Claim | None, nearest: Match, compare: Compare, permit: Permit
+    ) -> Ruling | None:
+        """Look at one passage: compare it with whom it claims or has claimed to be, else take what the search found (`nearest`)."""
+        person = claim.person if claim is not None else passage.claimed
+        match = nearest if person is None else Match(person, compare(passage.evidence.fused, person), -1.0)
+        passage.last, passage.looked_s = replace(sighting, match=match), sighting.at_s
+        if claim is not None:
+            return passage.verify(claim, match, nearest, self.rules, permit, sighting.captured_at)
+        if person is not None:
+            return passage.recheck(person, match, self.rules, permit, sighting.captured_at)
+        return passage.weigh(sighting, match, self.rules, permit)
 
     def _end(self, numbers: list[int]) -> list[Decision]:
         decisions = []
@@ -208,23 +219,23 @@ class Gatekeeper:
             passage, claim = self.passages.pop(number, None), self.claims.leave(number, self.rules.pair is not None)
             if passage is None:
                 continue
-            had_one = passage.answer is not None
-            answer = passage.close(self.rules) if claim is None else passage.mismatched(claim.person)
-            if answer is not None:
-                decisions.append(self._decision(passage, answer, had_one))
+            had_one = passage.ruling is not None
+            failed = passage.mismatched(claim.person) if claim is not None else None
+            ruling = passage.leave(self.rules) or failed
+            if ruling is not None:
+                decisions.append(self._decision(passage, ruling, had_one))
         return decisions
 
-    def _decision(self, passage: Passage, answer: Answer, changes: bool) -> Decision:
+    def _decision(self, passage: Passage, ruling: Ruling, changes: bool) -> Decision:
         sighting = passage.last
         assert sighting is not None
-        verdict, reason, person = answer
         similarity = sighting.match.similarity if sighting.match is not None else None
         return Decision(
             self.gate,
             sighting.track,
-            verdict,
-            reason,
-            person,
+            ruling.verdict,
+            ruling.reason,
+            ruling.person,
             similarity,
             sighting.number,
             sighting.at_s,
@@ -237,7 +248,7 @@ class Gatekeeper:
 
 
 def _alive(permit: Permit, votes: Votes, lives: Lives | None, rules: LivenessRules) -> Permit:
-    """One thing more that forbids: that the face seems not to be a living one. Asked of those only whom nothing else forbids."""
+    """One more rule that forbids: the face does not seem to be a living one. It is asked about those only whom nothing else forbids."""
 
     def allowed(person: str, now: float) -> Reason | None:
         forbidden = permit(person, now)
@@ -247,4 +258,4 @@ def _alive(permit: Permit, votes: Votes, lives: Lives | None, rules: LivenessRul
 
 
 def _accepts(passage: Passage, person: str | None) -> bool:
-    return passage.answer is not None and passage.answer[0] is Verdict.ACCEPT and passage.answer[2] == person
+    return passage.ruling is not None and person is not None and passage.ruling.accepts(person)

@@ -1,8 +1,8 @@
-"""Is this a living face or a picture of one? A second model says, over several frames, and what it says can only deny.
+"""Is this a living face or a picture of one? A second model judges that over several frames, and its judgement can only deny.
 
-The model sees each good frame's face with what is around it: the edge of a sheet or of a screen tells more than the skin. A passage is
-judged by the mean over its newest frames, and only when it is about to be accepted: nobody else's answer depends on it. What was taken for
-a spoof once stays one until the face has left.
+The model sees the face of each good frame with what is around it: the edge of a sheet or a screen tells more than the skin. A passage is
+judged by the mean over its newest frames, and only when it is about to be accepted: nobody else's answer depends on it. A face that was
+once taken for a spoof stays one until it has left.
 """
 
 from collections import deque
@@ -18,18 +18,19 @@ from daemon.core.values import Face, Image, Liveness, Reason
 
 SURROUNDINGS_PX = 80
 PER_BOX = 2.7
-"""The layout of MiniFASNetV2 (Silent-Face-Anti-Spoofing): 80×80 pixels of 2.7 times the face's box."""
+"""The input of MiniFASNetV2 (Silent-Face-Anti-Spoofing): 80×80 pixels that show 2.7 times the face's box."""
 CASCADE_BOX = (0.82, 1.09)
-"""A cascade draws a square; the box of a detector with landmarks, such as the model was trained with, is so much as wide and as high
-(medians over office clips; the centres agree within 2 %)."""
+"""A cascade draws a square. The model was trained with boxes of a detector with landmarks: these are this many times as wide and as high as
+the square (medians over office clips; the centres agree within 2 %)."""
 
 Lives = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float64]]
-"""Faces with their surroundings, uint8 [N, 80, 80, 3] BGR, to the probability that each is living, [N]; NaN where it cannot be told."""
+"""Faces with their surroundings, uint8 [N, 80, 80, 3] BGR, to the probability that each is living, [N]; NaN if the model cannot tell."""
 
 
 @dataclass(frozen=True, slots=True)
 class LivenessRules:
-    """The mean over the newest `frames` is judged, and is live from `threshold` on. With `require` an accept needs that."""
+    """The mean over the newest `frames` frames is judged: at `threshold` or above the face is live. With `require` only a live face is
+    accepted; without it a face that was not evaluated is accepted too."""
 
     frames: int
     threshold: float
@@ -42,8 +43,8 @@ NOT_REQUIRED = LivenessRules(frames=1, threshold=0.5, require=False)
 def surroundings(image: Image, face: Face) -> Image:
     """Cut a face and what is around it out of a BGR frame: uint8 [80, 80, 3], BGR. Raises ValueError on an empty box.
 
-    The window is moved into the frame where it does not lie in it, and shrunk where the frame is too small for it: nothing is filled in,
-    because a black edge looks like a screen's.
+    A window that reaches beyond the frame is moved into it, and shrunk if the frame is too small for it. Nothing is filled in, because a
+    black edge looks like the edge of a screen.
     """
     height, width = image.shape[:2]
     box = _face_box(face)
@@ -51,7 +52,7 @@ def surroundings(image: Image, face: Face) -> Image:
         raise ValueError("the face box is empty")
     scale = min(PER_BOX, width / box.width, height / box.height)
     columns, rows = _span(box.centre[0], box.width * scale, width), _span(box.centre[1], box.height * scale, height)
-    # Linear, as the model was trained, although it skips pixels of a large face.
+    # Linear, because the model was trained so, although linear interpolation skips pixels of a large face.
     return np.asarray(cv2.resize(image[rows, columns], (SURROUNDINGS_PX, SURROUNDINGS_PX), interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
@@ -63,14 +64,15 @@ def _face_box(face: Face) -> Box:
 
 
 def _span(centre: float, length: float, end: int) -> slice:
-    """So many pixels around a centre, moved into 0..end; at least one."""
+    """`length` pixels around a centre, at least one, moved into 0..end."""
     whole = min(max(1, round(length)), end)
     start = min(max(round(centre - length / 2), 0), end - whole)
     return slice(start, start + whole)
 
 
 def judge(probabilities: npt.NDArray[np.float64], rules: LivenessRules) -> Liveness:
-    """What the newest frames say. Fewer than `rules.frames` of them, or one that is no probability, say nothing."""
+    """What the newest of these probabilities say; float64 [N], oldest first. They say nothing if there are fewer than `rules.frames`, or if
+    one of the newest is not a probability."""
     newest = probabilities[-rules.frames :]
     if len(newest) < rules.frames or not bool(((newest >= 0) & (newest <= 1)).all()):
         return Liveness.NOT_EVALUATED
@@ -85,13 +87,13 @@ class _Vote:
 
 @dataclass(slots=True)
 class Votes:
-    """What a passage's frames say of its being alive. `verdict` is of the last time it was asked."""
+    """What the frames of a passage say about whether its face is living. `verdict` is the answer of the last time they were asked."""
 
     verdict: Liveness = Liveness.NOT_EVALUATED
     _newest: deque[_Vote] = field(default_factory=deque, repr=False)
 
     def take(self, picture: Image | None, rules: LivenessRules) -> None:
-        """A further good frame: uint8 [80, 80, 3] BGR. None is a frame that shows nothing of it, and the votes begin anew."""
+        """Take the picture of a further good frame, uint8 [80, 80, 3] BGR. None is a good frame without a picture: the votes begin anew."""
         if picture is None:
             self._newest.clear()
             return
@@ -100,7 +102,7 @@ class Votes:
             self._newest.popleft()
 
     def ask(self, lives: Lives | None, rules: LivenessRules) -> Liveness:
-        """The verdict now. Each frame is shown to the model once. A spoof stays one."""
+        """The verdict now. The model sees each frame once. A spoof stays a spoof."""
         if self.verdict is Liveness.SPOOF:
             return self.verdict
         new = [vote for vote in self._newest if vote.probability is None]
@@ -114,7 +116,7 @@ class Votes:
         return self.verdict
 
     def forbids(self, lives: Lives | None, rules: LivenessRules) -> Reason | None:
-        """Why somebody who would be accepted is not. There is no answer that lets anybody in."""
+        """The reason not to accept somebody who would be accepted otherwise, or None. No answer of this function lets anybody in."""
         verdict = self.ask(lives, rules)
         if verdict is Liveness.LIVE or (verdict is Liveness.NOT_EVALUATED and not rules.require):
             return None

@@ -12,7 +12,7 @@ NOBODY = Match(person=None, similarity=-1.0, rival=-1.0)
 def best_two(similarities: npt.NDArray[np.float32], owners: npt.NDArray[np.int64]) -> tuple[int, float, float]:
     """The owner of the largest similarity, that similarity, and the largest of any other owner (-1 when there is none).
 
-    `similarities` float [K] and `owners` int [K] belong together, K >= 1. Anything not finite counts as -1: doubt is never near.
+    `similarities` float [K] and `owners` int [K] belong together, K >= 1. What is not finite counts as -1: doubt is never near.
     """
     finite = np.where(np.isfinite(similarities), similarities, np.float32(-1.0))
     top = int(finite.argmax())

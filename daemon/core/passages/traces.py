@@ -1,4 +1,4 @@
-"""What a gate made of one face in one frame, put down for people to look at. Asking changes no decision: nothing here is written back."""
+"""What a gate made of each face in each frame, for people to look at. This changes no decision: nothing here is written back."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ import numpy as np
 from daemon.core.boxes import Box
 from daemon.core.passages.evidence import is_unit
 from daemon.core.passages.gatekeeper import Find, Gatekeeper
-from daemon.core.passages.passage import Answer
+from daemon.core.passages.ruling import Ruling
 from daemon.core.values import Match, Quality, Vector, Verdict, View
 
 
 class State(StrEnum):
-    """What a frame's face counts as: too poor to be scored, evidence for an answer that is not there yet, or the answer that stands."""
+    """What a face counts as in one frame: too poor to be scored, evidence for an answer still to come, or the answer that stands."""
 
     POOR = "poor"
     GATHERING = "gathering"
@@ -25,11 +25,12 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """One face in one frame, and what its passage had come to by then.
+    """One face in one frame, and how far its passage had come by then.
 
-    `good` counts the frames fused so far. `single` is the nearest person to this frame alone (None for a poor face), `fused` the nearest
-    to the passage's fused vector (None before its first good frame): both are asked for here, in every frame. `looked` says that the
-    gate searched in this frame, `aside` that it did not take this frame for the passage's face.
+    `good` counts the frames fused so far, and `ruling` is the answer that stands. `single` is the nearest person to this frame alone (None
+    for a poor face), and `fused` the nearest person to the passage's fused vector (None before its first good frame). Both are searched for
+    here, in every frame. `looked` says whether the gate itself looked in this frame, and `aside` whether it set this frame aside because
+    it did not look like the passage's face.
     """
 
     passage: int
@@ -38,7 +39,7 @@ class Moment:
     box: Box
     quality: Quality
     good: int
-    answer: Answer | None
+    ruling: Ruling | None
     single: Match | None
     fused: Match | None
     looked: bool
@@ -46,12 +47,12 @@ class Moment:
 
     @property
     def standing(self) -> State:
-        """What the passage has come to, whatever this frame shows."""
-        return State.GATHERING if self.answer is None else _STATES[self.answer[0]]
+        """What the passage counts as, whatever this frame shows."""
+        return State.GATHERING if self.ruling is None else _STATES[self.ruling.verdict]
 
     @property
     def state(self) -> State:
-        """What this frame's face counts as."""
+        """What the face counts as in this frame."""
         return self.standing if self.quality is Quality.OK else State.POOR
 
 
@@ -59,7 +60,7 @@ _STATES = {Verdict.ACCEPT: State.ACCEPT, Verdict.REJECT: State.REJECT, Verdict.U
 
 
 def moments(keeper: Gatekeeper, view: View, vectors: Sequence[Vector | None], find: Find) -> tuple[Moment, ...]:
-    """What `keeper`, which has just observed `view`, made of each of its faces, in their order. `vectors` belong to `view.probes`."""
+    """What `keeper`, which has just observed `view`, made of each face in it, in their order. `vectors` belong to `view.probes`."""
     singles = [vector if vector is not None and is_unit(vector) else None for vector in vectors]
     passages = [keeper.passages.get(sighting.track) for sighting in keeper.sightings]
     fused = [passage.evidence.fused if passage is not None and passage.evidence.good else None for passage in passages]
@@ -78,7 +79,7 @@ def moments(keeper: Gatekeeper, view: View, vectors: Sequence[Vector | None], fi
                 sighting.box,
                 sighting.quality,
                 passage.evidence.good if passage is not None else 0,
-                passage.answer if passage is not None else None,
+                passage.ruling if passage is not None else None,
                 alone[place],
                 together[place],
                 passage is not None and passage.looked_s == view.at_s,

@@ -1,4 +1,4 @@
-"""One face over frames: which face of this frame is which face of the last one. By place, by motion, and by looks where they are known."""
+"""Tracks: which face of this frame is which face of the last one. Place and motion decide, and the looks of a face where they are known."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -8,21 +8,21 @@ from daemon.core.boxes import Box, iou
 
 MIN_IOU = 0.2
 MAX_SHIFT = 0.6
-"""A face may move by this share of its own width between two frames that show it (a walker, or a dropped frame) and stay itself."""
+"""Between two frames a face may move by less than this share of its width and stay itself (somebody walks, or a frame was dropped)."""
 RETURN_SHIFT = 3.0
-"""A lost face may come back this many of its widths away, if it looks like itself."""
+"""A face that was lost may come back less than this many of its widths away, if it looks the same."""
 FORESIGHT_S = 0.3
-"""For so long a face is expected to keep its speed; boxes jitter, and what they say of speed is soon wrong."""
+"""How long a face is expected to keep its speed. Boxes jitter, so a speed that is measured from them is soon wrong."""
 STEADY = 0.5
-"""How much of the newest motion goes into the speed of a track."""
+"""How much weight the newest motion has in the speed of a track."""
 
 Alike = Callable[[int, int], float | None]
-"""(track number, place in `boxes`) to their similarity where both have a vector, else None."""
+"""(track number, place in `boxes`) to the similarity of the two faces if both have a vector, else None."""
 
 
 @dataclass(slots=True)
 class Track:
-    """A face that is, or was a moment ago, in view. Speeds in pixels a second."""
+    """A face that is in view, or was a moment ago. `speed` is (x, y) in pixels a second."""
 
     number: int
     box: Box
@@ -36,7 +36,7 @@ class Track:
         return Box(self.box.x + self.speed[0] * wait, self.box.y + self.speed[1] * wait, self.box.width, self.box.height)
 
     def move(self, box: Box, at_s: float) -> None:
-        """The face has been seen again."""
+        """The face was seen again."""
         wait = at_s - self.last_s
         if wait > 0:
             (x0, y0), (x1, y1) = self.box.centre, box.centre
@@ -47,7 +47,8 @@ class Track:
 
 @dataclass(slots=True)
 class Tracker:
-    """The tracks of one camera. `number`s count from 1 and are never used again. From the similarity `same` on two faces look alike."""
+    """The tracks of one camera. Their numbers count from 1 and are never used again. From the similarity `same` upwards two faces look the
+    same."""
 
     lost_s: float
     same: float = 1.0
@@ -55,7 +56,7 @@ class Tracker:
     _next: int = 1
 
     def update(self, boxes: list[Box], at_s: float, alike: Alike | None = None) -> list[Track]:
-        """The track of each box, in the order of `boxes`. A box that belongs to no live track begins one."""
+        """The track of each box, in the order of `boxes`. A box that belongs to no track begins a new one."""
         near = [(self._closeness(track, i, box, at_s, alike), track, i) for track in self.tracks for i, box in enumerate(boxes)]
         taken: dict[int, Track] = {}
         used: set[int] = set()
@@ -71,12 +72,12 @@ class Tracker:
         return [taken[i] for i in range(len(boxes))]
 
     def cut(self, track: Track) -> Track:
-        """The face of a track has become another's: end it, and go on under a new number."""
+        """The track shows another face now: end it, and return a new track in its place."""
         self.tracks = [t for t in self.tracks if t.number != track.number]
         return self._begin(track.box, track.last_s)
 
     def expire(self, at_s: float) -> list[Track]:
-        """Remove and return the tracks not seen for longer than `lost_s`. A clock that went backwards ends them too."""
+        """Remove and return the tracks that were not seen for longer than `lost_s`. A clock that went backwards ends them too."""
         gone = [t for t in self.tracks if not 0 <= at_s - t.last_s <= self.lost_s]
         self.tracks = [t for t in self.tracks if 0 <= at_s - t.last_s <= self.lost_s]
         return gone
@@ -88,7 +89,7 @@ class Tracker:
         return track
 
     def _closeness(self, track: Track, place: int, box: Box, at_s: float, alike: Alike | None) -> float:
-        """How well a box goes with a track, 0 for not at all. Looks decide between places that are about as near."""
+        """How well a box fits a track, 0 for not at all. The looks of the faces decide between places that are about equally near."""
         near = max(_nearness(track.box, box), _nearness(track.expected(at_s), box))
         if alike is None or not (near > 0 or (_like_size(track.box, box) and _shift(track.box, box) < RETURN_SHIFT)):
             return near
@@ -101,7 +102,7 @@ class Tracker:
 
 
 def _nearness(old: Box, new: Box) -> float:
-    """Overlap of two boxes, or a small positive figure for two of like size that lie near, or 0 for two different faces."""
+    """The overlap of two boxes (IoU), or a small positive number if they are of similar size and near each other, or 0 for two faces."""
     overlap = iou(old, new)
     if overlap >= MIN_IOU:
         return overlap
@@ -110,11 +111,12 @@ def _nearness(old: Box, new: Box) -> float:
 
 
 def _shift(old: Box, new: Box) -> float:
-    """The distance of the centres in widths; infinite for boxes without one."""
+    """The distance of the centres, in widths of the boxes; infinite for boxes without a width."""
     size = (old.width + new.width) / 2
     (x0, y0), (x1, y1) = old.centre, new.centre
     return hypot(x0 - x1, y0 - y1) / size if size > 0 else float("inf")
 
 
 def _like_size(old: Box, new: Box) -> bool:
+    """Whether two boxes are of similar size."""
     return old.width > 0 and 0.6 < new.width / old.width < 1.67

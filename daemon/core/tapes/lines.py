@@ -106,7 +106,7 @@ def frame_line(view: View, keeper: Gatekeeper, name: Name) -> FrameLine:
     faces = []
     for probe, sighting in zip(view.probes, keeper.sightings, strict=False):
         passage, match, box = keeper.passages.get(sighting.track), sighting.match, probe.face.box
-        answer = passage.answer if passage is not None else None
+        ruling = passage.ruling if passage is not None else None
         faces.append(
             FaceLine(
                 passage=sighting.track,
@@ -117,7 +117,7 @@ def frame_line(view: View, keeper: Gatekeeper, name: Name) -> FrameLine:
                 similarity=_rounded(match.similarity) if match is not None else None,
                 rival=_rounded(match.rival) if match is not None else None,
                 person=name(match.person) if match is not None and match.person is not None else None,
-                answer=f"{answer[0].value} {answer[1].value}" if answer is not None else None,
+                answer=f"{ruling.verdict.value} {ruling.reason.value}" if ruling is not None else None,
             )
         )
     return FrameLine(utc(view.captured_at), view.number, faces)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from daemon.core.passages.claims import LONGEST_S, Claim, seconds_left
 from daemon.core.passages.gatekeeper import Decision
-from daemon.core.passages.passage import Rules
+from daemon.core.passages.rules import Rules
 from daemon.core.values import Quality, Reason, Vector
 from tests.core.passages.test_gatekeeper import (
     ACCEPT_ALICE,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from daemon.core.boxes import Box
 from daemon.core.passages.gatekeeper import Decision, Gatekeeper
 from daemon.core.passages.match import NOBODY, best_two
-from daemon.core.passages.passage import Rules
+from daemon.core.passages.rules import Rules
 from daemon.core.values import Face, Match, Probe, Quality, Reason, Vector, View
 
 RULES = Rules(threshold=0.5, margin=0.1, min_frames=3, min_s=0.15, patience=8, recheck_s=0.5, tries=4, memory=0.9, same=0.4)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from daemon.core.passages.gatekeeper import Decision
 from daemon.core.values import Quality, Reason, Vector, Verdict
 from tests.core.passages.test_gatekeeper import ALICE, BAD, BOB, RULES, STRANGER, TURNED, Story, face
+from tests.core.passages.test_states import fits
 
 MODES = {"identify": RULES, "verify": replace(RULES, threshold=None, pair=0.35), "both": replace(RULES, pair=0.35)}
 CLOSED = replace(RULES, threshold=None)
@@ -63,6 +64,7 @@ class Truth:
                 self.publish(decision)
             else:
                 self.story.keeper.retract(decision)
+        assert all(fits(passage) for passage in self.story.keeper.passages.values())
 
     def check(self, decision: Decision, faces: tuple[str, ...]) -> None:
         person = decision.person

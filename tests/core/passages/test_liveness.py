@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from daemon.core.boxes import Box
 from daemon.core.passages.gatekeeper import Decision, Gatekeeper
 from daemon.core.passages.liveness import LivenessRules, Lives, Votes, judge, surroundings
-from daemon.core.passages.passage import Rules
-from daemon.core.values import Face, Image, Liveness, Match, Probe, Quality, Reason, Vector, View
+from daemon.core.passages.rules import Rules
+from daemon.core.values import Face, Image, Liveness, Match, Probe, Quality, Reason, Vector, Verdict, View
 from tests.core.passages.test_claims import BOTH, VERIFY
 from tests.core.passages.test_gatekeeper import ALICE, BOB, CROP, RULES, STRANGER, Story, said
 
@@ -257,8 +257,8 @@ def test_whatever_the_model_says_it_never_makes_an_accept_of_what_was_none(
             with_model.sees(alive, who=who), without.sees(alive, who=who)
             assert with_model.keeper.passages.keys() == without.keeper.passages.keys()
             for number, passage in with_model.keeper.passages.items():
-                if passage.answer is not None and passage.answer[0].value == "accept":
-                    assert passage.answer == without.keeper.passages[number].answer
+                if passage.ruling is not None and passage.ruling.verdict is Verdict.ACCEPT:
+                    assert passage.ruling == without.keeper.passages[number].ruling
                     assert passage.votes.verdict is not Liveness.SPOOF
                     assert passage.votes.verdict is Liveness.LIVE or not require
 

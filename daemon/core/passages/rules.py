@@ -1,0 +1,55 @@
+"""What an answer needs: the rules of one gate, and what counts as near and as clear."""
+
+from dataclasses import dataclass
+from math import isfinite
+
+from daemon.core.passages.liveness import NOT_REQUIRED, LivenessRules
+from daemon.core.values import Match
+
+HOLD = 0.1
+"""Somebody who was recognised stays so while the fused vector is at most this much below the threshold: a turned head is no other head."""
+DOUBTS = 2
+"""This many looks in a row must have lost somebody who was recognised before the answer is taken back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What an answer needs. `threshold` is for searches: a similarity of fused vectors; without it (None) the gate searches for nobody.
+    `pair` is the threshold for claims; without it the gate verifies nobody. Without both the gate is closed: it looks at nothing.
+
+    `same` is the similarity below which a frame does not show the passage's face. `memory` is the weight of a frame relative to the next.
+    """
+
+    threshold: float | None
+    margin: float
+    min_frames: int
+    min_s: float
+    patience: int
+    recheck_s: float
+    tries: int
+    memory: float
+    same: float
+    pair: float | None = None
+    liveness: LivenessRules = NOT_REQUIRED
+
+    @property
+    def closed(self) -> bool:
+        """Whether nobody can be accepted."""
+        return self.threshold is None and self.pair is None
+
+    @property
+    def claim_looks(self) -> int:
+        """How often a face is compared with a claimed person before the claim has failed: as often as anybody is searched for."""
+        return self.patience - self.min_frames + 1
+
+
+def near(match: Match, rules: Rules) -> bool:
+    """Whether somebody is near enough. Written so that NaN is nobody."""
+    if rules.threshold is None or match.person is None or not isfinite(match.similarity):
+        return False
+    return match.similarity >= rules.threshold
+
+
+def clear(match: Match, rules: Rules) -> bool:
+    """Whether the nearest person is clearly nearer than everybody else. Written so that NaN is not clear."""
+    return match.similarity - match.rival >= rules.margin
