@@ -11,6 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from daemon.core.values import Outgoing
+from tests.fixtures.fake_broker import FakeBroker
 from tests.fixtures.link_ends import (
     DECISION,
     OFFLINE,
@@ -78,6 +79,17 @@ def test_stop_is_bounded_when_the_broker_is_frozen(own_broker: Callable[..., Mos
         broker.signal(signal.SIGCONT)
         with office(broker.port, STATUS) as (_, inbox):
             assert inbox.get(timeout=10).payload == OFFLINE  # nobody said goodbye, so the will spoke
+
+
+def test_a_farewell_without_an_answer_is_left_to_the_last_will() -> None:
+    engine = Engine()
+    with FakeBroker() as broker, linked(broker.port, engine) as link:
+        broker.answers = False
+        link.stop(Outgoing(0, STATUS, b"goodbye", retain=True), 0.3)
+        (session,) = broker.sessions
+        broker.wait(lambda: session.is_over)
+        assert session.published == [b"goodbye"]
+        assert not session.said_goodbye
 
 
 def test_stop_is_quick_when_there_is_no_broker() -> None:
