@@ -1,8 +1,10 @@
 """Fixtures shared by all tests: where the test data lies, and a broker."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -46,6 +48,17 @@ def broker(mosquitto_installed: None, tmp_path: Path) -> Iterator[int]:
     """A mosquitto of the test's own on loopback, without persistence; gives its port."""
     with Mosquitto(tmp_path) as mosquitto:
         yield mosquitto.port
+
+
+@pytest.fixture
+def own_broker(mosquitto_installed: None, tmp_path: Path) -> Iterator[Callable[..., Mosquitto]]:
+    """Starts brokers with the arguments of `Mosquitto` behind its folder; every one is stopped when the test ends."""
+    with ExitStack() as stack:
+
+        def make(*args: Any, **options: Any) -> Mosquitto:
+            return stack.enter_context(Mosquitto(tmp_path, *args, **options))
+
+        yield make
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""How ostiaryctl talks to the broker: connect, subscribe, publish, wait. Every failure is a CtlError with a line and a hint."""
+"""ostiaryctl's connection to the broker: connect, subscribe, publish, wait. Every failure is a CtlError."""
 
 import queue
 import secrets
@@ -12,21 +12,14 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
-DONE, REFUSED, USAGE, NO_ANSWER, INTERRUPTED = 0, 1, 2, 3, 130
+from daemon.ctl.failures import NO_ANSWER, REFUSED, USAGE, CtlError
+
 CONNECT_TIMEOUT_S = 5.0
-
-
-class CtlError(Exception):
-    """What went wrong, in a line; what to do about it; and the exit code that says so to scripts."""
-
-    def __init__(self, code: int, message: str, hint: str) -> None:
-        super().__init__(message)
-        self.code, self.message, self.hint = code, message, hint
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where the broker is and who asks."""
+    """Where the broker is, and the login."""
 
     host: str
     port: int
@@ -44,12 +37,11 @@ class Heard:
 
     topic: str
     payload: bytes
-    retained: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """The connection went away; it is being tried again."""
+    """The connection was lost; it is being tried again."""
 
     detail: str
 
@@ -88,9 +80,8 @@ class Broker:
         try:
             client.connect(address.host, address.port, keepalive=15)
         except (OSError, ValueError) as error:
-            raise CtlError(
-                NO_ANSWER, f"no broker at {where} ({error})", "check --host, --port and TLS options, and that the broker runs"
-            ) from None
+            hint = "check --host, --port and the TLS options, and that the broker runs"
+            raise CtlError(NO_ANSWER, f"cannot reach the broker at {where} ({error})", hint) from None
         client.loop_start()
         try:
             for step in ("connection", "subscription"):
@@ -99,7 +90,8 @@ class Broker:
                     raise CtlError(NO_ANSWER, f"the broker at {where} refused the {step}: {refused}", _advice(refused, step))
         except queue.Empty:
             self._close()
-            raise CtlError(NO_ANSWER, f"{where} does not answer", "is it an MQTT broker? Does it want TLS (--ca-file)?") from None
+            hint = "check that it is an MQTT broker, and whether it needs TLS (--ca-file)"
+            raise CtlError(NO_ANSWER, f"{where} accepts connections but does not answer", hint) from None
         except (CtlError, KeyboardInterrupt):
             self._close()
             raise
@@ -118,14 +110,14 @@ class Broker:
                 if answered == mid:
                     break
         except queue.Empty:
-            hint = "it may limit the size of messages (mosquitto: message_size_limit), or the network is slow: see --timeout"
+            hint = "check the broker's limit on the size of messages (mosquitto: message_size_limit); in a slow network raise --timeout"
             raise CtlError(NO_ANSWER, "the broker did not acknowledge the command", hint) from None
         if refused:
             who = self._address.username or "this user"
-            raise CtlError(REFUSED, f"the broker refused the command: {refused}", f"let {who} write to {topic} in the broker's ACL")
+            raise CtlError(REFUSED, f"the broker refused the command: {refused}", f"allow {who} in the broker's ACL to write to {topic}")
 
     def next(self, timeout_s: float | None) -> Heard | Lost | None:
-        """The next message, or None when none came in time (seconds; None waits for ever)."""
+        """The next message, or None when none came in time (seconds; None waits without a limit)."""
         try:
             return self._mail.get(timeout=None if timeout_s is None else max(0.0, timeout_s))
         except queue.Empty:
@@ -149,11 +141,13 @@ class Broker:
         self._published.put((mid, str(reason) if reason.is_failure else ""))
 
     def _on_message(self, client: paho.Client, userdata: object, message: paho.MQTTMessage) -> None:
-        self._mail.put(Heard(message.topic, bytes(message.payload), bool(message.retain)))
+        self._mail.put(Heard(message.topic, bytes(message.payload)))
 
     def _on_disconnect(self, client: paho.Client, userdata: object, flags: Any, reason: ReasonCode, properties: object) -> None:
         if reason.is_failure:
-            self._mail.put(Lost(f"the broker said: {reason}" if flags.is_disconnect_packet_from_server else "the connection was lost"))
+            self._mail.put(
+                Lost(f"the broker ended the connection: {reason}" if flags.is_disconnect_packet_from_server else "the connection was lost")
+            )
 
 
 def _no_delay(client: paho.Client, userdata: object, sock: object) -> None:
@@ -163,7 +157,7 @@ def _no_delay(client: paho.Client, userdata: object, sock: object) -> None:
 
 def _advice(refused: str, step: str) -> str:
     if step == "subscription":
-        return "let this user read the gate's result, status and decision topics in the broker's ACL"
+        return "allow this user in the broker's ACL to read the gate's result, status and decision topics"
     if "version" in refused:
         return "the broker may not speak MQTT 5: try --protocol 3.1.1"
     return "check --username and --password-file against the broker's password file"

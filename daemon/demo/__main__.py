@@ -21,7 +21,8 @@ from rich.console import Console
 
 from daemon.core.messages import DecisionMessage, StatusMessage, topic
 from daemon.ctl import __main__ as ctl
-from daemon.ctl.broker import Address, Broker, CtlError, Heard
+from daemon.ctl.broker import Address, Broker, Heard
+from daemon.ctl.failures import CtlError
 from daemon.demo.album import Act, Answer, write_sheet, write_video
 from daemon.demo.brokers import NoBroker, Running, broker
 from daemon.demo.frames import enrolment_photo

@@ -393,7 +393,7 @@ def test_the_likeness_to_one_person_is_that_of_the_best_template_and_nobodys_is_
 def test_ostiaryctl_sends_no_claim_of_a_time_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
     for seconds in ("0.5", "61"):
         assert ctl.main(["verify", "E1", "--seconds", seconds, "--site", "hq", "--gate", "north"]) == 2
-        assert f"{seconds} s is no time for a claim" in capsys.readouterr().err
+        assert f"{seconds} s is not a valid length for a claim" in capsys.readouterr().err
     assert "Verify" in schema()["messages"]
 
 

@@ -1,0 +1,109 @@
+"""Sending a command to a gate, or to all gates of a site, and waiting for the answers."""
+
+import argparse
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+
+from daemon.core import messages as m
+from daemon.ctl.broker import Broker, Heard
+from daemon.ctl.failures import NO_ANSWER, REFUSED, SAME_VERSION, USAGE, CtlError
+from daemon.ctl.target import target
+
+TIMEOUT_S = 10.0
+"""How long to wait for an answer, unless --timeout says otherwise."""
+
+Tell = Callable[[str, m.Reembedding], None]
+"""Hears how far a change of model on a gate has come."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One gate's answer, and how long it took."""
+
+    gate: str
+    result: m.Result
+    took_ms: float
+
+
+def ask(args: argparse.Namespace, command: m.Command, tell: Tell | None = None) -> list[Answer]:
+    """Send a command and wait for its answers, one per gate asked. Raises CtlError.
+
+    With `tell`, the time to wait begins again whenever a gate says how far its change of model has come.
+    """
+    payload = _payload(command)
+    to = target(args, any_gate=False)
+    capture = command.capture if isinstance(command, m.Enroll) else None
+    timeout_s = getattr(args, "timeout", TIMEOUT_S) + (capture.seconds if capture is not None else 0.0)
+    answers: dict[str, Answer] = {}
+    online: dict[str, bool] = {}
+    with Broker(to.address, [to.topic("status"), to.topic("result")]) as broker:
+        begun_s = since_s = time.monotonic()
+        broker.publish(to.command_topic(), payload, timeout_s)
+        while (heard := broker.next(since_s + timeout_s - time.monotonic())) is not None:
+            if not isinstance(heard, Heard):
+                continue  # the connection was lost, and comes back
+            gate, leaf = heard.topic.split("/")[-2:]
+            if leaf == "status":
+                status = _status(heard.payload)
+                online[gate] = status is not None and status.online
+                if tell is not None and status is not None and status.reembedding is not None:
+                    since_s = time.monotonic()
+                    tell(gate, status.reembedding)
+                continue
+            result = _result(heard.payload, command)
+            if result is not None:
+                answers[gate] = Answer(gate, result, (time.monotonic() - begun_s) * 1000)
+            # Retained statuses come before any answer, so by now it is known which gates there are to wait for.
+            if answers and all(name in answers for name, is_on in online.items() if is_on):
+                break
+    missing = sorted(name for name, is_on in online.items() if is_on and name not in answers)
+    if not answers or missing:
+        raise _no_answer(to.gate, timeout_s, online, missing if answers else [])
+    return [answers[name] for name in sorted(answers)]
+
+
+def _payload(command: m.Command) -> bytes:
+    """The command as it is sent. Raises CtlError for one that the gate would refuse as malformed."""
+    payload = m.encode(command)
+    try:
+        m.parse_command(payload)
+    except m.MessageError as error:
+        if error.detail.endswith("`$.person`"):
+            message = f"{getattr(command, 'person', None)!r} is not an employee number"
+            raise CtlError(USAGE, message, "use letters, digits and . _ @ -, begin with a letter or digit, 64 characters at most") from None
+        hint = "send fewer or smaller images" if error.reason == "too_large" else "the line above names the field"
+        raise CtlError(USAGE, error.detail, hint) from None
+    return payload
+
+
+def _status(payload: bytes) -> m.StatusMessage | None:
+    try:
+        return msgspec.json.decode(payload, type=m.StatusMessage)
+    except msgspec.MsgspecError:
+        return None  # of another version, perhaps; only the answer matters here
+
+
+def _result(payload: bytes, command: m.Command) -> m.Result | None:
+    """The answer to `command`; None if it answers another one. Raises CtlError for an answer to it that cannot be read."""
+    try:
+        result = msgspec.json.decode(payload, type=m.Result)
+    except msgspec.MsgspecError as error:
+        if str(command.command_id).encode() in payload:
+            raise CtlError(REFUSED, f"the gate's answer cannot be read: {error}", SAME_VERSION) from None
+        return None
+    return result if result.command_id == str(command.command_id) else None
+
+
+def _no_answer(gate: str, timeout_s: float, online: dict[str, bool], missing: list[str]) -> CtlError:
+    if missing:
+        message, hint = f"no answer from {', '.join(missing)} in {timeout_s:g} s", "the other gates answered; see `ostiaryctl status`"
+    elif not online:
+        message, hint = f"no answer in {timeout_s:g} s, and gate {gate} has never published a status", "check --site and --gate"
+    elif not any(online.values()):
+        message, hint = f"no answer in {timeout_s:g} s: gate {gate} is offline", "start its daemon"
+    else:
+        message, hint = f"no answer in {timeout_s:g} s", "the gate is busy, or does not get its commands; see `ostiaryctl status`"
+    return CtlError(NO_ANSWER, message, f"{hint}. The command may still be carried out")

@@ -1,0 +1,66 @@
+"""Which gate is meant, and which broker it is at."""
+
+import argparse
+from dataclasses import dataclass
+
+import msgspec
+
+from daemon.config import load, read_secret
+from daemon.core import messages as m
+from daemon.ctl.broker import Address
+from daemon.ctl.failures import USAGE, CtlError
+
+_CONNECTION = ("host", "port", "protocol", "username", "ca_file", "cert_file", "key_file")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A gate of a site, or all its gates."""
+
+    address: Address
+    site: str
+    gate: str
+    """The gate's name, or `all` or `+` for every gate."""
+
+    @property
+    def is_every_gate(self) -> bool:
+        return self.gate in ("all", "+")
+
+    def command_topic(self) -> str:
+        return m.topic(self.site, self.gate, "command")
+
+    def topic(self, leaf: str) -> str:
+        """The topic of what the gates say; for every gate it has a wildcard."""
+        return m.topic(self.site, "+" if self.is_every_gate else self.gate, leaf)
+
+
+def target(args: argparse.Namespace, *, any_gate: bool) -> Target:
+    """The target that the configuration and the options name; the options win. With `any_gate` the default is every gate.
+
+    Raises CtlError, or ConfigError for a configuration or password file that cannot be used.
+    """
+    given = vars(args)
+    options = {name: given[name] for name in _CONNECTION if name in given}
+    password_file, site, gates = "", "", ["+"] if any_gate else []
+    if "config" in given:
+        config = load(given["config"])
+        password_file, site = config.mqtt.password_file, config.site
+        gates = gates or list(config.gates)
+        # The daemon's own login comes along; a broker whose ACL forbids the daemon to command itself wants --username and --password-file.
+        options = {name: getattr(config.mqtt, name) for name in _CONNECTION} | options
+    site = given.get("site", site)
+    if not m.is_topic_segment(site):
+        message = f"{site!r} is not the name of a site" if site else "no site is given"
+        raise CtlError(USAGE, message, "give --site, or --config with the daemon's configuration")
+    gate = given.get("gate", gates[0] if gates else "")  # the gates of one daemon share their people, so any of them will do
+    if not (any_gate and gate == "+") and not m.is_topic_segment(gate):
+        message = f"{gate!r} is not the name of a gate" if gate else "no gate is given"
+        raise CtlError(USAGE, message, "give --gate NAME, or --gate all for every gate of the site")
+    port = options.get("port", 1883)
+    if not 0 < port < 65_536:
+        raise CtlError(USAGE, f"{port} is not a port number", "give a number from 1 to 65535; 1883 is usual, 8883 with TLS")
+    # The configuration's password is the configuration's user's.
+    password_file = given.get("password_file", "" if "username" in given else password_file)
+    password = read_secret(password_file, "--password-file") if password_file else None
+    defaults = {"host": "127.0.0.1", "port": port, "protocol": "5", "password": password}
+    return Target(msgspec.convert(defaults | options, Address), site, gate)

@@ -1,0 +1,272 @@
+"""One connection to the broker, from its first byte to its last. The next connection is another object."""
+
+import logging
+import math
+import ssl
+import threading
+import time
+from collections import deque
+from enum import IntEnum
+
+import paho.mqtt.client as paho
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from daemon.core.values import Delivery, Link, Outgoing, Published
+from daemon.edges.mqtt.bell import Bell, HasFileno
+from daemon.edges.mqtt.client import Setup, expiry, new_client, subscribe
+from daemon.edges.mqtt.ending import Ending, refused_connection, refused_subscription
+from daemon.edges.mqtt.limits import Limits, limits
+from daemon.edges.mqtt.news import News
+
+IN_FLIGHT = 10
+"""Messages without an answer, at most. Fewer than a usual broker's Receive Maximum (mosquitto: 20), which MQTT 3.1.1 cannot name."""
+
+QUEUED = 64
+"""Messages that wait for their turn, at most. The backlog belongs in the outbox, which is durable."""
+
+_TURN_S = 1.0
+
+_log = logging.getLogger("ostiary.mqtt")
+
+
+class State(IntEnum):
+    """What a connection is at. A state only ever gives way to a later one, so nothing that comes late brings a connection back."""
+
+    CONNECTING = 0
+    """The broker has not answered yet."""
+    SUBSCRIBING = 1
+    """The broker has answered. Commands of the session may arrive already."""
+    SUBSCRIBED = 2
+    """The broker sends commands, and the engine has not heard of it yet."""
+    UP = 3
+    """The engine has heard of it: messages go out."""
+    DROPPING = 4
+    """Something went wrong, and `drop` knows what. The connection ends with this turn."""
+    STOPPED = 5
+    """It is over, or the link stops. What still arrives counts for nothing."""
+
+
+class Connection:
+    """One connection. The network thread runs it (`run`); other threads leave here what they want from it."""
+
+    def __init__(self, setup: Setup, generation: int, news: News, bell: Bell) -> None:
+        self.generation = generation
+        self._setup, self._news, self._bell = setup, news, bell
+        # Guards what other threads use, which are the six below. The network thread reads the state without it, as others only stop it.
+        self._lock = threading.Lock()
+        self._state = State.CONNECTING
+        self._waiting: deque[Outgoing] = deque()
+        self._receipts: deque[tuple[int, int]] = deque()
+        self._leave_by_s = 0.0
+        self._farewell: Outgoing | None = None
+        self._farewell_said = False
+        self._farewell_over = threading.Event()
+        # From here on for the network thread alone.
+        self._limits = Limits()
+        self._in_flight: dict[int, Outgoing] = {}  # packet number → message without an answer
+        self._subscription: int | None = None
+        self._saying_goodbye = False
+        self._reached = self._greeted = False
+        self._why = self._said = ""
+        self._up_since_s: float | None = None
+        self._up_s: float | None = None
+        self._client = client = new_client(setup)
+        client.on_connect = self._on_connect
+        client.on_subscribe = self._on_subscribe
+        client.on_message = self._on_message
+        client.on_publish = self._on_publish
+        client.on_disconnect = self._on_disconnect
+
+    # ---- for other threads
+
+    @property
+    def up(self) -> bool:
+        with self._lock:
+            return self._state is State.UP
+
+    def offer(self, message: Outgoing) -> bool:
+        """Take a message to publish. False when the connection is not up, or too many wait."""
+        with self._lock:
+            if self._state is not State.UP or len(self._waiting) >= QUEUED:
+                return False
+            self._waiting.append(message)
+            return True
+
+    def acknowledge(self, mid: int, qos: int) -> None:
+        """Acknowledge a command that came on this connection. Once the connection is over, this does nothing."""
+        with self._lock:
+            if self._state is not State.STOPPED:
+                self._receipts.append((mid, qos))
+
+    def farewell(self, message: Outgoing, timeout_s: float) -> bool:
+        """Publish a last message and wait for the broker's answer. False when the broker did not take it in time."""
+        with self._lock:
+            if self._state is not State.UP:
+                return False
+            self._farewell = message
+            self._waiting.append(message)
+        self._bell.ring()
+        self._farewell_over.wait(timeout_s)
+        return self._farewell_said
+
+    def leave(self, by_s: float) -> None:
+        """End this connection: say goodbye (DISCONNECT), and cut it at `by_s` on the monotonic clock if that has not gone out by then."""
+        with self._lock:
+            self._leave_by_s = by_s
+            self._state = State.STOPPED
+        self._bell.ring()
+
+    # ---- for the network thread
+
+    def run(self) -> None:
+        """Connect, and serve until the connection ends."""
+        try:
+            try:
+                self._client.reconnect()
+            except (OSError, UnicodeError) as error:  # UnicodeError: a name that cannot be a host's
+                self._why = f"cannot reach the broker at {self._setup.address} ({error})"
+                return
+            self._reached = True
+            while (sock := self._client.socket()) is not None and (left_s := self._left_s()) > 0:
+                self._turn(sock, min(left_s, _TURN_S))
+        finally:
+            self._close()
+
+    def drop(self, why: str) -> None:
+        """Give this connection up. It ends with the present turn."""
+        self._why = why
+        self._enter(State.DROPPING)
+
+    def ending(self) -> Ending:
+        """Why it ended, once it has."""
+        return Ending(self._why, self._said, self._reached, self._greeted, self._up_s)
+
+    def _left_s(self) -> float:
+        """How long this connection may still go on."""
+        with self._lock:
+            if self._state is State.STOPPED:
+                return self._leave_by_s - time.monotonic()
+            return 0.0 if self._state is State.DROPPING else math.inf
+
+    def _turn(self, sock: HasFileno, timeout_s: float) -> None:
+        """Do what other threads asked for, then wait for the broker or for a ring, then let paho work."""
+        self._tell()
+        self._send()
+        buffered = isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
+        readable, writable = self._bell.wait(0.0 if buffered else timeout_s, sock, writing=self._client.want_write())
+        if readable or buffered:
+            self._client.loop_read()
+        if writable:
+            self._client.loop_write()
+        self._client.loop_misc()
+
+    def _tell(self) -> None:
+        with self._lock:  # whoever reads the news that the connection is up finds it up, and nobody finds it up before
+            if self._news.flush() and self._state is State.SUBSCRIBED:
+                self._state = State.UP
+                self._up_since_s = time.monotonic()
+
+    def _send(self) -> None:
+        with self._lock:
+            receipts, self._receipts = self._receipts, deque()
+            stopped = self._state is State.STOPPED
+        for mid, qos in receipts:
+            self._client.ack(mid, qos)
+        if stopped:
+            if not self._saying_goodbye:
+                self._saying_goodbye = True
+                self._client.disconnect()
+            return
+        while len(self._in_flight) < min(IN_FLIGHT, self._limits.receive_maximum):
+            with self._lock:
+                if self._state is not State.UP or not self._waiting:
+                    return
+                message = self._waiting.popleft()
+            self._publish(message)
+
+    def _publish(self, message: Outgoing) -> None:
+        size, largest = len(message.payload) + len(message.topic) + 64, self._limits.packet_bytes
+        if largest is not None and size > largest:
+            # Sending it would make the broker hang up, again and again, with everything else stuck behind it.
+            self._answered(message, f"too large for the broker, which takes {largest} bytes")
+            return
+        properties = expiry(self._setup, message.expiry_s)
+        sent = self._client.publish(message.topic, message.payload, qos=1, retain=message.retain, properties=properties)
+        if sent.rc != paho.MQTT_ERR_SUCCESS:
+            self.drop(f"cannot publish ({paho.error_string(sent.rc)})")
+            return
+        self._in_flight[sent.mid] = message
+
+    def _answered(self, message: Outgoing, error: str | None) -> None:
+        if message is self._farewell:
+            self._farewell_said = error is None
+            self._farewell_over.set()
+        elif message.row:
+            self._news.add(Published(self._setup.gate, message.row, error))
+
+    def _close(self) -> None:
+        self._enter(State.STOPPED)
+        self._farewell_over.set()
+        if self._up_since_s is not None:
+            self._up_s = time.monotonic() - self._up_since_s
+        self._client.reinitialise()  # closes the socket and lets go of the callbacks
+
+    def _enter(self, state: State) -> None:
+        with self._lock:
+            self._state = max(self._state, state)
+
+    # ---- called by paho, on the network thread
+
+    def _on_connect(
+        self, client: paho.Client, userdata: object, flags: paho.ConnectFlags, reason: ReasonCode, properties: Properties | None
+    ) -> None:
+        if self._state is not State.CONNECTING:
+            return
+        self._greeted = True
+        if reason.is_failure:
+            self._why = refused_connection(str(reason), self._setup)
+            return  # paho ends the connection
+        self._limits = limits(properties)
+        obstacle = self._limits.obstacle()
+        if obstacle is not None:
+            self.drop(obstacle)
+            return
+        self._enter(State.SUBSCRIBING)
+        code, self._subscription = subscribe(client, self._setup)
+        if code != paho.MQTT_ERR_SUCCESS:
+            self.drop(f"cannot subscribe ({paho.error_string(code)})")
+
+    def _on_subscribe(
+        self, client: paho.Client, userdata: object, mid: int, reasons: list[ReasonCode], properties: Properties | None
+    ) -> None:
+        if mid != self._subscription or self._state is not State.SUBSCRIBING:
+            return
+        refused = [f"{t} ({r})" for t, r in zip(self._setup.command_topics, reasons, strict=True) if r.is_failure or r.value == 0]
+        if refused:
+            self.drop(refused_subscription(refused, self._setup))
+            return
+        self._news.add(Link(self._setup.gate, True, f"connected to {self._setup.address} as {self._setup.client_id}"))
+        self._enter(State.SUBSCRIBED)
+
+    def _on_message(self, client: paho.Client, userdata: object, message: paho.MQTTMessage) -> None:
+        if self._state not in (State.SUBSCRIBING, State.SUBSCRIBED, State.UP):
+            return  # left over in the socket's buffer; delivering it now would overtake the one that found no room
+        gate, receipt = self._setup.gate, (self.generation, message.mid, message.qos)
+        if self._news.deliver(Delivery(gate, message.topic, bytes(message.payload), bool(message.retain), receipt)):
+            return
+        if message.qos == 0:  # no broker sends it again
+            _log.warning("gate %s: a command sent at QoS 0 was lost because the mailbox is full; send commands at QoS 1", gate)
+        else:
+            self.drop("the mailbox is full; the broker will deliver again")
+
+    def _on_publish(self, client: paho.Client, userdata: object, mid: int, reason: ReasonCode, properties: Properties) -> None:
+        message = self._in_flight.pop(mid, None)
+        if message is not None and self._state is not State.STOPPED:
+            self._answered(message, str(reason) if reason.is_failure else None)
+
+    def _on_disconnect(
+        self, client: paho.Client, userdata: object, flags: paho.DisconnectFlags, reason: ReasonCode, properties: Properties | None
+    ) -> None:
+        if flags.is_disconnect_packet_from_server:
+            self._said = str(reason)

@@ -1,0 +1,158 @@
+"""A gate's link to its broker: one connection after the other, for as long as the daemon runs."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from daemon.config import MqttConfig
+from daemon.core.messages import command_topics, topic
+from daemon.core.values import Link, Outgoing
+from daemon.edges.mqtt.backoff import Backoff
+from daemon.edges.mqtt.bell import Bell
+from daemon.edges.mqtt.client import Setup, tls_context
+from daemon.edges.mqtt.connection import Connection
+from daemon.edges.mqtt.news import Deliver, News
+
+_log = logging.getLogger("ostiary.mqtt")
+
+
+class MqttLink:
+    """Carries commands in and messages out, and survives brokers that come, go and misbehave.
+
+    `deliver` is called on the network thread with what the engine must know; it returns False when the mailbox is full. A
+    command that finds no room is left unacknowledged and the connection is dropped: brokers redeliver unacknowledged messages
+    to a resumed session only, never within a connection. Everything else waits here and is offered again.
+
+    Nothing is carried over from one connection to the next: at every Link(up=True), rows that were published but never
+    answered by a Published have to be offered again. (A Link(up=False) that found no room may be left out.)
+    """
+
+    def __init__(
+        self,
+        config: MqttConfig,
+        *,
+        site: str,
+        gate: str,
+        client_id: str,
+        password: str | None,
+        offline: bytes | None,
+        deliver: Deliver,
+    ) -> None:
+        """`offline` is the last will, published retained on the gate's status topic; None leaves none. Raises
+        ConfigError for unusable TLS files."""
+        will = None if offline is None else (topic(site, gate, "status"), offline)
+        self._setup = Setup(config, gate, client_id, password, tuple(command_topics(site, gate)), will, tls_context(config))
+        self._news = News(gate, deliver)
+        self._backoff = Backoff()
+        self._stopping = threading.Event()
+        self._lock = threading.Lock()  # guards the two below; no connection is made once `_stopping` was set under it
+        self._connection: Connection | None = None
+        self._generation = 0  # names a connection
+        self._bell: Bell | None = None  # there is one from `start` on
+        self._thread: threading.Thread | None = None
+
+    # ---- for the engine
+
+    def start(self) -> None:
+        """Connect in the background and keep trying. Does not fail because the broker is away."""
+        self._bell = bell = Bell()
+        self._thread = threading.Thread(target=self._run, args=(bell,), name=f"mqtt-{self._setup.gate}", daemon=True)
+        self._thread.start()
+
+    @property
+    def connected(self) -> bool:
+        """Whether commands arrive and messages go out: connected and subscribed."""
+        connection = self._current()
+        return connection is not None and connection.up
+
+    def is_alive(self) -> bool:
+        """Whether the network thread runs. If it does not, nothing will ever arrive again, whatever else looks well."""
+        return self._thread is not None and self._thread.is_alive() and not self._stopping.is_set()
+
+    def publish(self, message: Outgoing) -> bool:
+        """Hand a message over at QoS 1. False when it was not taken (not connected, or too many wait): offer it again later.
+
+        A Published follows once the broker has answered, with `error` if it refused. Row 0 gets none.
+        """
+        connection = self._current()
+        taken = connection is not None and connection.offer(message)
+        self._ring()
+        return taken
+
+    def acknowledge(self, receipt: tuple[int, int, int]) -> None:
+        """Tell the broker that a Delivery is done with. Nothing happens for one of an earlier connection: it comes again anyway."""
+        generation, mid, qos = receipt
+        connection = self._current()
+        if connection is not None and connection.generation == generation:
+            connection.acknowledge(mid, qos)  # if it ends meanwhile, so does this acknowledgement
+        self._ring()
+
+    def stop(self, farewell: Outgoing | None, timeout_s: float) -> None:
+        """Publish the farewell, wait for its answer, disconnect. Takes at most `timeout_s` and about a second, whatever the broker does.
+
+        A farewell that the broker does not take is left to the last will: the connection is cut instead. Without a farewell nothing is
+        said.
+        """
+        deadline_s = time.monotonic() + timeout_s
+        connection = self._current()
+        said = farewell is None or (connection is not None and connection.farewell(farewell, timeout_s))
+        with self._lock:
+            self._stopping.set()
+            connection = self._connection
+        if self._thread is None:
+            return
+        deadline_s = max(deadline_s, time.monotonic() + 0.5)
+        if connection is not None:
+            connection.leave(deadline_s if said else 0.0)
+        self._ring()
+        # A thread that is connecting cannot be interrupted. It ends when it has connected, or when that has failed.
+        self._thread.join(deadline_s - time.monotonic() + 0.5)
+
+    def _current(self) -> Connection | None:
+        with self._lock:
+            return self._connection
+
+    def _ring(self) -> None:
+        """Wake the network thread, which also offers again what found no room in the mailbox."""
+        if self._bell is not None:
+            self._bell.ring()
+
+    # ---- the network thread
+
+    def _run(self, bell: Bell) -> None:
+        while (connection := self._next(bell)) is not None:
+            self._guarded(connection, connection.run)
+            ending = connection.ending()
+            if ending.reached:
+                self._backoff.ended(ending.up_s)
+            else:
+                self._backoff.unreachable()
+            self._news.add(Link(self._setup.gate, False, ending.detail(self._setup, repeated=self._backoff.setbacks > 1)))
+            self._pause(connection, bell)
+        bell.close()
+
+    def _next(self, bell: Bell) -> Connection | None:
+        """A new connection in place of the last one; None when the link stops."""
+        with self._lock:
+            if self._stopping.is_set():
+                return None
+            self._generation += 1
+            self._connection = Connection(self._setup, self._generation, self._news, bell)
+            return self._connection
+
+    def _guarded(self, connection: Connection, step: Callable[[], object]) -> None:
+        """The mouth of the thread. An error that ended the thread would leave the gate deaf, so it ends the connection instead."""
+        try:
+            step()
+        except Exception as error:  # noqa: BLE001  a thread mouth
+            _log.exception("gate %s: an error on the connection to the broker; the gate connects anew", self._setup.gate)
+            connection.drop(f"{type(error).__name__}: {error}")
+
+    def _pause(self, connection: Connection, bell: Bell) -> None:
+        """Wait for as long as the backoff says. News that still wait are offered again meanwhile."""
+        until_s = time.monotonic() + self._backoff.delay_s
+        self._guarded(connection, self._news.flush)
+        while not self._stopping.is_set() and (left_s := until_s - time.monotonic()) > 0:
+            bell.wait(min(left_s, 1.0))
+            self._guarded(connection, self._news.flush)
