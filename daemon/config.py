@@ -12,6 +12,7 @@ import msgspec
 
 from daemon.core.faults import Fault
 from daemon.core.messages import is_topic_segment
+from daemon.core.passages import defaults
 from daemon.core.passages.claims import Mode
 from daemon.core.people.policy import Schedule, ScheduleError, window
 
@@ -91,20 +92,20 @@ class DecisionConfig:
     """Of all strangers with somebody's badge, the share that may be taken for them (by pairs of photos): for gates that verify claims."""
     site_calibration: str = ""
     """A file of `ostiaryd calibrate` that raises the card's threshold for this gate; empty means none. Not beside `threshold`."""
-    margin: float = 0.05
+    margin: float = defaults.MARGIN
     """How much nearer the best person must be than any other person."""
-    min_frames: int = 5
-    min_s: float = 0.2
+    min_frames: int = defaults.MIN_FRAMES
+    min_s: float = defaults.MIN_S
     """An answer needs so many good frames of a face, over at least this time."""
-    patience: int = 10
+    patience: int = defaults.PATIENCE
     """After this many good frames without an answer the passage is `unknown`."""
-    recheck_s: float = 1.0
+    recheck_s: float = defaults.RECHECK_S
     """An answered face that stays is looked at again this often."""
-    tries: int = 10
+    tries: int = defaults.TRIES
     """So many further looks a face gets that was not recognised. Each is a stranger's chance."""
-    memory: float = 0.95
+    memory: float = defaults.MEMORY
     """What a frame weighs beside the next one, 0 to 1: frames are fused, and older ones fade."""
-    lost_s: float = 1.0
+    lost_s: float = defaults.LOST_S
     """A face not seen for this long has left: its passage ends."""
     accept_valid_s: float = 3.0
     """For how long after its capture an accept may open the gate."""
