@@ -29,7 +29,7 @@ RISK = 0.05
 
 def calibrate(embed: Embed, crops: Crops, source: str, seed: int = 1) -> Calibration:
     """The card's calibration from labelled crops. It uses only the first crop of each person, so that strangers and gallery entries are
-    independent people. The passages take most of the time: about a hundred embeddings for each person."""
+    independent people. The passages take most of the time: about fifty embeddings for each person."""
     first = np.sort(np.unique(crops.person, return_index=True)[1])
     pixels = crops.pixels[first]
     vectors = embed(pixels)

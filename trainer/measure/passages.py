@@ -24,9 +24,10 @@ from trainer.models.whole import Embed
 from trainer.people import augment
 from trainer.recipes.values import Augment
 
-FRAMES_PER_S = 8.0
-"""How many frames a second the simulated camera shows. A small box with the slow detector reaches about as many. More frames cost more
-and change the thresholds by less than 0.01 (LOG.md). An eighth of a second is exact in binary, so no recheck comes a frame late."""
+FRAMES_PER_S = 4.0
+"""How many frames a second the simulated camera shows. From 4 to 25 a second the thresholds differ by less than 0.001, and the time grows
+with the rate; frames that come twice would make the thresholds too low by 0.002 to 0.004 (LOG.md). A quarter of a second is exact in
+binary, so no recheck comes a frame late. A stranger gets 16 looks up to 20 frames a second, and 15 at 25."""
 
 GATE = Augment(
     flip=0.0, scale=0.05, shift_px=2.0, rotation_deg=4.0, low=0.4, low_from_px=40, low_to_px=80, jpeg=0.5, jpeg_from=40, jpeg_to=95,

@@ -51,7 +51,7 @@ def test_a_look_is_what_the_daemons_evidence_fuses(crops: data.Crops) -> None:
     evidence, expected = Evidence(defaults.MEMORY), []
     for number, vector in enumerate(frames[1]):
         evidence.add(vector, 0.0)
-        if 4 <= number <= 9 or number in range(17, 90, 8):
+        if 4 <= number <= 9 or number in range(13, 50, 4):
             expected.append(evidence.fused)
     np.testing.assert_allclose(looked[1], expected, atol=1e-6)
     assert not np.allclose(frames[1][0], frames[1][1]), "every frame is disturbed anew"
@@ -101,3 +101,11 @@ def test_a_bundle_gets_new_thresholds_and_keeps_everything_else(tmp_path: Path, 
     assert [entry.key for entry in other.metadata_props].count(CARD_KEY) == 1
     assert "passages of 6 people" in " ".join(capsys.readouterr().out.split())
     assert main(["calibrate", str(bundle), str(tmp_path / "x.onnx"), "--data", str(tmp_path / "people/person00")]) == 2
+
+
+def test_a_card_says_which_part_of_a_split_set_its_thresholds(tmp_path: Path) -> None:
+    bundle, people = ROOT / "daemon/models/faces.onnx", faces.folder(tmp_path / "people", people=3, images=1)
+    (tmp_path / "split.csv").write_text("person,part\nperson00,fit\nperson01,calibration\nperson02,calibration\n")
+    made = ["calibrate", str(bundle), str(tmp_path / "ours.onnx"), "--data", str(people), "--split", str(tmp_path / "split.csv")]
+    assert main(made) == 0
+    assert onnx_embedder(tmp_path / "ours.onnx")[1].calibration.source == "2 calibration people of people"
