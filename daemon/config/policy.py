@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 from msgspec import Meta
 
 from daemon.config.kinds import NOT_A_PATH, FilePath, Seconds, Share, Similarity
+from daemon.core.passages import defaults
 from daemon.core.people.policy import Schedule, window
 
 
@@ -62,20 +63,26 @@ class DecisionConfig:
         FilePath,
         Meta(description="A file of `ostiaryd calibrate` that raises the card's threshold for this gate. Empty: none."),
     ] = ""
-    margin: Annotated[float, Meta(ge=0, lt=1, description="How much more similar the best person must be than any other person.")] = 0.05
-    min_frames: Annotated[int, Meta(ge=1, description="An answer needs this many good frames of a face.")] = 5
-    min_s: Annotated[float, Meta(ge=0, description="An answer needs good frames over at least this many seconds.")] = 0.2
+    margin: Annotated[float, Meta(ge=0, lt=1, description="How much more similar the best person must be than any other person.")] = (
+        defaults.MARGIN
+    )
+    min_frames: Annotated[int, Meta(ge=1, description="An answer needs this many good frames of a face.")] = defaults.MIN_FRAMES
+    min_s: Annotated[float, Meta(ge=0, description="An answer needs good frames over at least this many seconds.")] = defaults.MIN_S
     patience: Annotated[
         int, Meta(description="After this many good frames without an answer the passage is `unknown`. At least min_frames.")
-    ] = 10
-    recheck_s: Annotated[Seconds, Meta(description="A face that has its answer and stays is compared again after this many seconds.")] = 1.0
+    ] = defaults.PATIENCE
+    recheck_s: Annotated[Seconds, Meta(description="A face that has its answer and stays is compared again after this many seconds.")] = (
+        defaults.RECHECK_S
+    )
     tries: Annotated[
         int, Meta(ge=0, description="How often a face that was not recognised is compared again. Each time is a stranger's chance.")
-    ] = 10
+    ] = defaults.TRIES
     memory: Annotated[
         float, Meta(ge=0, lt=1, description="The weight of a frame relative to the next one. 0 uses each frame alone; older frames fade.")
-    ] = 0.95
-    lost_s: Annotated[Seconds, Meta(description="A face that is not seen for this many seconds has left, and its passage ends.")] = 1.0
+    ] = defaults.MEMORY
+    lost_s: Annotated[Seconds, Meta(description="A face that is not seen for this many seconds has left, and its passage ends.")] = (
+        defaults.LOST_S
+    )
     accept_valid_s: Annotated[Seconds, Meta(description="For how many seconds after its capture an accept may open the gate.")] = 3.0
 
 

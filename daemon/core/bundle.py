@@ -12,12 +12,11 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from daemon.core.faces.align import ALIGNMENT, CROP_PX
 from daemon.core.faults import Fault
 
 CARD_KEY = "ostiary_card"
 SCHEMA = 1
-ALIGNMENT = "arcface-112-v1"
-CROP_PX = 112
 GOLDEN_COSINE = 0.999
 
 Crops = npt.NDArray[np.uint8]
@@ -171,8 +170,8 @@ def parse_card(text: str | bytes) -> Card:
         card = msgspec.json.decode(text, type=Card)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BundleError(f"the card cannot be read: {error}", "the file is damaged or not a bundle; export it again") from error
-    if card.alignment != ALIGNMENT:
-        raise BundleError(f"the model wants crops aligned as {card.alignment!r}", f"this version aligns as {ALIGNMENT!r}")
+    if card.alignment != ALIGNMENT.id:
+        raise BundleError(f"the model needs crops aligned as {card.alignment!r}", f"this version aligns as {ALIGNMENT.id!r}")
     if not card.golden or any(len(golden.vector) != card.dimension for golden in card.golden):
         raise BundleError("the card's golden vectors are missing or of the wrong length", "export the model again")
     return card

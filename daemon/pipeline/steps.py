@@ -13,6 +13,7 @@ import numpy.typing as npt
 from daemon.config import Config
 from daemon.core.faces.align import align
 from daemon.core.faces.quality import Limits, judge
+from daemon.core.passages import defaults
 from daemon.core.passages.claims import Mode
 from daemon.core.passages.liveness import LivenessRules, surroundings
 from daemon.core.passages.rules import Rules
@@ -58,9 +59,6 @@ class Thresholds(Protocol):
 
     def claim_threshold(self, target_fmr: float) -> float | None: ...
 
-
-SAME_FACE_FMR = 0.001
-"""A frame less like its track's face than one pair of strangers in a thousand does not show that face."""
 
 Stage = Literal["detect", "align", "embed", "search", "liveness", "decide", "command"]
 
@@ -127,7 +125,7 @@ def rules(config: Config, calibration: Thresholds, templates: int, mode: Mode = 
     templates; and for claims the card's for pairs, which the operator's own threshold for a search among all says nothing about."""
     d = config.decision
     threshold = d.threshold if d.threshold is not None else calibration.threshold(max(1, templates), d.target_fpir)
-    same = calibration.pair_threshold(SAME_FACE_FMR)
+    same = calibration.pair_threshold(defaults.SAME_FACE_FMR)
     if same is None:  # the stricter of what is known: a face is rather cut in two than two faces taken for one
         same = threshold if threshold is not None else 1.0
     return Rules(

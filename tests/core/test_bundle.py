@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from daemon.core import bundle
 from daemon.core.bundle import BundleError, Calibration, Card, Cell, Golden
+from daemon.core.faces.align import ALIGNMENT
 from daemon.edges.embedder import bundle_id
 
 GOLDEN_DIGEST = "34abb41908a939bbc8dc2c11ea3206f96141821870b626f96284087ac0840b47"
@@ -91,6 +92,13 @@ def test_a_bad_bundle_is_refused_in_one_line(opened: Opened, says: str) -> None:
         bundle.read_card(opened)
     assert says in caught.value.message
     assert caught.value.hint and "\n" not in caught.value.message + caught.value.hint
+
+
+def test_a_model_for_other_crops_is_refused_with_the_alignment_of_this_version() -> None:
+    assert card().alignment == ALIGNMENT.id
+    with pytest.raises(BundleError, match="needs crops aligned as 'arcface-112-v2'") as caught:
+        bundle.read_card(Opened(card(alignment="arcface-112-v2")))
+    assert ALIGNMENT.id in caught.value.hint
 
 
 @pytest.mark.parametrize(

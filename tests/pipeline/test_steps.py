@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -10,6 +10,8 @@ import pytest
 
 from daemon.config import Config, DecisionConfig, GateConfig
 from daemon.core.boxes import Box
+from daemon.core.passages import defaults
+from daemon.core.passages.liveness import NOT_REQUIRED
 from daemon.core.values import Face, Frame, Image, Quality, View
 from daemon.edges.gallery import Gallery
 from daemon.edges.metrics import Metrics
@@ -86,6 +88,22 @@ def test_the_operators_threshold_goes_before_the_cards_and_an_unresolved_cell_is
     assert steps.rules(explicit, Card(), 11).threshold == 0.7
     digests = {steps.policy_digest(CONFIG, steps.rules(CONFIG, Card(), n)) for n in (1, 11)}
     assert len(digests) == 2, "another threshold is another policy"
+
+
+def test_a_gate_that_is_not_configured_decides_by_the_rules_that_the_cards_are_measured_with() -> None:
+    class Card(NoThreshold):
+        def threshold(self, gallery_size: int, target_fpir: float) -> float | None:
+            return 0.6
+
+        def pair_threshold(self, fmr: float) -> float | None:
+            return 0.5 if fmr == defaults.SAME_FACE_FMR else None
+
+        def claim_threshold(self, target_fmr: float) -> float | None:
+            return 0.7
+
+    assert CONFIG.decision == DecisionConfig() and CONFIG.decision.lost_s == defaults.LOST_S
+    found = steps.rules(CONFIG, Card(), 10, "both")
+    assert replace(found, liveness=NOT_REQUIRED) == defaults.rules(0.6, 0.5, 0.7)
 
 
 @dataclass

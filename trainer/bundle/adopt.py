@@ -19,6 +19,7 @@ from rich.console import Console
 
 from daemon.core import bundle as bundles
 from daemon.core.bundle import Card, Figure
+from daemon.core.faces.align import ALIGNMENT
 from daemon.core.faults import Fault
 from daemon.edges.files import replace
 from trainer.bundle import export, onnx_graph, raw_model, settle
@@ -90,7 +91,7 @@ def adopt(
         recipe_digest=hashlib.sha256(recipe.encode()).hexdigest(),
         recipe=recipe,
         data_digest=crops_calibration.digest,
-        alignment=bundles.ALIGNMENT,
+        alignment=ALIGNMENT.id,
         dimension=raw.dimension,
         licence=licence,
         notes=notes,

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from daemon.core import bundle as bundles
 from daemon.core.bundle import Calibration, Card, Figure, Golden
+from daemon.core.faces.align import ALIGNMENT, CROP_PX
 from daemon.core.faults import Fault
 from daemon.edges.files import replace
 from trainer.models.opened import onnx_embedder
@@ -50,7 +51,7 @@ def export(
         recipe_digest=recipe.digest,
         recipe=recipe.text,
         data_digest=data_digest,
-        alignment=bundles.ALIGNMENT,
+        alignment=ALIGNMENT.id,
         dimension=recipe.network.embedding,
         licence=recipe.export.licence,
         notes=notes,
@@ -74,7 +75,7 @@ def export(
 
 def check(recipe: Recipe, weights: Sequence[NDArray[np.float32]]) -> None:
     """Raises ExportError for what cannot become a gate's bundle."""
-    if (recipe.data.kind, recipe.data.side, recipe.network.channels) != ("people", bundles.CROP_PX, 3):
+    if (recipe.data.kind, recipe.data.side, recipe.network.channels) != ("people", CROP_PX, 3):
         raise ExportError(f"{recipe.name} is not a face model", "a gate needs people's crops of 112x112 in colour")
     if np.ndim(weights[-1]) == 0:
         raise ExportError(
@@ -127,7 +128,7 @@ def _convert(recipe: Recipe, weights: Sequence[NDArray[np.float32]], card: Card)
     import tf2onnx
 
     model = whole(recipe, loaded(recipe, weights))
-    signature = [tf.TensorSpec((None, bundles.CROP_PX, bundles.CROP_PX, 3), tf.uint8, name="image")]
+    signature = [tf.TensorSpec((None, CROP_PX, CROP_PX, 3), tf.uint8, name="image")]
     function = tf.function(lambda image: {"embedding": model(tf.cast(image, tf.float32), training=False)}, input_signature=signature)
     proto, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=OPSET)
     for port in (*proto.graph.input, *proto.graph.output):

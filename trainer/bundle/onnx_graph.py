@@ -13,7 +13,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from daemon.core.bundle import CARD_KEY, CROP_PX
+from daemon.core.bundle import CARD_KEY
+from daemon.core.faces.align import CROP_PX
 from trainer.bundle.raw_model import TINY, Raw, Way
 from trainer.people import augment
 

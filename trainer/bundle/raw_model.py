@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 from onnxruntime.capi import onnxruntime_pybind11_state as ort
 
-from daemon.core.bundle import CARD_KEY, CROP_PX, golden_crop
+from daemon.core.bundle import CARD_KEY, golden_crop
+from daemon.core.faces.align import CROP_PX
 from daemon.core.faults import Fault
 from trainer.models.opened import onnx_embedder
 from trainer.models.whole import PARITY, Embed

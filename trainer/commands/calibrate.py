@@ -24,7 +24,8 @@ def run(options: argparse.Namespace) -> None:
     crops = crops.of(data.split(crops.people, options.split)[options.part]) if options.split else crops
     if len(crops.people) < 2:
         raise DataError(f"{options.data}: fewer than two people", "give crops of some hundred people, the more the better")
-    source = f"{len(crops.people)} people of {options.data.name}"
+    who = f"{options.part} people" if options.split else "people"
+    source = f"{len(crops.people)} {who} of {options.data.name}"
     card = msgspec.structs.replace(card, calibration=calibrate.calibrate(embed, crops, source))
     model = onnx.load(options.bundle)
     (entry,) = [entry for entry in model.metadata_props if entry.key == CARD_KEY]

@@ -1,7 +1,8 @@
-"""Thresholds from people the model never saw: how alike strangers get to a gallery of N, and two people to each other.
+"""Sets a card's thresholds from people the model never saw: how similar strangers are to a gallery of N people, and two people to each
+other.
 
-A gate searches, so what counts is FPIR: of all strangers' searches, the share whose best similarity reaches the threshold. It grows
-about like N times FMR, so the threshold is a table over N.
+A gate searches, so FPIR counts: the share of all strangers' searches whose best similarity reaches the threshold. FPIR grows about as
+N times FMR, so the thresholds are a table over N.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daemon.core.bundle import Calibration, Cell, FmrPoint
+from daemon.core.passages.defaults import SAME_FACE_FMR
 from trainer.measure import metrics, passages
 from trainer.models.whole import Embed
 from trainer.people.data import Crops
@@ -26,18 +28,19 @@ RISK = 0.05
 
 
 def calibrate(embed: Embed, crops: Crops, source: str, seed: int = 1) -> Calibration:
-    """The card's calibration from labelled crops; only the first crop of each person is used, so that strangers and gallery entries are
-    independent people. Most of the time goes into the passages: FRAMES embeddings a person."""
+    """The card's calibration from labelled crops. It uses only the first crop of each person, so that strangers and gallery entries are
+    independent people. The passages take most of the time: about fifty embeddings for each person."""
     first = np.sort(np.unique(crops.person, return_index=True)[1])
     pixels = crops.pixels[first]
     vectors = embed(pixels)
     table = of_vectors(vectors, source, seed)
-    passing = passages.nearest(passages.looks(embed, pixels, seed), vectors).astype(np.float64)
+    looked = passages.looks(embed, pixels, table.pair_threshold(SAME_FACE_FMR), seed)
+    passing = passages.nearest(looked, vectors).astype(np.float64)
     return msgspec.structs.replace(table, passages=tuple(cells(passing, seed)))
 
 
 def of_vectors(vectors: NDArray[np.float32], source: str, seed: int = 1) -> Calibration:
-    """The calibration for single crops, from one unit vector of each of n people, [n, d]."""
+    """The calibration for single crops from n unit vectors [n, d], one for each person."""
     similarity = np.asarray(vectors @ vectors.T, np.float64)
     impostor = similarity[np.triu_indices(len(vectors), 1)]
     return Calibration(
@@ -50,9 +53,10 @@ def of_vectors(vectors: NDArray[np.float32], source: str, seed: int = 1) -> Cali
 
 
 def cells(similarity: NDArray[np.float64], seed: int, galleries: Sequence[int] = GALLERIES, fpirs: Sequence[float] = FPIRS) -> list[Cell]:
-    """The table from all similarities [n, n] of n people's searches (rows) to their gallery entries (columns). Galleries are drawn anew
-    DRAWS times with everybody else as strangers; a cell is the median over the draws of each draw's bound, raised where needed so that τ
-    never falls with N or with a stricter FPIR."""
+    """The table from all similarities [n, n] of n people's searches (rows) to their gallery entries (columns).
+
+    For each gallery size this draws DRAWS galleries, and everybody else is a stranger. A cell is the median of the draws' bounds, raised
+    where needed so that the threshold never falls with N or with a stricter FPIR."""
     people = len(similarity)
     table: list[Cell] = []
     below: dict[float, float] = {}
@@ -71,7 +75,7 @@ def cells(similarity: NDArray[np.float64], seed: int, galleries: Sequence[int] =
         for fpir in sorted(fpirs, reverse=True):
             threshold = None
             if bounds[fpir]:
-                # Just above the first stranger who has to stay out.
+                # Just above the most similar stranger who has to stay out.
                 threshold = round(max(float(np.median(bounds[fpir])) + 1e-5, below.get(fpir, -1.0), left), 5)
                 below[fpir] = left = threshold
             table.append(Cell(gallery, fpir, threshold, strangers, people))
@@ -79,8 +83,8 @@ def cells(similarity: NDArray[np.float64], seed: int, galleries: Sequence[int] =
 
 
 def allowed_errors(trials: int, rate: float, risk: float = RISK) -> int | None:
-    """The largest number of errors in so many independent trials that still shows, with confidence 1 - risk, a true rate of at most
-    `rate` (Clopper-Pearson). None where not even zero errors would show it: fewer than about 3/rate trials."""
+    """The largest number of errors in `trials` independent trials that still shows, with confidence 1 - risk, a true rate of at most
+    `rate` (Clopper-Pearson). None if even zero errors would not show it: that takes about 3/rate trials."""
     chance, allowed = 0.0, None
     for errors in range(trials + 1):
         logarithm = math.lgamma(trials + 1) - math.lgamma(errors + 1) - math.lgamma(trials - errors + 1)
@@ -92,7 +96,8 @@ def allowed_errors(trials: int, rate: float, risk: float = RISK) -> int | None:
 
 
 def fmr_point(impostor: NDArray[np.float64], fmr: float) -> FmrPoint:
-    """The threshold of one FMR; null below 3/fmr comparisons. Comparisons share people, so this is a point estimate without a bound."""
+    """The threshold of one FMR; null with fewer than 3/fmr comparisons. Comparisons share people, so this is a point estimate without a
+    bound."""
     point = metrics.at_fmr(np.empty(0), impostor, fmr) if len(impostor) * fmr >= 3 else None
     threshold = None if point is None or point.threshold is None else math.ceil(point.threshold * 1e5) / 1e5
     return FmrPoint(fmr, threshold, len(impostor))

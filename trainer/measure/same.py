@@ -18,7 +18,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from daemon.core.bundle import CROP_PX, Card
+from daemon.core.bundle import Card
+from daemon.core.faces.align import CROP_PX
 from daemon.core.faults import Fault
 from daemon.edges.detector import Detector, open_detector
 from trainer.models.opened import onnx_embedder

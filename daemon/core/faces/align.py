@@ -1,9 +1,11 @@
-"""Faces to aligned crops: the one copy that the daemon and the trainer share.
+"""Cuts faces out as aligned crops. The daemon and the trainer share this one copy.
 
-The target is the five-point 112×112 template of ArcFace (Deng et al. 2019), which most public face models use. A detector without
-landmarks is aligned by its box alone: against landmarks, the centre of the box that the cascade `frontalface_alt2` draws lies at (56, 63)
-of the crop, and the crop is 1.13 times as wide as the box (medians over LFW pictures and office clips).
+A detector without landmarks gives only a box, and then the crop follows the box: against landmarks, the centre of the box that the cascade
+`frontalface_alt2` draws lies at (56, 63) of the crop, and the crop is 1.13 times as wide as the box (medians over LFW pictures and office
+clips).
 """
+
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -11,20 +13,39 @@ import numpy as np
 from daemon.core.boxes import Box
 from daemon.core.values import Face, Image
 
-ALIGNMENT = "arcface-112-v1"
-CROP_PX = 112
 
-TEMPLATE = np.array([[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]], np.float64)
-"""Where the landmarks of an aligned face lie, pixels of the crop, in the order of `Face.landmarks`."""
+@dataclass(frozen=True, slots=True)
+class Alignment:
+    """Where a face lies in its crop. `id` names the numbers below it: a bundle's card carries it, so other numbers need another `id`.
+
+    Crops are `crop_px` wide and high. `landmarks` are in pixels of the crop, in the order of `Face.landmarks`.
+    """
+
+    id: str
+    crop_px: int
+    landmarks: tuple[tuple[float, float], ...]
+
+
+ALIGNMENT = Alignment(
+    id="arcface-112-v1",
+    crop_px=112,
+    landmarks=((38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366), (41.5493, 92.3655), (70.7299, 92.2041)),
+)
+"""The five-point template of ArcFace (Deng et al. 2019), which most public face models use."""
+
+CROP_PX = ALIGNMENT.crop_px
+TEMPLATE = np.array(ALIGNMENT.landmarks, np.float64)
+TEMPLATE.flags.writeable = False
 
 BOX_CENTRE = (56.0, 63.0)
 CROP_PER_BOX = 1.13
 
 
 def similarity_transform(points: np.ndarray) -> np.ndarray:
-    """The least-squares rotation, scale and shift of five landmarks [5, 2] onto the template, float64 [2, 3] (Umeyama 1991).
+    """The rotation, scale and shift that bring five landmarks [5, 2] onto the template by least squares, float64 [2, 3] (Umeyama 1991).
+    Raises ValueError if the landmarks coincide or are not finite.
 
-    Solved over all five points: a robust estimator would drop the nose of a turned head and tilt the crop.
+    All five points count: a robust estimator would leave out the nose of a turned head and tilt the crop.
     """
     source = np.asarray(points, np.float64)
     source_mean, target_mean = source.mean(0), TEMPLATE.mean(0)
@@ -39,7 +60,7 @@ def similarity_transform(points: np.ndarray) -> np.ndarray:
 
 
 def box_transform(box: Box) -> np.ndarray:
-    """Scale and shift of a face box into the crop, float64 [2, 3]. Raises ValueError on an empty box."""
+    """The scale and shift that bring a face box into the crop, float64 [2, 3]. Raises ValueError on an empty box."""
     if not (box.width > 0 and box.height > 0):
         raise ValueError("the face box is empty")
     scale = CROP_PX / (CROP_PER_BOX * (box.width + box.height) / 2)
@@ -48,16 +69,16 @@ def box_transform(box: Box) -> np.ndarray:
 
 
 def align(image: Image, face: Face) -> Image:
-    """Cut `face` out of a BGR picture as an aligned RGB crop, uint8 [112, 112, 3].
+    """Cut `face` out of a BGR picture as an aligned RGB crop, uint8 [112, 112, 3]. Raises ValueError as the two transforms do.
 
-    This is the only place where the colour order changes. What lies outside the picture is filled with black.
+    Only here does the colour order change. Pixels outside the picture become black.
     """
     matrix = box_transform(face.box) if face.landmarks is None else similarity_transform(face.landmarks)
-    # Warping a large face straight to 112 px skips pixels; bring the picture near the right scale first.
+    # Warping a large face to 112 px in one step skips pixels, so shrink the picture to about the right scale first.
     scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
     if scale < 0.5:
         shrunk = cv2.resize(image, None, fx=2 * scale, fy=2 * scale, interpolation=cv2.INTER_AREA)
-        # Pixel centres lie at half coordinates: that is what `resize` keeps, so the shift carries half a pixel.
+        # `resize` keeps pixel centres at half coordinates, so the shift needs half a pixel.
         kx, ky = image.shape[1] / shrunk.shape[1], image.shape[0] / shrunk.shape[0]
         matrix = matrix @ np.array([[kx, 0, kx / 2 - 0.5], [0, ky, ky / 2 - 0.5], [0, 0, 1]])
         image = np.asarray(shrunk, np.uint8)

@@ -7,7 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.core.boxes import Box
-from daemon.core.faces.align import BOX_CENTRE, CROP_PER_BOX, CROP_PX, TEMPLATE, align, box_transform, similarity_transform
+from daemon.core.faces.align import (
+    ALIGNMENT,
+    BOX_CENTRE,
+    CROP_PER_BOX,
+    CROP_PX,
+    TEMPLATE,
+    Alignment,
+    align,
+    box_transform,
+    similarity_transform,
+)
 from daemon.core.values import Face, Image
 
 BACKGROUND = 40
@@ -59,6 +69,34 @@ def test_crops_are_rgb() -> None:
     x, y = np.rint(TEMPLATE[0]).astype(int)
     red, green, blue = crop[y, x]
     assert red > 200 and green < 60 and blue < 60
+
+
+# Never change a number in this value: add another value with another id. Bundles in use were trained for these.
+ARCFACE = Alignment(
+    "arcface-112-v1", 112, ((38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366), (41.5493, 92.3655), (70.7299, 92.2041))
+)
+
+
+def test_the_alignment_and_its_id_change_together_or_not_at_all() -> None:
+    assert ALIGNMENT == ARCFACE
+
+
+def test_crops_have_the_numbers_of_the_alignment() -> None:
+    points = np.array(ARCFACE.landmarks)
+    assert TEMPLATE.tolist() == points.tolist() and ARCFACE.crop_px == CROP_PX
+    assert similarity_transform(points) == pytest.approx(np.eye(2, 3), abs=1e-9), "a face that lies right is not moved"
+    # Each landmark counts: a face with one of them elsewhere is moved.
+    for place in range(5):
+        elsewhere = points.copy()
+        elsewhere[place] += 3.0
+        assert np.abs(similarity_transform(elsewhere) - np.eye(2, 3)).max() > 0.1
+    picture = np.random.default_rng(1).integers(0, 255, (112, 112, 3), np.uint8)
+    assert np.array_equal(align(picture, face(points)), picture[:, :, ::-1])
+
+
+def test_no_one_can_move_the_template_in_place() -> None:
+    with pytest.raises(ValueError, match="read-only"):
+        TEMPLATE[0, 0] = 0.0
 
 
 @given(st.floats(0.2, 8), st.floats(-180, 180), st.floats(-500, 500), st.floats(-500, 500))

@@ -1,4 +1,4 @@
-"""Simulated passages: what a gate fuses, and the nearest of its looks."""
+"""Simulated strangers: what the gate fuses and compares, and the nearest of its looks."""
 
 from pathlib import Path
 
@@ -8,7 +8,9 @@ import pytest
 from numpy.typing import NDArray
 
 from daemon.core.bundle import CARD_KEY
+from daemon.core.passages import defaults
 from daemon.core.passages.evidence import Evidence
+from tests.conftest import ROOT
 from tests.trainer import faces
 from trainer.__main__ import main
 from trainer.measure import passages
@@ -28,6 +30,15 @@ def crops(tmp_path: Path) -> data.Crops:
     return data.load(faces.folder(tmp_path / "people", people=12, images=2))
 
 
+def test_a_stranger_who_stays_gets_every_look_of_the_default_rules_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    quick = defaults.PATIENCE - defaults.MIN_FRAMES + 1
+    assert passages.claim_looks() == quick == 6
+    stays = np.ones((1, 112, 112, 3), np.uint8)
+    assert [len(seen) for seen in passages.looks(by_colour, stays, None)] == [quick + defaults.TRIES] == [16]
+    monkeypatch.setattr(passages, "FRAMES_PER_S", 25.0)
+    assert [len(seen) for seen in passages.looks(by_colour, stays, None)] == [15], "five frames of a fast camera are not long enough"
+
+
 def test_a_look_is_what_the_daemons_evidence_fuses(crops: data.Crops) -> None:
     frames: list[NDArray[np.float32]] = []
 
@@ -35,19 +46,38 @@ def test_a_look_is_what_the_daemons_evidence_fuses(crops: data.Crops) -> None:
         frames.append(by_colour(pixels))
         return frames[-1]
 
-    looked = passages.looks(embed, crops.pixels[:3])
-    assert looked.shape == (3, passages.FRAMES - passages.FIRST_LOOK + 1, 12)
-    evidence = Evidence(passages.MEMORY)
-    for number, vector in enumerate(frames[1], 1):
+    looked = passages.looks(embed, crops.pixels[:3], None)
+    assert len(looked) == 3
+    evidence, expected = Evidence(defaults.MEMORY), []
+    for number, vector in enumerate(frames[1]):
         evidence.add(vector, 0.0)
-        if number >= passages.FIRST_LOOK:
-            np.testing.assert_allclose(looked[1, number - passages.FIRST_LOOK], evidence.fused, atol=1e-6)
+        if 4 <= number <= 9 or number in range(13, 50, 4):
+            expected.append(evidence.fused)
+    np.testing.assert_allclose(looked[1], expected, atol=1e-6)
     assert not np.allclose(frames[1][0], frames[1][1]), "every frame is disturbed anew"
-    np.testing.assert_array_equal(looked, passages.looks(embed, crops.pixels[:3]))
+    np.testing.assert_array_equal(looked, passages.looks(embed, crops.pixels[:3], None))
+
+
+def test_a_frame_that_shows_another_face_is_set_aside_and_no_look_is_lost(crops: data.Crops) -> None:
+    def embed(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        vectors = np.tile(np.eye(2, dtype=np.float32)[0], (len(pixels), 1))
+        vectors[7] = (0.0, 1.0)
+        return vectors
+
+    (strict,) = passages.looks(embed, crops.pixels[:1], 0.5)
+    assert strict.tolist() == [[1.0, 0.0]] * 16
+    (loose,) = passages.looks(embed, crops.pixels[:1], None)
+    assert len(loose) == 16 and loose[:3, 1].max() == 0.0 < loose[3:, 1].min()
+
+
+def test_a_stranger_whom_the_gate_never_looks_at_is_near_nobody(crops: data.Crops) -> None:
+    looked = passages.looks(lambda pixels: np.full((len(pixels), 2), np.nan, np.float32), crops.pixels[:2], 0.5)
+    assert [seen.shape for seen in looked] == [(0, 2), (0, 2)]
+    np.testing.assert_array_equal(passages.nearest(looked, np.eye(2, dtype=np.float32)), np.full((2, 2), -1.0))
 
 
 def test_the_nearest_look_counts(crops: data.Crops) -> None:
-    looked, gallery = passages.looks(by_colour, crops.pixels[:4]), by_colour(crops.pixels)
+    looked, gallery = passages.looks(by_colour, crops.pixels[:4], None), by_colour(crops.pixels)
     expected = [[max(float(look @ entry) for look in person) for entry in gallery] for person in looked]
     np.testing.assert_allclose(passages.nearest(looked, gallery), expected, atol=1e-6)
 
@@ -60,7 +90,7 @@ def test_a_card_has_both_tables_and_the_gate_uses_that_of_passages(crops: data.C
 
 
 def test_a_bundle_gets_new_thresholds_and_keeps_everything_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    bundle = Path(__file__).parents[2] / "daemon/models/faces.onnx"
+    bundle = ROOT / "daemon/models/faces.onnx"
     people = faces.folder(tmp_path / "people", people=6, images=1)
     assert main(["calibrate", str(bundle), str(tmp_path / "ours.onnx"), "--data", str(people)]) == 0
     (_, before), (_, after) = onnx_embedder(bundle), onnx_embedder(tmp_path / "ours.onnx")
@@ -71,3 +101,11 @@ def test_a_bundle_gets_new_thresholds_and_keeps_everything_else(tmp_path: Path, 
     assert [entry.key for entry in other.metadata_props].count(CARD_KEY) == 1
     assert "passages of 6 people" in " ".join(capsys.readouterr().out.split())
     assert main(["calibrate", str(bundle), str(tmp_path / "x.onnx"), "--data", str(tmp_path / "people/person00")]) == 2
+
+
+def test_a_card_says_which_part_of_a_split_set_its_thresholds(tmp_path: Path) -> None:
+    bundle, people = ROOT / "daemon/models/faces.onnx", faces.folder(tmp_path / "people", people=3, images=1)
+    (tmp_path / "split.csv").write_text("person,part\nperson00,fit\nperson01,calibration\nperson02,calibration\n")
+    made = ["calibrate", str(bundle), str(tmp_path / "ours.onnx"), "--data", str(people), "--split", str(tmp_path / "split.csv")]
+    assert main(made) == 0
+    assert onnx_embedder(tmp_path / "ours.onnx")[1].calibration.source == "2 calibration people of people"

@@ -1,0 +1,35 @@
+"""What a gate decides by unless its configuration says otherwise.
+
+The numbers stand here once: the configuration takes its defaults from here, and the trainer measures the thresholds of a bundle's card with
+a gate that has them. A change here makes the thresholds of every card doubtful, so calibrate the bundles anew.
+"""
+
+from daemon.core.passages.passage import Rules
+
+MARGIN = 0.05
+MIN_FRAMES = 5
+MIN_S = 0.2
+PATIENCE = 10
+RECHECK_S = 1.0
+TRIES = 10
+MEMORY = 0.95
+LOST_S = 1.0
+
+SAME_FACE_FMR = 0.001
+"""A frame less like its track's face than one pair of strangers in a thousand does not show that face. No configuration changes it."""
+
+
+def rules(threshold: float | None, same: float, pair: float | None = None) -> Rules:
+    """The rules of a gate with the default configuration, at these thresholds (see `Rules`)."""
+    return Rules(
+        threshold=threshold,
+        margin=MARGIN,
+        min_frames=MIN_FRAMES,
+        min_s=MIN_S,
+        patience=PATIENCE,
+        recheck_s=RECHECK_S,
+        tries=TRIES,
+        memory=MEMORY,
+        same=same,
+        pair=pair,
+    )
