@@ -57,7 +57,7 @@ def gate_of(store: Store, mode: Mode, **more: Any) -> Site:
     site = Site(store, **usual | more)
     site.desk.grants = frozenset({"verify"})
     site.turn()  # the camera is up
-    if "E1" not in site.desk.people:
+    if "E1" not in site.current.people:
         site.asks(command("enroll", "E1", [painted(ALICE)], issued=100))
     return site
 
