@@ -57,7 +57,7 @@ def run(config: Config, until_end: bool = False) -> None:
         for link in links.values():
             link.start()
         if until_end:
-            # A recording must not be over before anybody could hear of it.
+            # Connect first: a short recording must not be over before anybody can hear of it.
             _turn_while(engine, lambda: not stop.is_set() and not all(link.connected for link in links.values()), 10.0)
         for worker in workers:
             worker.start()
@@ -86,7 +86,7 @@ def _turn_while(engine: Engine, holds: Callable[[], bool], longest_s: float) -> 
 
 
 def _stop(engine: Engine, links: dict[str, MqttLink], workers: list[GateWorker], config: Config) -> None:
-    """Everything ends within 5 seconds, also with a hanging camera or a frozen broker."""
+    """End everything within 5 seconds, also with a hanging camera or a frozen broker."""
     for worker in workers:
         worker.ask_to_stop()
     deadline = time.monotonic() + LAST_WORDS_S

@@ -258,6 +258,38 @@ def test_get_tells_one_persons_record(the_desk: Desk) -> None:
     refused(the_desk, command("get", "E3"), "unknown_person")
 
 
+@pytest.mark.parametrize("op", ["enroll", "replace", "update", "resume", "suspend", "revoke"])
+def test_memory_follows_the_store_and_leads_only_to_shut_somebody_out(store: Store, monkeypatch: pytest.MonkeyPatch, op: str) -> None:
+    the_desk = desk(store, grants=frozenset({"replace"}))
+    done(the_desk, command("enroll", "E1", [ALICE], name="Alice"))
+    if op == "resume":
+        done(the_desk, command("suspend", "E1", issued=1))
+    gallery, people = the_desk.current.serving.gallery, the_desk.current.people
+    before = dict(people), gallery.templates, who(the_desk, 100), who(the_desk, 240)
+    seen = []
+
+    def fail(self: Store, command_id: str, result: bytes, now: float) -> None:
+        seen.append((dict(people), gallery.templates, who(the_desk, 100), who(the_desk, 240)))
+        raise StoreError("the gallery cannot be written: database or disk is full", "look at the disk")
+
+    what: dict[str, Any] = {"enroll": {"images": [ALICE]}, "replace": {"images": [BOB], "replace": True}, "update": {"name": "Alicia"}}
+    payload = command("enroll" if op == "replace" else op, "E1", issued=2, **what.get(op, {}))
+    with monkeypatch.context() as disk:
+        disk.setattr(Store, "put_result", fail)
+        answer = send(the_desk, payload)
+    assert seen == [before], "while it is written nothing has changed in memory"
+    assert (answer.result.reason, answer.durable) == ("not_durable", False)
+    shut_out = op in ("suspend", "revoke")
+    assert answer.barred == ("E1" if shut_out else None) and ("not yet on disk" in str(answer.result.detail)) == shut_out
+    if op == "revoke":
+        assert people == {} and gallery.templates == 0
+    elif op == "suspend":
+        assert people["E1"].suspended
+    else:
+        assert (dict(people), gallery.templates, who(the_desk, 100), who(the_desk, 240)) == before
+    assert send(the_desk, payload).result.status == "done", "and it is done when the disk works"
+
+
 class FullDisk:
     """Makes every write of a store fail, as a full disk does."""
 
