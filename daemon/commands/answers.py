@@ -1,22 +1,22 @@
-"""The answers to commands: stored together with what they answer and with their record in the audit chain, so that each is given once and
-then always the same. A payload that was not understood gets its answer and no record: a flood of them must not fill the chain."""
+"""The answers to commands. Each is stored together with what it answers and with its record in the audit chain, so it is given once and
+stays the same. A payload that was not understood gets an answer and no record: a flood of them must not fill the chain."""
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
 
+from daemon.commands.outcome import Done
 from daemon.core.audit import CommandAnswered
-from daemon.core.messages import Command, Outcome, PersonEntry, Result, encode
+from daemon.core.messages import Command, Outcome, Result, encode
 from daemon.edges.store import Store, StoreError
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came of a payload. `durable` False means it must not be acknowledged: the disk did not take it.
+    """The answer to a payload. `durable` False means that the disk did not take it, and that the message must not be acknowledged.
 
-    `barred` is somebody whose earlier evidence must not count any more.
+    `barred` is somebody whose earlier evidence no longer counts.
     """
 
     result: Result
@@ -27,7 +27,8 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Who asked what: the gate, the topic its result belongs on, when it came (`perf_counter` seconds), and what could be read of it."""
+    """Who asked for what: the gate, the topic for the result, when the payload came (`perf_counter` seconds), and what could be read of
+    it."""
 
     gate: str
     topic: str
@@ -44,35 +45,24 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """Writes them. `now` is UTC seconds. Records name people by the pseudonym that they have in the store at that moment."""
+    """Writes answers. `now` is UTC seconds. A record of the chain names a person by the pseudonym that the store has for them then."""
 
     store: Store
 
-    def done(
-        self, request: Request, now: float, *, barred: str | None = None, detail: str | None = None, ended: str | None = None
-    ) -> Answer:
-        """The answer to what has been done, written within the transaction that does it. Raises StoreError.
-
-        `ended` is the pseudonym of somebody whom the store does not know any more.
-        """
-        result = self._result(request, "done", None, detail)
+    def done(self, request: Request, done: Done, now: float) -> Answer:
+        """The answer to a command that is carried out in the present transaction. Raises StoreError."""
+        result = self._result(request, "done", None, done.detail)
+        if done.people is not None:
+            result = msgspec.structs.replace(result, people=list(done.people), next_after=done.next_after)
         encoded = encode(result)
-        self.store.put_result(str(request.command_id), encoded, now)
+        if done.people is None:
+            self.store.put_result(str(request.command_id), encoded, now)
         self.store.enqueue(request.gate, request.topic, encoded)
-        self._record(request, result, now, ended)
-        return Answer(result, encoded, durable=True, barred=barred)
-
-    def told(self, request: Request, people: Sequence[PersonEntry], now: float, next_after: str | None = None) -> Answer:
-        """The answer to a question. Not journalled: asking again may well give another answer, and changes nothing. Raises StoreError."""
-        result = msgspec.structs.replace(self._result(request, "done", None, None), people=list(people), next_after=next_after)
-        encoded = encode(result)
-        with self.store.transaction():
-            self.store.enqueue(request.gate, request.topic, encoded)
-            self._record(request, result, now)
-        return Answer(result, encoded, durable=True)
+        self._record(request, result, now, done.ended)
+        return Answer(result, encoded, durable=True, barred=done.barred)
 
     def refused(self, request: Request, reason: str, detail: str, now: float, *, keep: bool) -> Answer:
-        """Nothing was changed. `keep` False for what the sender may mend and send again under the same id."""
+        """Nothing was changed. Without `keep` the sender may correct the command and send it again under the same id."""
         result = self._result(request, "refused", reason, detail)
         encoded = encode(result)
         try:
@@ -87,17 +77,17 @@ class Answers:
         return Answer(result, encoded, durable=True)
 
     def repeated(self, request: Request, stored: bytes) -> Answer:
-        """The stored answer of a command that came again. Raises StoreError."""
+        """The stored answer to a command that came again. Raises StoreError."""
         with self.store.transaction():
             self.store.enqueue(request.gate, request.topic, stored)
         return Answer(msgspec.json.decode(stored, type=Result), stored, durable=True)
 
-    def not_durable(self, request: Request, error: StoreError, *, shut: bool) -> Answer:
-        """The disk did not take it. `shut` where somebody was shut out in memory all the same."""
-        so_far = "in force in memory, but not yet on disk" if shut else "nothing was changed"
-        detail = f"{error.message}; {so_far}; it is tried again when the disk works"
+    def not_durable(self, request: Request, error: StoreError, *, shut_out: bool) -> Answer:
+        """The disk did not take the command. `shut_out` says that it is in force in memory all the same."""
+        so_far = "in force in memory, but not yet on disk" if shut_out else "nothing was changed"
+        detail = f"{error.message}; {so_far}; the gate tries it again when the disk takes writes"
         result = self._result(request, "failed", "not_durable", detail)
-        return Answer(result, encode(result), durable=False, barred=request.person if shut else None)
+        return Answer(result, encode(result), durable=False, barred=request.person if shut_out else None)
 
     def _record(self, request: Request, result: Result, now: float, ended: str | None = None) -> None:
         pseudonym = self.store.pseudonym(request.person) if ended is None and request.person is not None else ended

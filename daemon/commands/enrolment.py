@@ -1,6 +1,6 @@
-"""From pictures to templates: the same judgement for photos in a command, the live camera, and a replay's own gallery."""
+"""From pictures to templates: the same judgement for the photos of a command, the live camera, and the gallery of a replay."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -12,16 +12,20 @@ from daemon.core.faces.align import align
 from daemon.core.faces.photo import PhotoError, decode_jpeg
 from daemon.core.faces.quality import Limits, judge
 from daemon.core.people import enrol
-from daemon.core.people.enrol import EnrolError, Standards, need_quality, the_face
+from daemon.core.people.enrol import EnrolError, need_quality, the_face
 from daemon.core.values import Image, Person, Template, Vector
-from daemon.edges.gallery import Gallery, sound
+from daemon.edges.gallery import sound
 from daemon.edges.store import Store
-from daemon.pipeline.steps import Detector, Embeds
+from daemon.pipeline.serving import Serving
+from daemon.pipeline.steps import Detector
 
 Vectors = npt.NDArray[np.float32]
 
 Seen = list[tuple[Template, Vector]]
-"""Templates with what the serving model made of them."""
+"""Templates with their vectors of the serving model."""
+
+Entry = tuple[int, Vector]
+"""The number of a template and its vector of the serving model."""
 
 
 def enrolment_crop(jpeg: bytes, photo: int, detector: Detector, limits: Limits) -> Image:
@@ -39,16 +43,12 @@ def enrolment_crop(jpeg: bytes, photo: int, detector: Detector, limits: Limits) 
     return crop
 
 
-Entry = tuple[int, Vector]
-"""A template's number and what the serving model made of it."""
-
-
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to become of a person's templates.
+    """The changes to a person's templates.
 
-    `anew` lets the whole earlier enrolment go, `gone` only these templates. `fresh` are crops with their vectors. `made` are vectors, by
-    number, that the serving model did not have yet; `stay` is what the gallery holds of the templates that stay.
+    `fresh` are new crops with their vectors. `anew` removes the whole earlier enrolment, `gone` lists single templates that are removed.
+    `stay` is what the gallery holds of the templates that stay; `made` are those of their vectors that had to be made now.
     """
 
     person: str
@@ -62,32 +62,32 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Enrolment:
-    """Judges pictures and changes templates. `threshold` is the gate's own for a gallery of so many templates, None while it is closed."""
+    """Judges pictures and changes templates, by the model that serves now."""
 
     store: Store
-    gallery: Gallery
-    embedder: Embeds
-    model: str
-    standards: Standards
-    threshold: Callable[[int], float | None]
+    serving: Serving
 
     def plan(self, person: str, crops: Sequence[Image], *, known: bool, replace: bool, force: bool) -> Plan:
-        """What these crops make of the templates of `person`, who is `known` if there is a record. Changes nothing. Raises EnrolError."""
-        vectors = self.embedder.embed(np.stack(crops))
-        enrol.need_consistency(vectors, self.standards.alike)
+        """Plan what these crops change about the templates of `person`, who is `known` if there is a record. Changes nothing.
+
+        Raises EnrolError, and StoreError.
+        """
+        standards, gallery = self.serving.model.standards, self.serving.gallery
+        vectors = self.serving.model.embedder.embed(np.stack(crops))
+        enrol.need_consistency(vectors, standards.alike)
         adding = known and not replace
         stored = self.store.templates_of(person) if adding else []
         mine, made = self._seen_by_this_model(stored)
         if adding:
-            enrol.need_acquaintance(vectors, _stacked(mine, vectors), self.standards)
+            enrol.need_acquaintance(vectors, _stacked(mine, vectors), standards)
         if not force:
-            other, similarity = self.gallery.nearest_besides(vectors, person)
-            enrol.need_stranger(other, similarity, self.threshold(self.gallery.templates), self.standards.same)
-        keep = self.standards.max_templates
+            other, similarity = gallery.nearest_besides(vectors, person)
+            enrol.need_stranger(other, similarity, self.serving.rules().threshold, standards.same)
+        keep = standards.max_templates
         if not adding:
             chosen = enrol.best_templates(vectors, [enrol.worth(crop) for crop in crops], keep)
             fresh = tuple((crops[i], vectors[i]) for i in chosen)
-            return Plan(person, fresh, f"{counted(len(fresh), 'template')} made{', all earlier ones let go' if known else ''}", anew=True)
+            return Plan(person, fresh, f"{counted(len(fresh), 'template')} made{', all earlier ones removed' if known else ''}", anew=True)
         if len(stored) + len(crops) <= keep:
             fresh = tuple(zip(crops, vectors, strict=True))
             return Plan(person, fresh, f"{counted(len(crops), 'template')} added", made=made, stay=_entries(mine))
@@ -96,55 +96,56 @@ class Enrolment:
     def _displacing(
         self, person: str, crops: Sequence[Image], vectors: Vectors, stored: Sequence[Template], mine: Seen, made: Sequence[Entry]
     ) -> Plan:
-        """The best of old and new. The first template stays, so that no number of additions takes a record away from its owner."""
-        # Newest first: of two that add the same, the newer stays. What this model cannot see at all is the first to go.
+        """Keep the best of old and new templates. The first one stays: no number of additions may take a record from its owner."""
+        # Newest first: of two that add the same, the newer stays. A template that this model has no vector of goes first.
         candidates: list[tuple[Template, Vector] | int] = [*reversed(range(len(crops))), *reversed(mine)]
         every = np.stack([vectors[c] if isinstance(c, int) else c[1] for c in candidates])
         worths = [enrol.worth(crops[c]) if isinstance(c, int) else _stored_worth(c[0]) for c in candidates]
         anchor = len(candidates) - 1 if mine else None
-        chosen = [candidates[i] for i in enrol.best_templates(every, worths, self.standards.max_templates, anchor)]
+        chosen = [candidates[i] for i in enrol.best_templates(every, worths, self.serving.model.standards.max_templates, anchor)]
         kept = {c[0].number for c in chosen if not isinstance(c, int)}
         fresh = tuple((crops[i], vectors[i]) for i in sorted(c for c in chosen if isinstance(c, int)))
         return Plan(
             person,
             fresh,
-            f"{len(fresh)} of {len(crops)} templates added, {len(stored) - len(kept)} older ones let go",
+            f"{len(fresh)} of {len(crops)} templates added, {len(stored) - len(kept)} older ones removed",
             gone=tuple(t.number for t in stored if t.number not in kept),
             made=tuple(entry for entry in made if entry[0] in kept),
             stay=tuple(entry for entry in _entries(mine) if entry[0] in kept),
         )
 
     def _seen_by_this_model(self, stored: Sequence[Template]) -> tuple[Seen, tuple[Entry, ...]]:
-        """These templates with this model's vectors, and which of the vectors had to be made now: of their crops, as another model cannot
-        be asked. Templates that this model cannot see are left out."""
-        vectors = {t.number: t.vectors[self.model] for t in stored if self.model in t.vectors}
+        """These templates with their vectors of the serving model, and those of the vectors that had to be made now, from the crops:
+        vectors of another model say nothing to this one. A template without a usable vector or crop is left out."""
+        model = self.serving.model
+        vectors = {t.number: t.vectors[model.id] for t in stored if model.id in t.vectors}
         unseen = [(t.number, crop) for t in stored if t.number not in vectors and (crop := decoded(t.crop)) is not None]
         made: list[Entry] = []
         if unseen:
-            embedded = self.embedder.embed(np.stack([crop for _, crop in unseen]))
+            embedded = model.embedder.embed(np.stack([crop for _, crop in unseen]))
             made = [(number, vector) for (number, _), vector in zip(unseen, embedded, strict=True) if sound(vector[None])[0]]
         vectors.update(made)
-        dimension = self.gallery.dimension
-        seen = [(t, vectors[t.number]) for t in stored if t.number in vectors and vectors[t.number].shape == (dimension,)]
+        whole = (self.serving.gallery.dimension,)
+        seen = [(t, vectors[t.number]) for t in stored if t.number in vectors and vectors[t.number].shape == whole]
         return [(t, vector) for t, vector in seen if sound(vector[None])[0]], tuple(made)
 
     def write(self, plan: Plan, record: Person, now: float) -> list[Entry]:
-        """Store record and templates, within a transaction; returns what `enter` needs once it is through. Raises StoreError."""
-        pseudonym = self.store.pseudonym(plan.person)
+        """Store record and templates, within a transaction; returns what `enter` needs when they are durable. Raises StoreError."""
+        pseudonym, model = self.store.pseudonym(plan.person), self.serving.model.id
         if plan.anew:
             self.store.remove_person(plan.person)
         self.store.put_person(record, pseudonym)
         self.store.remove_templates(plan.person, plan.gone)
         for number, vector in plan.made:
-            self.store.put_vector(number, plan.person, self.model, vector)
-        fresh = [(self.store.add_template(plan.person, self.model, vector, _png(crop), now), vector) for crop, vector in plan.fresh]
+            self.store.put_vector(number, plan.person, model, vector)
+        fresh = [(self.store.add_template(plan.person, model, vector, _png(crop), now), vector) for crop, vector in plan.fresh]
         return [*plan.stay, *fresh]
 
     def enter(self, plan: Plan, entries: Sequence[Entry]) -> None:
-        """Let the gallery know what is stored of the person now."""
-        self.gallery.remove(plan.person)
+        """Bring the gallery up to what is stored of the person now."""
+        self.serving.gallery.remove(plan.person)
         for number, vector in entries:
-            self.gallery.add(number, plan.person, vector)
+            self.serving.gallery.add(number, plan.person, vector)
 
 
 def _entries(seen: Seen) -> tuple[Entry, ...]:
@@ -169,6 +170,6 @@ def _png(crop: Image) -> bytes:
 
 
 def decoded(png: bytes) -> Image | None:
-    """A stored crop, uint8 [112, 112, 3] RGB, or None for what is none."""
+    """A stored crop, uint8 [112, 112, 3] RGB; None if it cannot be read as one."""
     image = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR) if png else None
     return np.ascontiguousarray(image[:, :, ::-1], np.uint8) if image is not None and image.shape == (112, 112, 3) else None

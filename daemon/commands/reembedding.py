@@ -1,36 +1,41 @@
-"""A change of model: every template is embedded anew from its stored crop, beside the model that serves, and then the other one takes over.
+"""A change of model: all templates are embedded anew from their stored crops, beside the model that serves, and then the other one serves.
 
-Beside the gate it takes a page of templates a turn and embeds in a thread of low priority, which sees crops and gives vectors and nothing
-else. What it has made is stored as it goes, so that a change that was cut off has little left to do when it is asked for again. Templates
-are passed in the order of their numbers, and new ones get higher numbers: whoever is enrolled meanwhile comes last, and when nothing is
-left, in that very turn, the new gallery is compared with the store and the other model noted there. Until then, and after a crash at any
-instant before, the old one serves.
+Beside the gate it looks at one page of templates a turn, and embeds in a thread of low priority that gets crops and returns vectors and
+does nothing else. The vectors are stored as they are made, so a change that was cut off has little left to do when it is asked for again.
+It goes through the templates in the order of their numbers. New ones get higher numbers: people who are enrolled meanwhile come last. When
+nothing is left, in that very turn, the new gallery is compared with the store, and the store notes the other model. Until then, and after a
+crash at any instant before, the old model serves.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from daemon.commands.answers import Answer
-from daemon.commands.desk import Changing, Desk, Refusal
+from daemon.commands.deferred import Arrival, Deferred, Ended
+from daemon.commands.desk import Desk
 from daemon.commands.enrolment import decoded
-from daemon.core.messages import Reembedding
+from daemon.commands.outcome import Done, Enter, Refusal
+from daemon.core.messages import Reembed, Reembedding
+from daemon.core.passages.claims import Mode
 from daemon.core.values import Delivery, Template, Vector
 from daemon.edges.gallery import Gallery, VectorError, sound
 from daemon.edges.gallery.background import Aside, Background
-from daemon.edges.store import StoreError
+from daemon.edges.store import Store, StoreError
 from daemon.pipeline.model import Model
+from daemon.pipeline.serving import Current, Serving
 from daemon.pipeline.steps import Embeds
 
 PAGE = 500
-"""Templates looked at a turn, about 10 ms."""
+"""Templates looked at in one turn, about 10 ms."""
 BATCH = 32
 """Crops embedded at a time."""
 MOST_NAMED = 20
+"""People named in an answer."""
 
 Made = list[Vector | None]
-"""What came of a batch of crops, in their order; None for what is no crop or gave no usable vector."""
+"""The vectors of a batch of crops, in their order; None where a crop could not be read or gave no usable vector."""
 
 
 @dataclass(slots=True)
@@ -38,7 +43,7 @@ class _Running:
     """`deliveries` are all messages that brought this command. Every template up to number `last` has been passed or is in `asked`;
     `owner_of` are those in the new gallery."""
 
-    changing: Changing
+    deferred: Deferred[Reembed]
     model: Model
     deliveries: list[Delivery]
     gallery: Gallery
@@ -51,33 +56,27 @@ class _Running:
     owner_of: dict[int, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What came of a change of model, and the messages that asked for it.
-
-    `gallery` is the new one, or None where nothing has changed; `left_out` how many templates are not in it.
-    """
-
-    deliveries: tuple[Delivery, ...]
-    answer: Answer
-    model: Model
-    gallery: Gallery | None
-    left_out: int
-
-
 class Reembedder:
-    """Owned by the engine. `models` are those of the configured bundles, by id; `threshold` is the gates' with a model and so many
-    templates, None where one would be closed; `wall` is UTC seconds; `aside` gives a place to embed."""
+    """Owned by the engine. `models` are those of the configured bundles, by id; `modes` are those of the gates.
+
+    It rests while `disk_works` says no. `wake` asks for another turn at once. `wall` is UTC seconds; `aside` gives a place to embed.
+    """
 
     def __init__(
         self,
         desk: Desk,
+        store: Store,
+        current: Current,
         models: Mapping[str, Model],
-        threshold: Callable[[Model, int], float | None],
+        modes: Collection[Mode],
+        *,
+        disk_works: Callable[[], bool],
+        wake: Callable[[], object],
         wall: Callable[[], float],
         aside: Callable[[], Aside[Made]] = lambda: Background("ostiary-reembed"),
     ) -> None:
-        self._desk, self._models, self._threshold, self._wall, self._aside = desk, models, threshold, wall, aside
+        self._desk, self._store, self._current, self._models, self._modes = desk, store, current, models, modes
+        self._disk_works, self._wake, self._wall, self._aside = disk_works, wake, wall, aside
         self._running: _Running | None = None
 
     @property
@@ -88,46 +87,44 @@ class Reembedder:
             return None
         return Reembedding(model=running.model.id, done=min(running.passed - len(running.asked), running.of), of=running.of)
 
-    @property
-    def ready(self) -> bool:
-        """Whether another turn at once would get it further: nothing is waited for."""
-        return self._running is not None and not self._running.asked
-
-    def begin(self, changing: Changing, delivery: Delivery) -> Answer | None:
-        """Begin, or the answer why not. The same command at another gate of the site joins the one under way."""
-        running = self._running
-        if running is not None and running.changing.command.command_id == changing.command.command_id:
-            running.deliveries.append(delivery)
+    def begin(self, deferred: Deferred[Reembed], arrival: Arrival) -> Answer | None:
+        """Begin, or say why not. The same command at another gate of the site joins the one under way."""
+        running, command = self._running, deferred.command
+        if running is not None and running.deferred.command.command_id == command.command_id:
+            running.deliveries.append(arrival.delivery)
             return None
         if running is not None:
-            return self._refuse(changing, "busy", "another change of model is under way; wait for its result")
-        wanted = changing.command.model
-        others = [one for one in self._models if one != self._desk.model]
-        target = wanted if wanted is not None else (others or [self._desk.model])[0]
+            return self._refuse(deferred, "busy", "another change of model is under way; wait for its result")
+        serves = self._current.serving.model.id
+        others = [one for one in self._models if one != serves]
+        target = command.model if command.model is not None else (others or [serves])[0]
         if target not in self._models:
-            known = " and ".join(self._models)
-            return self._refuse(changing, "unknown_model", f"neither model.bundle nor model.next is of this id; configured: {known}")
+            configured = " and ".join(self._models)
+            return self._refuse(deferred, "unknown_model", f"neither model.bundle nor model.next has this id; configured: {configured}")
         model = self._models[target]
-        self._running = _Running(changing, model, [delivery], Gallery(model.dimension), self._aside())
+        self._running = _Running(deferred, model, [arrival.delivery], Gallery(model.dimension), self._aside())
         return None
 
-    def _refuse(self, changing: Changing, reason: str, detail: str) -> Answer:
-        return self._desk.refuse(changing, reason, detail, self._wall())
+    def _refuse(self, deferred: Deferred[Reembed], reason: str, detail: str) -> Answer:
+        return self._desk.refuse(deferred, reason, detail, self._wall())
 
-    def turn(self) -> Change | None:
-        """Go on a little; what came of it, once it is over."""
+    def turn(self) -> list[Ended]:
+        """Go on a little, while the disk works; the answer when the change is over."""
         running = self._running
-        if running is None:
-            return None
+        if running is None or not self._disk_works():
+            return []
         try:
-            if not self._advance(running):
-                return None
+            over = self._advance(running)
         except (Refusal, StoreError) as error:
-            return self._end(running, error)
-        return self._end(running)
+            return [self._end(running, error)]
+        if over:
+            return [self._end(running)]
+        if not running.asked:
+            self._wake()  # nothing is waited for: the gates get a turn between two pages, and the next page follows at once
+        return []
 
     def close(self) -> None:
-        """The daemon stops: whoever asked is not answered, and asks again."""
+        """The daemon stops. The sender gets no answer, and asks again."""
         if self._running is not None:
             self._running.aside.close()
 
@@ -135,7 +132,7 @@ class Reembedder:
 
     def _advance(self, running: _Running) -> bool:
         """Whether every template has been passed. Raises Refusal, StoreError."""
-        store, model = self._desk.store, running.model
+        store, model = self._store, running.model
         if running.asked:
             outcome = running.aside.outcome()
             if outcome is None:
@@ -161,10 +158,10 @@ class Reembedder:
         return False
 
     def _keep(self, running: _Running, made: Made) -> None:
-        """Store what has been made, but of templates that have gone meanwhile."""
+        """Store the vectors that were made, except those of templates that were removed meanwhile."""
         asked, running.asked = running.asked, ()
         pairs = [(template, vector) for template, vector in zip(asked, made, strict=True) if vector is not None]
-        store, model = self._desk.store, running.model.id
+        store, model = self._store, running.model.id
         with store.transaction():
             kept = [pair for pair in pairs if store.put_vector(pair[0].number, pair[0].person, model, pair[1])]
         running.made += len(kept)
@@ -180,49 +177,61 @@ class Reembedder:
 
     # ---- the end
 
-    def _end(self, running: _Running, error: Refusal | StoreError | None = None) -> Change:
+    def _end(self, running: _Running, error: Refusal | StoreError | None = None) -> Ended:
         self._running = None
         running.aside.close()
-        lost: list[str] = []
 
-        def settle() -> str:
+        def act() -> Done:
             if error is not None:
                 raise error
-            lost.extend(self._catch_up(running))
-            return self._verdict(running, lost)
+            return self._done(running)
 
-        answer = self._desk.change(running.changing, running.model.id, self._models, settle, self._wall())
-        done = answer.durable and answer.result.status == "done"
-        return Change(tuple(running.deliveries), answer, running.model, running.gallery if done else None, len(lost))
+        return Ended(tuple(running.deliveries), self._desk.settle(running.deferred, act, self._wall()))
+
+    def _done(self, running: _Running) -> Done:
+        """The other model serves. Vectors of models that are no longer configured are removed. Raises Refusal, StoreError."""
+        lost = self._catch_up(running)
+        serving = replace(self._current.serving, model=running.model, gallery=running.gallery, left_out=len(lost))
+        detail = self._verdict(running, serving, lost)
+
+        def write() -> Enter:
+            self._store.put_serving(running.model.id)
+            self._store.drop_vectors(self._models)
+            return lambda: self._current.serve(serving)
+
+        return Done(detail, write)
 
     def _catch_up(self, running: _Running) -> list[str]:
-        """Bring the new gallery up to what is enrolled this instant; whose templates are not in it, one entry a template.
+        """Bring the new gallery up to what is enrolled at this instant. Returns the owners of templates that are not in it, one entry for
+        each template.
 
-        Who was revoked counts by the engine's own table too: a revocation may be in force that the disk has not taken yet.
+        Memory has a say in who is enrolled: a revocation may be in force that the disk has not taken yet.
         """
-        desk, model = self._desk, running.model.id
-        owners = {number: person for number, person in desk.store.owners().items() if person in desk.people}
+        store, people, model = self._store, self._current.people, running.model.id
+        owners = {number: person for number, person in store.owners().items() if person in people}
         for person in {person for number, person in running.owner_of.items() if owners.get(number) != person}:
             running.gallery.remove(person)
-            for template in desk.store.templates_of(person) if person in desk.people else ():
+            for template in store.templates_of(person) if person in people else ():
                 if template.number in running.owner_of and model in template.vectors:
                     running.gallery.add(template.number, person, template.vectors[model])
         return [person for number, person in owners.items() if number not in running.owner_of]
 
-    def _verdict(self, running: _Running, lost: Sequence[str]) -> str:
-        """The detail of the answer. Raises Refusal where the gate would close, or somebody it knows now be unknown to it."""
-        now, then = self._desk.gallery, running.gallery
-        closed = self._threshold(running.model, then.templates) is None
-        if closed and self._desk.threshold(now.templates) is not None and not running.changing.command.force:
-            detail = f"the card of {running.model.id} has no threshold for {then.templates} templates; set decision.threshold, or force"
+    def _verdict(self, running: _Running, then: Serving, lost: Sequence[str]) -> str:
+        """The detail of the answer. Raises Refusal if a gate would close, or if somebody whom the gates know now would be unknown."""
+        now, command = self._current.serving, running.deferred.command
+        closing = [mode for mode in self._modes if then.rules(mode).closed and not now.rules(mode).closed]
+        if closing and not command.force:
+            count = then.gallery.templates
+            detail = f"the card of {running.model.id} has no threshold for {count} templates; set decision.threshold, or force"
             raise Refusal("threshold_unresolved", detail)
-        unknown = sorted({person for person in lost if len(now.vectors_of(person)) and not len(then.vectors_of(person))})
+        known, still = now.gallery.vectors_of, then.gallery.vectors_of
+        unknown = sorted({person for person in lost if len(known(person)) and not len(still(person))})
         named = ", ".join(unknown[:MOST_NAMED]) + (f" and {len(unknown) - MOST_NAMED} more" if len(unknown) > MOST_NAMED else "")
-        if unknown and not running.changing.command.force:
+        if unknown and not command.force:
             raise Refusal("incomplete", f"none of the stored crops of {named} can be embedded; enrol them again, or force")
         detail = f"{running.model.id} serves: {running.made} templates embedded, {len(running.owner_of) - running.made} were already"
         if lost:
-            detail += f", {len(lost)} could not be"
+            detail += f", {len(lost)} could not be embedded"
         return detail + (f"; without a template now: {named}" if unknown else "")
 
 
@@ -231,7 +240,7 @@ def _failed(why: str) -> Refusal:
 
 
 def _embedded(embedder: Embeds, dimension: int, crops: Sequence[bytes]) -> Made:
-    """In the thread aside. Raises what the model raises."""
+    """Runs in the thread aside. Raises what the model raises."""
     images = [decoded(crop) for crop in crops]
     whole = [image for image in images if image is not None]
     vectors = iter(embedder.embed(np.stack(whole)) if whole else ())

@@ -1,4 +1,4 @@
-"""What every command opens: bundle, liveness model, store and gallery, as the configuration names them."""
+"""Opens what every command needs: bundle, liveness model, store and gallery, as the configuration names them."""
 
 from pathlib import Path
 
@@ -14,9 +14,9 @@ from daemon.pipeline.model import Model, Raised
 
 DEFAULT_BUNDLE = Path(__file__).parents[1] / "models" / "faces.onnx"
 LIKENESS_FMR = 0.01
-"""Two photos of one person must be at least as alike as one pair of strangers in a hundred."""
+"""Two photos of one person must be more alike than all but one pair of strangers in a hundred."""
 KNOWN_FMR = 0.001
-"""A photo for somebody's record must be as like the nearest template there as one pair of strangers in a thousand."""
+"""A photo for somebody's record and the nearest template there must be more alike than all but one pair of strangers in a thousand."""
 SAME_FMR = 0.0001
 """Two people more alike than all but one pair of strangers in ten thousand are taken for one."""
 
@@ -38,36 +38,36 @@ def open_model(config: Config, path: Path | None = None) -> Model:
 
 
 def liveness_model(config: Config) -> LivenessModel | None:
-    """The configured liveness model, None where there is none. Raises LivenessError."""
+    """The configured liveness model, None without one. Raises LivenessError."""
     return open_liveness(Path(config.liveness.model)) if config.liveness.model else None
 
 
 def bundles(config: Config) -> list[Path]:
-    """The configured bundles: `model.bundle`, and `model.next` where there is one."""
+    """The configured bundles: `model.bundle`, and `model.next` if it is set."""
     first = Path(config.model.bundle) if config.model.bundle else DEFAULT_BUNDLE
     return [first, Path(config.model.next)] if config.model.next else [first]
 
 
 def serving_bundle(config: Config, store: Store) -> Path:
-    """Which of the configured bundles serves: the one that the store notes; `model.bundle` where it notes neither. Raises BundleError."""
+    """The configured bundle that serves: the one that the store notes, or `model.bundle` if it notes neither. Raises BundleError."""
     paths, noted = bundles(config), store.serving()
     return next((path for path in paths if bundle_id(path) == noted), paths[0])
 
 
 def open_gallery(config: Config, read_only: bool = False) -> Store:
-    """The store of a configuration, opened with its key. Raises StoreError, VaultError."""
+    """The store of a configuration, opened with its key. Raises StoreError and VaultError."""
     return open_store(Path(config.state_dir), read_only, key_file(config))
 
 
 def key_file(config: Config) -> Path | None:
-    """The file the configuration names for the key, if it names one."""
+    """The key file that the configuration names, if it names one."""
     return Path(config.store.key_file) if config.store.key_file else None
 
 
 def load_gallery(store: Store, model: Model) -> tuple[Gallery, dict[str, Person], int]:
-    """The gallery of what this model made, everybody's record, and how many templates it has no vector of, which are left out.
+    """The gallery of this model's vectors, everybody's record, and the number of templates that are left out for want of a vector.
 
-    What does not open is left out too, and `store.damage()` says so. Raises StoreError for a vector that opens and cannot be one.
+    What cannot be unsealed is left out too, and `store.damage()` tells. Raises StoreError for a vector that is unsealed and unusable.
     """
     gallery, people = Gallery(model.dimension), {p.person: p for p in store.people()}
     for template in store.vectors(model.id):
@@ -82,7 +82,7 @@ def load_gallery(store: Store, model: Model) -> tuple[Gallery, dict[str, Person]
 
 
 def open_serving(config: Config, path: Path | None = None) -> tuple[Model, Gallery, dict[str, Person]]:
-    """What a daemon of this configuration serves with, read only: the model (another bundle, if a path is given), gallery and people.
+    """What a daemon of this configuration serves with, read only: model (of another bundle, if a path is given), gallery and records.
 
     Raises StoreError, VaultError and what `open_model` raises.
     """
@@ -96,9 +96,10 @@ def open_serving(config: Config, path: Path | None = None) -> tuple[Model, Galle
 
 
 def standards(card: Card, max_templates: int) -> Standards:
-    """What enrolments are held to, from the card's thresholds: the one of the wanted rate, or of the strictest rate the card can say.
+    """The standards of enrolment, from the card's thresholds: each is the threshold at the wanted rate, or at the strictest rate that the
+    card resolves.
 
-    Never of a looser rate than LIKENESS_FMR: what cannot be told so well is not told at all.
+    A rate looser than LIKENESS_FMR is never used; the standard is None then.
     """
     at = card.calibration.pair_threshold
     return Standards(alike=at(LIKENESS_FMR), known=at(KNOWN_FMR), same=at(SAME_FMR), max_templates=max_templates)

@@ -39,9 +39,9 @@ class Searches(Protocol):
 
 
 class Liveness(Protocol):
-    """Judges faces with their surroundings, uint8 [N, 80, 80, 3] BGR: the probability that each is living, [N]; NaN where it cannot tell.
+    """Judges faces with their surroundings, uint8 [N, 80, 80, 3] BGR: the probability that each is living, [N], or NaN.
 
-    `fault` says why the last ones could not be judged, None where they were.
+    `fault` says why the last faces could not be judged; None if they were.
     """
 
     @property
@@ -51,7 +51,7 @@ class Liveness(Protocol):
 
 
 class Thresholds(Protocol):
-    """A card's calibration: thresholds for a gallery size and a rate, for pairs, for claims; None where the data could not resolve it."""
+    """A card's calibration: thresholds for a gallery size and a rate, for pairs, and for claims; None if the data could not resolve one."""
 
     def threshold(self, gallery_size: int, target_fpir: float) -> float | None: ...
 
@@ -63,11 +63,11 @@ class Thresholds(Protocol):
 Stage = Literal["detect", "align", "embed", "search", "liveness", "decide", "command"]
 
 Observe = Callable[[Stage, float], None]
-"""Takes a stage's name and how long it took, in seconds."""
+"""Takes the name of a stage, and the seconds that it took."""
 
 
 def unobserved(stage: Stage, seconds: float) -> None:
-    """For those who do not measure."""
+    """Measures nothing."""
 
 
 @contextmanager
@@ -91,7 +91,7 @@ def limits(config: Config, min_face_px: int) -> Limits:
 
 
 def look(frame: Frame, detector: Detector, limits: Limits, observe: Observe = unobserved, *, liveness: bool = False) -> View:
-    """Frame to View: find, cut out and judge every face. With `liveness` the good ones with their surroundings too."""
+    """Frame to View: find, cut out and judge every face. With `liveness`, good faces are cut out with their surroundings too."""
     with timed(observe, "detect"):
         faces = detector.detect(frame.image)
     with timed(observe, "align"):
@@ -121,12 +121,15 @@ def embed(views: Sequence[View], embedder: Embeds, observe: Observe = unobserved
 
 
 def rules(config: Config, calibration: Thresholds, templates: int, mode: Mode = "identify") -> Rules:
-    """What an answer needs at a gate of this mode and the present gallery size: the operator's threshold, or the card's for that many
-    templates; and for claims the card's for pairs, which the operator's own threshold for a search among all says nothing about."""
+    """The rules of a gate of this mode with this many templates.
+
+    The threshold of a search among all is the operator's, or else the card's for that many templates. The threshold for claims is always
+    the card's for pairs: the operator's says nothing about pairs.
+    """
     d = config.decision
     threshold = d.threshold if d.threshold is not None else calibration.threshold(max(1, templates), d.target_fpir)
     same = calibration.pair_threshold(defaults.SAME_FACE_FMR)
-    if same is None:  # the stricter of what is known: a face is rather cut in two than two faces taken for one
+    if same is None:  # the strictest that is known: better to cut one face in two than to take two faces for one
         same = threshold if threshold is not None else 1.0
     return Rules(
         threshold=threshold if mode != "verify" else None,
@@ -144,6 +147,6 @@ def rules(config: Config, calibration: Thresholds, templates: int, mode: Mode = 
 
 
 def policy_digest(config: Config, rules: Rules) -> str:
-    """Names the policy behind a decision: the same digest, the same rules."""
+    """Names the policy behind a decision. Equal digests mean equal rules."""
     text = msgspec.json.encode([config.decision, config.quality, config.detector, config.liveness, config.schedules, config.clock, rules])
     return hashlib.sha256(text).hexdigest()[:12]

@@ -6,9 +6,10 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from functools import partial
 
 from daemon.commands.desk import Desk
-from daemon.config import Config, ConfigError, read_secret
+from daemon.config import Config, ConfigError, GateConfig, read_secret
 from daemon.core.messages import encode, offline_status, topic
 from daemon.core.passages.gatekeeper import Gatekeeper
 from daemon.core.status import offline, other_model
@@ -19,14 +20,17 @@ from daemon.edges.detector import open_detector
 from daemon.edges.embedder import EmbedderError
 from daemon.edges.metrics import Metrics
 from daemon.edges.mqtt import MqttLink
-from daemon.edges.store import StoreError
+from daemon.edges.store import Store, StoreError
 from daemon.pipeline import steps
+from daemon.pipeline.model import Model
 from daemon.pipeline.opening import bundles, liveness_model, load_gallery, open_gallery, open_model
-from daemon.serving.engine import Engine, EngineFailed, Gate
+from daemon.pipeline.serving import Current, Serving
+from daemon.serving.engine import Engine, EngineFailed
 from daemon.serving.flight import Flight
+from daemon.serving.gate_state import Gate
 from daemon.serving.gate_worker import GateWorker
 from daemon.serving.mailbox import Mailbox
-from daemon.serving.recorders import open_recorders
+from daemon.serving.recorders import Recorders, open_recorders
 from daemon.version import version
 
 log = logging.getLogger("ostiary")
@@ -53,7 +57,7 @@ def run(config: Config, until_end: bool = False) -> None:
         for link in links.values():
             link.start()
         if until_end:
-            # A recording must not be over before anybody could hear of it.
+            # Connect first: a short recording must not be over before anybody can hear of it.
             _turn_while(engine, lambda: not stop.is_set() and not all(link.connected for link in links.values()), 10.0)
         for worker in workers:
             worker.start()
@@ -82,7 +86,7 @@ def _turn_while(engine: Engine, holds: Callable[[], bool], longest_s: float) -> 
 
 
 def _stop(engine: Engine, links: dict[str, MqttLink], workers: list[GateWorker], config: Config) -> None:
-    """Everything ends within 5 seconds, also with a hanging camera or a frozen broker."""
+    """End everything within 5 seconds, also with a hanging camera or a frozen broker."""
     for worker in workers:
         worker.ask_to_stop()
     deadline = time.monotonic() + LAST_WORDS_S
@@ -104,44 +108,67 @@ def _build(config: Config, stack: ExitStack) -> tuple[Engine, dict[str, MqttLink
         log.info("liveness model %s", liveness.id)
     store = open_gallery(config)
     stack.callback(store.close)
-    noted = store.serving()
-    model = models[noted] if noted in models else next(iter(models.values()))
-    log.info("model %s on %s", model.id, model.provider)
-    if noted != model.id:
-        # So that it goes on serving when the configuration calls it `next`. A disk that takes no writes is told of by the gate itself.
-        with suppress(StoreError), store.transaction():
-            store.put_serving(model.id)
-    gallery, people, left_out = load_gallery(store, model)
-    if left_out:
-        log.warning("%s", other_model(left_out))
-    damage = store.damage()
-    if damage:
-        log.error("the store is damaged: %s", damage)
+    current = _current(config, store, models)
+    stack.callback(lambda: current.serving.gallery.close())  # whichever gallery serves by then
+    model = current.serving.model
     metrics = Metrics()
     if config.metrics.port:
         stack.callback(metrics.serve(config.metrics.host, config.metrics.port).close)
     metrics.info(version(), model.id, model.provider)
     desk = Desk(
-        store=store,
-        gallery=gallery,
-        people=people,
-        embedder=model.embedder,
-        detector=open_detector(config.detector.kind, config.detector.min_face_px),
-        limits=steps.limits(config, config.enrolment.min_face_px),
-        model=model.id,
-        standards=model.standards,
-        threshold=lambda templates: steps.rules(config, model.calibration, templates).threshold,
+        store,
+        current,
+        open_detector(config.detector.kind, config.detector.min_face_px),
+        steps.limits(config, config.enrolment.min_face_px),
         grants=frozenset(config.commands.grants),
         schedules=frozenset(config.schedules),
     )
-    stack.callback(lambda: desk.gallery.close())  # whichever gallery serves by then
     recorders = open_recorders(config, store, metrics)
     stack.callback(recorders.close)
     mailbox = Mailbox(len(config.gates))
-    password = read_secret(config.mqtt.password_file, "mqtt.password_file") if config.mqtt.password_file else None
-    links, gates, workers = {}, {}, []
+    links = _links(config, mailbox)
+    gates, workers = {}, []
     for name, gate in config.gates.items():
-        links[name] = MqttLink(
+        keeper = Gatekeeper(name, current.serving.rules(gate.mode), config.decision.lost_s)
+        gates[name] = Gate(keeper, links[name], stale_s=gate.stale_s, mode=gate.mode)
+        workers.append(_worker(config, name, gate, stack, mailbox, metrics, recorders, liveness=liveness is not None))
+    trusted = clock.synchronised if config.clock.trust == "synchronised" else lambda: True
+    flight = Flight(recorders.flight, store.pseudonym)
+    engine = Engine(
+        config, store, current, desk, gates, mailbox, metrics, models, version(), _standing_faults(store),
+        clock_trusted=trusted, flight=flight, unrecorded=recorders.trouble, liveness=liveness,
+    )  # fmt: skip
+    stack.callback(engine.close)
+    return engine, links, workers
+
+
+def _current(config: Config, store: Store, models: dict[str, Model]) -> Current:
+    """The model that the store notes, or else the first, with its gallery and everybody's record."""
+    noted = store.serving()
+    model = models[noted] if noted in models else next(iter(models.values()))
+    log.info("model %s on %s", model.id, model.provider)
+    if noted != model.id:
+        # Noted so that it goes on serving when the configuration calls it `next`. If the disk takes no writes, the gate itself will say so.
+        with suppress(StoreError), store.transaction():
+            store.put_serving(model.id)
+    gallery, people, left_out = load_gallery(store, model)
+    if left_out:
+        log.warning("%s", other_model(left_out))
+    return Current(Serving(model, gallery, partial(steps.rules, config), left_out), people)
+
+
+def _standing_faults(store: Store) -> tuple[str, ...]:
+    damage = store.damage()
+    if not damage:
+        return ()
+    log.error("the store is damaged: %s", damage)
+    return (f"store_damaged: {damage}; `ostiaryd check` names them; revoke and enrol these people again, or restore a backup",)
+
+
+def _links(config: Config, mailbox: Mailbox) -> dict[str, MqttLink]:
+    password = read_secret(config.mqtt.password_file, "mqtt.password_file") if config.mqtt.password_file else None
+    return {
+        name: MqttLink(
             config.mqtt,
             site=config.site,
             gate=name,
@@ -150,33 +177,24 @@ def _build(config: Config, stack: ExitStack) -> tuple[Engine, dict[str, MqttLink
             offline=encode(offline_status(version())),
             deliver=mailbox.deliver,
         )
-        keeper = Gatekeeper(name, steps.rules(config, model.calibration, gallery.templates, gate.mode), config.decision.lost_s)
-        gates[name] = Gate(keeper, links[name], stale_s=gate.stale_s, mode=gate.mode)
-        camera = open_camera(name, gate, start_s=time.monotonic(), start_wall=time.time(), paced=True)
-        stack.callback(camera.close)
-        workers.append(
-            GateWorker(
-                name,
-                camera,
-                open_detector(config.detector.kind, config.detector.min_face_px),
-                steps.limits(config, config.detector.min_face_px),
-                mailbox.offer,
-                mailbox.tell,
-                metrics,
-                recorders.record,
-                liveness=liveness is not None,
-            )
-        )
-    faults = []
-    if damage:
-        faults.append(f"store_damaged: {damage}; `ostiaryd check` names them; revoke and enrol these people again, or restore a backup")
-    trusted = clock.synchronised if config.clock.trust == "synchronised" else lambda: True
-    flight = Flight(recorders.flight, store.pseudonym)
-    engine = Engine(
-        config, desk, gates, mailbox, metrics, models, version(), tuple(faults), left_out,
-        clock_trusted=trusted, flight=flight, unrecorded=recorders.trouble, liveness=liveness,
-    )  # fmt: skip
-    stack.callback(engine.close)
-    return engine, links, workers
+        for name in config.gates
+    }
 
 
+def _worker(
+    config: Config, name: str, gate: GateConfig, stack: ExitStack, mailbox: Mailbox, metrics: Metrics, recorders: Recorders, *,
+    liveness: bool,
+) -> GateWorker:  # fmt: skip
+    camera = open_camera(name, gate, start_s=time.monotonic(), start_wall=time.time(), paced=True)
+    stack.callback(camera.close)
+    return GateWorker(
+        name,
+        camera,
+        open_detector(config.detector.kind, config.detector.min_face_px),
+        steps.limits(config, config.detector.min_face_px),
+        mailbox.offer,
+        mailbox.tell,
+        metrics,
+        recorders.record,
+        liveness=liveness,
+    )

@@ -18,7 +18,7 @@ from daemon.pipeline import steps
 
 @dataclass(slots=True)
 class Decisions:
-    """Makes messages of decisions. `_events` is the last one about each passage that was stored: the next one takes its place."""
+    """Makes messages from decisions. `_events` is the id of the last stored decision about each passage, which the next one supersedes."""
 
     config: Config
     store: Store
@@ -26,7 +26,7 @@ class Decisions:
     _events: dict[tuple[str, int], str] = field(default_factory=dict)
 
     def put(self, decision: Decision, person: Person | None, rules: Rules, model: str, now: float) -> int:
-        """Make a decision of `now` (UTC seconds) durable; its row in the outbox. `person` is whom it names. Raises StoreError."""
+        """Make a decision of `now` (UTC seconds) durable; returns its row in the outbox. `person` is whom it names. Raises StoreError."""
         store, passage = self.store, (decision.gate, decision.passage)
         event_id = str(uuid.uuid4())
         valid_until = decision.captured_at + self.config.decision.accept_valid_s
@@ -61,6 +61,6 @@ class Decisions:
         return row
 
     def forget(self, gate: str, passages: Container[int]) -> None:
-        """Only these passages of a gate go on: nothing will take the place of what was said about others."""
+        """Only these passages of a gate go on: nothing will supersede the decisions about others."""
         for known in [key for key in self._events if key[0] == gate and key[1] not in passages]:
             del self._events[known]

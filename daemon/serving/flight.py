@@ -1,4 +1,4 @@
-"""The flight recorder: what each gate saw in the last minutes, for whoever asks afterwards why somebody stood before a closed gate."""
+"""The flight recorder: what each gate saw in the last minutes. It answers why somebody stood before a closed gate."""
 
 from collections.abc import Callable
 
@@ -10,11 +10,11 @@ from daemon.edges.recorder import Recorder
 from daemon.edges.store import StoreError
 
 LINE_BYTES = 512
-"""About what a line takes while it waits, and each of its faces beyond the first."""
+"""Roughly the size of a line with one face while it waits. Each further face adds as much."""
 
 
 class Flight:
-    """Lines of what the engine shows it, to a recorder. Without a recorder it keeps nothing. Belongs to the engine's thread."""
+    """Makes lines of what the engine shows it, and gives them to a recorder, if there is one. Belongs to the engine's thread."""
 
     def __init__(self, recorder: Recorder[Line] | None, pseudonym: Callable[[str], str | None]) -> None:
         self._recorder, self._pseudonym = recorder, pseudonym

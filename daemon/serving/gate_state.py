@@ -1,4 +1,4 @@
-"""What the engine keeps for one gate."""
+"""The state that the engine keeps for one gate."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -11,7 +11,7 @@ from daemon.serving.sender import Broker
 
 @dataclass(slots=True)
 class Gate:
-    """One gate: its passages, its connection, its camera as last heard of, and what it last said of itself."""
+    """One gate: its passages, its connection, the last known state of its camera, and the last status that it published."""
 
     keeper: Gatekeeper
     link: Broker

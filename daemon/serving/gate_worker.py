@@ -16,9 +16,11 @@ REASON_EVERY_S = 10.0
 
 
 class GateWorker:
-    """Runs `look` on the newest frame of one camera. `offer` takes views and waits while the engine is behind; `tell` takes events,
-    `record` every frame that is looked at; neither of the two waits for a disk. With `liveness` faces are cut out with their surroundings
-    too."""
+    """Runs `look` on the newest frame of one camera. With `liveness`, faces are cut out with their surroundings too.
+
+    `offer` takes views, and waits while the engine is behind. `tell` takes events, and `record` takes every frame before it is looked at;
+    neither waits for a disk.
+    """
 
     def __init__(
         self,
@@ -41,7 +43,7 @@ class GateWorker:
 
     @property
     def live(self) -> bool:
-        """Whether the camera is one that never ends."""
+        """Whether the camera never ends, unlike a recording."""
         return self._camera.live
 
     def start(self) -> None:
@@ -51,7 +53,7 @@ class GateWorker:
         self._stop.set()
 
     def join(self, timeout_s: float) -> None:
-        """Wait for the thread to end; one that hangs in C code is left behind, the process ends anyway."""
+        """Wait for the thread to end. A thread that hangs in C code is left behind: the process ends anyway."""
         if self._thread.is_alive():
             self._thread.join(timeout_s)
 

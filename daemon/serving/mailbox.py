@@ -1,4 +1,4 @@
-"""What other threads hand to the engine, over bounded queues."""
+"""Where other threads leave what they have for the engine, in bounded queues."""
 
 import queue
 import threading
@@ -42,7 +42,7 @@ class Mailbox:
         self.wake = threading.Event()
 
     def deliver(self, event: Event) -> bool:
-        """False when the engine is too far behind to take it."""
+        """Leave an event; False if the engine is too far behind to take it."""
         try:
             self._events.put_nowait(event)
         except queue.Full:
@@ -51,12 +51,12 @@ class Mailbox:
         return True
 
     def tell(self, event: CameraState | WorkerFailed) -> None:
-        """For what must not be dropped: waits for room."""
+        """Leave an event that must not be dropped: waits for room."""
         self._events.put(event)
         self.wake.set()
 
     def offer(self, view: View, stop: threading.Event) -> bool:
-        """Wait until the engine takes the view; False when `stop` is set first."""
+        """Leave a view, and wait for room; False if `stop` is set first."""
         while not stop.is_set():
             try:
                 self._views.put(view, timeout=0.1)
@@ -67,16 +67,16 @@ class Mailbox:
         return False
 
     def wait(self, timeout_s: float) -> None:
-        """Until something came, or for `timeout_s`."""
+        """Wait until something comes, for `timeout_s` at most."""
         self.wake.wait(timeout_s)
         self.wake.clear()
 
     def events(self) -> list[Event]:
-        """All that wait, oldest first."""
+        """Take all that wait, oldest first."""
         return _drain(self._events)
 
     def views(self) -> list[View]:
-        """All that wait, oldest first."""
+        """Take all that wait, oldest first."""
         return _drain(self._views)
 
     def empty(self) -> bool:

@@ -1,4 +1,4 @@
-"""The daemon's recorders as its configuration wants them: of frames (off unless asked for), and of the flight recorder's lines."""
+"""The recorders that the configuration asks for: of frames (off by default), and of the lines of the flight recorder."""
 
 import os
 import time
@@ -16,14 +16,14 @@ from daemon.edges.store import Store
 
 RECORDINGS = "recordings"
 FLIGHT = "flight"
-"""The folders in state_dir, and what their keys are for."""
+"""The folders in state_dir, and the purposes of their keys."""
 TAPE_S = 600.0
 MB = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Recorders:
-    """Running. One that is switched off is there as long as it has old tapes to let go."""
+    """The running recorders. One that is switched off runs as long as it has old tapes to remove."""
 
     frames: Recorder[Frame] | None
     lines: Recorder[Line] | None
@@ -32,16 +32,16 @@ class Recorders:
 
     @property
     def flight(self) -> Recorder[Line] | None:
-        """Where the flight recorder's lines go, if anywhere."""
+        """The recorder of lines, if it is switched on."""
         return self.lines if self.flying else None
 
     def record(self, frame: Frame) -> None:
-        """A frame that a gate is about to look at. Never waits."""
+        """Record a frame that a gate is about to look at. Never waits."""
         if self.recording and self.frames is not None:
             self.frames.offer(frame.gate, frame, frame.image.nbytes)
 
     def trouble(self) -> list[str]:
-        """Why something is not recorded, for the status."""
+        """The reasons why something is not recorded, for the status."""
         named = (("recording_stopped", self.frames), ("flight_stopped", self.lines))
         return [
             f"{reason}: {each.trouble}; the gate goes on without it"
@@ -50,7 +50,7 @@ class Recorders:
         ]
 
     def close(self) -> None:
-        """End both, within 2 seconds."""
+        """End both recorders, within 2 seconds."""
         running = [each for each in (self.frames, self.lines) if each is not None]
         for each in running:
             each.ask_to_end()
@@ -59,7 +59,7 @@ class Recorders:
 
 
 def open_recorders(config: Config, store: Store, metrics: Metrics) -> Recorders:
-    """Both, started."""
+    """Both recorders, started."""
     folder, gates = Path(config.state_dir), len(config.gates)
     r, f = config.recording, config.flight
     frames: Recorder[Frame] | None = None
@@ -79,17 +79,17 @@ def open_recorders(config: Config, store: Store, metrics: Metrics) -> Recorders:
 
 
 def recording_room(config: Config) -> str:
-    """How much room recordings may take, for `ostiaryd check`. Raises ConfigError where the disk has not so much."""
+    """How much room recordings may take, for `ostiaryd check`. Raises ConfigError if the disk does not have that much."""
     folder, r = Path(config.state_dir) / RECORDINGS, config.recording
     taken = sum(path.stat().st_size for path in tapes_in(folder))
     if not r.enabled:
-        return "off" + (f"; {taken / MB:.0f} MB of earlier ones go within {r.keep_days:g} days" if taken else "")
+        return "off" + (f"; {taken / MB:.0f} MB of earlier recordings will be removed within {r.keep_days:g} days" if taken else "")
     there = next(path for path in (folder, *folder.parents) if path.exists())
     disk = os.statvfs(there)
     free = disk.f_bavail * disk.f_frsize
     if free + taken < r.most_mb * MB + SPARE_BYTES:
         raise ConfigError(
-            f"recordings may take {r.most_mb} MB, of which {taken / MB:.0f} are taken and {free / MB:.0f} are free on the disk",
-            f"set recording.most_mb so that {SPARE_BYTES / MB:.0f} MB stay free: with less, nothing is recorded",
+            f"recordings may take {r.most_mb} MB; they take {taken / MB:.0f} MB now, and {free / MB:.0f} MB are free on the disk",
+            f"lower recording.most_mb so that {SPARE_BYTES / MB:.0f} MB stay free: with less room, nothing is recorded",
         )
     return f"up to {r.most_mb} MB, none older than {r.keep_days:g} days; {taken / MB:.0f} MB so far, {free / MB:.0f} MB free on the disk"

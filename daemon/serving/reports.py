@@ -3,15 +3,12 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from daemon.commands.desk import Desk
-from daemon.config import Config
 from daemon.core import status
 from daemon.core.messages import AuditHead, Reembedding, StatusMessage, encode, topic, utc
 from daemon.core.values import Outgoing
 from daemon.edges.metrics import Metrics
 from daemon.edges.store import Store, StoreError
-from daemon.pipeline import steps
-from daemon.pipeline.model import Model
+from daemon.pipeline.serving import Current
 from daemon.serving.gate_state import Gate
 from daemon.serving.sender import Sender
 
@@ -21,9 +18,8 @@ PROGRESS_EVERY_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """How the engine is, at all gates alike; see `status.Trouble`."""
+    """The state of the engine, the same for all gates; see `status.Trouble`."""
 
-    model: Model
     disk: str | None
     left_out: int
     graph: str | None
@@ -35,10 +31,11 @@ class Condition:
 
 @dataclass(slots=True)
 class Reports:
-    """Owned by the engine. `clock` never steps (seconds), `wall` is UTC seconds; `standing` is what the start found."""
+    """Owned by the engine. `clock` never steps (seconds), `wall` is UTC seconds; `standing` are the faults that the start found."""
 
-    config: Config
-    desk: Desk
+    site: str
+    store: Store
+    current: Current
     sender: Sender
     metrics: Metrics
     boot_id: str
@@ -48,7 +45,7 @@ class Reports:
     wall: Callable[[], float]
 
     def publish(self, gates: Mapping[str, Gate], condition: Condition) -> None:
-        """The status of every gate that has something new to say, or has been silent for long."""
+        """Publish the status of every gate that has something new to say, or has not said anything for a while."""
         for name, gate in gates.items():
             said = self._composed(gate, condition)
             if said.state != "offline":
@@ -57,12 +54,12 @@ class Reports:
             due = self.clock() - gate.status_at_s >= every_s
             if not (due or gate.status is None or not status.alike(said, gate.status)):
                 continue
-            if gate.link.publish(Outgoing(0, topic(self.config.site, name, "status"), encode(said), retain=True)):
+            if gate.link.publish(Outgoing(0, topic(self.site, name, "status"), encode(said), retain=True)):
                 gate.status, gate.status_at_s = said, self.clock()
 
     def _composed(self, gate: Gate, condition: Condition) -> StatusMessage:
-        templates, store = self.desk.gallery.templates, self.desk.store
-        rules = steps.rules(self.config, condition.model.calibration, templates, gate.mode)
+        serving, store = self.current.serving, self.store
+        rules = serving.rules(gate.mode)
         trouble = status.Trouble(
             disk=condition.disk,
             unresolved=gate.mode != "verify" and rules.threshold is None,
@@ -86,10 +83,10 @@ class Reports:
             at=utc(self.wall()),
             boot_id=self.boot_id,
             camera=gate.camera,
-            model=self.desk.model,
-            provider=condition.model.provider,
-            people=len(self.desk.people),
-            templates=templates,
+            model=serving.model.id,
+            provider=serving.model.provider,
+            people=len(self.current.people),
+            templates=serving.gallery.templates,
             gallery_revision=revision(store),
             threshold=gate.keeper.rules.threshold,
             outbox_depth=depth(store),
@@ -102,7 +99,7 @@ class Reports:
 
 
 def revision(store: Store) -> int:
-    """The gallery's, -1 where the disk does not say."""
+    """The revision of the gallery; -1 if it cannot be read."""
     try:
         return store.revision()
     except StoreError:
@@ -110,7 +107,7 @@ def revision(store: Store) -> int:
 
 
 def depth(store: Store) -> int:
-    """How many messages wait for the broker, -1 where the disk does not say."""
+    """How many messages wait for the broker; -1 if it cannot be read."""
     try:
         return store.depth()
     except StoreError:

@@ -16,7 +16,7 @@ from daemon.edges.store import Pending, Store
 log = logging.getLogger("ostiary")
 
 IN_FLIGHT = 16
-"""Messages a gate may have offered and not had answered."""
+"""At most this many messages of a gate are offered to the broker without an answer."""
 
 
 class Broker(Protocol):
@@ -31,7 +31,7 @@ class Broker(Protocol):
 
 @dataclass(slots=True)
 class _Connection:
-    """What has been offered on a gate's present connection. `captured` is the capture time of decisions, for the latency."""
+    """What was offered on the present connection of a gate. `captured` is the capture time of decisions, to measure the latency."""
 
     in_flight: set[int] = field(default_factory=set)
     last_row: int = 0
@@ -40,7 +40,7 @@ class _Connection:
 
 
 class Sender:
-    """Owned by the engine, like the store it reads. Every method may raise StoreError; then nothing is lost, at worst sent twice."""
+    """Owned by the engine, like the store it reads. Every method may raise StoreError; then nothing is lost, but it may be sent twice."""
 
     def __init__(
         self, store: Store, links: dict[str, Broker], metrics: Metrics, clock: Callable[[], float], wall: Callable[[], float]
@@ -49,19 +49,19 @@ class Sender:
         self._connections = {gate: _Connection() for gate in links}
 
     def reconnected(self, gate: str) -> None:
-        """The connection is another one, or none: everything that was not answered for is offered again."""
+        """There is a new connection, or none: everything without an answer is offered again."""
         self._connections[gate] = _Connection()
 
     def captured(self, gate: str, row: int, at_s: float) -> None:
-        """The decision in `row` is about a frame of that time."""
+        """The decision in `row` is about a frame of the time `at_s`."""
         self._connections[gate].captured[row] = at_s
 
     def refusal(self, gate: str) -> str | None:
-        """What the broker refused on this connection, if anything; it stays in the outbox."""
+        """The error of a message that the broker refused on this connection, if any; the message stays in the outbox."""
         return self._connections[gate].refused
 
     def settle(self, answers: Sequence[Published]) -> None:
-        """The broker has answered for these messages."""
+        """The broker has taken, or refused, these messages."""
         rows = []
         for answer in answers:
             connection = self._connections[answer.gate]
@@ -80,7 +80,7 @@ class Sender:
             self._store.sent(rows)
 
     def send(self) -> None:
-        """Offer what waits, as far as the broker takes it."""
+        """Offer the messages that wait, as far as the broker takes them."""
         for gate, link in self._links.items():
             connection = self._connections[gate]
             while link.connected and len(connection.in_flight) < IN_FLIGHT:

@@ -13,7 +13,9 @@ import pytest
 
 from daemon.cli import audit
 from daemon.commands.answers import Answer
-from daemon.commands.desk import Desk, Waiting
+from daemon.commands.deferred import Deferred
+from daemon.commands.desk import Desk
+from daemon.commands.order import Order
 from daemon.config import Config
 from daemon.core.audit import read
 from daemon.edges.store import AuditTable, Store, StoreError, open_store
@@ -146,7 +148,7 @@ def test_what_is_no_command_fills_no_chain(the_desk: Desk, store: Store, payload
 def test_a_command_that_was_retained_or_came_at_a_bad_time_is_recorded(the_desk: Desk, store: Store) -> None:
     send(the_desk, command("ping"), retained=True)
     waiting = the_desk.handle("north", "t", command("enroll", "E1", capture={"seconds": 2}), False, NOW + 1)
-    assert isinstance(waiting, Waiting) and [r["reason"] for r in records(store)] == ["retained"], "it is not answered yet"
+    assert isinstance(waiting, Deferred) and [r["reason"] for r in records(store)] == ["retained"], "it is not answered yet"
     the_desk.refuse(waiting, "no_camera", "none", NOW + 1)
     assert [r["reason"] for r in records(store)] == ["retained", "no_camera"]
 
@@ -298,7 +300,7 @@ def test_old_records_go_in_slices_between_the_turns(store: Store) -> None:
 
 
 def test_a_clock_that_is_years_ahead_costs_no_records(the_desk: Desk, store: Store) -> None:
-    keeper = Retention(the_desk, 365 * DAY_S)
+    keeper = Retention(store, Order(store), 365 * DAY_S)
     for _ in range(3):
         send(the_desk, command("ping"))
     keeper.tend(0.0, NOW + 4000 * DAY_S)
@@ -319,7 +321,7 @@ def test_records_that_cannot_go_close_nothing(the_desk: Desk, store: Store, monk
         raise StoreError("the audit chain cannot be read after record 0: malformed", "look at the disk")
 
     monkeypatch.setattr(AuditTable, "prune", fail)
-    Retention(the_desk, DAY_S).tend(0.0, NOW + 2 * DAY_S)
+    Retention(store, Order(store), DAY_S).tend(0.0, NOW + 2 * DAY_S)
     assert len(records(store)) == 1
 
 

@@ -58,7 +58,7 @@ def test_who_stands_before_the_camera_is_enrolled_and_then_accepted(site: Site) 
     assert (answer["status"], answer["person"]) == ("done", "E1") and "made" in answer["detail"]
     assert site.wire.acknowledged == [(1, 1, 1)]
     assert [t["decision"] for t in told if "decision" in t] == ["unknown", "accept"], "the gate goes on deciding meanwhile"
-    assert 1 <= site.desk.gallery.templates <= 4
+    assert 1 <= site.current.serving.gallery.templates <= 4
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_who_stands_before_the_camera_is_enrolled_and_then_accepted(site: Site) 
 def test_what_is_refused_leaves_nobody_enrolled(site: Site, seen: Any, reason: str) -> None:
     site.asks(capture())
     assert results(seen(site)) == [("refused", reason)]
-    assert site.desk.people == {} and site.wire.acknowledged == [(1, 1, 1)]
+    assert site.current.people == {} and site.wire.acknowledged == [(1, 1, 1)]
 
 
 def test_a_capture_that_nobody_sees_ends_by_the_clock_without_any_view(site: Site) -> None:
@@ -123,7 +123,7 @@ def test_it_needs_a_camera_to_begin_and_to_the_end(site: Site) -> None:
     site.mailbox.tell(CameraState("north", "down", "no route", True))
     assert results(site.turn()) == [("refused", "no_camera")]
     assert results(site.asks(capture("E2", issued=101))) == [("refused", "no_camera")]
-    assert site.desk.people == {}
+    assert site.current.people == {}
 
 
 def test_who_is_revoked_during_the_capture_is_not_enrolled_by_it(site: Site) -> None:
@@ -131,7 +131,7 @@ def test_who_is_revoked_during_the_capture_is_not_enrolled_by_it(site: Site) -> 
     site.sees(ALICE, times=5)
     site.asks(command("revoke", "E1", issued=100.5))
     assert results(site.sees(ALICE, times=20)) == [("refused", "superseded")]
-    assert site.desk.people == {}
+    assert site.current.people == {}
 
 
 def test_on_a_full_disk_it_is_not_acknowledged_and_nobody_is_enrolled_late(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,7 +142,7 @@ def test_on_a_full_disk_it_is_not_acknowledged_and_nobody_is_enrolled_late(site:
     with monkeypatch.context() as disk:
         disk.setattr(Store, "transaction", full)
         assert results(site.sees(ALICE, times=25)) == [("failed", "not_durable")]
-        assert site.wire.acknowledged == [] and site.desk.people == {}
+        assert site.wire.acknowledged == [] and site.current.people == {}
         site.now_s += 20
     assert results(site.turn()) == [("refused", "expired")], "whoever stands there by now is not who was meant"
     assert site.wire.acknowledged == [(1, 1, 1)]

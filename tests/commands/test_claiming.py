@@ -57,7 +57,7 @@ def gate_of(store: Store, mode: Mode, **more: Any) -> Site:
     site = Site(store, **usual | more)
     site.desk.grants = frozenset({"verify"})
     site.turn()  # the camera is up
-    if "E1" not in site.desk.people:
+    if "E1" not in site.current.people:
         site.asks(command("enroll", "E1", [painted(ALICE)], issued=100))
     return site
 
@@ -309,6 +309,17 @@ def test_a_model_that_can_verify_nobody_is_not_changed_to_unasked(store: Store) 
     assert (answer["status"], answer["reason"]) == ("refused", "threshold_unresolved") and box.status()["state"] == "serving"
     assert box.changes(force=True)["status"] == "done"
     assert box.status()["state"] == "closed" and box.status()["reasons"][0].startswith("claims_unresolved")
+
+
+def test_a_gate_that_searches_for_nobody_is_not_closed_unasked_either(store: Store) -> None:
+    config = replace(VERIFYING, decision=replace(VERIFYING.decision, threshold=None))
+    box = Changeable(store, models=CARDS | {"painted-2": model("painted-2", mirrored=True)}, config=config)
+    box.enrol("E1", ALICE)
+    assert box.status()["state"] == "serving"
+    answer = box.changes()
+    assert (answer["status"], answer["reason"]) == ("refused", "threshold_unresolved") and box.status()["state"] == "serving"
+    assert box.changes(force=True)["status"] == "done" and box.status()["state"] == "closed"
+    assert box.changes()["status"] == "done" and box.status()["state"] == "serving", "out of a closed gate there is always a way"
 
 
 # ---- what the gate says of itself

@@ -40,35 +40,37 @@ def refused(the_desk: Desk, payload: bytes, reason: str, now: float = NOW + 1, r
 
 
 def who(the_desk: Desk, brightness: int) -> str | None:
-    (match,) = the_desk.gallery.search(the_desk.embedder.embed(np.full((1, 112, 112, 3), brightness, np.uint8)))
+    serving = the_desk.current.serving
+    (match,) = serving.gallery.search(serving.model.embedder.embed(np.full((1, 112, 112, 3), brightness, np.uint8)))
     return match.person if match.similarity > 0.99 else None
 
 
 def test_one_photo_enrols_and_a_revocation_erases(the_desk: Desk, tmp_path: Path) -> None:
     result = done(the_desk, command("enroll", "E1", [ALICE], name="Alice", gates=["north"]))
     assert result.gallery_revision == 1 and result.person == "E1"
-    assert the_desk.people["E1"].name == "Alice" and the_desk.gallery.templates == 1
+    assert the_desk.current.people["E1"].name == "Alice" and the_desk.current.serving.gallery.templates == 1
     answer = send(the_desk, command("revoke", "E1", issued=1))
     assert answer.result.status == "done" and answer.barred == "E1"
-    assert the_desk.people == {} and the_desk.gallery.templates == 0 and not [r for r in tables(tmp_path) if "Alice" in r]
+    assert the_desk.current.people == {} and the_desk.current.serving.gallery.templates == 0
+    assert not [r for r in tables(tmp_path) if "Alice" in r]
 
 
 def test_more_photos_add_templates_and_keep_the_record(the_desk: Desk) -> None:
     done(the_desk, command("enroll", "E1", [ALICE], name="Alice", gates=["north"]))
     done(the_desk, command("enroll", "E1", [ALICE, ALICE], issued=1, consent="form 7"))
-    assert the_desk.gallery.templates == 3
-    person = the_desk.people["E1"]
+    assert the_desk.current.serving.gallery.templates == 3
+    person = the_desk.current.people["E1"]
     assert (person.name, person.gates, person.consent) == ("Alice", ("north",), "form 7")
 
 
 def test_suspend_and_resume_keep_the_templates(the_desk: Desk) -> None:
     done(the_desk, command("enroll", "E1", [ALICE]))
     assert send(the_desk, command("suspend", "E1", issued=1)).barred == "E1"
-    assert the_desk.people["E1"].suspended and the_desk.gallery.templates == 1
+    assert the_desk.current.people["E1"].suspended and the_desk.current.serving.gallery.templates == 1
     done(the_desk, command("enroll", "E1", [ALICE], issued=2))
-    assert the_desk.people["E1"].suspended, "more photos do not end a suspension"
+    assert the_desk.current.people["E1"].suspended, "more photos do not end a suspension"
     assert send(the_desk, command("resume", "E1", issued=3)).barred is None
-    assert not the_desk.people["E1"].suspended
+    assert not the_desk.current.people["E1"].suspended
     for op in ("suspend", "resume"):
         refused(the_desk, command(op, "E9"), "unknown_person")
 
@@ -88,7 +90,7 @@ def test_suspend_and_resume_keep_the_templates(the_desk: Desk) -> None:
 def test_a_bad_photo_is_refused_and_changes_nothing(the_desk: Desk, tmp_path: Path, images: list[bytes], reason: str) -> None:
     before = tables(tmp_path)
     refused(the_desk, command("enroll", "E1", images), reason)
-    assert the_desk.people == {} and the_desk.gallery.templates == 0 and tables(tmp_path) == before
+    assert the_desk.current.people == {} and the_desk.current.serving.gallery.templates == 0 and tables(tmp_path) == before
 
 
 def test_nobodys_face_is_added_to_somebody_elses_record(the_desk: Desk) -> None:
@@ -137,7 +139,7 @@ def test_a_malformed_command_is_answered_by_its_id_and_may_be_mended(the_desk: D
 def test_a_command_delivered_twice_is_done_once_and_answered_the_same(the_desk: Desk, store: Store) -> None:
     payload = command("enroll", "E1", [ALICE])
     first, again = send(the_desk, payload), send(the_desk, payload, now=NOW + 10_000)
-    assert first.encoded == again.encoded and the_desk.gallery.templates == 1
+    assert first.encoded == again.encoded and the_desk.current.serving.gallery.templates == 1
     assert [m.payload for m in store.pending("north", 0, 10)] == [first.encoded] * 2
 
 
@@ -148,7 +150,7 @@ def test_a_refusal_is_repeated_too(the_desk: Desk) -> None:
 
 def test_a_retained_command_is_refused(the_desk: Desk) -> None:
     refused(the_desk, command("enroll", "E1", [ALICE]), "retained", retained=True)
-    assert the_desk.people == {}
+    assert the_desk.current.people == {}
 
 
 @pytest.mark.parametrize("op", ["enroll", "resume", "update", "list", "get", "ping"])
@@ -164,7 +166,7 @@ def test_it_is_never_too_late_to_shut_somebody_out(the_desk: Desk) -> None:
     done(the_desk, command("enroll", "E1", [ALICE]))
     done(the_desk, command("suspend", "E1", issued=-5000), now=NOW + 9999)
     done(the_desk, command("revoke", "E1", issued=-9000), now=NOW + 9999)
-    assert the_desk.people == {}
+    assert the_desk.current.people == {}
 
 
 def test_an_older_enrolment_does_not_undo_a_newer_revocation(the_desk: Desk) -> None:
@@ -183,7 +185,7 @@ def test_the_order_is_that_of_issue_also_after_a_revocation(the_desk: Desk, op: 
     refused(the_desk, command(op, "E1", issued=4, **more), "superseded")
     done(the_desk, command("revoke", "E1", issued=6))
     refused(the_desk, command(op, "E1", issued=5.5, **more), "superseded")
-    assert the_desk.people == {}
+    assert the_desk.current.people == {}
 
 
 def test_a_clock_that_stepped_back_lets_no_old_command_in(the_desk: Desk) -> None:
@@ -230,9 +232,9 @@ def test_the_list_comes_in_pages_and_shows_no_vectors(the_desk: Desk) -> None:
 def test_an_update_changes_the_record_and_not_the_templates(the_desk: Desk, store: Store) -> None:
     done(the_desk, command("enroll", "E1", [ALICE], name="Alice", gates=["north"], valid_until=at(NOW + 99), consent="form 7"))
     done(the_desk, command("update", "E1", name="Alicia", gates=None, valid_until=at(NOW + 50), issued=1))
-    person = the_desk.people["E1"]
+    person = the_desk.current.people["E1"]
     assert (person.name, person.gates, person.valid_until, person.consent) == ("Alicia", None, NOW + 50, "form 7")
-    assert store.people() == [person] and the_desk.gallery.templates == 1
+    assert store.people() == [person] and the_desk.current.serving.gallery.templates == 1
     refused(the_desk, command("update", "E2", name="Bob", issued=1), "unknown_person")
 
 
@@ -240,12 +242,12 @@ def test_a_schedule_is_one_of_the_configuration_and_can_be_changed_and_cleared(t
     refused(the_desk, command("enroll", "E1", [ALICE], schedule="night"), "unknown_schedule")
     done(the_desk, command("enroll", "E1", [ALICE], schedule="office"))
     done(the_desk, command("enroll", "E1", [ALICE], issued=1))
-    assert the_desk.people["E1"].schedule == "office"
+    assert the_desk.current.people["E1"].schedule == "office"
     refused(the_desk, command("update", "E1", schedule="night", issued=2), "unknown_schedule")
     (one,) = done(the_desk, command("get", "E1")).people or []
-    assert one.schedule == "office" and store.people() == [the_desk.people["E1"]]
+    assert one.schedule == "office" and store.people() == [the_desk.current.people["E1"]]
     done(the_desk, command("update", "E1", schedule=None, issued=3))
-    assert the_desk.people["E1"].schedule is None
+    assert the_desk.current.people["E1"].schedule is None
 
 
 def test_get_tells_one_persons_record(the_desk: Desk) -> None:
@@ -254,6 +256,38 @@ def test_get_tells_one_persons_record(the_desk: Desk) -> None:
     (one,) = done(the_desk, command("get", "E1")).people or []
     assert (one.person, one.name, one.templates, one.state, one.consent) == ("E1", "Alice", 2, "active", "form 7")
     refused(the_desk, command("get", "E3"), "unknown_person")
+
+
+@pytest.mark.parametrize("op", ["enroll", "replace", "update", "resume", "suspend", "revoke"])
+def test_memory_follows_the_store_and_leads_only_to_shut_somebody_out(store: Store, monkeypatch: pytest.MonkeyPatch, op: str) -> None:
+    the_desk = desk(store, grants=frozenset({"replace"}))
+    done(the_desk, command("enroll", "E1", [ALICE], name="Alice"))
+    if op == "resume":
+        done(the_desk, command("suspend", "E1", issued=1))
+    gallery, people = the_desk.current.serving.gallery, the_desk.current.people
+    before = dict(people), gallery.templates, who(the_desk, 100), who(the_desk, 240)
+    seen = []
+
+    def fail(self: Store, command_id: str, result: bytes, now: float) -> None:
+        seen.append((dict(people), gallery.templates, who(the_desk, 100), who(the_desk, 240)))
+        raise StoreError("the gallery cannot be written: database or disk is full", "look at the disk")
+
+    what: dict[str, Any] = {"enroll": {"images": [ALICE]}, "replace": {"images": [BOB], "replace": True}, "update": {"name": "Alicia"}}
+    payload = command("enroll" if op == "replace" else op, "E1", issued=2, **what.get(op, {}))
+    with monkeypatch.context() as disk:
+        disk.setattr(Store, "put_result", fail)
+        answer = send(the_desk, payload)
+    assert seen == [before], "while it is written nothing has changed in memory"
+    assert (answer.result.reason, answer.durable) == ("not_durable", False)
+    shut_out = op in ("suspend", "revoke")
+    assert answer.barred == ("E1" if shut_out else None) and ("not yet on disk" in str(answer.result.detail)) == shut_out
+    if op == "revoke":
+        assert people == {} and gallery.templates == 0
+    elif op == "suspend":
+        assert people["E1"].suspended
+    else:
+        assert (dict(people), gallery.templates, who(the_desk, 100), who(the_desk, 240)) == before
+    assert send(the_desk, payload).result.status == "done", "and it is done when the disk works"
 
 
 class FullDisk:
@@ -272,11 +306,11 @@ def test_a_full_disk_refuses_enrolments_and_still_shuts_people_out(the_desk: Des
     FullDisk(store, monkeypatch)
     enrolled = send(the_desk, command("enroll", "E3", [painted(170)]))
     assert (enrolled.result.status, enrolled.result.reason, enrolled.durable) == ("failed", "not_durable", False)
-    assert "E3" not in the_desk.people and who(the_desk, 170) is None
+    assert "E3" not in the_desk.current.people and who(the_desk, 170) is None
     revoked = send(the_desk, command("revoke", "E1", issued=1))
     assert (revoked.result.status, revoked.durable, revoked.barred) == ("failed", False, "E1")
-    assert "E1" not in the_desk.people and who(the_desk, 100) is None
+    assert "E1" not in the_desk.current.people and who(the_desk, 100) is None
     suspended = send(the_desk, command("suspend", "E2", issued=1))
-    assert not suspended.durable and the_desk.people["E2"].suspended
+    assert not suspended.durable and the_desk.current.people["E2"].suspended
     monkeypatch.undo()
-    assert the_desk.gallery.dimension == DIMENSION
+    assert the_desk.current.serving.gallery.dimension == DIMENSION

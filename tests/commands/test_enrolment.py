@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 
 from daemon.commands.answers import Answer
-from daemon.commands.desk import Desk, Waiting
+from daemon.commands.deferred import Deferred
+from daemon.commands.desk import Desk
 from daemon.commands.enrolment import decoded
+from daemon.core.messages import Enroll
 from daemon.core.people.enrol import EnrolError
 from daemon.core.values import Person, Template
 from daemon.edges.store import Store, open_store
@@ -77,16 +79,16 @@ def seen_crops(template: Template) -> np.ndarray:
 
 def test_nor_to_a_record_whose_templates_are_another_models(the_desk: Desk, store: Store) -> None:
     done(the_desk, enroll("E1", ALICE))
-    the_desk.gallery.remove("E1")
+    the_desk.current.serving.gallery.remove("E1")
     as_of_another_model(store, "E1")
     refused(the_desk, enroll("E1", BOB, issued=1), "inconsistent")
     done(the_desk, enroll("E1", ALICE, issued=2))
     assert [sorted(t.vectors) for t in store.templates_of("E1")] == [["older", "painted-1"], ["painted-1"]], "what had to be made is kept"
-    assert the_desk.gallery.templates == 2
+    assert the_desk.current.serving.gallery.templates == 2
 
 
 def test_a_record_without_a_usable_template_takes_none(granted: Desk) -> None:
-    granted.people["E1"] = Person("E1")
+    granted.current.people["E1"] = Person("E1")
     refused(granted, enroll("E1", ALICE, issued=1), "inconsistent")
     done(granted, enroll("E1", ALICE, issued=2, replace=True))
 
@@ -99,7 +101,7 @@ def test_who_looks_like_somebody_else_is_refused_and_told_whom(the_desk: Desk, t
     done(the_desk, enroll("E1", ALICE))
     before = tables(tmp_path)
     assert "E1" in str(refused(the_desk, enroll("E2", face), reason).detail)
-    assert tables(tmp_path) == before and list(the_desk.people) == ["E1"]
+    assert tables(tmp_path) == before and list(the_desk.current.people) == ["E1"]
 
 
 def test_who_is_only_somewhat_alike_is_enrolled(the_desk: Desk) -> None:
@@ -129,8 +131,9 @@ def test_replacing_puts_another_face_on_the_record_and_drops_old_evidence(grante
     answer = send(granted, enroll("E1", BOB, issued=2, replace=True))
     assert answer.result.status == "done" and answer.barred == "E1"
     assert (who(granted, ALICE), who(granted, BOB)) == (None, "E1")
-    assert len(store.templates_of("E1")) == granted.gallery.templates == 1
-    assert granted.people["E1"].name == "Alice" and granted.people["E1"].suspended, "the record stays, and so does the suspension"
+    assert len(store.templates_of("E1")) == granted.current.serving.gallery.templates == 1
+    record = granted.current.people["E1"]
+    assert record.name == "Alice" and record.suspended, "the record stays, and so does the suspension"
 
 
 def test_nobody_is_replaced_by_somebody_else_who_is_enrolled(granted: Desk) -> None:
@@ -156,18 +159,19 @@ def test_what_is_not_granted_is_refused(store: Store, more: dict[str, Any]) -> N
 def test_a_newer_template_takes_the_place_of_the_one_that_adds_least(the_desk: Desk, store: Store) -> None:
     done(the_desk, enroll("E1", 100, 101, 110))
     done(the_desk, enroll("E1", 115, issued=1))
-    assert the_desk.gallery.templates == 4
+    assert the_desk.current.serving.gallery.templates == 4
     result = done(the_desk, enroll("E1", 120, issued=2))
-    assert "1 of 1 templates added, 1 older ones let go" in str(result.detail)
-    assert the_desk.gallery.templates == len(store.templates_of("E1")) == 4
+    assert "1 of 1 templates added, 1 older ones removed" in str(result.detail)
+    assert the_desk.current.serving.gallery.templates == len(store.templates_of("E1")) == 4
     faces = faces_of(the_desk, "E1")
     assert faces[0] == 100 and faces[-1] == 120
-    np.testing.assert_array_equal([t.vectors["painted-1"] for t in store.templates_of("E1")], the_desk.gallery.vectors_of("E1"))
+    stored = [t.vectors["painted-1"] for t in store.templates_of("E1")]
+    np.testing.assert_array_equal(stored, the_desk.current.serving.gallery.vectors_of("E1"))
 
 
 def faces_of(the_desk: Desk, person: str) -> list[int]:
     """Which faces the person's templates show, to the next even number (JPEG is not exact)."""
-    angles = [float(np.degrees(np.arctan2(v[1], v[0]))) for v in the_desk.gallery.vectors_of(person)]
+    angles = [float(np.degrees(np.arctan2(v[1], v[0]))) for v in the_desk.current.serving.gallery.vectors_of(person)]
     return sorted(2 * round(angle * 255 / 180 / 2) for angle in angles)
 
 
@@ -179,12 +183,12 @@ def test_the_template_a_record_began_with_stays(the_desk: Desk) -> None:
 
 def test_templates_count_whatever_models_have_seen_them_and_those_that_stay_keep_every_vector(the_desk: Desk, store: Store) -> None:
     done(the_desk, enroll("E1", 100))
-    the_desk.gallery.remove("E1")
+    the_desk.current.serving.gallery.remove("E1")
     as_of_another_model(store, "E1")
     done(the_desk, enroll("E1", 105, 110, 115, issued=1))
     done(the_desk, enroll("E1", 120, issued=2))
     assert [sorted(t.vectors) for t in store.templates_of("E1")] == [["older", "painted-1"], *[["painted-1"]] * 3]
-    assert the_desk.gallery.templates == 4 and faces_of(the_desk, "E1")[0] == 100
+    assert the_desk.current.serving.gallery.templates == 4 and faces_of(the_desk, "E1")[0] == 100
 
 
 def test_what_the_model_cannot_see_at_all_is_the_first_to_go(the_desk: Desk, store: Store) -> None:
@@ -193,13 +197,13 @@ def test_what_the_model_cannot_see_at_all_is_the_first_to_go(the_desk: Desk, sto
         store._db.execute("DELETE FROM vectors WHERE number = 2")
         store._db.execute("UPDATE crops SET sealed = zeroblob(50) WHERE number = 2")
     result = done(the_desk, enroll("E1", 107, issued=1))
-    assert "1 older ones let go" in str(result.detail)
-    assert [t.number for t in store.templates_of("E1")] == [1, 3, 4, 5] and the_desk.gallery.templates == 4
+    assert "1 older ones removed" in str(result.detail)
+    assert [t.number for t in store.templates_of("E1")] == [1, 3, 4, 5] and the_desk.current.serving.gallery.templates == 4
 
 
 def test_of_many_pictures_in_one_command_the_best_are_kept(the_desk: Desk) -> None:
     assert "4 templates made" in str(done(the_desk, enroll("E1", 100, 100, 100, 105, 105, 110)).detail)
-    assert the_desk.gallery.templates == 4
+    assert the_desk.current.serving.gallery.templates == 4
 
 
 def test_what_was_let_go_is_gone_after_a_restart_too(the_desk: Desk, store: Store, tmp_path: Path) -> None:
@@ -216,9 +220,9 @@ def test_what_was_let_go_is_gone_after_a_restart_too(the_desk: Desk, store: Stor
 
 
 def test_a_capture_waits_for_its_pictures_and_is_judged_when_they_are_there(granted: Desk, store: Store) -> None:
-    def look(payload: bytes) -> Waiting:
+    def look(payload: bytes) -> Deferred[Enroll]:
         waiting = granted.handle("north", "t", payload, False, NOW + 1)
-        assert isinstance(waiting, Waiting) and store.depth() == depth
+        assert isinstance(waiting, Deferred) and store.depth() == depth
         return waiting
 
     def crops(*faces: int) -> list[np.ndarray]:
@@ -240,4 +244,4 @@ def test_a_capture_waits_for_its_pictures_and_is_judged_when_they_are_there(gran
     answer = granted.handle("north", "t", command("revoke", "E1", issued=2), False, NOW + 3)
     assert isinstance(answer, Answer)
     assert granted.finish(late, lambda: crops(ALICE), NOW + 6).result.reason == "superseded"
-    assert granted.people == {} and granted.gallery.templates == 0
+    assert granted.current.people == {} and granted.current.serving.gallery.templates == 0

@@ -152,15 +152,15 @@ class ModelChange(RuleBasedStateMachine):
     def everybody_is_known_by_the_model_that_serves(self) -> None:
         if not hasattr(self, "box"):
             return
-        desk = self.box.desk
+        serving, people = self.box.current.serving, self.box.current.people
         if self.box.changed:  # it is over when it is answered, and then the other model serves
             self.box.changed.clear()
             self.serves, self.target = self.target, ""
-        assert desk.model == self.serves == (desk.store.serving() or "painted-1")
-        assert {person: record.suspended for person, record in desk.people.items()} == {p: p in self.suspended for p in self.face_of}
+        assert serving.model.id == self.serves == (self.box.store.serving() or "painted-1")
+        assert {person: record.suspended for person, record in people.items()} == {p: p in self.suspended for p in self.face_of}
         need_one_model(self.box)
         for face in FACES:
-            (match,) = desk.gallery.search(desk.embedder.embed(np.full((1, 112, 112, 3), face, np.uint8)))
+            (match,) = serving.gallery.search(serving.model.embedder.embed(np.full((1, 112, 112, 3), face, np.uint8)))
             whose = [person for person, one in self.face_of.items() if one == face]
             assert ([match.person] if match.similarity >= 0.98 else []) == whose, (face, match, whose)
 

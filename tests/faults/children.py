@@ -79,7 +79,7 @@ def on_a_disk_that_fills(answers: Connection, folder: Path, payloads: dict[str, 
 
     def deal(name: str) -> None:
         answer = desk.handle("north", "t", payloads[name], False, NOW)
-        answers.send((name, answer.result, answer.durable, sorted(desk.people), desk.gallery.people))  # type: ignore[union-attr]
+        answers.send((name, answer.result, answer.durable, sorted(desk.current.people), desk.current.serving.gallery.people))  # type: ignore[union-attr]
 
     deal("before")
     deal("also before")

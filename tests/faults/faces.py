@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -13,11 +12,10 @@ from daemon.core.people.enrol import Standards
 from daemon.core.values import Template
 from daemon.edges.gallery import Gallery
 from daemon.edges.store import Store, open_store
-from daemon.pipeline.opening import load_gallery
-from tests.fixtures.desk import LIMITS, PaintedDetector
+from daemon.pipeline.model import Model
+from tests.fixtures.desk import LIMITS, NoThreshold, PaintedDetector, current, fixed
 
 DIMENSION = 64
-MODEL = SimpleNamespace(id="colours-1", dimension=DIMENSION, card=SimpleNamespace(dimension=DIMENSION))
 FACES, PICTURES = 30, 6
 KEEP = 4
 STANDARDS = Standards(alike=0.7, known=0.8, same=0.95, max_templates=KEEP)
@@ -56,26 +54,18 @@ class ColourEmbedder:
         return np.asarray(VECTORS[faces, numbers])
 
 
+MODEL = Model("colours-1", ColourEmbedder(), "cpu", DIMENSION, NoThreshold(), STANDARDS)
+
+
 def open_desk(folder: Path) -> Desk:
     """Store, gallery and desk as the daemon's start makes them. The caller closes the store."""
     return desk_of(open_store(folder))
 
 
 def desk_of(store: Store) -> Desk:
-    gallery, people, others = load_gallery(store, MODEL)  # type: ignore[arg-type]
-    assert not others and not store.damage()
-    return Desk(
-        store=store,
-        gallery=gallery,
-        people=people,
-        embedder=ColourEmbedder(),
-        detector=PaintedDetector(),
-        limits=LIMITS,
-        model=MODEL.id,
-        standards=STANDARDS,
-        threshold=lambda templates: THRESHOLD,
-        grants=frozenset({"force", "replace", "capture"}),
-    )
+    memory = current(store, {"painted-1": MODEL}, fixed(THRESHOLD))
+    assert not memory.serving.left_out and not store.damage()
+    return Desk(store, memory, PaintedDetector(), LIMITS, grants=frozenset({"force", "replace", "capture"}))
 
 
 @dataclass(frozen=True)
@@ -126,7 +116,7 @@ def need_equal(desk: Desk, oracle: Oracle) -> None:
     """Records, templates, and what a search finds, are exactly the oracle's."""
     records = {p.person: (p.suspended, p.name) for p in desk.store.people()}
     assert records == {p: (k.suspended, k.name) for p, k in oracle.known.items()}, "records"
-    assert {p: (r.suspended, r.name) for p, r in desk.people.items()} == records, "records in memory"
+    assert {p: (r.suspended, r.name) for p, r in desk.current.people.items()} == records, "records in memory"
     stored: dict[str, list[bytes]] = {}
     for template in desk.store.templates():
         assert template.crop[:4] == b"\x89PNG"
@@ -134,7 +124,7 @@ def need_equal(desk: Desk, oracle: Oracle) -> None:
     expected = oracle.vectors()
     assert stored == {p: [v.tobytes() for v in vectors] for p, vectors in expected.items()}, "templates"
     assert desk.store.template_counts() == {p: len(v) for p, v in expected.items()}, "template rows"
-    need_same_answers(desk.gallery, expected, VECTORS[:, 0])
+    need_same_answers(desk.current.serving.gallery, expected, VECTORS[:, 0])
     assert not desk.store.damage()
 
 

@@ -76,7 +76,7 @@ def test_nothing_that_shows_or_names_somebody_is_on_the_disk(tmp_path: Path, mon
     send("enroll", [noisy(3)], 1)
     known = secrets(desk.store)
     assert len(known) > 100_000
-    vector, (template, *_) = desk.gallery.vectors_of(PERSON)[0], desk.store.templates()
+    vector, (template, *_) = desk.current.serving.gallery.vectors_of(PERSON)[0], desk.store.templates()
     for plain in (vector[3:9].tobytes(), template.crop[1000:1017], NAME.encode("utf-16-le"), CONSENT.encode()):
         (folder / "plain").write_bytes(b"....." + plain)
         assert seen(folder, known), "the search finds what is there"

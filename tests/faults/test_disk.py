@@ -37,7 +37,7 @@ def handled(desk: Desk, payload: bytes, now: float = NOW) -> Answer:
 
 def finds(desk: Desk, face: int) -> bool:
     """Whether the face would be recognised."""
-    (match,) = desk.gallery.search(VECTORS[face, :1])
+    (match,) = desk.current.serving.gallery.search(VECTORS[face, :1])
     return match.similarity > 0.9
 
 
@@ -119,8 +119,8 @@ def test_a_full_disk(small_disk: Path) -> None:
     filler = fill_up(small_disk)
     for payload, people in ((enroll("E3", 3, 1), 2), (command("revoke", "E1", issued=1), 1), (command("suspend", "E2", issued=1), 1)):
         answer = handled(desk, payload)
-        assert (answer.result.reason, answer.durable, desk.gallery.people) == ("not_durable", False, people), answer
-    assert not finds(desk, 1) and desk.people["E2"].suspended, "shut out in memory"
+        assert (answer.result.reason, answer.durable, desk.current.serving.gallery.people) == ("not_durable", False, people), answer
+    assert not finds(desk, 1) and desk.current.people["E2"].suspended, "shut out in memory"
     desk.store.close()
     # A restart on the full disk is no way in: it does not serve, or serves what was acknowledged.
     try:
@@ -189,7 +189,7 @@ def test_a_page_that_goes_bad_under_a_serving_daemon(tmp_path: Path, table: str)
         file.write(np.random.default_rng(1).bytes(4096))
     desk.store._db.execute("PRAGMA shrink_memory")  # what is read next comes from the disk
     answer = handled(desk, command("revoke", "E1", issued=1))
-    assert not finds(desk, 1) and "E1" not in desk.people, "shut out, whatever the disk says"
+    assert not finds(desk, 1) and "E1" not in desk.current.people, "shut out, whatever the disk says"
     if table in ("people", "results"):
         assert (answer.result.reason, answer.durable) == ("not_durable", False), "no lie about it"
     handled(desk, enroll("E3", 3, 2))

@@ -175,7 +175,7 @@ class AgainstADictionary(RuleBasedStateMachine):
         assert self.send("revoke", person).result.status == "done"
         self.applied(person, None)
         if before is not None:
-            assert person not in {match.person for match in self.desk.gallery.search(before.matrix)}
+            assert person not in {match.person for match in self.desk.current.serving.gallery.search(before.matrix)}
 
     # ---- others
 
@@ -239,13 +239,13 @@ class AgainstADictionary(RuleBasedStateMachine):
     def search(self, probe: np.ndarray) -> None:
         """The answer is numpy's, and whom it names may enter just as the record says."""
         probe = np.asarray(probe / np.linalg.norm(probe), np.float32)
-        need_same_answers(self.desk.gallery, {p: h.matrix for p, h in self.truth.held.items()}, probe[None])
-        (match,) = self.desk.gallery.search(probe[None])
+        need_same_answers(self.desk.current.serving.gallery, {p: h.matrix for p, h in self.truth.held.items()}, probe[None])
+        (match,) = self.desk.current.serving.gallery.search(probe[None])
         if match.person is not None:
             held = self.truth.held[match.person]
             elsewhere = held.gates is not None and "north" not in held.gates
             forbidden = Reason.SUSPENDED if held.suspended else Reason.NOT_PERMITTED_HERE if elsewhere else None
-            assert forbids(self.desk.people[match.person], "north", self.now, {}, True) == forbidden
+            assert forbids(self.desk.current.people[match.person], "north", self.now, {}, True) == forbidden
 
     @invariant()
     def the_store_is_the_dictionary(self) -> None:
@@ -254,7 +254,7 @@ class AgainstADictionary(RuleBasedStateMachine):
         for template in self.store.templates():
             stored[template.person] += (vector_of(template).tobytes(),)
         assert stored == {p: h.vectors for p, h in held.items()}
-        for people in (self.store.people(), self.desk.people.values()):
+        for people in (self.store.people(), self.desk.current.people.values()):
             assert {p.person: (p.name, p.gates, p.suspended) for p in people} == {
                 p: (h.name, h.gates, h.suspended) for p, h in held.items()
             }

@@ -2,8 +2,9 @@
 
 import json
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,12 @@ from daemon.edges.metrics import Metrics
 from daemon.edges.store import Store, StoreError, open_store
 from daemon.pipeline import steps
 from daemon.pipeline.model import Model
-from daemon.serving.engine import Engine, EngineFailed, Gate
+from daemon.serving.engine import Engine, EngineFailed
+from daemon.serving.flight import Flight
+from daemon.serving.gate_state import Gate
 from daemon.serving.mailbox import CameraState, Mailbox, WorkerFailed
 from tests.edges.held import Held
-from tests.fixtures.desk import DIMENSION, MODELS, NOW, NoThreshold, command, desk, painted
+from tests.fixtures.desk import DIMENSION, MODELS, NOW, command, current, desk, painted
 
 CONFIG = Config(
     site="hq",
@@ -79,21 +82,24 @@ class Site:
     aside: Callable[[], Aside[Made]] = Held
     gates: tuple[str, ...] = ("north",)
     liveness: "Model80 | None" = None
+    flight: Flight | None = None
+    unrecorded: Callable[[], Sequence[str]] = tuple
 
     def __post_init__(self) -> None:
         self.now_s, self.in_step = 100.0, True
         self.wires = {name: Wire() for name in self.gates}
         self.wire = self.wires["north"]
         self.mailbox = Mailbox(1)
-        self.desk = desk(self.store)
-        rules, lost_s = steps.rules(self.config, NoThreshold(), 0), self.config.decision.lost_s
+        self.current = current(self.store, self.models, partial(steps.rules, self.config))
+        self.desk = desk(self.store, memory=self.current)
+        rules, lost_s = self.current.serving.rules(), self.config.decision.lost_s
         modes = {name: gate.mode for name, gate in self.config.gates.items()}
         gates = {name: Gate(Gatekeeper(name, rules, lost_s), wire, mode=modes.get(name, "identify")) for name, wire in self.wires.items()}
         self.gate = gates["north"]
         self.engine = Engine(
-            self.config, self.desk, gates, self.mailbox, Metrics(), self.models, "1.0",
+            self.config, self.store, self.current, self.desk, gates, self.mailbox, Metrics(), self.models, "1.0",
             clock=lambda: self.now_s, wall=lambda: NOW + self.now_s, clock_trusted=lambda: self.in_step, aside=self.aside,
-            liveness=self.liveness,
+            liveness=self.liveness, flight=self.flight, unrecorded=self.unrecorded,
         )  # fmt: skip
         self.receipts = 0
         self.mailbox.tell(CameraState("north", "up", None, True))
@@ -366,8 +372,9 @@ def test_a_full_mailbox_refuses_and_loses_nothing_it_took() -> None:
 def test_a_search_graph_that_fails_degrades_the_gate_with_its_reason_and_the_search_goes_on(site: Site) -> None:
     site.asks(command("enroll", "E1", [painted(ALICE)], issued=100))
     aside = Held[Built]()
-    site.desk.gallery = gallery = Gallery(DIMENSION, exact_below=0, aside=aside)
-    gallery.add(1, "E1", site.desk.embedder.embed(np.full((1, 112, 112, 3), ALICE, np.uint8))[0])
+    gallery = Gallery(DIMENSION, exact_below=0, aside=aside)
+    site.current.serve(replace(site.current.serving, gallery=gallery))
+    gallery.add(1, "E1", site.current.serving.model.embedder.embed(np.full((1, 112, 112, 3), ALICE, np.uint8))[0])
     site.turn()
     assert aside.busy and site.status()["state"] == "serving"  # building is no fault
     aside.fail(MemoryError("no room"))

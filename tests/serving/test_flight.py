@@ -54,9 +54,7 @@ def kept() -> Kept:
 
 @pytest.fixture
 def site(store: Store, kept: Kept) -> Site:
-    made = Site(store)
-    made.engine._flight = Flight(kept, store.pseudonym)  # type: ignore[arg-type]
-    return made
+    return Site(store, flight=Flight(kept, store.pseudonym))  # type: ignore[arg-type]
 
 
 def test_a_visit_line_by_line(site: Site, store: Store, kept: Kept) -> None:
@@ -148,8 +146,7 @@ def test_a_clock_that_steps_back_begins_a_new_line() -> None:
 
 
 def test_trouble_of_a_recorder_degrades_the_gate_and_does_not_close_it(store: Store) -> None:
-    site = Site(store)
-    site.engine._unrecorded = lambda: ["recording_stopped: No space left on device; the gate goes on without it"]
+    site = Site(store, unrecorded=lambda: ["recording_stopped: No space left on device; the gate goes on without it"])
     site.sees(None)
     status = site.status()
     assert status["state"] == "degraded" and any(r.startswith("recording_stopped: No space") for r in status["reasons"])

@@ -18,7 +18,7 @@ from daemon.core.passages import defaults
 from daemon.core.passages.claims import LONGEST_S
 from daemon.core.passages.gatekeeper import Gatekeeper
 from daemon.core.passages.match import NOBODY
-from daemon.core.passages.passage import Rules
+from daemon.core.passages.rules import Rules
 from daemon.core.values import Face, Match, Probe, Quality, Reason, Vector, View
 from trainer.models.whole import Embed
 from trainer.people import augment

@@ -4,7 +4,7 @@ The numbers stand here once: the configuration takes its defaults from here, and
 a gate that has them. A change here makes the thresholds of every card doubtful, so calibrate the bundles anew.
 """
 
-from daemon.core.passages.passage import Rules
+from daemon.core.passages.rules import Rules
 
 MARGIN = 0.05
 MIN_FRAMES = 5

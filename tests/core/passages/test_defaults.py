@@ -1,7 +1,7 @@
 """The gate's default rules: who changes one makes the thresholds of every card doubtful."""
 
 from daemon.core.passages import defaults
-from daemon.core.passages.passage import Rules
+from daemon.core.passages.rules import Rules
 
 
 def test_the_cards_that_come_along_were_calibrated_with_these_rules() -> None:

@@ -1,0 +1,108 @@
+"""One handler for each command that can be answered at once: it looks, changes nothing, and says what the command does."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from daemon.commands.enrolment import Enrolment, enrolment_crop
+from daemon.commands.outcome import Done, Enter, Refusal
+from daemon.core.faces.quality import Limits
+from daemon.core.messages import Enroll, Get, List, Ping, Resume, Revoke, Suspend, Update
+from daemon.core.people import records
+from daemon.core.people.enrol import EnrolError
+from daemon.core.values import Image, Person
+from daemon.edges.store import Store
+from daemon.pipeline.serving import Current
+from daemon.pipeline.steps import Detector
+
+Direct = Enroll | Revoke | Suspend | Resume | Update | List | Get | Ping
+
+
+@dataclass(frozen=True, slots=True)
+class Handlers:
+    """Knows what is stored and what is in memory. Every method may raise Refusal and StoreError; `now` is UTC seconds."""
+
+    store: Store
+    current: Current
+    detector: Detector
+    limits: Limits
+
+    def handle(self, command: Direct, now: float) -> Done:
+        """What the command does."""
+        match command:
+            case Enroll(images=images):
+                return self.enroll(command, lambda: self._crops(images or []), now)
+            case Revoke(person=person):
+                return self._revoke(person)
+            case Suspend(person=person):
+                return self._change(replace(self._known(person), suspended=True), barred=person)
+            case Resume(person=person):
+                return self._change(replace(self._known(person), suspended=False))
+            case Update(person=person):
+                return self._change(records.updated(command, self._known(person)))
+            case List():
+                return self._list(command)
+            case Get(person=person):
+                entry = records.entry(self._known(person), self.store.template_counts().get(person, 0), whole=True)
+                return Done(people=(entry,))
+            case Ping():
+                return Done()
+
+    def enroll(self, command: Enroll, take: Callable[[], Sequence[Image]], now: float) -> Done:
+        """Enrol the crops, uint8 [112, 112, 3] RGB, that `take` gives, or refuse with the EnrolError that it raises."""
+        before = self.current.people.get(command.person)
+        # Made anew for every command: another model may serve than a moment ago.
+        enrolment = Enrolment(self.store, self.current.serving)
+        try:
+            plan = enrolment.plan(command.person, take(), known=before is not None, replace=command.replace, force=command.force)
+        except EnrolError as error:
+            raise Refusal(error.reason, error.detail) from None
+        record = records.enrolled(command, before, now)
+
+        def write() -> Enter:
+            entries = enrolment.write(plan, record, now)
+
+            def enter() -> None:
+                self.current.put(record)
+                enrolment.enter(plan, entries)
+
+            return enter
+
+        # With another face, what was seen of the earlier one counts no more.
+        replaced = command.replace and before is not None
+        return Done(plan.detail, write, barred=command.person if replaced else None)
+
+    def _crops(self, images: Sequence[bytes]) -> list[Image]:
+        return [enrolment_crop(image, i + 1, self.detector, self.limits) for i, image in enumerate(images)]
+
+    def _revoke(self, person: str) -> Done:
+        def write() -> Enter:
+            self.store.remove_person(person)
+            return lambda: self.current.remove(person)
+
+        detail = None if person in self.current.people else "nobody was enrolled under this id"
+        return Done(detail, write, barred=person, ended=self.store.pseudonym(person))
+
+    def _change(self, record: Person, barred: str | None = None) -> Done:
+        def write() -> Enter:
+            self.store.put_person(record)
+            return lambda: self.current.put(record)
+
+        return Done(write=write, barred=barred)
+
+    def _list(self, command: List) -> Done:
+        counts, people = self.store.template_counts(), self.current.people
+        ids = sorted(person for person in people if command.after is None or person > command.after)
+        page = ids[: command.limit]
+        entries = tuple(records.entry(people[person], counts.get(person, 0)) for person in page)
+        return Done(people=entries, next_after=page[-1] if len(ids) > len(page) else None)
+
+    def _known(self, person: str) -> Person:
+        return known(self.current, person)
+
+
+def known(current: Current, person: str) -> Person:
+    """The record of somebody who is enrolled. Raises Refusal."""
+    record = current.people.get(person)
+    if record is None:
+        raise Refusal("unknown_person", "nobody is enrolled under this id")
+    return record

@@ -1,0 +1,111 @@
+"""Views to decisions: the crops of all waiting views are embedded in one batch, each gate decides, and what it decides is stored."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from daemon.config import Config
+from daemon.core.passages.gatekeeper import Decision
+from daemon.core.passages.ruling import Permit
+from daemon.core.people.policy import forbids
+from daemon.core.values import Match, Reason, Vector, View
+from daemon.edges.metrics import Metrics
+from daemon.edges.store import StoreError
+from daemon.pipeline import steps
+from daemon.pipeline.serving import Current
+from daemon.serving.decisions import Decisions
+from daemon.serving.flight import Flight
+from daemon.serving.gate_state import Gate
+from daemon.serving.rules_in_force import RulesInForce
+from daemon.serving.sender import Sender
+
+log = logging.getLogger("ostiary")
+
+
+class Deciding:
+    """Owned by the engine. `wall` is UTC seconds, `clock_trusted` tells whether rules of time can be judged by it."""
+
+    def __init__(
+        self,
+        config: Config,
+        current: Current,
+        gates: Mapping[str, Gate],
+        rules: RulesInForce,
+        decisions: Decisions,
+        sender: Sender,
+        flight: Flight,
+        metrics: Metrics,
+        liveness: steps.Liveness | None,
+        wall: Callable[[], float],
+        clock_trusted: Callable[[], bool],
+    ) -> None:
+        self._current, self._gates, self._rules, self._decisions, self._sender = current, gates, rules, decisions, sender
+        self._flight, self._metrics, self._liveness = flight, metrics, liveness
+        self._wall, self._clock_trusted = wall, clock_trusted
+        self._schedules = {name: schedule.schedule() for name, schedule in config.schedules.items()}
+
+    def decide(self, views: Sequence[View]) -> None:
+        """Decide about these views, in their order. None of them is stale."""
+        if not views:
+            return
+        closed = {name for name, gate in self._gates.items() if gate.keeper.rules.closed}
+        embedder = self._current.serving.model.embedder
+        embedded = iter(steps.embed([v for v in views if v.gate not in closed], embedder, self._metrics.stage))
+        lives = self._lives if self._liveness is not None else None
+        for view in views:
+            seen: list[Vector | None] = [None] * len(view.probes) if view.gate in closed else next(embedded)
+            keeper = self._gates[view.gate].keeper
+            with steps.timed(self._metrics.stage, "decide"):
+                decisions = keeper.observe(view, seen, self._find, self._permit(view.gate), self._compare, lives)
+            self._flight.saw(view, keeper)
+            self.publish(decisions)
+
+    def publish(self, decisions: Sequence[Decision]) -> None:
+        """Store decisions for the broker. Those that the disk does not take are taken back."""
+        for number, decision in enumerate(decisions):
+            gate, person = self._gates[decision.gate], self._current.people.get(decision.person or "")
+            try:
+                row = self._decisions.put(decision, person, gate.keeper.rules, self._current.serving.model.id, self._wall())
+            except StoreError as error:
+                for lost in decisions[number:]:
+                    self._gates[lost.gate].keeper.retract(lost)
+                self._rules.close(error.message)
+                return
+            self._decisions.forget(decision.gate, {*gate.keeper.passages, decision.passage})
+            if gate.live:
+                self._sender.captured(decision.gate, row, decision.at_s)
+            self._flight.decided(decision)
+            self._metrics.decision(decision.gate, decision.verdict, decision.reason)
+            log.info(
+                "gate %s: passage %d: %s (%s)%s",
+                decision.gate,
+                decision.passage,
+                decision.verdict,
+                decision.reason,
+                f" {decision.person}" if decision.person else "",
+            )
+
+    def _find(self, vectors: npt.NDArray[np.float32]) -> list[Match]:
+        with steps.timed(self._metrics.stage, "search"):
+            return self._current.serving.gallery.search(vectors)
+
+    def _compare(self, vector: Vector, person: str) -> float:
+        with steps.timed(self._metrics.stage, "search"):
+            return self._current.serving.gallery.likeness(vector, person)
+
+    def _lives(self, faces: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+        assert self._liveness is not None
+        with steps.timed(self._metrics.stage, "liveness"):
+            return self._liveness.lives(faces)
+
+    def _permit(self, gate: str) -> Permit:
+        def permit(person: str, now: float) -> Reason | None:
+            record = self._current.people.get(person)
+            # The gallery found somebody who has no record: that is doubt, and doubt forbids.
+            if record is None:
+                return Reason.SUSPENDED
+            return forbids(record, gate, now, self._schedules, self._clock_trusted())
+
+        return permit

@@ -1,0 +1,69 @@
+"""The rules that the gates decide by: they follow the size of the gallery, the model that serves, and the disk."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+
+from daemon.core.people.policy import timed
+from daemon.edges.metrics import Metrics
+from daemon.edges.store import Store, StoreError
+from daemon.pipeline.serving import Current, Serving
+from daemon.serving import reports
+from daemon.serving.disk import Disk
+from daemon.serving.flight import Flight
+from daemon.serving.gate_state import Gate
+
+log = logging.getLogger("ostiary")
+
+
+class RulesInForce:
+    """Owned by the engine. `left_out` is the number of templates that have no vector of the serving model, `timed` the number of people
+    with a rule of time."""
+
+    def __init__(
+        self, current: Current, store: Store, gates: Mapping[str, Gate], disk: Disk, flight: Flight, metrics: Metrics, version: str
+    ) -> None:
+        self._current, self._store, self._gates, self._disk = current, store, gates, disk
+        self._flight, self._metrics, self._version = flight, metrics, version
+        self._adopted, self._revision = current.serving, 0
+        self.left_out, self.timed = current.serving.left_out, 0
+        self.adopt()
+
+    def close(self, detail: str) -> None:
+        """A write has failed: nobody is accepted while an accept could be lost."""
+        self._disk.failed(detail)
+        self.adopt()
+
+    def adopt(self) -> None:
+        """Give every gate its rules. To be called whenever memory, the store or the disk may have changed."""
+        serving, people = self._current.serving, self._current.people
+        if serving is not self._adopted:
+            self._change(serving)
+        if self.left_out:  # there may be fewer now
+            self.left_out = min(self.left_out, max(0, self._templates() - serving.gallery.templates))
+        self.timed = sum(timed(person) for person in people.values())
+        revision = reports.revision(self._store)
+        for gate in self._gates.values():
+            rules = serving.rules(gate.mode)
+            gate.keeper.rules = rules if self._disk.works else replace(rules, threshold=None, pair=None)
+            if revision != self._revision:
+                gate.keeper.refresh()
+        if revision != self._revision:
+            self._flight.renew()
+        self._revision = revision
+        self._metrics.threshold(serving.rules().threshold if self._disk.works else None)
+        self._metrics.gallery(len(people), serving.gallery.templates, revision)
+
+    def _change(self, serving: Serving) -> None:
+        """Another model serves from the next frame on. What the old one saw of a face counts no more."""
+        self._adopted, self.left_out = serving, serving.left_out
+        for gate in self._gates.values():
+            gate.keeper.begin_anew()
+        self._metrics.info(self._version, serving.model.id, serving.model.provider)
+        log.info("model %s on %s serves", serving.model.id, serving.model.provider)
+
+    def _templates(self) -> int:
+        try:
+            return self._store.template_total()
+        except StoreError:
+            return self._current.serving.gallery.templates + self.left_out
