@@ -11,14 +11,14 @@ import msgspec
 
 from daemon.edges.files import placed
 from daemon.edges.store import schema
+from daemon.edges.store.database import Database
 from daemon.edges.store.errors import BackupError, StoreError, VaultError, translated
-from daemon.edges.store.keys import KeyPlace, key_place, read_key
+from daemon.edges.store.keys import KeyPlace, key_place
 from daemon.edges.store.opening import open_store
 from daemon.edges.store.passphrase import need_strong
-from daemon.edges.store.records import Sealer
+from daemon.edges.store.proof import FittingKey, fitting_key
 from daemon.edges.store.sealed_file import CHUNK_BYTES, read_sealed, write_sealed
 from daemon.edges.store.store import Store
-from daemon.edges.store.vault import Vault
 
 _LENGTH_BYTES = 4
 
@@ -72,7 +72,7 @@ def _copy(store: Store, target: Path) -> Iterator[tuple[sqlite3.Connection, Path
     try:
         with translated("copied"):
             copy.execute("PRAGMA journal_mode = OFF")
-            store._db.backup(copy)  # in one step: with pauses, a busy daemon would have it begin again and again
+            store.database.connection.backup(copy)  # in one step: with pauses, every change by a daemon would restart it
         yield copy, path
     finally:
         copy.close()
@@ -87,20 +87,18 @@ def _checked(copy: sqlite3.Connection, path: Path, place: KeyPlace) -> tuple[Bac
         if found != "ok":
             raise BackupError(f"the gallery is damaged: {' '.join(found.split())}", "keep the backups you have; `ostiaryd check` says more")
         schema.need_tables(copy, path)
-        key = fitting_key(copy, place)
-        store = Store(copy, None, Sealer(Vault(key)))
+        found_key = box_key(copy, place)
+        store = Store(Database(copy, found_key.sealer))
         people, templates = len(store.people()), sum(store.template_counts().values())
-        return BackedUp(people, templates, store.revision(), store.damage().people), key
+        return BackedUp(people, templates, store.revision(), store.damage().people), found_key.key
 
 
-def fitting_key(db: sqlite3.Connection, place: KeyPlace) -> bytes:
-    """The key of this very database: a rotation may just be giving the box another one. Raises VaultError."""
-    row = db.execute("SELECT value FROM meta WHERE key = 'proof'").fetchone()
-    for where in (place,) if place.credential else (place, place.next):
-        key = read_key(where)
-        if key is not None and Sealer(Vault(key)).opens_proof(row[0] if row is not None else None):
-            return key
-    raise VaultError(f"{place.path}: not the key of the gallery", "was the key changed just now? try again")
+def box_key(connection: sqlite3.Connection, place: KeyPlace) -> FittingKey:
+    """The key of this very database, of which a rotation may just be changing the place. Raises VaultError."""
+    found = fitting_key(connection, place)
+    if found is None:
+        raise VaultError(f"{place.path}: not the key of the gallery", "try again, in case the key was changed just now")
+    return found
 
 
 def _parts(manifest: Manifest, path: Path) -> Iterator[bytes]:

@@ -13,14 +13,15 @@ from pathlib import Path
 from daemon.core.audit import BackupRestored
 from daemon.core.messages import utc
 from daemon.edges.files import sync_folder
-from daemon.edges.store.backup import fitting_key, unpack
+from daemon.edges.store.backup import box_key, unpack
+from daemon.edges.store.database import Database
 from daemon.edges.store.errors import BackupError, StoreError, VaultError, translated
 from daemon.edges.store.keys import KeyPlace, key_place, make_key, read_key
 from daemon.edges.store.opening import forget_staged, gallery_file, lock_folder, open_for_reading, open_for_writing, opening, staged_file
 from daemon.edges.store.records import Sealer
-from daemon.edges.store.rotation import reseal
 from daemon.edges.store.since import bring_over, distrust
 from daemon.edges.store.store import Store
+from daemon.edges.store.tables import reseal
 from daemon.edges.store.vault import Vault
 
 _ASIDE = "gallery.before-restore-"
@@ -120,14 +121,14 @@ def _put(folder: Path, backup: Path, passphrase: str, now: float, place: KeyPlac
             raise BackupError(f"{backup}: the gallery in it is damaged: {' '.join(found.split())}", "take an earlier backup")
         key = _key(place, before)
         with store.transaction():
-            reseal(store, Sealer(Vault(key)))
-        restored = Store(store._db, None, Sealer(Vault(key)))
+            reseal(store.tables, Sealer(Vault(key)))
+        restored = Store(Database(store.database.connection, Sealer(Vault(key))))
         with restored.transaction():
             counts = bring_over(restored, before, active) if before is not None else distrust(restored, manifest.made_at, now, active)
             told = BackupRestored(utc(manifest.made_at), len(restored.people()), counts.revoked, counts.suspended, restored.revision())
             restored.audit.append(now, told)
         people, damaged = len(restored.people()), restored.damage().people
-        _settle(store._db, staged)
+        _settle(store.database, staged)
     finally:
         store.close()
     with opening(staged):
@@ -139,16 +140,16 @@ def _put(folder: Path, backup: Path, passphrase: str, now: float, place: KeyPlac
 def _key(place: KeyPlace, before: Store | None) -> bytes:
     """This box's key; a new one where there is neither key nor gallery."""
     if before is not None:
-        return fitting_key(before._db, place)
+        return box_key(before.database.connection, place).key
     key = read_key(place)
     return key if key is not None else make_key(place)
 
 
-def _settle(db: sqlite3.Connection, path: Path) -> None:
-    """Bring everything into the one file, without a log beside it."""
+def _settle(database: Database, path: Path) -> None:
+    """Move everything into the one file, without a log beside it."""
     mode = ""
     with translated("settled"), suppress(sqlite3.OperationalError):  # locked
-        mode = str(db.execute("PRAGMA journal_mode = DELETE").fetchone()[0])
+        mode = str(database.execute("PRAGMA journal_mode = DELETE").fetchone()[0])
     if mode != "delete":
         raise StoreError(f"{path}: a reader holds the gallery", "end it (`ostiaryd check`, a backup?) and try again")
 
@@ -157,7 +158,7 @@ def _swap(folder: Path, staged: Path, before: Store | None, now: float) -> Path 
     """The restored database takes the place of the gallery, if there is one, in one step."""
     gallery, aside = gallery_file(folder), None
     if before is not None:
-        _settle(before._db, gallery)
+        _settle(before.database, gallery)
         before.close()
         if next(folder.glob(f"{gallery.name}-*"), None) is not None:  # it would be played into the restored one
             raise StoreError(f"{gallery}: a reader has left a log", "end it (`ostiaryd check`, a backup?) and try again")
