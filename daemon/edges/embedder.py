@@ -10,7 +10,7 @@ import numpy.typing as npt
 import onnxruntime
 
 from daemon.core.bundle import BundleError
-from daemon.core.faults import Fault
+from daemon.core.faults import Fault, first_line
 
 Provider = Literal["auto", "cpu", "cuda"]
 
@@ -43,7 +43,7 @@ class Embedder:
             (vectors,) = self.session.run(["embedding"], {"image": np.ascontiguousarray(crops)})
         except Exception as error:  # the runtime's own classes share no public base
             raise EmbedderError(
-                f"the model failed on {self.provider}: {_first_line(error)}", "the process must restart; a CUDA error does not heal"
+                f"the model failed on {self.provider}: {first_line(error)}", "the process must restart; a CUDA error does not heal"
             ) from error
         return np.asarray(vectors[:count], np.float32)
 
@@ -98,11 +98,11 @@ def _open(path: Path, provider: str, threads: int) -> Embedder:
     except Exception as error:  # as above
         if provider == "cuda":
             raise EmbedderError(
-                f"the model does not run on CUDA: {_first_line(error)}",
+                f"the model does not run on CUDA: {first_line(error)}",
                 f"install ostiary[cuda] and a driver for CUDA {_cuda_version()}, or set model.provider to cpu or auto",
             ) from error
         raise EmbedderError(
-            f"{path}: not a model that can be loaded: {_first_line(error)}", "export it again with `ostiary-train export`"
+            f"{path}: not a model that can be loaded: {first_line(error)}", "export it again with `ostiary-train export`"
         ) from error
     if provider == "cuda" and session.get_providers()[0] != "CUDAExecutionProvider":
         raise EmbedderError(
@@ -119,7 +119,3 @@ def _has_gpu() -> bool:
 
 def _cuda_version() -> str:
     return str(getattr(onnxruntime, "cuda_version", ""))
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from daemon.core.faults import Fault
+from daemon.core.faults import Fault, first_line
 from daemon.core.passages.liveness import SURROUNDINGS_PX
 
 CLASSES, LIVING = 3, 1
@@ -42,7 +42,7 @@ class LivenessModel:
             if answers.shape != (len(faces), CLASSES) or not np.isfinite(answers).all():
                 raise ValueError("its answer is not three numbers for each face")
         except Exception as error:  # noqa: BLE001  the runtime's own classes share no public base
-            self.fault = _first_line(error)
+            self.fault = first_line(error)
             return np.full(len(faces), np.nan)
         self.fault = None
         return _probabilities(answers, self.softmax)[:, LIVING]
@@ -67,7 +67,7 @@ def open_liveness(path: Path, threads: int = 1) -> LivenessModel:
         data = path.read_bytes()
         session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # as above
-        raise LivenessError(f"{path}: not a model that can be loaded: {_first_line(error)}", HINT) from error
+        raise LivenessError(f"{path}: not a model that can be loaded: {first_line(error)}", HINT) from error
     model = LivenessModel(session, hashlib.sha256(data).hexdigest()[:12])
     inputs, outputs = session.get_inputs(), session.get_outputs()
     if len(inputs) != 1 or len(outputs) != 1 or inputs[0].type != "tensor(float)":
@@ -79,7 +79,7 @@ def open_liveness(path: Path, threads: int = 1) -> LivenessModel:
     try:
         answers = model.run(_trials())
     except Exception as error:  # as above
-        raise LivenessError(f"{path}: does not run: {_first_line(error)}", HINT) from error
+        raise LivenessError(f"{path}: does not run: {first_line(error)}", HINT) from error
     if answers.shape != (TRIALS, CLASSES):
         raise LivenessError(f"{path}: answers {_shown(answers.shape)} to {TRIALS} pictures and not {TRIALS}×{CLASSES}", HINT)
     if not np.isfinite(answers).all():
@@ -107,7 +107,3 @@ def _probabilities(answers: npt.NDArray[np.float64], softmax: bool) -> npt.NDArr
 
 def _shown(shape: object) -> str:
     return "×".join("N" if not isinstance(length, int) else str(length) for length in shape)  # type: ignore[attr-defined]
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

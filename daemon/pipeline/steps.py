@@ -4,7 +4,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Literal, Protocol
+from typing import Protocol
 
 import msgspec
 import numpy as np
@@ -16,6 +16,7 @@ from daemon.core.faces.quality import Limits, judge
 from daemon.core.passages.claims import Mode
 from daemon.core.passages.liveness import LivenessRules, surroundings
 from daemon.core.passages.passage import Rules
+from daemon.core.timing import Stage
 from daemon.core.values import Face, Frame, Image, Match, Probe, Quality, Vector, View
 
 
@@ -61,8 +62,6 @@ class Thresholds(Protocol):
 
 SAME_FACE_FMR = 0.001
 """A frame less like its track's face than one pair of strangers in a thousand does not show that face."""
-
-Stage = Literal["detect", "align", "embed", "search", "liveness", "decide", "command"]
 
 Observe = Callable[[Stage, float], None]
 """Takes a stage's name and how long it took, in seconds."""

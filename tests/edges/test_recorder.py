@@ -172,7 +172,7 @@ def test_another_key_and_another_file_are_told_apart(tmp_path: Path) -> None:
     (tmp_path / "b").write_bytes(b"RIFF" + bytes(100))
     for path, key, word in (
         (tmp_path / "a", OTHER, "another key"),
-        (tmp_path / "b", KEY, "no sealed"),
+        (tmp_path / "b", KEY, "not a sealed"),
         (tmp_path / "c", KEY, "cannot be read"),
     ):
         with pytest.raises(TapeError, match=word):

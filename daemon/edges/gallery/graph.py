@@ -49,10 +49,6 @@ class Graph:
         self.deleted = 0
 
     @property
-    def ef(self) -> int:
-        return int(self._index.ef)
-
-    @property
     def live(self) -> int:
         """Labels that are in the graph and not deleted."""
         return self.size - self.deleted
