@@ -65,7 +65,7 @@ def test_every_bit_counts_and_is_called_damage(tmp_path: Path, monkeypatch: pyte
         with pytest.raises(BackupError) as error:
             opened(tmp_path / "b")
         said[next(word for word in said if word in error.value.message)] += 1
-    # Only what is no passphrase's fault at all can be mistaken for it: the 16 bytes that prove it.
+    # Only a flipped bit in the 16 bytes of the proof is taken for a wrong passphrase.
     assert said == {"not a backup": 8 * 15, "passphrase": 8 * 16, "damaged": 8 * (len(content) - 31), "kind": 0}
 
 

@@ -40,7 +40,7 @@ def salt_of(start: bytes, name: str) -> bytes:
         raise TapeError(f"{name}: not a sealed recording", "give a file that `ostiaryd record` or a recording gate wrote")
     salt = start[len(MAGIC) : len(MAGIC) + SALT_BYTES]
     if start[:HEADER_BYTES] != header(salt):
-        raise TapeError(f"{name}: erased, damaged or cut off in its first bytes", "nothing of it can be read")
+        raise TapeError(f"{name}: erased, damaged or cut off in its first bytes", "nothing in it can be read; give another recording")
     return salt
 
 

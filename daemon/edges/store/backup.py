@@ -1,4 +1,4 @@
-"""The whole store and its key in one file that a passphrase seals, made beside a serving daemon or without one."""
+"""The whole store and its key in one file, sealed with a passphrase. A daemon may serve meanwhile."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ _LENGTH_BYTES = 4
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What stands before the database: `made_at` in UTC seconds, and the key that the database is sealed with."""
+    """What precedes the database in the file. `made_at` is in UTC seconds, `key` is the key that the database is sealed with."""
 
     made_at: float
     key: bytes
@@ -34,7 +34,7 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True)
 class BackedUp:
-    """What a backup holds. `damaged` are people whose record does not open, and does not in the backup either."""
+    """What a backup holds. `damaged` are people whose record does not open, neither in the store nor in the backup."""
 
     people: int
     templates: int
@@ -45,9 +45,9 @@ class BackedUp:
 def back_up(
     folder: Path, target: Path, passphrase: str, made_at: float, key_file: Path | None = None, force: bool = False
 ) -> BackedUp:  # fmt: skip
-    """Write the store of a state folder and its key to `target`, sealed; there must be room there for twice the database.
+    """Write the store of a state folder and its key to `target`, sealed. This needs room for twice the database there.
 
-    The copy is of one instant; a daemon goes on serving meanwhile. Raises FileError, StoreError, VaultError; then there is no file.
+    The copy is of one instant, and a daemon may serve meanwhile. Raises FileError, StoreError, VaultError, and then leaves no file.
     """
     need_strong(passphrase)
     store = open_store(folder, read_only=True, key_file=key_file)
@@ -63,7 +63,7 @@ def back_up(
 
 @contextmanager
 def _copy(store: Store, target: Path) -> Iterator[tuple[sqlite3.Connection, Path]]:
-    """A copy of the database beside the target while the block runs: what is in it is sealed, as in the store."""
+    """A copy of the database beside the target, deleted after the block. Its records are sealed as in the store."""
     path = target.with_name(target.name + ".copy")
     path.unlink(missing_ok=True)
     path.touch(0o600, exist_ok=False)
@@ -94,7 +94,7 @@ def _checked(copy: sqlite3.Connection, path: Path, place: KeyPlace) -> tuple[Bac
 
 
 def box_key(connection: sqlite3.Connection, place: KeyPlace) -> FittingKey:
-    """The key of this very database, of which a rotation may just be changing the place. Raises VaultError."""
+    """The key that opens this database. During a rotation that may be the next key. Raises VaultError."""
     found = fitting_key(connection, place)
     if found is None:
         raise VaultError(f"{place.path}: not the key of the gallery", "try again, in case the key was changed just now")
@@ -110,7 +110,7 @@ def _parts(manifest: Manifest, path: Path) -> Iterator[bytes]:
 
 
 def unpack(backup: Path, passphrase: str, into: BinaryIO) -> Manifest:
-    """Write the database of a backup into a file, all of it authentic. Raises BackupError, and OSError for `into`."""
+    """Write the database of a backup into a file; all of it is authentic. Raises BackupError, and OSError for `into`."""
     try:
         file = backup.open("rb")
     except OSError as error:
@@ -132,7 +132,7 @@ def unpack(backup: Path, passphrase: str, into: BinaryIO) -> Manifest:
 
 
 def _readable(parts: Iterator[bytes]) -> Iterator[bytes]:
-    """The disk's errors while reading a backup, told from those while writing what is in it."""
+    """The same parts. A disk error while reading the backup becomes BackupError, unlike one while writing its content."""
     try:
         yield from parts
     except OSError as error:

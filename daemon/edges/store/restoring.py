@@ -1,6 +1,6 @@
-"""A backup into a state folder: everything is made ready beside, and one renaming puts it in place.
+"""Restoring a backup into a state folder: everything is prepared in a file of its own, and one renaming puts it in place.
 
-The restored records are sealed anew with this box's own key, so that the key, whether file or credential, never changes hands.
+The restored records are sealed with this box's own key, so that this key, whether file or credential, stays as it is.
 """
 
 import os
@@ -29,9 +29,9 @@ _ASIDE = "gallery.before-restore-"
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What is in place now. `made_at` is when the backup was made (UTC seconds), `aside` where the store before lies.
+    """What is in place now. `made_at` is when the backup was made (UTC seconds), `aside` is where the earlier store is kept.
 
-    `suspended` are those that were not so in the backup; `revoked` those of the backup who were revoked since and are not restored.
+    `suspended` counts the people who were not suspended in the backup, `revoked` those who were revoked since and are not restored.
     """
 
     made_at: float
@@ -45,11 +45,11 @@ class Restored:
 def restore(
     folder: Path, backup: Path, passphrase: str, now: float, key_file: Path | None = None, replace: bool = False, active: bool = False
 ) -> Restored:
-    """Put a backup into a state folder that has no gallery or, with `replace`, in place of a gallery that opens. `now` in UTC seconds.
+    """Restore a backup into a state folder without a gallery or, with `replace`, in place of a gallery that opens. `now` in UTC seconds.
 
-    Whoever may have been revoked since the backup comes back suspended, unless `active` says otherwise; of a gallery that is replaced
-    revocations and suspensions are brought over. Until the very last step nothing in the folder has changed but files of the restoring
-    itself. Raises StoreError, VaultError.
+    People who may have been revoked since the backup come back suspended, unless `active`. From a gallery that is replaced, revocations and
+    suspensions are taken over. Until the last step nothing in the folder changes but files of the restore itself.
+    Raises StoreError, VaultError.
     """
     lock = lock_folder(folder)
     try:
@@ -75,7 +75,7 @@ def _need_owner(folder: Path) -> None:
 
 
 def _tidy(folder: Path) -> None:
-    """What an earlier attempt left that was cut off: half a database, and a second name of the one that serves."""
+    """Remove what an interrupted restore left: half a database, and a second name of the database that serves."""
     forget_staged(folder)
     gallery = gallery_file(folder)
     for aside in folder.glob(f"{_ASIDE}*"):
@@ -87,19 +87,19 @@ def _tidy(folder: Path) -> None:
 def _before(folder: Path, key_file: Path | None, replace: bool) -> Store | None:
     gallery = gallery_file(folder)
     if not gallery.is_file():
-        # A log without its database would be played into the restored one.
+        # SQLite would apply a log without its database to the restored one.
         if next(folder.glob(f"{gallery.name}*"), None) is not None:
             raise BackupError(f"{folder}: holds parts of a gallery", "move them away, or give an empty state_dir")
         return None
     if not replace:
-        raise BackupError(f"{gallery}: there is a gallery already", "--replace puts it aside; or give an empty state_dir")
+        raise BackupError(f"{gallery}: there is a gallery already", "give --replace to move it aside, or an empty state_dir")
     try:
         with opening(gallery):
             return open_for_writing(gallery, None, key_place(folder, key_file))
     except (StoreError, VaultError) as error:
         raise BackupError(
             f"{error.message}; so nobody can tell who was revoked since the backup",
-            "move the files of state_dir away and restore into the empty folder: people come back suspended",
+            "move the files of state_dir away and restore into the empty folder; people then come back suspended",
         ) from None
 
 
@@ -138,7 +138,7 @@ def _put(folder: Path, backup: Path, passphrase: str, now: float, place: KeyPlac
 
 
 def _key(place: KeyPlace, before: Store | None) -> bytes:
-    """This box's key; a new one where there is neither key nor gallery."""
+    """This box's key; a new one where there is neither a key nor a gallery."""
     if before is not None:
         return box_key(before.database.connection, place).key
     key = read_key(place)
@@ -151,7 +151,7 @@ def _settle(database: Database, path: Path) -> None:
     with translated("settled"), suppress(sqlite3.OperationalError):  # locked
         mode = str(database.execute("PRAGMA journal_mode = DELETE").fetchone()[0])
     if mode != "delete":
-        raise StoreError(f"{path}: a reader holds the gallery", "end it (`ostiaryd check`, a backup?) and try again")
+        raise StoreError(f"{path}: a reader holds the gallery", "end the reader (`ostiaryd check`, a backup?) and try again")
 
 
 def _swap(folder: Path, staged: Path, before: Store | None, now: float) -> Path | None:
@@ -160,14 +160,14 @@ def _swap(folder: Path, staged: Path, before: Store | None, now: float) -> Path 
     if before is not None:
         _settle(before.database, gallery)
         before.close()
-        if next(folder.glob(f"{gallery.name}-*"), None) is not None:  # it would be played into the restored one
-            raise StoreError(f"{gallery}: a reader has left a log", "end it (`ostiaryd check`, a backup?) and try again")
+        if next(folder.glob(f"{gallery.name}-*"), None) is not None:  # SQLite would apply it to the restored one
+            raise StoreError(f"{gallery}: a reader has left a log", "end the reader (`ostiaryd check`, a backup?) and try again")
     try:
         with staged.open("rb") as file:
             os.fsync(file.fileno())
         if before is not None:
             aside = folder / f"{_ASIDE}{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%SZ}.sqlite"
-            os.link(gallery, aside)  # a second name: at no instant is there no gallery
+            os.link(gallery, aside)  # a second name, so that there is a gallery at every instant
         staged.replace(gallery)
         sync_folder(folder)
     except OSError as error:
