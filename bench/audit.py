@@ -54,10 +54,10 @@ def main() -> None:
         for recorded, times in took.items():
             low, middle, high = np.percentile(times, [10, 50, 99])
             say(f"{'with' if recorded else 'without'} a record: 10 % {low:.3f} ms, median {middle:.3f} ms, 99 % {high:.3f} ms")
-        store._db.execute("PRAGMA synchronous = OFF")  # the computing alone, without the disk
+        store.database.connection.execute("PRAGMA synchronous = OFF")  # the computing alone, without the disk
         bare = [np.median([decide(store, recorded) * 1e6 for _ in range(arguments.rounds)]) for recorded in (False, True)]
         say(f"without waiting for the disk: {bare[0]:.0f} µs, with a record {bare[1]:.0f} µs")
-        (size,) = store._db.execute("SELECT avg(length(record) + length(digest)) FROM audit").fetchone()
+        (size,) = store.database.connection.execute("SELECT avg(length(record) + length(digest)) FROM audit").fetchone()
         with store.transaction():
             while store.audit.head().number < 100_000:
                 store.audit.append(

@@ -151,7 +151,8 @@ def test_an_edge_imports_only_the_core_and_the_configuration(path: Path) -> None
     for name in imports(path):
         if name.split(".")[0] == "daemon":
             own = f"daemon.edges.{path.relative_to(ROOT / 'daemon/edges').parts[0].removesuffix('.py')}."
-            assert name.startswith(("daemon.core.", "daemon.config.", "daemon.edges.files.", own)), f"{path.name} imports {name}"
+            shared = ("daemon.edges.files.", "daemon.edges.sealing.")
+            assert name.startswith(("daemon.core.", "daemon.config.", *shared, own)), f"{path.name} imports {name}"
 
 
 @pytest.mark.parametrize("path", [p for p in MODULES if inside(p, "trainer")], ids=lambda p: p.name)

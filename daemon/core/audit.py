@@ -1,9 +1,9 @@
-"""The audit chain: what was asked of the box and what it decided, in records of which each vouches for all before it.
+"""The audit chain: what was asked of the box and what it decided. Each record proves all records before it.
 
 A record is canonical JSON (keys in order, no blanks, UTF-8) with its number, time and kind. Its digest is SHA-256 over the digest before
-it (32 bytes) and the record's bytes, so that anybody can follow the chain with SHA-256 alone. It begins at an anchor: 32 random bytes in
-a new store, later the digest of the last record that was let go. People are named by the random pseudonym of their enrolment, which a
-revocation erases: nothing here is computed from an id, and no id, name, similarity or free text comes in.
+it (32 bytes) and the record's bytes, so anybody can follow the chain with SHA-256 alone. The chain begins at an anchor: 32 random bytes in
+a new store, later the digest of the last record that was deleted. People are named by the random pseudonym of their enrolment, which a
+revocation erases. Nothing here is computed from an id, and no id, name, similarity or free text is included.
 """
 
 import hashlib
@@ -18,10 +18,10 @@ from daemon.core.faults import Fault
 from daemon.core.messages import DecisionMessage, utc
 
 DIGEST_BYTES = 32
-_HINT = "keep a copy of state_dir for whoever looks into it: from there on the chain proves nothing"
+_HINT = "keep a copy of state_dir for an investigation: from this record on the chain proves nothing"
 
 Row = tuple[object, object, object]
-"""Number, record, digest, as found in the store: whatever a damaged file may hold there."""
+"""Number, record and digest as found in the store. A damaged file may hold anything there."""
 
 
 class AuditError(Fault):
@@ -33,18 +33,18 @@ class AuditError(Fault):
 
 
 class HeadError(Fault):
-    """The chain is whole and does not pass through a head that somebody kept."""
+    """The chain is whole, but it does not pass through a head that somebody kept."""
 
     def __init__(self, first: int, last: int) -> None:
         super().__init__(
             f"the audit chain is whole, but none of its records {first} to {last} has that head",
-            "it was set back or written anew, or the head is another store's or of a record that was let go",
+            "the chain was set back or rewritten, or the head is of another store or of a deleted record",
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A place in a chain: the number of a record, and the digest that vouches for it and all before it."""
+    """A place in a chain: the number of a record, and the digest that proves it and all records before it."""
 
     number: int
     digest: bytes
@@ -52,7 +52,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class CommandAnswered:
-    """A command that was understood has its answer. `reason` is one word; the answer's detail may name people and stays out."""
+    """A command was answered. `reason` is one word; the answer's detail may name people and is left out."""
 
     KIND: ClassVar[str] = "command"
     gate: str
@@ -66,7 +66,7 @@ class CommandAnswered:
 
 @dataclass(frozen=True, slots=True)
 class DecisionMade:
-    """An answer about a passage, as it is published. `threshold` is a cosine, the gate's own rule and no measurement of anybody."""
+    """A decision about a passage, as it is published. `threshold` is a cosine: a rule of the gate, not a measurement of a person."""
 
     KIND: ClassVar[str] = "decision"
     gate: str
@@ -85,7 +85,7 @@ class DecisionMade:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A daemon begins to serve."""
+    """A daemon started to serve."""
 
     KIND: ClassVar[str] = "start"
     boot_id: str
@@ -103,7 +103,7 @@ class KeyChanged:
 
 @dataclass(frozen=True, slots=True)
 class BackupRestored:
-    """A backup made at `made_at` (RFC 3339) was put in place; of its people so many were left out as revoked since, so many suspended."""
+    """A backup made at `made_at` (RFC 3339) was restored. `revoked` of its people were left out, `suspended` were suspended."""
 
     KIND: ClassVar[str] = "restore"
     made_at: str
@@ -115,14 +115,14 @@ class BackupRestored:
 
 @dataclass(frozen=True, slots=True)
 class BreakFound:
-    """The records before this one end elsewhere than the store's seal says: at `sealed`, or nobody knows where."""
+    """The records before this one do not end where the store's seal says: at `sealed`, or None where the seal does not open."""
 
     KIND: ClassVar[str] = "break"
     sealed: int | None
 
 
 def decided(message: DecisionMessage, threshold: float | None, pseudonym: str | None) -> DecisionMade:
-    """A decision as it is published, with a pseudonym in place of the person."""
+    """A decision as it is published, with a pseudonym instead of the person."""
     return DecisionMade(
         gate=message.gate,
         event_id=message.event_id,
@@ -143,7 +143,7 @@ Entry = CommandAnswered | DecisionMade | Started | KeyChanged | BackupRestored |
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """What can be read of a record of any kind, also of kinds that a later daemon has added."""
+    """What can be read in a record of any kind, even of a kind that a later daemon added."""
 
     number: int
     at: str
@@ -173,7 +173,7 @@ def link(before: Place, record: bytes) -> Place:
 
 
 def read(record: object) -> Record | None:
-    """A stored record, or None for what is none."""
+    """A stored record, or None where it is not one."""
     try:
         return _reader.decode(record) if isinstance(record, bytes) else None
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -181,7 +181,7 @@ def read(record: object) -> Record | None:
 
 
 def followed(anchor: Place, rows: Iterable[Row]) -> Iterator[Place]:
-    """The place of each record after `anchor`, in order. Raises AuditError at the first that is not what the chain says."""
+    """The place of each record after `anchor`, in order. Raises AuditError at the first record that does not fit."""
     place = anchor
     for row in rows:
         place = _next(place, *row)
@@ -193,25 +193,25 @@ def _next(before: Place, number: object, record: object, digest: object) -> Plac
     if number != expected:
         raise AuditError(expected, f"it is missing, the next one is {number if isinstance(number, int) else 'none'}")
     if not isinstance(record, bytes):
-        raise AuditError(expected, "it is no record")
+        raise AuditError(expected, "it is not a record")
     place = link(before, record)
     if digest != place.digest:
-        raise AuditError(expected, "its digest does not fit: it was changed, or put in another place")
+        raise AuditError(expected, "its digest does not fit: it was changed or moved")
     kind = _kind(expected, record)
     if kind == BreakFound.KIND:
-        raise AuditError(expected, "the daemon itself found there that records before it were changed or are gone")
+        raise AuditError(expected, "the daemon found there that records before it were changed or are gone")
     return place
 
 
 def _kind(number: int, record: bytes) -> object:
-    """Of a record whose digest fits. Raises AuditError for what no daemon writes."""
+    """The kind of a record whose digest fits. Raises AuditError for a record that no daemon writes."""
     try:
         body = json.loads(record)
         sound = isinstance(body, dict) and body.get("number") == number and _canonical(body) == record
     except (ValueError, RecursionError):
         sound = False
     if not sound:
-        raise AuditError(number, "it is no canonical record of that number")
+        raise AuditError(number, "it is not a canonical record of that number")
     return body.get("kind")
 
 

@@ -1,4 +1,4 @@
-"""How many of something, in words for people."""
+"""Numbers with their nouns, for people to read."""
 
 
 def counted(count: int, word: str) -> str:

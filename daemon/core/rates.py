@@ -10,5 +10,5 @@ def wilson(count: int, total: int, z: float = 1.96) -> tuple[float, float]:
     share = count / total
     middle = (share + z * z / (2 * total)) / (1 + z * z / total)
     reach = z / (1 + z * z / total) * sqrt(share * (1 - share) / total + z * z / (4 * total * total))
-    # The ends are beside the share itself also where rounding says otherwise.
+    # Rounding must not put an end of the interval on the wrong side of the share.
     return max(0.0, min(share, middle - reach)), min(1.0, max(share, middle + reach))

@@ -1,4 +1,4 @@
-"""Is the system's clock in step? The kernel knows: chrony, ntpd and systemd-timesyncd tell it when they have set the clock."""
+"""Whether the system's clock is synchronised. The kernel knows: chrony, ntpd and systemd-timesyncd tell it when they set the clock."""
 
 import ctypes
 import functools
@@ -10,7 +10,7 @@ TIME_ERROR = 5
 
 
 class _Timex(ctypes.Structure):
-    """struct timex as far as `status`, and room for the rest of it."""
+    """struct timex up to `status`, and room for the rest."""
 
     _fields_ = (
         ("modes", ctypes.c_uint),
@@ -25,7 +25,7 @@ class _Timex(ctypes.Structure):
 
 @functools.cache
 def _ntp_adjtime() -> Callable[..., Any] | None:
-    """The C library's function, which is in this process already; None where there is none."""
+    """The C library's function, which this process has already loaded; None where there is none."""
     try:
         return ctypes.CDLL(None).ntp_adjtime
     except (OSError, AttributeError):
@@ -33,7 +33,7 @@ def _ntp_adjtime() -> Callable[..., Any] | None:
 
 
 def synchronised() -> bool:
-    """Whether the kernel says that its clock is set by a time service. False where it cannot be asked: doubt is no time."""
+    """Whether the kernel says that a time service sets its clock. False where the kernel cannot be asked."""
     ask = _ntp_adjtime()
     if ask is None:
         return False

@@ -1,30 +1,30 @@
-"""Who finds faces in a frame: the Haar cascade that comes with OpenCV, or a YuNet file."""
+"""Finding faces in a frame: with the Haar cascade that comes with OpenCV, or with a YuNet file."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import cv2
 import numpy as np
 
 from daemon.core.boxes import Box, overlap
-from daemon.core.faults import Fault
+from daemon.core.faults import Fault, first_line
 from daemon.core.values import Face, Image
 
 CASCADE = "haarcascade_frontalface_alt2.xml"
-# Chosen by measurement on LFW pictures and office clips: of the three frontal cascades `default` gives ten times the false boxes,
-# `alt` finds no more and takes half as long again.
+# Chosen by measurement on LFW pictures and office clips. Of the three frontal cascades `default` gives ten times the false boxes;
+# `alt` finds no more faces and takes half as long again.
 HAAR_STEP = 1.1
 HAAR_NEIGHBOURS = 4
 NESTED = 0.5
 YUNET_SCORE = 0.7
 YUNET_OVERLAP = 0.3
 SEARCH_PX = 640
-"""Pictures with a longer side than this are searched scaled down to it; boxes come back in the frame's own pixels."""
+"""A picture with a longer side than this is scaled down to it for the search. Boxes are returned in the frame's own pixels."""
 SMALLEST_SHARE = 1 / 24
-"""The cascade's cost grows with the square of (picture side / smallest face): it looks for nothing smaller than this share of the longer
-side (27 px of 640, 80 px of 1920), whatever is asked for."""
+"""The cascade looks for no face smaller than this share of the longer side (27 px of 640, 80 px of 1920), even if the configuration asks
+for less: its time grows with the square of (picture side / smallest face)."""
 CASCADE_PX = 20
 DARK, LIGHT, MIDDLE = 0.01, 0.99, 0.45
 
@@ -33,20 +33,18 @@ class DetectorError(Fault):
     """The detector cannot be opened. `hint` says what to do about it."""
 
 
-class Detector(Protocol):
-    """Finds faces. One per thread: OpenCV's detectors keep state between calls."""
-
-    def detect(self, image: Image) -> list[Face]:
-        """The faces of a BGR picture, uint8 [height, width, 3], largest first. Boxes and landmarks are finite, in its pixels."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
-class _Detector:
+class Detector:
+    """Finds faces. Use one for each thread: OpenCV's detectors keep state between calls.
+
+    `find` takes a picture of at most SEARCH_PX and the smallest side of a face in it; faces smaller than `min_face_px` are left out.
+    """
+
     find: Callable[[Image, float], list[Face]]
     min_face_px: int
 
     def detect(self, image: Image) -> list[Face]:
+        """The faces of a BGR picture, uint8 [height, width, 3], largest first. Boxes and landmarks are finite, in its pixels."""
         scale = min(1.0, SEARCH_PX / max(image.shape[:2]))
         small = image
         if scale < 1:
@@ -58,20 +56,20 @@ class _Detector:
 
 
 def open_detector(kind: str, min_face_px: int = 40) -> Detector:
-    """A detector: `haar`, or the path of a YuNet ONNX file. Faces smaller than `min_face_px` (side of the box, frame pixels) are left out.
+    """A detector. `kind` is `haar` or the path of a YuNet ONNX file. Faces whose box is smaller than `min_face_px` are left out.
 
     Raises DetectorError.
     """
     if kind == "haar":
-        return _Detector(_haar(), min_face_px)
-    return _Detector(_yunet(Path(kind)), min_face_px)
+        return Detector(_haar(), min_face_px)
+    return Detector(_yunet(Path(kind)), min_face_px)
 
 
 # ---- the cascade
 
 
 def _haar() -> Callable[[Image, float], list[Face]]:
-    # OpenCV 5 has neither the class nor the files; the pin in pyproject.toml keeps it away, a foreign environment may not.
+    # OpenCV 5 has neither the class nor the files. The pin in pyproject.toml excludes it, but another environment may have it.
     folder = getattr(getattr(cv2, "data", None), "haarcascades", None)
     if folder is None or not hasattr(cv2, "CascadeClassifier"):
         raise DetectorError(f"OpenCV {cv2.__version__} has no Haar cascades", "install opencv-python 4 (>=4.10,<5), or name a YuNet file")
@@ -85,7 +83,7 @@ def _haar() -> Callable[[Image, float], list[Face]]:
         boxes, _, weights = cascade.detectMultiScale3(
             grey, scaleFactor=HAAR_STEP, minNeighbors=HAAR_NEIGHBOURS, minSize=(side, side), outputRejectLevels=True
         )
-        # Without a face OpenCV returns empty tuples in place of arrays.
+        # Without a face OpenCV returns empty tuples instead of arrays.
         rows = np.asarray(boxes, np.float64).reshape(-1, 4)
         scores = np.asarray(weights, np.float64).reshape(-1)
         return _one_per_face([Face(Box(*map(float, row)), float(score)) for row, score in zip(rows, scores, strict=True)])
@@ -94,8 +92,11 @@ def _haar() -> Callable[[Image, float], list[Face]]:
 
 
 def _one_per_face(faces: list[Face]) -> list[Face]:
-    """Without the weaker of two boxes one of which mostly lies in the other: OpenCV joins boxes of like size only, so that a head with
-    much hair is found twice, and would be two tracks at the gate and `several_faces` at enrolment."""
+    """Leave out the weaker of two boxes where one lies mostly in the other.
+
+    OpenCV joins only boxes of similar size. A head with much hair is therefore found twice, and would be two tracks at the gate and
+    `several_faces` at enrolment.
+    """
     kept: list[Face] = []
     for face in sorted(faces, key=lambda face: -face.score):
         if all(overlap(face.box, other.box) < NESTED * min(face.box.area, other.box.area) for other in kept):
@@ -104,10 +105,10 @@ def _one_per_face(faces: list[Face]) -> list[Face]:
 
 
 def levelled(grey: np.ndarray) -> np.ndarray:
-    """A grey picture, uint8, stretched to the full range with its median in the middle, by one curve for all of it.
+    """A grey picture, uint8, stretched to the full range with its median in the middle, by one curve for the whole picture.
 
-    The cascade is blind in the dark without. Full histogram equalisation also lifts the dark, and costs a tenth of the faces in good
-    light, because it bends the contrast inside the faces; a stretch and a gamma curve do not.
+    Without this the cascade finds nothing in the dark. Full histogram equalisation brightens dark pictures too, but it loses a tenth of the
+    faces in good light because it changes the contrast inside the faces. A stretch and a gamma curve do not.
     """
     share = np.cumsum(np.bincount(grey.reshape(-1), minlength=256)) / grey.size
     dark, light = int(np.searchsorted(share, DARK)), int(np.searchsorted(share, LIGHT))
@@ -129,9 +130,10 @@ def _yunet(path: Path) -> Callable[[Image, float], list[Face]]:
         rows = net.detect(np.zeros((320, 320, 3), np.uint8))[1]
     except cv2.error as error:
         hint = "detector.kind is `haar`, or the path of an ONNX file for cv2.FaceDetectorYN"
-        raise DetectorError(f"{path}: not a YuNet file ({_first_line(error)})", hint) from None
+        reason = first_line(error).rpartition("error: ")[2]  # without the place in OpenCV's source
+        raise DetectorError(f"{path}: not a YuNet file ({reason})", hint) from None
     if rows is not None:
-        raise DetectorError(f"{path}: sees faces in a black picture", "the file is damaged, or no YuNet; fetch it again")
+        raise DetectorError(f"{path}: finds faces in a black picture", "the file is damaged or not a YuNet file; fetch it again")
 
     def find(image: Image, smallest_px: float) -> list[Face]:
         net.setInputSize((image.shape[1], image.shape[0]))
@@ -142,8 +144,8 @@ def _yunet(path: Path) -> Callable[[Image, float], list[Face]]:
 
 
 def _yunet_face(row: np.ndarray) -> Face:
-    # YuNet names its points after the person (right eye, left eye, nose, right and left corner of the mouth). The person's right eye is on
-    # the picture's left, so this is already the order of `Face.landmarks`.
+    # YuNet names its points from the person's view (right eye, left eye, nose, right and left corner of the mouth). The person's right eye
+    # is on the picture's left, so this is already the order of `Face.landmarks`.
     return Face(Box(*map(float, row[:4])), float(row[14]), np.array(row[4:14], np.float32).reshape(5, 2))
 
 
@@ -158,7 +160,3 @@ def _finite(face: Face) -> bool:
     numbers = np.array([box.x, box.y, box.width, box.height, face.score])
     sound = bool(np.isfinite(numbers).all()) and box.width > 0 and box.height > 0
     return sound and (face.landmarks is None or bool(np.isfinite(face.landmarks).all()))
-
-
-def _first_line(error: Exception) -> str:
-    return " ".join(str(error).split()).rpartition("error: ")[2][:120]

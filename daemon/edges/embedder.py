@@ -1,4 +1,4 @@
-"""ONNX Runtime: crops to vectors, on the provider that was asked for or not at all."""
+"""Turning crops into vectors with ONNX Runtime, on the provider that was asked for and on no other."""
 
 import hashlib
 from dataclasses import dataclass
@@ -10,11 +10,11 @@ import numpy.typing as npt
 import onnxruntime
 
 from daemon.core.bundle import BundleError
-from daemon.core.faults import Fault
+from daemon.core.faults import Fault, first_line
 
 Provider = Literal["auto", "cpu", "cuda"]
 
-# Batches are padded to one of these sizes: a GPU plans, and keeps memory for, every shape it has seen.
+# Batches are padded to one of these sizes, because a GPU plans and keeps memory for every shape it has seen.
 _BATCHES = (1, 2, 4, 8, 16, 32)
 
 
@@ -24,7 +24,7 @@ class EmbedderError(Fault):
 
 @dataclass(slots=True)
 class Embedder:
-    """One ONNX Runtime session. `provider` is where it really runs: `cpu` or `cuda`."""
+    """One ONNX Runtime session. `provider` is where it actually runs: `cpu` or `cuda`."""
 
     session: Any
     provider: str
@@ -41,20 +41,20 @@ class Embedder:
             crops = np.concatenate([crops, np.zeros((size - count, *crops.shape[1:]), np.uint8)])
         try:
             (vectors,) = self.session.run(["embedding"], {"image": np.ascontiguousarray(crops)})
-        except Exception as error:  # the runtime's own classes share no public base
+        except Exception as error:  # the runtime's error classes have no public base
             raise EmbedderError(
-                f"the model failed on {self.provider}: {_first_line(error)}", "the process must restart; a CUDA error does not heal"
+                f"the model failed on {self.provider}: {first_line(error)}", "restart the process: a CUDA error does not go away"
             ) from error
         return np.asarray(vectors[:count], np.float32)
 
     def warm_up(self) -> None:
-        """Run every batch size once, so that the first visitor does not wait and a missing library shows at start."""
+        """Run every batch size once, so that the first visitor does not wait and a missing library is found at the start."""
         for size in _BATCHES if self.provider != "cpu" else _BATCHES[:1]:
             self._batch(np.zeros((size, 112, 112, 3), np.uint8))
 
 
 def bundle_id(path: Path) -> str:
-    """`<file name>-<first 12 hex digits of the file's sha256>`: vectors of two bundles are never compared, and this tells them apart.
+    """`<file name>-<first 12 hex digits of the file's sha256>`. Vectors of bundles with different ids are never compared.
     Raises BundleError when the file cannot be read."""
     try:
         content = path.read_bytes()
@@ -80,14 +80,14 @@ def _open(path: Path, provider: str, threads: int) -> Embedder:
     if not path.is_file():
         raise EmbedderError(
             f"{path}: no such model file",
-            "model.bundle names a bundle that `ostiary-train export` or `adopt` made; empty is the shipped one",
+            "set model.bundle to a bundle made by `ostiary-train export` or `adopt`, or leave it empty for the one that comes along",
         )
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = threads
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if provider == "cuda":
-        # With the CPU provider left out and fallback off, a missing CUDA library is an error here and not a slow gate.
+        # Without the CPU provider and without fallback, a missing CUDA library is an error here and not a slow gate.
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
         if hasattr(onnxruntime, "preload_dlls"):
             onnxruntime.preload_dlls()
@@ -98,19 +98,18 @@ def _open(path: Path, provider: str, threads: int) -> Embedder:
     except Exception as error:  # as above
         if provider == "cuda":
             raise EmbedderError(
-                f"the model does not run on CUDA: {_first_line(error)}",
+                f"the model does not run on CUDA: {first_line(error)}",
                 f"install ostiary[cuda] and a driver for CUDA {_cuda_version()}, or set model.provider to cpu or auto",
             ) from error
         raise EmbedderError(
-            f"{path}: not a model that can be loaded: {_first_line(error)}", "export it again with `ostiary-train export`"
+            f"{path}: not a model that can be loaded: {first_line(error)}", "export it again with `ostiary-train export`"
         ) from error
     if provider == "cuda" and session.get_providers()[0] != "CUDAExecutionProvider":
         raise EmbedderError(
             "the model does not run on CUDA: the session fell back to the CPU",
             "install ostiary[cuda], or set model.provider to cpu or auto",
         )
-    embedder = Embedder(session, provider)
-    return embedder
+    return Embedder(session, provider)
 
 
 def _has_gpu() -> bool:
@@ -119,7 +118,3 @@ def _has_gpu() -> bool:
 
 def _cuda_version() -> str:
     return str(getattr(onnxruntime, "cuda_version", ""))
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

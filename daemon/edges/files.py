@@ -24,7 +24,7 @@ def placed(path: Path, force: bool = False) -> Iterator[BinaryIO]:
     """
     if not force:
         _need_free(path)
-    part = path.with_name(path.name + ".part")
+    part = part_of(path)
     try:
         part.unlink(missing_ok=True)  # of an attempt that was cut off
         with os.fdopen(os.open(part, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600), "w+b") as file:
@@ -38,6 +38,11 @@ def placed(path: Path, force: bool = False) -> Iterator[BinaryIO]:
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
+
+
+def part_of(path: Path) -> Path:
+    """Where a file that will be `placed` at `path` is written. One that was cut off is left there."""
+    return path.with_name(path.name + ".part")
 
 
 @contextmanager

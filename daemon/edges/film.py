@@ -1,8 +1,8 @@
-"""A video file, written by the FFmpeg inside OpenCV: frames in, at a constant rate.
+"""Writing a video file at a constant frame rate, with the FFmpeg inside OpenCV.
 
-The pip wheel (4.14) encodes VP8, VP9, MPEG-4 part 2 and Motion JPEG, and no H.264. MPEG-4 part 2 plays in few browsers. VP9 in MP4 and VP8
-in WebM play in the current ones and in VLC; VP8 takes a fifth of the time (640×480 on one core: 0.03 s a frame against 0.16 s), and
-neither lets OpenCV make it faster.
+The pip wheel (4.14) encodes VP8, VP9, MPEG-4 part 2 and Motion JPEG, but not H.264. MPEG-4 part 2 plays in few browsers. VP9 in MP4 and VP8
+in WebM play in current browsers and in VLC. VP8 takes a fifth of the time (640×480 on one core: 0.03 s a frame against 0.16 s), and
+OpenCV has no setting that makes either faster.
 """
 
 import os
@@ -17,7 +17,7 @@ from daemon.core.faults import Fault
 from daemon.core.values import Image
 
 CODECS = {".mp4": (("vp09", "VP9"), ("avc1", "H.264"), ("mp4v", "MPEG-4 part 2")), ".webm": (("VP80", "VP8"), ("VP90", "VP9"))}
-"""What is tried for each kind of file, best first: the container's code and what people call it."""
+"""The codecs that are tried for each kind of file, best first: the container's code and the usual name."""
 KINDS = " or ".join(CODECS)
 
 
@@ -27,7 +27,7 @@ class FilmError(Fault):
 
 @dataclass(slots=True)
 class Film:
-    """A video file being written, at `fps` frames a second. `codec` is what people call the chosen one, `frames` counts those written."""
+    """A video file being written, at `fps` frames a second. `codec` is the usual name of the codec, `frames` counts the frames written."""
 
     path: Path
     codec: str
@@ -36,29 +36,29 @@ class Film:
     frames: int = 0
 
     def write(self, image: Image) -> None:
-        """One more frame: BGR, of the size the film was opened with (another size would be dropped without a word)."""
+        """Write one frame: BGR, of the size the film was opened with (OpenCV ignores a frame of another size without an error)."""
         self._writer.write(image)
         self.frames += 1
 
     def close(self) -> None:
-        """Finish the file. Raises FilmError if it did not get whole: the writer says nothing, not even of a full disk."""
+        """Complete the file. Raises FilmError where that failed: the writer reports no errors, not even a full disk."""
         self._writer.release()
         found = cv2.VideoCapture(str(self.path), cv2.CAP_FFMPEG)
         try:
-            # A container that counts by time can be wrong by one.
+            # A container that counts frames by time can be wrong by one.
             whole = found.isOpened() and abs(found.get(cv2.CAP_PROP_FRAME_COUNT) - self.frames) <= 1
         finally:
             found.release()
         if not whole:
-            raise FilmError(f"{self.path.name}: the video did not get whole", "is the disk full?")
+            raise FilmError(f"{self.path.name}: the video could not be completed", "look at the disk: is it full?")
 
     def abandon(self) -> None:
-        """Let go of it, whatever is there."""
+        """Close the file as it is."""
         self._writer.release()
 
 
 def open_film(path: Path, fps: float, width: int, height: int) -> Film:
-    """A new video, with the best codec there is for the kind of file that its name ends in. Sizes in pixels, even. Raises FilmError."""
+    """A new video, with the best codec for the kind of file that its name says. Width and height are even. Raises FilmError."""
     codecs = CODECS.get(path.suffix.lower())
     if codecs is None:
         raise FilmError(f"{path.name}: not a kind of video that can be written", f"give a name that ends in {KINDS}")
@@ -76,7 +76,7 @@ def open_film(path: Path, fps: float, width: int, height: int) -> Film:
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """FFmpeg and OpenCV print what they think of each code that is tried, past Python, on the process's own standard error."""
+    """Hide what FFmpeg and OpenCV print about each codec that is tried. They write to the process's standard error, not to Python's."""
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
     try:
         os.dup2(nowhere, 2)

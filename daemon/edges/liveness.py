@@ -9,14 +9,14 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from daemon.core.faults import Fault
+from daemon.core.faults import Fault, first_line
 from daemon.core.passages.liveness import SURROUNDINGS_PX
 
 CLASSES, LIVING = 3, 1
 """Class 1 is a living face; 0 and 2 are attacks."""
 SUM_WITHIN = 1e-3
 TRIALS = 4
-HINT = "liveness.model is an ONNX file of the layout of MiniFASNetV2: float [N, 3, 80, 80] BGR from 0 to 255, three classes, 1 the living"
+HINT = "liveness.model must have the layout of MiniFASNetV2: float [N, 3, 80, 80] BGR from 0 to 255, three classes, 1 is a living face"
 
 
 class LivenessError(Fault):
@@ -25,7 +25,7 @@ class LivenessError(Fault):
 
 @dataclass(slots=True)
 class LivenessModel:
-    """One ONNX Runtime session. `softmax` says that it gives logits. `fault` is why the last faces could not be judged, else None."""
+    """One ONNX Runtime session. `softmax` is True where it gives logits. `fault` is why the last faces could not be judged, else None."""
 
     session: Any
     id: str
@@ -33,22 +33,22 @@ class LivenessModel:
     fault: str | None = None
 
     def lives(self, faces: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
-        """uint8 [N, 80, 80, 3] BGR to the probability that each is a living face, [N]; NaN, and a `fault`, where the model fails.
+        """The probability that each of uint8 [N, 80, 80, 3] BGR is a living face, [N]; NaN, and a `fault`, where the model fails.
 
-        It raises nothing: without an answer nobody gets in whom an answer is required of, and everybody else can still be refused.
+        It raises nothing, because the gate can decide without an answer: where one is required, nobody is accepted.
         """
         try:
             answers = self.run(faces)
             if answers.shape != (len(faces), CLASSES) or not np.isfinite(answers).all():
                 raise ValueError("its answer is not three numbers for each face")
-        except Exception as error:  # noqa: BLE001  the runtime's own classes share no public base
-            self.fault = _first_line(error)
+        except Exception as error:  # noqa: BLE001  the runtime's error classes have no public base
+            self.fault = first_line(error)
             return np.full(len(faces), np.nan)
         self.fault = None
         return _probabilities(answers, self.softmax)[:, LIVING]
 
     def run(self, faces: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
-        """What the model says, as it says it."""
+        """The model's own output, [N, CLASSES]."""
         name = self.session.get_inputs()[0].name
         batch = np.ascontiguousarray(faces.transpose(0, 3, 1, 2), np.float32)
         # A file may have been exported for one picture at a time.
@@ -56,9 +56,9 @@ class LivenessModel:
 
 
 def open_liveness(path: Path, threads: int = 1) -> LivenessModel:
-    """Load a model, and check that it is laid out as it must be. Raises LivenessError."""
+    """Load a model and check its layout. Raises LivenessError."""
     if not path.is_file():
-        raise LivenessError(f"{path}: no such liveness model", "liveness.model is the path of an ONNX file; empty is none")
+        raise LivenessError(f"{path}: no such liveness model", "set liveness.model to the path of an ONNX file, or leave it empty for none")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = threads
@@ -67,32 +67,32 @@ def open_liveness(path: Path, threads: int = 1) -> LivenessModel:
         data = path.read_bytes()
         session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # as above
-        raise LivenessError(f"{path}: not a model that can be loaded: {_first_line(error)}", HINT) from error
+        raise LivenessError(f"{path}: not a model that can be loaded: {first_line(error)}", HINT) from error
     model = LivenessModel(session, hashlib.sha256(data).hexdigest()[:12])
     inputs, outputs = session.get_inputs(), session.get_outputs()
     if len(inputs) != 1 or len(outputs) != 1 or inputs[0].type != "tensor(float)":
-        raise LivenessError(f"{path}: has not one input of floats and one output", HINT)
+        raise LivenessError(f"{path}: does not have one input of floats and one output", HINT)
     shape = inputs[0].shape
     free = [length for length in shape[1:] if not isinstance(length, int)]
     if len(shape) != 4 or free or shape[1:] != [3, SURROUNDINGS_PX, SURROUNDINGS_PX]:
-        raise LivenessError(f"{path}: takes {_shown(shape)} and not N×3×80×80", HINT)
+        raise LivenessError(f"{path}: takes {_shown(shape)} instead of N×3×80×80", HINT)
     try:
         answers = model.run(_trials())
     except Exception as error:  # as above
-        raise LivenessError(f"{path}: does not run: {_first_line(error)}", HINT) from error
+        raise LivenessError(f"{path}: does not run: {first_line(error)}", HINT) from error
     if answers.shape != (TRIALS, CLASSES):
-        raise LivenessError(f"{path}: answers {_shown(answers.shape)} to {TRIALS} pictures and not {TRIALS}×{CLASSES}", HINT)
+        raise LivenessError(f"{path}: answers {_shown(answers.shape)} to {TRIALS} pictures instead of {TRIALS}×{CLASSES}", HINT)
     if not np.isfinite(answers).all():
-        raise LivenessError(f"{path}: answers what is no number", "the file is damaged; fetch it again")
+        raise LivenessError(f"{path}: answers with values that are not finite numbers", "the file is damaged; fetch it again")
     if float(np.ptp(answers, axis=0).max()) < SUM_WITHIN:
-        raise LivenessError(f"{path}: answers the same to every picture", "the file is damaged, or made for pictures from 0 to 1")
+        raise LivenessError(f"{path}: gives the same answer to every picture", "the file is damaged, or made for pictures from 0 to 1")
     sums = answers.sum(axis=1)
     model.softmax = not bool((np.abs(sums - 1) < SUM_WITHIN).all() and (answers >= 0).all())
     return model
 
 
 def _trials() -> npt.NDArray[np.uint8]:
-    """Pictures from a fixed formula that have little in common: uint8 [TRIALS, 80, 80, 3]."""
+    """Pictures from a fixed formula that differ much from each other: uint8 [TRIALS, 80, 80, 3]."""
     y, x = np.mgrid[:SURROUNDINGS_PX, :SURROUNDINGS_PX]
     pictures = [(x * (3 + 5 * n) + y * (7 - n) + x * y * n) % 256 for n in range(TRIALS)]
     return np.stack([np.stack([picture, picture * 3 % 256, 255 - picture], axis=-1) for picture in pictures]).astype(np.uint8)
@@ -107,7 +107,3 @@ def _probabilities(answers: npt.NDArray[np.float64], softmax: bool) -> npt.NDArr
 
 def _shown(shape: object) -> str:
     return "×".join("N" if not isinstance(length, int) else str(length) for length in shape)  # type: ignore[attr-defined]
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

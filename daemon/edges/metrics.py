@@ -1,4 +1,4 @@
-"""What Prometheus may know. No label names a person: a metric is not an attendance list."""
+"""The metrics for Prometheus. No label names a person: a metric is not an attendance list."""
 
 import re
 import threading
@@ -10,22 +10,21 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disa
 
 from daemon.core.faults import Fault
 from daemon.core.passages.claims import End
+from daemon.core.timing import Stage
 from daemon.core.values import Quality, Reason, Verdict
 
-Stage = Literal["detect", "align", "embed", "search", "liveness", "decide", "command"]
 GateState = Literal["serving", "degraded", "closed"]
 GraphWord = Literal["unneeded", "building", "serving", "failed"]
 
-STAGES: tuple[Stage, ...] = ("detect", "align", "embed", "search", "liveness", "decide", "command")
 GATE_STATES: tuple[GateState, ...] = ("serving", "degraded", "closed")
 GRAPH_STATES: tuple[GraphWord, ...] = ("unneeded", "building", "serving", "failed")
 OPS = frozenset({"enroll", "revoke", "suspend", "resume", "update", "verify", "list", "get", "reembed", "ping"})
 OTHER = "other"
-"""Stands for every label value beyond the known ones, so that no sender can invent time series."""
+"""Replaces every unknown label value, so that no sender can create new time series."""
 
 _STAGE_BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _LATENCY_BUCKETS_S = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 60.0, 600.0)
-_MOST_REASONS = 64
+_MAX_REASONS = 64
 _WORD = re.compile(r"^[a-z_]{1,40}$")
 
 
@@ -75,7 +74,7 @@ METRICS = (
 
 
 class MetricsServer:
-    """The HTTP server of the metrics, running until closed."""
+    """The HTTP server of the metrics. It runs until it is closed."""
 
     def __init__(self, server: WSGIServer, thread: threading.Thread) -> None:
         self._server, self._thread = server, thread
@@ -94,7 +93,7 @@ class Metrics:
     """All metrics of one daemon, in a registry of their own. Every method may be called from any thread."""
 
     def __init__(self) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # a second time series per counter, which nobody asked for
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # they would be a second time series for each counter
         self._registry = CollectorRegistry()
         self._counters: dict[str, Counter] = {}
         self._gauges: dict[str, Gauge] = {}
@@ -115,7 +114,7 @@ class Metrics:
         self._counters["ostiary_frames_total"].labels(gate).inc()
 
     def dropped(self, gate: str, reason: str) -> None:
-        """A frame that was not looked at; `reason` is a word of ours, such as `busy` or `stale`."""
+        """A frame that was not looked at. `reason` is a word such as `busy` or `stale`."""
         self._counters["ostiary_frames_dropped_total"].labels(gate, self._word(reason)).inc()
 
     def face(self, gate: str, quality: Quality) -> None:
@@ -136,7 +135,7 @@ class Metrics:
         self._gauges["ostiary_gallery_revision"].set(revision)
 
     def graph(self, state: GraphWord, recall: float | None) -> None:
-        """How the gallery is searched: exactly, unless the graph is `serving`; `recall` is what the graph's last audit found."""
+        """How the gallery is searched: exactly, unless the graph is `serving`. `recall` is what the graph's last audit found."""
         for one in GRAPH_STATES:
             self._gauges["ostiary_graph_state"].labels(one).set(one == state)
         self._gauges["ostiary_graph_recall"].set(float("nan") if recall is None else recall)
@@ -151,7 +150,7 @@ class Metrics:
         self._counters["ostiary_commands_total"].labels(known, status, "" if reason is None else self._word(reason)).inc()
 
     def claim(self, gate: str, end: End) -> None:
-        """A claim that stood at a gate has ended."""
+        """A claim at a gate has ended."""
         self._counters["ostiary_claims_total"].labels(gate, end).inc()
 
     def camera(self, gate: str, up: bool) -> None:
@@ -174,7 +173,7 @@ class Metrics:
         self._gauges["ostiary_outbox_depth"].set(depth)
 
     def info(self, version: str, model: str, provider: str) -> None:
-        """What runs here; replaces what was said before."""
+        """What runs here. It replaces what was reported before."""
         self._gauges["ostiary_info"].clear()
         self._gauges["ostiary_info"].labels(version, model, provider).set(1)
 
@@ -183,7 +182,7 @@ class Metrics:
         self._gauges["ostiary_engine_heartbeat_timestamp_seconds"].set_to_current_time()
 
     def serve(self, host: str, port: int) -> MetricsServer:
-        """Serve /metrics over plain HTTP, without a password: bind to loopback. Raises MetricsError."""
+        """Serve /metrics over plain HTTP and without a password, so bind it to loopback. Raises MetricsError."""
         try:
             server, thread = start_http_server(port, addr=host, registry=self._registry)
         except (OSError, OverflowError) as error:
@@ -194,9 +193,9 @@ class Metrics:
         return MetricsServer(server, thread)
 
     def _word(self, text: str) -> str:
-        """A reason as a label value: one of a bounded number of plain words, never an id (ids have digits)."""
+        """A reason as a label value: one of a limited number of plain words, never an id (ids have digits)."""
         if text not in self._reasons:
-            if not _WORD.match(text) or len(self._reasons) >= _MOST_REASONS:
+            if not _WORD.match(text) or len(self._reasons) >= _MAX_REASONS:
                 return OTHER
             self._reasons.add(text)
         return text

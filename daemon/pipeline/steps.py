@@ -4,7 +4,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Literal, Protocol
+from typing import Protocol
 
 import msgspec
 import numpy as np
@@ -17,6 +17,7 @@ from daemon.core.passages import defaults
 from daemon.core.passages.claims import Mode
 from daemon.core.passages.liveness import LivenessRules, surroundings
 from daemon.core.passages.rules import Rules
+from daemon.core.timing import Stage
 from daemon.core.values import Face, Frame, Image, Match, Probe, Quality, Vector, View
 
 
@@ -60,7 +61,6 @@ class Thresholds(Protocol):
     def claim_threshold(self, target_fmr: float) -> float | None: ...
 
 
-Stage = Literal["detect", "align", "embed", "search", "liveness", "decide", "command"]
 
 Observe = Callable[[Stage, float], None]
 """Takes the name of a stage, and the seconds that it took."""

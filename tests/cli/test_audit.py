@@ -103,7 +103,7 @@ def test_who_a_record_names_and_that_nothing_tells_whom_after_a_revocation(the_d
     ]
     for payload in payloads[:-1]:
         send(the_desk, payload)
-    (tie,) = store._db.execute("SELECT sealed FROM people").fetchone()
+    (tie,) = store.database.connection.execute("SELECT sealed FROM people").fetchone()
     send(the_desk, payloads[-1])
     assert not any(tie[i : i + 16] in path.read_bytes() for path in tmp_path.iterdir() for i in range(0, len(tie) - 16, 16))
     answers = [store.result(json.loads(payload)["command_id"]) or b"" for payload in payloads]
@@ -362,7 +362,7 @@ def test_the_exact_listing_is_enough_to_follow_the_chain_as_readme_does(the_desk
 
 def test_records_that_cannot_be_read_are_listed_as_such(the_desk: Desk, store: Store) -> None:
     send(the_desk, command("ping"))
-    store._db.execute("UPDATE audit SET record = 'x' WHERE number = 1")
+    store.database.connection.execute("UPDATE audit SET record = 'x' WHERE number = 1")
     assert list(audit.lines(store)) == ["       1  cannot be read"]
     assert json.loads(list(audit.lines(store, exact=True))[1])["record"] is None and read("x") is None
     assert list(audit.lines(store, since="2027")) == []

@@ -84,7 +84,7 @@ def test_everything_about_one_person_and_nobody_else(tmp_path: Path, config: Pat
 def test_what_is_damaged_is_told(tmp_path: Path, config: Path) -> None:
     store = serving(tmp_path)
     with store.transaction():
-        store._db.execute("UPDATE crops SET sealed = zeroblob(60) WHERE number = 1")
+        store.database.connection.execute("UPDATE crops SET sealed = zeroblob(60) WHERE number = 1")
     store.close()
     assert main(["export-person", "E1042", str(tmp_path / "e.zip"), "--config", str(config)]) == 0
     with zipfile.ZipFile(tmp_path / "e.zip") as archive:

@@ -66,7 +66,7 @@ def test_nor_is_it_in_small_steps(the_desk: Desk) -> None:
 def as_of_another_model(store: Store, person: str) -> None:
     """Let the person's vectors be those that another model made of the same crops."""
     with store.transaction():
-        store._db.execute("DELETE FROM vectors")
+        store.database.connection.execute("DELETE FROM vectors")
         for template in store.templates_of(person):
             assert store.put_vector(template.number, person, "older", MODELS["painted-2"].embedder.embed(seen_crops(template))[0])
 
@@ -194,8 +194,8 @@ def test_templates_count_whatever_models_have_seen_them_and_those_that_stay_keep
 def test_what_the_model_cannot_see_at_all_is_the_first_to_go(the_desk: Desk, store: Store) -> None:
     done(the_desk, enroll("E1", 100, 105, 110, 115))
     with store.transaction():
-        store._db.execute("DELETE FROM vectors WHERE number = 2")
-        store._db.execute("UPDATE crops SET sealed = zeroblob(50) WHERE number = 2")
+        store.database.connection.execute("DELETE FROM vectors WHERE number = 2")
+        store.database.connection.execute("UPDATE crops SET sealed = zeroblob(50) WHERE number = 2")
     result = done(the_desk, enroll("E1", 107, issued=1))
     assert "1 older ones removed" in str(result.detail)
     assert [t.number for t in store.templates_of("E1")] == [1, 3, 4, 5] and the_desk.current.serving.gallery.templates == 4

@@ -284,12 +284,12 @@ def test_a_crash_at_any_instant_leaves_one_model_with_everybody_and_the_change_i
                 shutil.copyfileobj(source, sink)
             (taken[-1] / path.name).chmod(0o600)
 
-    box.store._db.set_trace_callback(take)
+    box.store.database.connection.set_trace_callback(take)
     payload = command("reembed", issued=150)
     box.asks(payload)
     while box.waits:
         box.goes_on()
-    box.store._db.set_trace_callback(None)
+    box.store.database.connection.set_trace_callback(None)
     take("")
     assert box.store.serving() == "painted-2"
     box.store.close()
@@ -326,7 +326,7 @@ def test_what_was_embedded_before_the_crash_is_not_embedded_again(tmp_path: Path
 def damage(box: Box, *numbers: int) -> None:
     """The crops of these templates do not open any more."""
     with box.store.transaction():
-        box.store._db.executemany("UPDATE crops SET sealed = zeroblob(60) WHERE number = ?", [(number,) for number in numbers])
+        box.store.database.execute_each("UPDATE crops SET sealed = zeroblob(60) WHERE number = ?", [(number,) for number in numbers])
 
 
 def test_somebody_who_would_be_left_without_a_template_is_named_and_the_old_model_goes_on(box: Box) -> None:
@@ -352,7 +352,7 @@ def test_somebody_whom_nobody_knew_before_either_holds_up_nothing(box: Box) -> N
     box.enrol("E2", BOB)
     damage(box, 2)
     with box.store.transaction():
-        box.store._db.execute("DELETE FROM vectors WHERE number = 2")
+        box.store.database.connection.execute("DELETE FROM vectors WHERE number = 2")
     box.current.serving.gallery.remove("E2")
     assert box.changes()["status"] == "done"
 
@@ -360,7 +360,7 @@ def test_somebody_whom_nobody_knew_before_either_holds_up_nothing(box: Box) -> N
 def test_a_vector_that_does_not_open_is_made_anew(box: Box) -> None:
     box.changes(), box.changes()
     with box.store.transaction():
-        box.store._db.execute("UPDATE vectors SET sealed = zeroblob(60) WHERE model = 'painted-2'")
+        box.store.database.connection.execute("UPDATE vectors SET sealed = zeroblob(60) WHERE model = 'painted-2'")
     assert box.store.vectors("painted-2") == [] and box.store.damage().templates == (1,)
     assert "1 templates embedded, 0 were already" in box.changes()["detail"]
     assert len(box.store.vectors("painted-2")) == 1 and not box.store.damage() and box.knows(ALICE) == "E1"
@@ -480,7 +480,7 @@ def test_a_bundle_that_took_the_old_ones_place_is_given_everybody_by_one_command
     box = Box(store)
     box.enrol("E1", ALICE), box.enrol("E2", BOB)
     with store.transaction():
-        store._db.execute("DELETE FROM vectors WHERE number = 1")
+        store.database.connection.execute("DELETE FROM vectors WHERE number = 1")
         store.put_vector(1, "E1", "older", np.ones(5, np.float32))
         store.put_vector(2, "E2", "older", np.ones(5, np.float32))
     store.close()

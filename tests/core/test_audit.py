@@ -165,7 +165,7 @@ def test_a_kind_or_a_field_of_a_later_daemon_is_followed_too() -> None:
 
 def test_a_break_that_the_daemon_found_stays_one() -> None:
     rows = chain([COMMAND, BreakFound(5), COMMAND])
-    with pytest.raises(AuditError, match="record 2: the daemon itself"):
+    with pytest.raises(AuditError, match="record 2: the daemon found"):
         list(followed(ANCHOR, rows))
 
 

@@ -57,7 +57,7 @@ def test_a_wrong_passphrase_is_called_so(tmp_path: Path) -> None:
 def test_every_bit_counts_and_is_called_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sealed_file, "CHUNK_BYTES", 16)
     content = sealed(tmp_path / "a", [bytes(40)]).read_bytes()
-    said = {"no backup": 0, "passphrase": 0, "damaged": 0, "kind": 0}
+    said = {"not a backup": 0, "passphrase": 0, "damaged": 0, "kind": 0}
     for bit in range(8 * len(content)):
         flipped = bytearray(content)
         flipped[bit // 8] ^= 1 << bit % 8
@@ -65,8 +65,8 @@ def test_every_bit_counts_and_is_called_damage(tmp_path: Path, monkeypatch: pyte
         with pytest.raises(BackupError) as error:
             opened(tmp_path / "b")
         said[next(word for word in said if word in error.value.message)] += 1
-    # Only what is no passphrase's fault at all can be mistaken for it: the 16 bytes that prove it.
-    assert said == {"no backup": 8 * 15, "passphrase": 8 * 16, "damaged": 8 * (len(content) - 31), "kind": 0}
+    # Only a flipped bit in the 16 bytes of the proof is taken for a wrong passphrase.
+    assert said == {"not a backup": 8 * 15, "passphrase": 8 * 16, "damaged": 8 * (len(content) - 31), "kind": 0}
 
 
 def test_cut_lengthened_shuffled_or_spliced_it_is_no_backup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

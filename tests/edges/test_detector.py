@@ -108,7 +108,7 @@ def test_faces_that_are_not_numbers_never_pass_and_the_order_is_by_size(monkeypa
         Face(Box(60, 0, 70, 70), 1.0),
         Face(Box(5, 0, 70, 70), 1.0),
     ]
-    faces = edge._Detector(lambda image, smallest_px: found, 40).detect(np.zeros((100, 100, 3), np.uint8))
+    faces = edge.Detector(lambda image, smallest_px: found, 40).detect(np.zeros((100, 100, 3), np.uint8))
     assert [(f.box.x, f.box.width) for f in faces] == [(5, 70), (60, 70), (0, 50)]
 
 

@@ -53,7 +53,7 @@ def served(count: int) -> tuple[Gallery, np.ndarray, Held[Built]]:
 
 def test_the_wrapper_asks_for_much_and_always() -> None:
     made = build(snapshot(50), 1, never)
-    assert made.ef >= 200 and CANDIDATES >= 16
+    assert made._index.ef >= 200 and CANDIDATES >= 16
     assert made._index.num_threads == 1
 
 

@@ -45,7 +45,7 @@ def test_channels_come_as_they_are_in_the_frame(tmp_path: Path) -> None:
     [
         ({"side": 112}, "takes N×3×112×112"),
         ({"classes": 2}, "answers 4×2"),
-        ({"constant": True}, "the same to every picture"),
+        ({"constant": True}, "the same answer to every picture"),
     ],
 )
 def test_another_layout_is_refused(tmp_path: Path, odd: dict[str, int], says: str) -> None:

@@ -166,7 +166,7 @@ def test_what_is_no_sound_backup_changes_nothing(tmp_path: Path, backup: Path) -
         return (tmp_path / "made").read_bytes()
 
     size = database.stat().st_size
-    cases = [(content[:-1], "damaged"), (b"PK\x03\x04", "no backup"), (of(KEY, size), "cannot be used"), (of(KEY, size + 1), "bytes of")]
+    cases = [(content[:-1], "damaged"), (b"PK\x03\x04", "not a backup"), (of(KEY, size), "cannot be used"), (of(KEY, size + 1), "bytes of")]
     for number, (bad, word) in enumerate(cases):
         (tmp_path / "bad").write_bytes(bad)
         for folder, more in ((tmp_path / "other", {}), (tmp_path / "state", {"replace": True})):

@@ -1,4 +1,3 @@
-import json
 import os
 import shutil
 import sqlite3
@@ -11,6 +10,7 @@ import pytest
 
 from daemon.core.values import Person
 from daemon.edges.store import KEEP_RESULTS_S, Store, StoreError, open_store
+from daemon.edges.store.database import Database
 
 ALICE = Person("E1", name="Alice", valid_from=1.5, valid_until=2.5, gates=("north", "süd"), consent="form 7", enrolled_at=1.0)
 VECTOR = np.arange(4, dtype=np.float32)
@@ -20,49 +20,6 @@ def put(store: Store, person: Person, vectors: int = 1) -> list[int]:
     with store.transaction():
         store.put_person(person)
         return [store.add_template(person.person, "m-1", VECTOR + i, b"png", 5.0) for i in range(vectors)]
-
-
-OLD_TABLES = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE people (
-  person TEXT PRIMARY KEY, name TEXT, suspended INTEGER NOT NULL, valid_from REAL, valid_until REAL,
-  gates TEXT, consent TEXT, enrolled_at REAL NOT NULL) WITHOUT ROWID;
-CREATE TABLE templates (
-  number INTEGER PRIMARY KEY AUTOINCREMENT, person TEXT NOT NULL REFERENCES people(person) ON DELETE CASCADE,
-  model TEXT NOT NULL, vector BLOB NOT NULL, crop BLOB NOT NULL, created_at REAL NOT NULL);
-CREATE INDEX templates_by_person ON templates(person);
-CREATE TABLE orders (person TEXT PRIMARY KEY, issued_at REAL NOT NULL) WITHOUT ROWID;
-CREATE TABLE results (command_id TEXT PRIMARY KEY, result BLOB NOT NULL, at REAL NOT NULL) WITHOUT ROWID;
-CREATE TABLE sequences (gate TEXT PRIMARY KEY, sequence INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE outbox (
-  row INTEGER PRIMARY KEY AUTOINCREMENT, gate TEXT NOT NULL, topic TEXT NOT NULL, payload BLOB NOT NULL, valid_until REAL);
-PRAGMA user_version = 1;
-"""
-
-
-def plain_store(folder: Path) -> None:
-    """A store of schema 1, as a daemon before the encryption left it when it was killed: with everything in the clear, also in its log."""
-    folder.mkdir(exist_ok=True)
-    db = sqlite3.connect(folder / "gallery.sqlite", isolation_level=None)
-    db.execute("PRAGMA journal_mode = WAL")
-    db.executescript(OLD_TABLES)
-    gates = json.dumps(ALICE.gates)
-    db.execute("INSERT INTO meta VALUES ('revision', 4)")
-    db.execute(
-        "INSERT INTO people VALUES ('E1', 'Alice', 0, 1.5, 2.5, ?, 'form 7', 1.0), ('E2', 'Bob', 1, NULL, NULL, NULL, NULL, 2.0)", (gates,)
-    )
-    for number, crop in ((3, b"png of Alice" * 900), (4, b"png of Alice" * 900), (9, b"png of Alice" * 50_000)):
-        db.execute("INSERT INTO templates VALUES (?,?,?,?,?,?)", (number, "E1", "m-1", VECTOR.tobytes(), crop, 5.0))
-    db.execute("PRAGMA secure_delete = OFF")  # what such a deletion leaves in free pages only writing the file anew removes
-    db.execute("DELETE FROM templates WHERE number = 9")
-    db.execute("INSERT INTO orders VALUES ('E1', 7.0)")
-    db.execute("INSERT INTO results VALUES ('c1', 'done for Alice', 5.0)".replace("'done for Alice'", "CAST('done for Alice' AS BLOB)"))
-    db.execute("INSERT INTO sequences VALUES ('north', 12)")
-    db.execute("INSERT INTO outbox VALUES (5, 'north', 't', CAST('sent to Alice' AS BLOB), 9.0)")
-    files = {path.name: path.read_bytes() for path in folder.iterdir()}
-    db.close()
-    for name, content in files.items():
-        (folder / name).write_bytes(content)
 
 
 def test_what_was_put_is_there_after_opening_again(tmp_path: Path) -> None:
@@ -79,30 +36,6 @@ def test_what_was_put_is_there_after_opening_again(tmp_path: Path) -> None:
 
 def everything(folder: Path) -> bytes:
     return b"".join(path.read_bytes() for path in folder.iterdir())
-
-
-def test_a_store_of_an_earlier_daemon_is_sealed_and_loses_nothing(tmp_path: Path) -> None:
-    plain_store(tmp_path)
-    assert b"Alice" in everything(tmp_path) and (tmp_path / "gallery.sqlite-wal").stat().st_size > 0
-    with pytest.raises(StoreError, match="not encrypted yet"):
-        open_store(tmp_path, read_only=True)
-    for _ in range(2):
-        store = open_store(tmp_path)
-        assert store.people() == [ALICE, Person("E2", name="Bob", suspended=True, enrolled_at=2.0)]
-        assert [(t.number, t.person, list(t.vectors), t.crop) for t in store.templates()] == [
-            (n, "E1", ["m-1"], b"png of Alice" * 900) for n in (3, 4)
-        ]
-        assert np.array_equal(store.vectors("m-1")[0].vector, VECTOR) and not store.damage()
-        assert (store.last_issued("E1"), store.result("c1"), store.revision()) == (7.0, b"done for Alice", 4)
-        assert [(m.row, m.topic, m.payload, m.valid_until) for m in store.pending("north", 0, 9)] == [(5, "t", b"sent to Alice", 9.0)]
-        for known in (b"Alice", b"Bob", VECTOR.tobytes(), b"png of", b"form 7"):
-            assert known not in everything(tmp_path), known
-        store.close()
-    store = open_store(tmp_path)
-    assert put(store, ALICE) == [10], "9 was somebody's, once"
-    with store.transaction():
-        assert store.next_sequence("north") == 13 and store.enqueue("north", "t", b"") == 6
-    store.close()
 
 
 def test_a_stolen_folder_shows_neither_faces_nor_names(tmp_path: Path) -> None:
@@ -130,7 +63,7 @@ def test_a_stolen_folder_shows_neither_faces_nor_names(tmp_path: Path) -> None:
         store.enqueue("north", "t", b"Alice is in")
         need_nothing()
     need_nothing()
-    sealed = b"".join(bytes(store._db.execute(f"SELECT sealed FROM {table}").fetchone()[0]) for table in ("vectors", "crops"))
+    sealed = b"".join(bytes(store.database.row(f"SELECT sealed FROM {table}")[0]) for table in ("vectors", "crops"))
     assert sealed[:16] in everything(tmp_path), "the search would find what is there"
     with store.transaction():
         store.remove_person("E1")
@@ -161,7 +94,7 @@ def test_a_revocation_that_a_crash_left_in_the_log_is_in_force_and_erased_at_the
 ) -> None:
     store = open_store(tmp_path / "state")
     put(store, ALICE)
-    monkeypatch.setattr(Store, "_settle", lambda self: None)  # the crash comes between the commit and this
+    monkeypatch.setattr(Database, "_settle", lambda self: None)  # the crash comes between the commit and this
     with store.transaction():
         store.remove_person("E1")
     shutil.copytree(tmp_path / "state", tmp_path / "crashed")
@@ -250,7 +183,7 @@ def test_a_crop_that_does_not_open_costs_the_template_nothing_but_the_crop(tmp_p
     with store.transaction():
         store.remove_person("E1")
     assert [t.number for t in store.templates()] == [3, 4] and not store.damage()
-    assert store._db.execute("SELECT count(*) FROM crops").fetchone() == (2,)
+    assert store.database.row("SELECT count(*) FROM crops") == (2,)
     store.close()
 
 
@@ -411,13 +344,20 @@ def test_only_the_daemons_user_may_read_it(tmp_path: Path) -> None:
     store.close()
 
 
-def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
-    open_store(tmp_path).close()
+@pytest.mark.parametrize("version", [1, 99])
+@pytest.mark.parametrize("read_only", [False, True])
+def test_a_store_of_another_version_is_refused_as_it_is(tmp_path: Path, version: int, read_only: bool) -> None:
     with sqlite3.connect(tmp_path / "gallery.sqlite") as db:
-        db.execute("PRAGMA user_version = 99")
+        db.execute("CREATE TABLE people (person TEXT PRIMARY KEY, name TEXT) WITHOUT ROWID")
+        db.execute(f"PRAGMA user_version = {version}")
     db.close()
-    with pytest.raises(StoreError, match="schema 99"):
-        open_store(tmp_path)
+    with pytest.raises(StoreError, match=f"schema {version}, and this daemon knows only schema 2") as error:
+        open_store(tmp_path, read_only)
+    assert "state_dir" in error.value.hint and "\n" not in error.value.message + error.value.hint
+    assert {path.name for path in tmp_path.iterdir()} <= {"gallery.sqlite", "lock"}, "no key was made for it"
+    with sqlite3.connect(tmp_path / "gallery.sqlite") as db:
+        assert db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall() == [("people",)]
+    db.close()
 
 
 def test_a_file_that_is_no_database(tmp_path: Path) -> None:

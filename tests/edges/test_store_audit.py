@@ -13,7 +13,7 @@ from daemon.core.audit import AuditError, CommandAnswered, HeadError, KeyChanged
 from daemon.edges.store import Store, StoreError, open_store, rotate_key
 from daemon.edges.store import audit as audit_module
 from daemon.edges.store.records import AuditEnds
-from tests.edges.test_store import ALICE, plain_store, put
+from tests.edges.test_store import ALICE, put
 
 DAY_S = 86_400.0
 NOW = 1_800_000_000.0
@@ -182,7 +182,7 @@ def test_a_slice_is_no_longer_than_it_may_be(store: Store) -> None:
     gone = []
     for _ in range(5):
         with store.transaction():
-            gone.append(store.audit.prune(NOW + 1, NOW + 2, most=4))
+            gone.append(store.audit.prune(NOW + 1, NOW + 2, limit=4))
         store.audit.verify()
     assert gone == [4, 4, 2, 0, 0]
     head = store.audit.head()
@@ -372,15 +372,6 @@ def test_another_key_is_a_record_and_breaks_nothing(tmp_path: Path) -> None:
     last = list(store.audit.rows())[-1][1]
     assert isinstance(last, bytes) and b'"kind":"key"' in last
     assert KeyChanged.KIND == "key"
-    store.close()
-
-
-def test_a_store_of_an_earlier_daemon_begins_a_chain_and_gives_everybody_a_pseudonym(tmp_path: Path) -> None:
-    plain_store(tmp_path)
-    store = open_store(tmp_path)
-    assert store.audit.verify().last.number == 0
-    names = [store.pseudonym(p) for p in ("E1", "E2")]
-    assert None not in names and names[0] != names[1]
     store.close()
 
 

@@ -15,7 +15,7 @@ from daemon.core.values import Person
 from daemon.edges.store import Store, StoreError, VaultError, open_store, rotate_key
 from daemon.edges.store.keys import KeyPlace, make_key, read_key
 from daemon.edges.store.vault import Vault
-from tests.edges.test_store import ALICE, VECTOR, plain_store, put
+from tests.edges.test_store import ALICE, VECTOR, put
 
 KEY = bytes(range(32))
 PARTS = st.lists(st.one_of(st.text(max_size=8), st.integers(), st.binary(max_size=8)), max_size=5)
@@ -237,7 +237,7 @@ def test_the_key_file_of_the_configuration_and_systemds_credential_before_it(tmp
         open_store(tmp_path / "state")
 
 
-# ---- another key, and the way from schema 1: cut off at every step
+# ---- another key: cut off at every step
 
 
 class Snapshots:
@@ -382,15 +382,3 @@ def test_no_rotation_under_a_serving_daemon(tmp_path: Path) -> None:
         rotate_key(tmp_path)
     assert not (tmp_path / "key.new").exists()
     store.close()
-
-
-def test_a_conversion_cut_off_anywhere_is_finished_by_the_next_start(tmp_path: Path) -> None:
-    plain_store(tmp_path / "state")
-    with pytest.MonkeyPatch.context() as patched:
-        snapshots = Snapshots(tmp_path / "state", tmp_path / "cut", patched)
-        after = closed(open_store(tmp_path / "state"))
-    assert len(snapshots.taken) > 40 and ALICE in after
-    for folder in snapshots.taken:
-        assert closed(open_store(folder)) == after, folder.name
-        content = b"".join(path.read_bytes() for path in folder.iterdir())
-        assert b"Alice" not in content and VECTOR.tobytes() not in content, folder.name

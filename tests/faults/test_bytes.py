@@ -96,7 +96,7 @@ def test_nothing_that_shows_or_names_somebody_is_on_the_disk(tmp_path: Path, mon
     ]
     sealed: set[bytes] = set()
     for table in ("templates", "crops", "vectors", "people"):
-        for (blob,) in desk.store._db.execute(f"SELECT sealed FROM {table}").fetchall():
+        for (blob,) in desk.store.database.connection.execute(f"SELECT sealed FROM {table}").fetchall():
             sealed |= windows(bytes(blob))
     assert seen(folder, sealed)
 
@@ -108,5 +108,5 @@ def test_nothing_that_shows_or_names_somebody_is_on_the_disk(tmp_path: Path, mon
     desk.store.close()
     desk = open_desk(folder)
     assert not seen(folder, known | sealed) and mentions(folder) == 1
-    assert desk.store._db.execute("SELECT person FROM orders WHERE person != '*'").fetchall() == [(PERSON,)]
+    assert desk.store.database.connection.execute("SELECT person FROM orders WHERE person != '*'").fetchall() == [(PERSON,)]
     desk.store.close()

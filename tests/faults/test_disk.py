@@ -144,7 +144,7 @@ def test_a_full_disk(small_disk: Path) -> None:
 def test_a_disk_that_became_read_only(tmp_path: Path) -> None:
     oracle = two(tmp_path)
     desk = open_desk(tmp_path)
-    desk.store._db.execute("PRAGMA query_only = ON")  # SQLite's answer is then that of a disk remounted after an error
+    desk.store.database.connection.execute("PRAGMA query_only = ON")  # SQLite's answer is then that of a disk remounted after an error
     assert handled(desk, enroll("E3", 3, 1)).result.reason == "not_durable" and not finds(desk, 3)
     assert handled(desk, command("revoke", "E1", issued=1)).result.reason == "not_durable" and not finds(desk, 1)
     with pytest.raises(StoreError, match="readonly"):
@@ -159,7 +159,7 @@ def test_an_old_revocation_that_comes_again_then_shuts_nobody_out(tmp_path: Path
     desk = open_desk(tmp_path)
     revoke = command("revoke", "E1", issued=1)
     assert handled(desk, revoke).durable and handled(desk, enroll("E1", 1, 2)).durable
-    desk.store._db.execute("PRAGMA query_only = ON")
+    desk.store.database.connection.execute("PRAGMA query_only = ON")
     answer = handled(desk, revoke)
     assert (answer.result.reason, answer.barred) == ("not_durable", None) and finds(desk, 1)
     desk.store.close()
@@ -183,11 +183,11 @@ def test_a_start_on_a_read_only_disk(small_disk: Path) -> None:
 def test_a_page_that_goes_bad_under_a_serving_daemon(tmp_path: Path, table: str) -> None:
     two(tmp_path / "state")
     desk = open_desk(tmp_path / "state")
-    (page,) = desk.store._db.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (table,)).fetchone()
+    (page,) = desk.store.database.connection.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (table,)).fetchone()
     with (tmp_path / "state" / "gallery.sqlite").open("r+b") as file:
         file.seek(4096 * (page - 1))
         file.write(np.random.default_rng(1).bytes(4096))
-    desk.store._db.execute("PRAGMA shrink_memory")  # what is read next comes from the disk
+    desk.store.database.connection.execute("PRAGMA shrink_memory")  # what is read next comes from the disk
     answer = handled(desk, command("revoke", "E1", issued=1))
     assert not finds(desk, 1) and "E1" not in desk.current.people, "shut out, whatever the disk says"
     if table in ("people", "results"):

@@ -84,7 +84,7 @@ class AgainstADictionary(RuleBasedStateMachine):
 
     def open(self) -> None:
         self.store: Store = open_store(self.folder)
-        self.store._db.execute("PRAGMA synchronous = OFF")  # no power is cut here
+        self.store.database.connection.execute("PRAGMA synchronous = OFF")  # no power is cut here
         self.desk = desk_of(self.store)
 
     def teardown(self) -> None:

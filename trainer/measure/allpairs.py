@@ -18,7 +18,6 @@ from daemon.core.faults import Fault
 from trainer.measure import metrics
 from trainer.measure.metrics import Distances, Floats, Operating, Similarity
 
-FMRS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 POINTS = 200
 SLICE = 8_000_000
 """Pairs sorted at once, 4 bytes each."""
@@ -62,7 +61,7 @@ class _Steps:
     impostor: Counts
 
 
-def measure(vectors: Floats, person: Counts, similarity: Similarity = metrics.cosine, fmrs: Sequence[float] = FMRS) -> AllPairs:
+def measure(vectors: Floats, person: Counts, similarity: Similarity = metrics.cosine, fmrs: Sequence[float] = metrics.FMRS) -> AllPairs:
     """Rates over all pairs among vectors [n, d] of persons [n]; for some of the people, give their vectors only.
 
     Takes about one pass over the pairs for each SLICE of them, so `similarity` must answer the same thing each time. Raises PairsError.

@@ -22,7 +22,6 @@ from trainer.people.data import Crops
 
 GALLERIES = (1, 10, 20, 50, 100, 200, 500, 1000)
 FPIRS = (0.1, 0.03, 0.01, 0.003, 0.001)
-FMRS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 DRAWS = 40
 RISK = 0.05
 
@@ -45,7 +44,7 @@ def of_vectors(vectors: NDArray[np.float32], source: str, seed: int = 1) -> Cali
     impostor = similarity[np.triu_indices(len(vectors), 1)]
     return Calibration(
         cells=tuple(cells(similarity, seed)),
-        fmr=tuple(fmr_point(impostor, fmr) for fmr in FMRS),
+        fmr=tuple(fmr_point(impostor, fmr) for fmr in metrics.FMRS),
         identities=len(vectors),
         comparisons=len(impostor),
         source=source,

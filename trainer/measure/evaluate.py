@@ -15,7 +15,6 @@ from trainer.measure.metrics import Operating, Similarity
 from trainer.people import galleries
 from trainer.people.data import Crops, DataError
 
-FMRS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 GALLERIES = (10, 100, 200, 1000)
 FPIRS = (1e-1, 1e-2, 1e-3)
 RANKS = (1, 5)
@@ -79,7 +78,7 @@ def pair_figures(pairs: Pairs, on: str) -> list[Figure]:
         _figure("auc", metrics.auc(genuine, impostor), area, on),
         _figure("eer", metrics.eer(genuine, impostor), equal, on),
     ]
-    for point in (metrics.at_fmr(genuine, impostor, fmr) for fmr in FMRS):
+    for point in (metrics.at_fmr(genuine, impostor, fmr) for fmr in metrics.FMRS):
         accepted = None if point.threshold is None else _interval(genuine >= point.threshold, weights[:, same])
         figures.append(_tar(point, accepted, on))
     return figures

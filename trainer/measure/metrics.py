@@ -19,6 +19,9 @@ Floats: TypeAlias = NDArray[np.floating]
 Similarity: TypeAlias = Callable[[Floats, Floats], Floats]
 """How alike each of [n, d] is to each of [m, d]: a matrix [n, m], higher is closer, the same whichever side a vector stands on."""
 
+FMRS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
+"""The false match rates that cards and reports give figures for."""
+
 
 def cosine(a: Floats, b: Floats) -> Floats:
     """Cosine similarity [n, m] of unit vectors [n, d] and [m, d]."""

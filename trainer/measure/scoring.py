@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daemon.core.bundle import Card
+from trainer.measure.metrics import Floats, Similarity, cosine
 from trainer.models import networks
 from trainer.models.networks import Weight
 from trainer.models.opened import onnx_embedder
@@ -23,7 +24,6 @@ from trainer.recipes.stages import Same
 from trainer.recipes.values import Recipe
 
 Vectors: TypeAlias = NDArray[np.float32]
-Similarity: TypeAlias = Callable[[Vectors, Vectors], Vectors]
 BLOCK = 1 << 16  # numbers compared at once: they stay in the processor's cache, which makes a head twelve times as fast
 
 
@@ -37,15 +37,10 @@ class Scorer:
     cosine: bool = True
 
 
-def cosine(a: Vectors, b: Vectors) -> Vectors:
-    """Cosines [n, m] of unit vectors [n, D] and [m, D]."""
-    return np.asarray(a @ b.T)
-
-
 def by_head(kernel: NDArray[np.float32], bias: float) -> Similarity:
     """The logit Σ wᵢ|aᵢ - bᵢ| + bias of every two rows."""
 
-    def similarity(a: Vectors, b: Vectors) -> Vectors:
+    def similarity(a: Floats, b: Floats) -> Floats:
         logits = np.empty((len(a), len(b)), np.float32)
         width = max(1, BLOCK // b.shape[1])
         apart = np.empty((width, b.shape[1]), np.float32)

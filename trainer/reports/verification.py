@@ -10,7 +10,6 @@ from trainer.measure import metrics
 from trainer.reports import bands
 from trainer.reports.bands import AllPairs
 
-FMRS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 BINS = 80
 
 
@@ -77,7 +76,7 @@ def verification(pairs: AllPairs, on: str) -> Verification:
     genuine, impostor = pairs.genuine, pairs.impostor
     curve = bands.curve(pairs)
     area, equal = metrics.auc(genuine, impostor), metrics.eer(genuine, impostor)
-    points = tuple(operating(pairs, curve, target) for target in FMRS)
+    points = tuple(operating(pairs, curve, target) for target in metrics.FMRS)
     figures = (
         Figure("auc", area, *bands.auc_interval(curve, area), on),
         Figure("eer", equal, *bands.eer_interval(curve, equal), on),

@@ -1,7 +1,7 @@
-"""The flight recorder's lines: what a gate saw and thought, frame by frame, without a picture and without a vector.
+"""The flight recorder's lines: what a gate saw and concluded, frame by frame, without pictures and without vectors.
 
-A line is JSON. Frames without a face are one line for up to EMPTY_S of them, so that a quiet night costs nothing. People are named by the
-pseudonym that the audit chain knows them by, which a revocation erases.
+A line is JSON. Frames without a face share one line for up to EMPTY_S seconds, so that a quiet night takes little room. People are named by
+their pseudonym in the audit chain, which a revocation erases.
 """
 
 from collections.abc import Callable
@@ -17,13 +17,13 @@ from daemon.core.values import View
 EMPTY_S = 60.0
 
 Name = Callable[[str], str | None]
-"""A person's pseudonym, or None for somebody who has none."""
+"""Gives a person's pseudonym, or None where there is none."""
 
 
 class FaceLine(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A face of a frame. `box` is x, y, width, height in pixels; `person`, `similarity` and `rival` are of the last look at its passage.
+    """A face in a frame. `box` is x, y, width, height in pixels; `person`, `similarity` and `rival` are of the last look at its passage.
 
-    `good` counts the frames that its evidence is made of, `answer` is what stands: decision and reason.
+    `good` counts the frames in its evidence; `answer` is the decision and the reason that hold now.
     """
 
     passage: int
@@ -38,7 +38,7 @@ class FaceLine(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class FrameLine(msgspec.Struct, frozen=True):
-    """A frame with faces; `at` is its capture."""
+    """A frame with faces. `at` is the time of its capture."""
 
     at: str
     frame: int
@@ -46,7 +46,7 @@ class FrameLine(msgspec.Struct, frozen=True):
 
 
 class EmptyLine(msgspec.Struct, frozen=True):
-    """So many frames without a face, up to frame `frame`."""
+    """`empty` frames without a face, up to frame `frame`."""
 
     at: str
     since: str
@@ -55,7 +55,7 @@ class EmptyLine(msgspec.Struct, frozen=True):
 
 
 class DecisionLine(msgspec.Struct, frozen=True):
-    """A decision, when it was stored; `at` is the capture of the frame that settled it."""
+    """A decision, after it was stored. `at` is the capture of the frame that led to it."""
 
     at: str
     decision: str
@@ -88,7 +88,7 @@ class Quiet:
     count: int = 0
 
     def add(self, view: View) -> EmptyLine | None:
-        """One more; the line of those before where they have become many, or time stepped back."""
+        """Count one more frame. Returns the line of those before where it is due, or where time stepped back."""
         line = self.end() if self.count and not 0 <= view.captured_at - self.since < EMPTY_S else None
         if not self.count:
             self.since = view.captured_at
@@ -96,13 +96,13 @@ class Quiet:
         return line
 
     def end(self) -> EmptyLine | None:
-        """The line of all of them, if there are any."""
+        """The line of all frames counted so far, if there are any."""
         count, self.count = self.count, 0
         return EmptyLine(utc(self.last), utc(self.since), self.frame, count) if count else None
 
 
 def frame_line(view: View, keeper: Gatekeeper, name: Name) -> FrameLine:
-    """A frame that the keeper has just observed."""
+    """The line of a frame that the keeper has just observed."""
     faces = []
     for probe, sighting in zip(view.probes, keeper.sightings, strict=False):
         passage, match, box = keeper.passages.get(sighting.track), sighting.match, probe.face.box
@@ -124,7 +124,7 @@ def frame_line(view: View, keeper: Gatekeeper, name: Name) -> FrameLine:
 
 
 def decision_line(decision: Decision, name: Name) -> DecisionLine:
-    """A decision that is stored."""
+    """The line of a decision that is stored."""
     return DecisionLine(
         at=utc(decision.captured_at),
         decision=decision.verdict.value,
@@ -139,12 +139,12 @@ def decision_line(decision: Decision, name: Name) -> DecisionLine:
 
 @dataclass(frozen=True, slots=True)
 class LineEncoder:
-    """Lines to the chunks of a tape."""
+    """Turns lines into the chunks of a tape."""
 
     def encode(self, line: Line) -> bytes:
         return b"L" + msgspec.json.encode(line)
 
 
 def _rounded(value: float | None) -> float | None:
-    """To what a replay compares; None for what is no number."""
+    """Rounded to what a replay compares; None where it is not a finite number."""
     return round(float(value), 3) if value is not None and isfinite(value) else None

@@ -24,13 +24,13 @@ def open_camera(
     start_wall: float = 0.0,
     paced: bool = False,
 ) -> Camera:
-    """The source of `gate`. Raises CameraError for a recording that cannot be read, ConfigError for an unreadable password.
+    """The source of `gate`. Raises CameraError for a recording that cannot be read, ConfigError for a password that cannot be read.
 
-    A live source that is missing is no error: it is tried again for ever and reported by `state` and `detail`.
+    A live source that is missing is not an error: it is tried again and again, and reported by `state` and `detail`.
 
-    A recording gives every frame in order, frame n at `start_s` + n / fps and `start_wall` + n / fps: as fast as it is read, or, if
-    `paced`, no sooner than `clock` reaches the frame's time. A folder with a table of times (`ostiaryd record --plain`) has the numbers and
-    distances of its table, and where it is not paced the UTC times too.
+    A recording gives every frame in order, frame n at `start_s` + n / fps and `start_wall` + n / fps. It gives them as fast as they are
+    read or, if `paced`, not before `clock` reaches the frame's time. A folder with a table of times (`ostiaryd record --plain`) takes frame
+    numbers and distances from its table, and where it is not paced the UTC times too.
     """
     source = config.source
     if "://" in source and urlsplit(source).scheme != "file":
@@ -53,14 +53,14 @@ def open_camera(
 
 
 def frames_of(recording: Camera) -> Iterator[Frame]:
-    """Every frame of a recording, to its end."""
+    """Every frame of a recording, up to its end."""
     while (frame := recording.read(1.0)) is not None or recording.state != "ended":
         if frame is not None:
             yield frame
 
 
 def redacted(url: str) -> str:
-    """A URL without what may be secret in it: user, password and query."""
+    """A URL without the parts that may be secret: user, password and query."""
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
     return f"{parts.scheme}://{'***@' if '@' in parts.netloc else ''}{host}{parts.path}{'?***' if parts.query else ''}"

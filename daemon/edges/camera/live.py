@@ -1,4 +1,4 @@
-"""A live camera: an RTSP or HTTP URL, or a V4L2 device. The newest frame wins, and a camera that went away is tried again for ever."""
+"""A live camera: an RTSP or HTTP URL, or a V4L2 device. Only the newest frame is kept, and a lost camera is tried again and again."""
 
 import os
 import threading
@@ -15,27 +15,27 @@ import numpy as np
 from daemon.core.values import Frame, Image
 from daemon.edges.camera.source import State
 
-# FFmpeg's options come through the environment and hold for the whole process, so only what is right for every source stands here. TCP,
-# because UDP loses packets into smeared pictures. Not `nobuffer`, which would spare `Backlog` some work: it breaks Matroska files.
+# FFmpeg's options come from the environment and hold for the whole process, so there are only options that suit every source. TCP, because
+# packets lost over UDP smear pictures. Not `nobuffer`, which would save `Backlog` some work but breaks Matroska files.
 os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;tcp")
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-# A camera that is away would otherwise be a warning on the terminal at each try; `Camera.detail` says it better.
+# Otherwise a lost camera would print a warning on the terminal at each try; `Camera.detail` says it better.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_FATAL)
 
 OPEN_S = 5.0
 BACKOFF_S = (1.0, 30.0)
 SETTLED_S = 10.0
-"""A camera that delivered for this long and then fails is tried again at once; one that fails sooner waits longer each time."""
+"""A camera that fails after it delivered for this long is tried again at once; after a sooner failure the pause grows each time."""
 FROZEN_REOPEN_S = 10.0
 HANG_S = 5.0
-"""How long past its own timeout a call into the video library may last before its thread is given up."""
+"""How much longer than its own timeout a call into the video library may take before its thread is abandoned."""
 CLOSE_S = 1.5
 WAITED_S = 0.008
 BACKLOG_FRAMES = 250
 
 
 class Capture(Protocol):
-    """What of cv2.VideoCapture a live camera needs."""
+    """The part of cv2.VideoCapture that a live camera needs."""
 
     def read(self) -> tuple[bool, np.ndarray | None]: ...
     def release(self) -> None: ...
@@ -68,10 +68,10 @@ def _read_timeout_s(stale_s: float) -> float:
 
 @dataclass(slots=True)
 class Backlog:
-    """Tells pictures of now from pictures that waited somewhere: while the stream was probed, or in the network while it hung.
+    """Tells present pictures from old ones, which waited while the stream was opened or while the network hung.
 
-    A picture that the reader had to wait for is of now. Those that come without waiting, right after opening or after a long silence, are
-    old, and so is the one that ended the silence: it is the oldest of what was held up.
+    A picture that the reader had to wait for is present. Pictures that come without waiting, right after opening or after a long silence,
+    are old. So is the picture that ended the silence: it is the oldest of those that were held up.
     """
 
     stale_s: float
@@ -88,7 +88,7 @@ class Backlog:
 
 @dataclass(slots=True)
 class _Reader:
-    """What one reader thread and its camera know of each other. A thread whose `abandoned` is set touches nothing any more."""
+    """What one reader thread and its camera share. A thread whose `abandoned` is set changes nothing any more."""
 
     busy_since_s: float
     limit_s: float
@@ -97,7 +97,7 @@ class _Reader:
 
 
 class LiveCamera:
-    """A camera that is read by a thread of its own, so that a hanging library hangs nobody else. Keeps the newest frame only."""
+    """A camera that is read by a thread of its own, so that a library that hangs blocks nobody else. Keeps only the newest frame."""
 
     live = True
 
@@ -177,7 +177,7 @@ class LiveCamera:
         reader = self._reader
         if reader is None or self._closed or self._clock() - reader.busy_since_s <= reader.limit_s:
             return
-        # A call into the library cannot be ended from outside. Its thread is left behind and does nothing more should it ever return.
+        # A call into the library cannot be ended from outside. Its thread is abandoned, and does nothing more if the call ever returns.
         reader.abandoned.set()
         with self._changed:
             self._why = "the video library hangs; trying again with a new connection"
@@ -208,7 +208,7 @@ class LiveCamera:
             pause_s = min(2 * pause_s, self._backoff_s[1])
 
     def _pump(self, reader: _Reader, capture: Capture) -> str:
-        """Read until the connection is of no more use; says why."""
+        """Read until the connection is of no more use; returns why."""
         last_print, last_new_s, failures, backlog = None, self._clock(), 0, Backlog(self._stale_s)
         while not reader.abandoned.is_set():
             self._enter(reader, _read_timeout_s(self._stale_s))
@@ -222,18 +222,18 @@ class LiveCamera:
                 self._count("corrupt")
                 failures += 1
                 if failures > 100:
-                    return "sends no pictures that can be decoded"
+                    return "the camera sends no pictures that can be decoded"
                 continue
             failures = 0
             if backlog.is_old(at_s - reader.busy_since_s):
                 self._count("stale")
                 continue
-            # A sensor's noise changes every picture. The same bytes again are the same picture: they are no news, and no further vote.
+            # A sensor's noise changes every picture. The same bytes again are the same picture, and no further evidence.
             fingerprint = zlib.crc32(np.ascontiguousarray(image[::4]).data)
             if fingerprint == last_print:
                 self._count("frozen")
                 self._say(reader, f"the picture is frozen: the same for {at_s - last_new_s:.0f} s")
-                # Reopening loses seconds and a still scene at night may compress to equal pictures, so this waits longer than `down`.
+                # Reopening costs seconds, and a still scene at night may be compressed to equal pictures: wait longer than for `down`.
                 if at_s - last_new_s > max(self._frozen_reopen_s, self._stale_s):
                     return "the picture is frozen"
                 continue

@@ -1,4 +1,4 @@
-"""A recording: a video file or a folder of pictures, every frame in order. Times follow from the frame's number, or stand in a table beside
+"""A recording: a video file or a folder of pictures, every frame in order. Times follow from the frame's number, or are in a table beside
 the pictures (`ostiaryd record --plain`)."""
 
 import csv
@@ -111,7 +111,7 @@ class Recording:
         return Frame(self.gate, moment.number, self._start_s + offset_s, captured_at, image)
 
     def _play(self, timeout_s: float) -> Frame | None:
-        """The next frame, when its time has come. A reader that is slow gets it late, never not at all."""
+        """The next frame, when its time has come. A slow reader gets it late, but always gets it."""
         if self._waiting is None:
             self._waiting = self._next()
         if self._waiting is None:
@@ -130,7 +130,7 @@ def video(path: Path, fallback_fps: float) -> tuple[Iterator[Image | None], floa
     ok, first = capture.read() if capture.isOpened() else (False, None)
     if not ok or first is None:
         capture.release()
-        raise CameraError(f"{path}: not a video that can be decoded", "most MP4, MKV, AVI and GIF files can; convert others with ffmpeg")
+        raise CameraError(f"{path}: not a video that can be decoded", "use an MP4, MKV, AVI or GIF file; convert others with ffmpeg")
     fps = float(capture.get(cv2.CAP_PROP_FPS))
 
     def images() -> Iterator[Image | None]:
@@ -143,12 +143,12 @@ def video(path: Path, fallback_fps: float) -> tuple[Iterator[Image | None], floa
         finally:
             capture.release()
 
-    # Some containers name their time base (1000, 90000) in place of a rate.
+    # Some containers give their time base (1000, 90000) instead of a rate.
     return images(), fps if 0.1 <= fps <= 240 else fallback_fps
 
 
 def pictures(path: Path, table: Sequence[str] | None = None) -> Iterator[Image | None]:
-    """The pictures of a folder: those of a table, or all in the order of their names."""
+    """The pictures of a folder: those in a table, or all in the order of their names."""
     if not path.exists():
         raise CameraError(f"{path}: no such file or folder", SOURCES)
     if table is not None:
@@ -156,14 +156,17 @@ def pictures(path: Path, table: Sequence[str] | None = None) -> Iterator[Image |
     else:
         files = [path] if path.is_file() else sorted((p for p in path.iterdir() if p.suffix.lower() in PICTURES), key=natural)
     if not files:
-        raise CameraError(f"{path}: no pictures in this folder", f"pictures end in {', '.join(sorted(PICTURES))}")
+        raise CameraError(f"{path}: no pictures in this folder", f"the names of pictures end in {', '.join(sorted(PICTURES))}")
     if all(_picture(p) is None for p in files):
-        raise CameraError(f"{path}: none of its {len(files)} pictures can be decoded", "are they really pictures?")
+        raise CameraError(f"{path}: none of its {len(files)} pictures can be decoded", "check that these files are pictures")
     return (_picture(p) for p in files)
 
 
 def moments(folder: Path) -> tuple[list[str], list[Moment]] | None:
-    """The pictures of a folder and when they were taken, where a table says so. Raises CameraError for a table that cannot be read."""
+    """The names of a folder's pictures and when they were taken, from its table; None where there is no table.
+
+    Raises CameraError for a table that cannot be read.
+    """
     path = folder / TABLE
     if not path.is_file():
         return None
@@ -173,14 +176,15 @@ def moments(folder: Path) -> tuple[list[str], list[Moment]] | None:
         found = [Moment(int(row["number"]), float(row["at_s"]), float(row["captured_at"])) for row in rows]
         names = [Path(row["file"]).name for row in rows]
         if not all(math.isfinite(moment.at_s) and math.isfinite(moment.captured_at) for moment in found):
-            raise ValueError("a time that is no number")
+            raise ValueError("a time is not a finite number")
     except (OSError, UnicodeDecodeError, csv.Error, KeyError, TypeError, ValueError) as error:
-        raise CameraError(f"{path}: {error!r}", "a table of `ostiaryd record --plain`; without it the folder is read at --fps") from None
+        hint = "make the table with `ostiaryd record --plain`, or remove it to read the folder at --fps"
+        raise CameraError(f"{path}: the table cannot be read: {error!r}", hint) from None
     return names, found
 
 
 def _at_once() -> float:
-    """The clock of who does not wait."""
+    """The clock of a reader that does not wait."""
     return math.inf
 
 

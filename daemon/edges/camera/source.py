@@ -1,4 +1,4 @@
-"""What every source of frames is, and the error for one that cannot be used."""
+"""What every source of frames has in common, and the error for a source that cannot be used."""
 
 from collections.abc import Mapping
 from typing import Literal, Protocol
@@ -6,7 +6,7 @@ from typing import Literal, Protocol
 from daemon.core.faults import Fault
 from daemon.core.values import Frame
 
-SOURCES = "a source is a URL, a device (/dev/video0), a video file or a folder of pictures"
+SOURCES = "give a URL, a device (/dev/video0), a video file or a folder of pictures"
 
 State = Literal["up", "down", "ended"]
 
@@ -20,7 +20,7 @@ class Camera(Protocol):
 
     @property
     def live(self) -> bool:
-        """Whether the frames are of now: only the newest counts, and the source may come back after it went."""
+        """Whether the frames show the present: then only the newest counts, and a source that is lost may come back."""
         ...
 
     @property
@@ -30,12 +30,12 @@ class Camera(Protocol):
 
     @property
     def detail(self) -> str | None:
-        """Why it is not up, in one line without credentials; None while there is nothing to say."""
+        """Why it is not up, in one line without credentials; None while it is up."""
         ...
 
     @property
     def dropped(self) -> Mapping[str, int]:
-        """Frames not handed out, by reason: overrun (a newer one came), stale (too old), frozen (same bytes again), corrupt."""
+        """Frames that were dropped, by reason: overrun (a newer one came), stale (too old), frozen (the same bytes again), corrupt."""
         ...
 
     def read(self, timeout_s: float) -> Frame | None:
@@ -43,5 +43,5 @@ class Camera(Protocol):
         ...
 
     def close(self) -> None:
-        """Let the source go, within 2 s, also when the video library hangs."""
+        """Close the source within 2 s, even when the video library hangs."""
         ...

@@ -1,4 +1,4 @@
-"""Whether a graph still finds what it holds: probes made of its own templates, answered by its candidates and by the exact search."""
+"""Whether a graph still finds what it holds: probes made of its templates are answered from its candidates and by the exact search."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,11 +12,11 @@ from daemon.edges.gallery.graph import GraphError
 
 TEMPLATES = 128
 TARGET = 0.99
-"""At least so many of the answers must be right for the graph to serve."""
+"""At least this share of the answers must be right for the graph to serve."""
 CLOSE = 0.1
-"""A rival this near to the best decides over ambiguity, twice the default margin: missing one is as bad as missing the best."""
-NOISE = 1.33  # a copy's similarity to its template is then 0.6: as near as a genuine probe is, where misses matter
-EXACT = 1e-5  # float32 sums of one product in another order differ by less
+"""A rival this near to the best (twice the default margin) can make a match ambiguous. Missing it is as bad as missing the best."""
+NOISE = 1.33  # a copy's similarity to its template is then 0.6, like that of a weak genuine probe, where misses matter
+EXACT = 1e-5  # float32 sums of one product in different orders differ by less
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Recall:
 
 
 def probes(vectors: npt.NDArray[np.float32], random: np.random.Generator) -> npt.NDArray[np.float32]:
-    """Of K templates [K, D] the probes [2 K, D]: each template itself, and a copy with noise."""
+    """The probes [2 K, D] of K templates [K, D]: each template itself, and a copy with noise."""
     noise = random.standard_normal(vectors.shape, np.float32)
     noise *= NOISE / np.linalg.norm(noise, axis=1, keepdims=True)
     copies = vectors + noise
@@ -53,9 +53,9 @@ def ask(
     candidates: Callable[[Vector], npt.NDArray[np.int64]],
     asked: npt.NDArray[np.float32],
 ) -> Recall:
-    """How many of the probes [P, D] get the right best and, where it is close, the right runner-up from their candidate rows.
+    """How many of the probes [P, D] get the right best person and, where it is close, the right runner-up from their candidate rows.
 
-    `vectors` [N, D] and `owners` [N] are all rows. A graph that raises GraphError is wrong. Costs P × N products.
+    `vectors` [N, D] and `owners` [N] are all rows. An answer that raises GraphError is wrong. Takes P × N products.
     """
     right = 0
     for probe, similarities in zip(asked, asked @ vectors.T, strict=True):
@@ -78,7 +78,7 @@ def whole(
     seed: int,
     pause: Callable[[], None],
 ) -> Recall:
-    """A whole audit at once, over a seeded sample; `pause` is called every few probes and may raise to end it."""
+    """A whole audit over a seeded sample. `pause` is called every few probes and may raise to end it."""
     random = np.random.default_rng(seed)
     sample = random.choice(len(vectors), min(TEMPLATES, len(vectors)), replace=False)
     recall = Recall(0, 0)

@@ -1,4 +1,4 @@
-"""One piece of work at a time in a thread aside, its outcome fetched when it is there."""
+"""One piece of work at a time in a background thread. The owner fetches its outcome when it is there."""
 
 import os
 import threading
@@ -11,11 +11,11 @@ NICE = 10
 LONGEST_STOP_S = 2.0
 
 Work = Callable[[Callable[[], bool]], T]
-"""Work that asks now and then whether it is to stop, and then raises (graph.Stopped)."""
+"""Work that asks now and then whether it must stop, and then raises (graph.Stopped)."""
 
 
 class Aside(Protocol[T]):
-    """Where the gallery has its graphs built, and a change of model its vectors made."""
+    """Does work in the background: the gallery builds its graphs there, and a change of model its vectors."""
 
     @property
     def busy(self) -> bool: ...
@@ -28,7 +28,7 @@ class Aside(Protocol[T]):
 
 
 class Background(Generic[T]):
-    """Owned by one thread, which starts the work and fetches what came of it. `name` is that of the thread aside."""
+    """Owned by one thread, which starts the work and fetches its outcome. `name` is the name of the background thread."""
 
     def __init__(self, name: str = "ostiary-graph") -> None:
         self._name = name
@@ -42,16 +42,16 @@ class Background(Generic[T]):
         return self._thread is not None
 
     def start(self, work: Work[T]) -> None:
-        """Begin. Raises RuntimeError where the system gives no thread."""
+        """Begin the work. Raises RuntimeError where the system gives no thread."""
         assert self._thread is None, "one piece of work at a time"
-        # A daemon thread as well as one that stops when asked: a C call cannot be interrupted, and must not hold up the process's end.
+        # A daemon thread, although it stops when asked: a C call cannot be interrupted, and must not delay the end of the process.
         thread = threading.Thread(target=self._run, args=(work,), name=self._name, daemon=True)
         self._outcome = None
         thread.start()
         self._thread = thread
 
     def outcome(self) -> T | Exception | None:
-        """What came of the work, once, when it is over; what it raised is returned."""
+        """The outcome of the work, once, when it is over; an exception that it raised is returned. None before."""
         if self._thread is None or self._thread.is_alive():
             return None
         self._thread.join()
@@ -59,17 +59,17 @@ class Background(Generic[T]):
         return outcome
 
     def close(self) -> None:
-        """Have the work stop and wait for its thread, but not long."""
+        """Ask the work to stop and wait for its thread, but not long."""
         self._stop.set()
         if self._thread is not None:
             self._thread.join(LONGEST_STOP_S)
 
     def _run(self, work: Work[T]) -> None:
         try:
-            # The gate's frames come first. On Linux this is the thread's own niceness. Where a sandbox forbids it, a build at full
+            # The gate's frames come first. On Linux this sets the niceness of this thread alone. Where a sandbox forbids it, work at full
             # priority is better than none.
             with suppress(OSError):
                 os.nice(NICE)
             self._outcome = work(self._stop.is_set)
-        except Exception as error:  # noqa: BLE001  the thread's mouth: the owner reads it and goes on searching exactly
+        except Exception as error:  # noqa: BLE001  the thread's outermost frame: the owner fetches the error and goes on without the work
             self._outcome = error

@@ -1,4 +1,4 @@
-"""People and their templates, the search over them, and the housekeeping of the graph that makes it fast."""
+"""People and their templates, the search among them, and the upkeep of the graph that makes it fast."""
 
 import math
 from collections.abc import Callable
@@ -17,27 +17,27 @@ from daemon.edges.gallery.matrix import Matrix, Snapshot
 from daemon.edges.gallery.vectors import GREATEST_SIMILARITY, VectorError, checked, shaped, sound
 
 EXACT_NUMBERS = 4_000_000
-"""The exact search serves while the matrix holds no more numbers than this: 31,250 templates of 128 dimensions, 7,812 of 512.
+"""The search is exact while the matrix holds no more numbers than this: 31,250 templates of 128 dimensions, 7,812 of 512.
 
-Its time grows with the size of the matrix, the graph's much less; about here they cross (bench/gallery.py: graph / exact is 2.9 at 16,000
-templates of 128 dimensions, 0.8 at 32,000).
+The time of the exact search grows with the matrix, that of the graph much less. Here they are about equal (bench/gallery.py: graph / exact
+is 2.9 at 16,000 templates of 128 dimensions, 0.8 at 32,000).
 """
 
 CANDIDATES = 32
 AUDIT_EVERY_S = 3600.0
 AUDIT_AFTER_DELETED = 0.05  # of the graph, since the last audit
-REBUILD_AFTER_DELETED = 0.25  # of the graph: what is deleted there still costs time and memory
+REBUILD_AFTER_DELETED = 0.25  # of the graph: deleted entries still cost time and memory
 REBUILD_AFTER_ADDED = 1 / 32  # of the graph: what it does not know is searched exactly
 SLICE = 1
-"""Templates audited a turn, so that no turn is long."""
+"""Templates audited in a turn, so that no turn takes long."""
 RETRY_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
 class GraphState:
-    """How the search is done: `unneeded` (few templates), `building`, `failed` (all exact), or `serving` (the graph proposes).
+    """How the search works: exactly (`unneeded` for few templates, `building`, `failed`), or with candidates of the graph (`serving`).
 
-    `recall` is the share of the last audit's probes that were answered as the exact search does; `reason` says why it failed.
+    `recall` is the share of the last audit's probes that the graph answered as the exact search does; `reason` says why the graph failed.
     """
 
     state: Literal["unneeded", "building", "serving", "failed"]
@@ -47,7 +47,7 @@ class GraphState:
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """A new graph and what its audit found."""
+    """A new graph and the result of its audit."""
 
     graph: Graph
     recall: audit.Recall
@@ -57,7 +57,7 @@ class Gallery:
     """Templates of one model. Not thread-safe: the engine owns it. Without `tend` it searches exactly and starts no thread."""
 
     def __init__(self, dimension: int, exact_below: int | None = None, aside: Aside[Built] | None = None) -> None:
-        """`exact_below` is the number of templates up to which the exact search serves, if another than usual; `aside` builds graphs."""
+        """`exact_below` is the number of templates up to which the search is exact, if not the usual one; `aside` builds graphs."""
         self.dimension = dimension
         self.exact_below = EXACT_NUMBERS // dimension if exact_below is None else exact_below
         self._matrix = Matrix(dimension)
@@ -97,7 +97,7 @@ class Gallery:
     # ---- who is enrolled
 
     def add(self, number: int, person: str, vector: Vector) -> None:
-        """Enter a template under its number, which no other has. Found from the next search on. Raises VectorError and changes nothing."""
+        """Enter a template under its own number. The next search finds it. Raises VectorError and then changes nothing."""
         vector = checked(np.asarray(vector, np.float32)[None], self.dimension)[0]
         if number in self._matrix:
             raise VectorError(f"template number {number} is in use", "every template has a number of its own")
@@ -110,7 +110,7 @@ class Gallery:
         self._numbers_of[owner].append(number)
 
     def remove(self, person: str) -> int:
-        """Take a person out, from the next search on; returns how many templates went."""
+        """Remove a person: the next search does not find them. Returns how many templates were removed."""
         owner = self._owner_of.pop(person, None)
         if owner is None:
             return 0
@@ -133,9 +133,9 @@ class Gallery:
         return np.take(self._matrix.vectors, self._matrix.rows_of(numbers), axis=0)
 
     def nearest_besides(self, vectors: npt.NDArray[np.float32], person: str) -> tuple[str | None, float]:
-        """Who of all others but `person` is nearest to any of float32 [N, D], N >= 1, and how near; (None, -1) where there is nobody else.
+        """The nearest person other than `person` to any of float32 [N, D], N >= 1, and the similarity; (None, -1) where there is nobody.
 
-        Always exact: it serves enrolment, where a miss would let one face have two names.
+        Always exact: it is used for enrolment, where a miss would let one face have two names.
         """
         matrix = self._matrix
         similarities = (matrix.vectors @ vectors.T).max(1)
@@ -148,8 +148,8 @@ class Gallery:
     # ---- the search
 
     def likeness(self, vector: Vector, person: str) -> float:
-        """The best similarity of a vector, float32 [D], to a person's templates; -1 where there are none, or where it is not finite or not
-        of unit length. Always exact. Raises VectorError for another shape."""
+        """The best similarity of a vector, float32 [D], to a person's templates; -1 where there are none, or where the vector is not finite
+        or not of unit length. Always exact. Raises VectorError for another shape."""
         (probe,) = shaped(np.asarray(vector)[None], self.dimension)
         if not sound(probe[None])[0]:
             return -1.0
@@ -158,7 +158,7 @@ class Gallery:
         return float(believable.max()) if believable.size else -1.0
 
     def search(self, vectors: npt.NDArray[np.float32]) -> list[Match]:
-        """The nearest person to each of float32 [N, D]. A vector that is not finite or not of unit length is near nobody.
+        """The nearest person to each of float32 [N, D]; nobody for a vector that is not finite or not of unit length.
 
         Raises VectorError for another shape.
         """
@@ -174,30 +174,30 @@ class Gallery:
             try:
                 rows = self._proposed(self._graph, vector)
             except GraphError:
-                self._audit_at_s = -math.inf  # this answer is exact; whether there is more wrong, the audit says
+                self._audit_at_s = -math.inf  # this answer is exact; the audit tells whether more is wrong
             else:
                 later = slice(matrix.covered, matrix.count)
                 near = np.concatenate([owners[rows], owners[later]])
-                # One person's templates alone would leave the runner-up unknown.
+                # With one person's templates alone the runner-up would be unknown.
                 if len(near) and (near != near[0]).any():
                     return self._match(np.concatenate([vectors[rows] @ vector, vectors[later] @ vector]), near)
         return self._match(vectors @ vector, owners)
 
     def _proposed(self, graph: Graph, vector: Vector) -> npt.NDArray[np.int64]:
-        """Rows that the graph proposes, for an exact look; whoever was removed is not among them. Raises GraphError."""
+        """The rows that the graph proposes, to be compared exactly; those of removed people are left out. Raises GraphError."""
         return self._matrix.rows(graph.nearest(vector, CANDIDATES))
 
     def _match(self, similarities: npt.NDArray[np.float32], owners: npt.NDArray[np.int64]) -> Match:
         owner, best, rival = best_two(similarities, owners)
-        if max(best, rival) > GREATEST_SIMILARITY:  # a number of the matrix is damaged: that template is near nobody
+        if max(best, rival) > GREATEST_SIMILARITY:  # a number in the matrix is damaged: that template matches nobody
             believable = np.where(similarities <= GREATEST_SIMILARITY, similarities, np.float32(np.nan))
             owner, best, rival = best_two(believable, owners)
         return Match(self._name_of[owner], best, rival)
 
-    # ---- the graph's housekeeping
+    # ---- the graph's upkeep
 
     def tend(self, now_s: float) -> None:
-        """A short turn of housekeeping, to be called often: build a graph aside, swap it in, audit it. `now_s` never steps."""
+        """A short turn of upkeep, to be called often: build a graph in the background, exchange it, audit it. `now_s` never steps back."""
         if self._closed:
             return
         self._fetch(now_s)
@@ -211,7 +211,7 @@ class Gallery:
             self._begin(now_s)
 
     def close(self) -> None:
-        """End the thread aside, in a moment. The search goes on, exactly or with the graph there is."""
+        """End the background thread, without a long wait. The search goes on, exactly or with the present graph."""
         self._closed = True
         self._aside.close()
 
@@ -254,7 +254,7 @@ class Gallery:
         self._plan_audit(outcome.graph, now_s)
 
     def _review(self, graph: Graph, now_s: float) -> None:
-        """Go on with the audit, if one is due: a few templates a turn, against the matrix as it is now."""
+        """Continue the audit, if one is due: a few templates in a turn, compared with the matrix as it is now."""
         matrix = self._matrix
         if graph.deleted - self._audited_deleted > max(CANDIDATES, graph.size * AUDIT_AFTER_DELETED):
             self._audit_at_s = now_s
@@ -282,7 +282,7 @@ class Gallery:
         self._audit_at_s, self._audited_deleted, self._audit = now_s + AUDIT_EVERY_S, graph.deleted, audit.Recall(0, 0)
 
     def _fail(self, reason: str, again_s: float) -> None:
-        """Search exactly from now on, say why, and try with a new graph from `again_s` on."""
+        """Search exactly from now on, note the reason, and build a new graph from `again_s` on."""
         self._drop()
         self._reason, self._build_from_s = reason, again_s
 
@@ -297,12 +297,12 @@ def _verdict(recall: audit.Recall) -> str:
 
 
 def _make(snapshot: Snapshot, seed: int, stopped: Callable[[], bool]) -> Built:
-    """Build and audit, in the thread aside. Raises Stopped, GraphError, VectorError."""
+    """Build and audit a graph, in the background thread. Raises Stopped, GraphError, VectorError."""
     graph = build(snapshot, seed, stopped)
     rows = {label: row for row, label in enumerate(snapshot.labels.tolist())}
 
     def candidates(vector: Vector) -> npt.NDArray[np.int64]:
-        # A label that is none of ours is no candidate here either.
+        # A label that the snapshot does not have is not a candidate here either.
         found = (rows.get(label) for label in graph.nearest(vector, CANDIDATES).tolist())
         return np.array([row for row in found if row is not None], np.int64)
 

@@ -1,8 +1,8 @@
-"""hnswlib behind one wrapper, which checks what hnswlib does not.
+"""A wrapper around hnswlib, which checks what hnswlib does not.
 
-hnswlib is not memory-safe at its edges: a wrong dimension corrupts the heap, adding or resizing during a query crashes, k above what it
-reaches raises, a loaded or new index has an ef of 10, and a loaded file is believed whatever is in it. So a Graph is built once from a
-snapshot and never grows, resizes, saves or loads; what comes later lies in the matrix only, until the next Graph is built aside.
+hnswlib is not memory-safe in every case: a wrong dimension corrupts the heap, adding or resizing during a query crashes, a k above what it
+reaches raises, a loaded or new index has an ef of 10, and a loaded file is not checked. So a Graph is built once from a snapshot and is
+never grown, resized, saved or loaded. Templates that come later are only in the matrix, until the next Graph is built.
 """
 
 import threading
@@ -19,12 +19,12 @@ from daemon.edges.gallery.matrix import Snapshot
 from daemon.edges.gallery.vectors import checked
 
 EF = 400
-"""At 100,000 templates 200 found the nearest as often, but 3 in 100 close runners-up were missed; 400 misses 1, and none within the
+"""At 100,000 templates an ef of 200 found the nearest as often but missed 3 in 100 close runners-up. 400 misses 1, and none within the
 default margin (bench/gallery.py)."""
 DEGREE = 16
 EF_CONSTRUCTION = 200
 CHUNK = 32
-"""Rows added at a time: so long (some 20 ms) a build cannot be stopped."""
+"""Rows added at a time, in about 20 ms. A build cannot be stopped meanwhile."""
 
 
 class GraphError(Fault):
@@ -43,14 +43,10 @@ class Graph:
         self._alone = threading.Lock()
         self._index = hnswlib.Index(space="ip", dim=dimension)
         self._index.init_index(max_elements=max(1, capacity), M=DEGREE, ef_construction=EF_CONSTRUCTION, random_seed=seed)
-        self._index.set_ef(EF)  # init_index and load_index both put it back to 10
+        self._index.set_ef(EF)  # init_index and load_index both reset it to 10
         self._index.set_num_threads(1)  # one probe is too little work to share, and a build must leave the cores to the gate
         self.size = 0
         self.deleted = 0
-
-    @property
-    def ef(self) -> int:
-        return int(self._index.ef)
 
     @property
     def live(self) -> int:
@@ -61,13 +57,13 @@ class Graph:
         """Enter float32 [N, D] under labels int64 [N] that were never used. Raises VectorError or GraphError."""
         sane = checked(vectors, self._dimension)
         if labels.shape != (len(sane),) or labels.dtype != np.int64:
-            raise GraphError(f"labels of shape {labels.shape} and type {labels.dtype} do not name {len(sane)} vectors", "this is a bug")
+            raise GraphError(f"labels of shape {labels.shape} and type {labels.dtype} do not fit {len(sane)} vectors", "this is a bug")
         with self._one_thread():
             self._index.add_items(sane, labels, num_threads=1)
             self.size = int(self._index.get_current_count())
 
     def delete(self, label: int) -> None:
-        """Never propose this label again. Raises GraphError for a label that is not there."""
+        """Never propose this label again. Raises GraphError for a label that is not in the graph."""
         with self._one_thread():
             self._index.mark_deleted(label)
             self.deleted += 1
@@ -84,7 +80,7 @@ class Graph:
 
     @contextmanager
     def _one_thread(self) -> Iterator[None]:
-        # Refusing is safe where waiting would hide that somebody shares what must not be shared.
+        # Refusing is safe; waiting would hide that two threads share the graph, which they must not.
         if not self._alone.acquire(blocking=False):
             raise GraphError("two threads used one graph at once", "this is a bug; the exact search serves")
         try:
@@ -96,7 +92,7 @@ class Graph:
 
 
 def build(snapshot: Snapshot, seed: int, stopped: Callable[[], bool]) -> Graph:
-    """A graph of the whole snapshot. Raises VectorError, GraphError, or Stopped once `stopped` says so."""
+    """A graph of the whole snapshot. Raises VectorError, GraphError, or Stopped once `stopped` returns True."""
     graph = Graph(snapshot.vectors.shape[1], len(snapshot.vectors), seed)
     for start in range(0, len(snapshot.vectors), CHUNK):
         if stopped():

@@ -1,4 +1,4 @@
-"""The authoritative rows: vector, owner, label, number. In three runs, so that what a graph does not know yet lies side by side."""
+"""The rows of the gallery: vector, owner, label, number. In three runs, so that the rows a graph does not know yet are contiguous."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -21,10 +21,10 @@ class Snapshot:
 
 
 class Matrix:
-    """Rows 0 to `count`, without holes. A row's *label* is what a graph calls it and is never used twice, whatever numbers the store gives.
+    """Rows 0 to `count`, without holes. A row's *label* is its name in a graph; it is never used twice, whatever numbers the store gives.
 
-    The runs: rows below `covered` are in the graph that serves; those from there to `copied` are not, but were in the last snapshot;
-    those from there to `count` came later. Taking a row out moves one row per run, so every run stays whole.
+    The runs: rows below `covered` are in the graph that serves; the rows up to `copied` are not, but were in the last snapshot; the rows up
+    to `count` came later. Removing a row moves one row in each run, so that every run stays contiguous.
     """
 
     def __init__(self, dimension: int) -> None:
@@ -40,12 +40,12 @@ class Matrix:
 
     @property
     def vectors(self) -> npt.NDArray[np.float32]:
-        """All vectors, float32 [count, D]: a view, good until the next change."""
+        """All vectors, float32 [count, D]: a view, valid until the next change."""
         return self._vectors[: self.count]
 
     @property
     def owners(self) -> npt.NDArray[np.int64]:
-        """All owners, int64 [count]: a view, good until the next change."""
+        """All owners, int64 [count]: a view, valid until the next change."""
         return self._keys[: self.count, 0]
 
     def append(self, number: int, owner: int, vector: Vector) -> None:
@@ -60,9 +60,9 @@ class Matrix:
         self.count += 1
 
     def remove(self, number: int) -> tuple[int, bool, bool]:
-        """Take a row out, in a time that does not depend on how many there are.
+        """Remove a row, in a time that does not depend on the number of rows.
 
-        Returns its label, whether the serving graph knows it, and whether it was in the last snapshot.
+        Returns its label, whether the serving graph has it, and whether it was in the last snapshot.
         """
         label = self._label_of_number.pop(number)
         hole = self._row_of_label.pop(label)
@@ -85,7 +85,7 @@ class Matrix:
         return np.array([self._row_of_label[self._label_of_number[number]] for number in numbers], np.int64)
 
     def rows(self, labels: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """The rows of these labels that the serving graph covers; a label that has gone, or that the graph cannot know, is left out."""
+        """The rows of these labels that the serving graph covers. A label that was removed, or that the graph cannot know, is left out."""
         found = (self._row_of_label.get(label, self.count) for label in labels.tolist())
         return np.array([row for row in found if row < self.covered], np.int64)
 

@@ -1,5 +1,7 @@
-"""Which vectors may be kept, searched for or handed to hnswlib, which checks nothing: a vector of another length corrupts its heap, and NaN
-is nearest to everybody."""
+"""Which vectors may be kept, searched for or given to hnswlib.
+
+hnswlib checks nothing: a vector of another length corrupts its heap, and NaN is nearest to everybody.
+"""
 
 import numpy as np
 import numpy.typing as npt
@@ -12,12 +14,12 @@ GREATEST_SIMILARITY = (1 + NORM_TOLERANCE) ** 2
 
 
 class VectorError(Fault, ValueError):
-    """A vector that must not enter the gallery or be searched for: wrong length, not finite, or not of unit length; or a number in use."""
+    """A vector that must not be in the gallery or searched for (not finite, not of unit length, another dimension), or a number in use."""
 
 
 def sound(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
     """Which of [N, D] are finite and of unit length."""
-    # In double precision, so that a number near the largest float is merely too long and no overflow.
+    # In double precision, so that a number near the largest float is too long and does not overflow.
     norms = np.linalg.norm(np.asarray(vectors, np.float64), axis=1)
     return np.asarray(np.isfinite(norms) & (np.abs(norms - 1) < NORM_TOLERANCE))
 

@@ -1,4 +1,4 @@
-"""What lies on a shelf, tape by tape."""
+"""The list of the tapes on a shelf."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ Ending = Literal["whole", "being written", "cut off", "unreadable"]
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A tape: its times in UTC seconds, how many frames are on it, and how it ends. `why` says why it is unreadable."""
+    """A tape: its times in UTC seconds, how many frames it holds, and how it ends. `why` says why it is unreadable."""
 
     path: Path
     gate: str
@@ -33,7 +33,7 @@ def catalogue(folder: Path, key: bytes) -> list[Listed]:
     for path in tapes_in(folder):
         try:
             seen = path.stat()
-        except FileNotFoundError:  # let go meanwhile
+        except FileNotFoundError:  # deleted meanwhile
             continue
         try:
             found.append(_listed(path, key, seen.st_size, seen.st_mtime))
@@ -50,7 +50,7 @@ def _listed(path: Path, key: bytes, size: int, written_at: float) -> Listed:
         tape.close()
     first = note_of(glance.first) if glance.first is not None else None
     if not isinstance(first, Began) or glance.last is None:
-        raise TapeError(f"{path}: cut off before its first part", "nothing of it can be read")
+        raise TapeError(f"{path}: cut off before its first part", "nothing in it can be read")
     ending: Ending = "whole" if glance.ended else "being written" if glance.being_written else "cut off"
     match note_of(glance.last):
         case Ended(count, lost, at):

@@ -1,4 +1,4 @@
-"""Recorded frames, as a source that replays can read, and as sinks: a sealed tape, or plain files that other programs read."""
+"""Recorded frames: a source that replays can read, and two sinks, a sealed tape and plain files for other programs."""
 
 import csv
 import errno
@@ -19,17 +19,17 @@ ROOM_EVERY = 25
 
 
 class RecordedFrames:
-    """Tapes of one gate, one after the other, as a camera: every frame with its own number and times. `warn` hears what is missing."""
+    """Tapes of one gate, one after the other, as a camera: every frame with its own number and times. `warn` is told what is missing."""
 
     live = False
 
     def __init__(self, paths: Sequence[Path], key: bytes, warn: Callable[[str], None]) -> None:
-        """A tape that was cut off before anything was on it is passed over. Raises TapeError."""
+        """A tape that was cut off before its first part is left out. Raises TapeError."""
         self._state: Literal["up", "ended"] = "up"
         self._warn = warn
         notes = [(path, note) for path in paths if (note := began(path, key)) is not None]
         if not notes:
-            raise TapeError(f"{paths[0]}: cut off before its first part", "nothing of it can be read")
+            raise TapeError(f"{paths[0]}: cut off before its first part", "nothing in it can be read; give another recording")
         self.gate = _of_frames(notes[0][1], notes[0][0]).gate
         self._frames = self._all([path for path, _ in notes], key)
 
@@ -46,7 +46,7 @@ class RecordedFrames:
         return {}
 
     def read(self, timeout_s: float) -> Frame | None:
-        """The next frame, at once. Raises TapeError at a part that is not what was written."""
+        """The next frame, without waiting. Raises TapeError at a part that is not what was written."""
         frame = next(self._frames, None)
         if frame is None:
             self._state = "ended"
@@ -75,7 +75,7 @@ class RecordedFrames:
                         pass
                     case None:
                         if decoder is None:
-                            raise TapeError(f"{path}: nothing says what is in it", "use the daemon version that wrote it")
+                            raise TapeError(f"{path}: does not say what it holds", "use the daemon version that wrote it")
                         frame = decoder.decode(chunk)
                         number = frame.number
                         yield frame
@@ -88,7 +88,7 @@ class RecordedFrames:
 
 
 def began(path: Path, key: bytes) -> Began | None:
-    """What is on a tape; None for one that was cut off before it said so. Raises TapeError."""
+    """The first note of a tape, which says what it holds; None for a tape that was cut off before it. Raises TapeError."""
     if path.stat().st_size < START_BYTES:
         return None
     tape = Tape(path, key)
@@ -101,7 +101,7 @@ def began(path: Path, key: bytes) -> Began | None:
 
 def _of_frames(note: Began, path: Path) -> Began:
     if note.holds != "frames":
-        raise TapeError(f"{path}: holds {note.holds}, no frames", "`ostiaryd flight` prints what a gate saw")
+        raise TapeError(f"{path}: holds {note.holds}, not frames", "`ostiaryd flight` prints what a gate saw")
     return note
 
 
@@ -113,7 +113,7 @@ class FrameSink(Protocol):
 
 
 class SealedSink:
-    """One tape, of whatever length."""
+    """One tape of any length."""
 
     def __init__(self, path: Path, key: bytes, gate: str, at: float) -> None:
         need_room(path.parent, 0)
@@ -132,7 +132,7 @@ class SealedSink:
 
 
 class PlainSink:
-    """A new folder of PNG pictures, unsealed, and `frames.csv` with their numbers and times. Nothing is written over."""
+    """A new folder of PNG pictures, not sealed, and `frames.csv` with their numbers and times. Nothing is overwritten."""
 
     def __init__(self, folder: Path) -> None:
         need_room(folder.parent, 0)
@@ -149,7 +149,7 @@ class PlainSink:
         name = f"{self._count:08}.png"
         done, data = cv2.imencode(".png", frame.image)
         if not done:
-            raise OSError(errno.EINVAL, "a frame is no picture")
+            raise OSError(errno.EINVAL, "a frame is not a picture")
         with os.fdopen(_new(self._folder / name), "wb") as file:
             file.write(data.tobytes())
         self._rows.writerow([name, frame.number, repr(frame.at_s), repr(frame.captured_at)])

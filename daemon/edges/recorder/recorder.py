@@ -1,4 +1,4 @@
-"""A recorder: takes what is to be kept without ever waiting, and writes it to tapes in a thread of its own."""
+"""A recorder: it takes items without ever making the caller wait, and writes them to tapes in a thread of its own."""
 
 import os
 import threading
@@ -17,7 +17,7 @@ from daemon.edges.recorder.tapes import SEALED_BYTES, TapeWriter
 T = TypeVar("T")
 
 HELD_BYTES = 64 << 20
-"""What may wait to be written. What comes beyond it is not recorded, and counted."""
+"""How much may wait to be written. Items beyond that are not recorded; they are counted."""
 RETRY_S = 5.0
 TEND_S = 15.0
 CLOSE_S = 1.5
@@ -36,8 +36,10 @@ class _Open(Generic[T]):
 
 @dataclass(slots=True)
 class _Account:
-    """One gate's. The thread that offers counts the first two (bytes, items), the recorder's own thread the others: nobody needs a lock,
-    and so nobody waits for a thread of low priority that holds one."""
+    """The counts of one gate. The thread that offers items writes the first two (bytes, items), the recorder's thread the others.
+
+    So no lock is needed, and nobody waits for a thread of low priority that holds one.
+    """
 
     offered: int = 0
     refused: int = 0
@@ -47,14 +49,14 @@ class _Account:
 
 
 def _nothing(*_: object) -> None:
-    """For who does not count."""
+    """For callers that do not count."""
 
 
 class Recorder(Generic[T]):
-    """Items of any gate to the tapes of one shelf; of one gate they are offered by one thread. `wall` is UTC seconds.
+    """Writes items of any gate to the tapes of one shelf. One thread offers all items of a gate. `wall` gives UTC seconds.
 
-    A disk that takes nothing stops the recording, and `trouble` says why; it is tried again every few seconds. `lost` is told of every item
-    that is not recorded, `size` what all tapes take together.
+    When the disk takes nothing, recording stops and `trouble` says why; the disk is tried again every few seconds. `lost` is called for
+    every item that is not recorded, `size` with the bytes of all tapes together.
     """
 
     def __init__(
@@ -83,14 +85,14 @@ class Recorder(Generic[T]):
 
     @property
     def trouble(self) -> str | None:
-        """Why nothing is recorded, in one line; None while all is well."""
+        """Why nothing is recorded, in one line; None while everything works."""
         return self._trouble or self._untidy
 
     def start(self) -> None:
         self._thread.start()
 
     def offer(self, gate: str, item: T, size: int) -> bool:
-        """Take an item of about `size` bytes to be written, and keep it unchanged; False where there is no room for it. Never waits."""
+        """Take an item of about `size` bytes, which the caller must not change; False where there is no room for it. Never waits."""
         account = self._accounts.setdefault(gate, _Account())
         held = sum(each.offered - each.taken for each in list(self._accounts.values()))
         if self._closing or held + size > self._held_bytes:
@@ -102,17 +104,17 @@ class Recorder(Generic[T]):
         return True
 
     def close(self) -> None:
-        """Write what waits, as far as a second or so suffices, and end every tape."""
+        """Write what waits, for a second or so at most, and end every tape."""
         self.ask_to_end()
         self.join()
 
     def ask_to_end(self) -> None:
-        """What is offered from now on is not taken."""
+        """Take no more items."""
         self._closing, self._deadline_s = True, self._clock() + CLOSE_S
         self._waiting.put(None)
 
     def join(self) -> None:
-        """Wait for the end; a disk that hangs is left behind, the process ends anyway."""
+        """Wait for the end of the thread, but not long: a disk may hang, and the process ends anyway."""
         if self._thread.is_alive():
             self._thread.join(CLOSE_S + 0.5)
 
@@ -120,18 +122,18 @@ class Recorder(Generic[T]):
 
     def _run(self) -> None:
         try:
-            with suppress(OSError):  # the gate's frames come first; where a sandbox forbids it, at full priority
+            with suppress(OSError):  # the gate's frames come first. Where a sandbox forbids this, run at full priority
                 os.nice(NICE)
             while self._turn():
                 pass
             for gate in list(self._open):
                 self._finish(gate)
-        except Exception as error:  # noqa: BLE001  a thread's mouth: the gate goes on without it, and its status says so
+        except Exception as error:  # noqa: BLE001  a thread's outermost frame: the gate goes on without it, and its status says so
             self._trouble = f"the recorder has ended: {error!r}"
             self._held_bytes = -1
 
     def _turn(self) -> bool:
-        """Deal with the next item, or with nothing for a while; False when it is time to end."""
+        """Write the next item, or wait a while for one; False when it is time to end."""
         try:
             found = self._waiting.get(timeout=TEND_S)
         except Empty:
@@ -150,7 +152,7 @@ class Recorder(Generic[T]):
         return True
 
     def _take(self, gate: str, item: T) -> None:
-        """One item to its tape; while the disk takes nothing, to nowhere."""
+        """Write one item to its tape; while the disk takes nothing, count it as lost."""
         if self._trouble is not None and self._clock() < self._again_s:
             self._lose(gate)
             return
@@ -198,11 +200,11 @@ class Recorder(Generic[T]):
         return self._open[gate]
 
     def _being_written(self) -> int:
-        """The bytes of the tapes that are being written, with the ends they will have."""
+        """The bytes of the tapes that are being written, including their ends."""
         return sum(each.tape.bytes + beginning_bytes(gate) for gate, each in self._open.items())
 
     def _finish(self, gate: str) -> None:
-        """End a gate's tape, where a disk that failed at another one's end has not made it let go of all of them."""
+        """End a gate's tape, if it is still open: when another tape could not be ended, all of them were closed."""
         opened = self._open.pop(gate, None)
         if opened is None:
             return
@@ -213,7 +215,7 @@ class Recorder(Generic[T]):
             self._stop_all(error)
 
     def _stop_all(self, error: OSError) -> None:
-        """The disk takes nothing: let go of every tape, and begin anew when it is time to try again."""
+        """The disk takes nothing: close every tape, and begin new ones when it is time to try again."""
         self._trouble, self._again_s = error.strerror or str(error), self._clock() + RETRY_S
         while self._open:
             _, opened = self._open.popitem()
@@ -224,7 +226,7 @@ class Recorder(Generic[T]):
         self._tell_lost(gate, 1)
 
     def _tend(self) -> None:
-        """Also while nothing comes: what is too old goes, and a tape that was begun long ago ends."""
+        """Erase what is too old and end tapes that are long enough, also while no items come."""
         self._tended_s, now = self._clock(), self._wall()
         for gate in [gate for gate, each in self._open.items() if not 0 <= now - each.began_at < self._shelf.bounds.tape_s]:
             self._finish(gate)
@@ -238,7 +240,7 @@ class Recorder(Generic[T]):
 
 
 class TooLarge(Fault):
-    """One item that no tape has room for."""
+    """An item that no tape has room for."""
 
-    def __init__(self, size: int, most: int) -> None:
-        super().__init__(f"a picture of {size} bytes, and a tape holds {most}", "raise recording.most_mb")
+    def __init__(self, size: int, tape_bytes: int) -> None:
+        super().__init__(f"a picture has {size} bytes, and a tape holds only {tape_bytes}", "raise recording.most_mb")

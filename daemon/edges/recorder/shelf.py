@@ -1,4 +1,4 @@
-"""The tapes of a folder, which has a folder for each gate: naming, keeping within bounds, erasing."""
+"""The tapes of a folder, which has a folder for each gate: naming them, keeping within limits, erasing."""
 
 import errno
 import os
@@ -11,11 +11,11 @@ from daemon.core.tapes.tape import START_BYTES, Bounds, Kept, surplus
 from daemon.edges.recorder.tapes import SEALED_BYTES, SUFFIX, TapeWriter
 
 SPARE_BYTES = 256 << 20
-"""So much of the disk is left to the store, which closes the gate when it cannot write."""
+"""This much of the disk is left to the store, which closes the gate when it cannot write."""
 
 
 class Shelf:
-    """One folder. Its tapes that are being written are counted by whoever writes them."""
+    """One folder of tapes. It counts the complete tapes; whoever writes tapes counts those that are being written."""
 
     def __init__(self, folder: Path, key: bytes, bounds: Bounds, holds: str, spare_bytes: int = SPARE_BYTES) -> None:
         self.folder, self.bounds = folder, bounds
@@ -24,29 +24,32 @@ class Shelf:
 
     @property
     def bytes(self) -> int:
-        """What the tapes that are no more written to take."""
+        """The bytes of the complete tapes."""
         return sum(tape.bytes for tape in self._kept)
 
-    def look(self, but: set[Path]) -> None:
-        """See which tapes are there, besides those being written. Raises OSError."""
+    def look(self, being_written: set[Path]) -> None:
+        """Find the complete tapes: all but those being written. Raises OSError."""
         self._kept = [
             Kept(str(path), seen.st_size, seen.st_mtime)
             for path in tapes_in(self.folder)
-            if path not in but and (seen := _stat(path)) is not None
+            if path not in being_written and (seen := _stat(path)) is not None
         ]
 
-    def make_room(self, besides: int, adding: int, now: float) -> None:
-        """Let the oldest tapes go until `besides` (being written) and `adding` are within bounds. Raises OSError where the disk is full."""
-        for tape in surplus(self._kept, besides + adding, now, self.bounds):
+    def make_room(self, written_bytes: int, added_bytes: int, now: float) -> None:
+        """Erase the oldest tapes until `written_bytes` (of tapes being written) and `added_bytes` are within the limits.
+
+        Raises OSError where the disk is full.
+        """
+        for tape in surplus(self._kept, written_bytes + added_bytes, now, self.bounds):
             erase(Path(tape.path))
             self._kept.remove(tape)
-        if adding:
-            need_room(self.folder, adding, self._spare_bytes)
+        if added_bytes:
+            need_room(self.folder, added_bytes, self._spare_bytes)
 
     def begin(self, gate: str, now: float, at: float) -> TapeWriter:
-        """A new tape, named by when it is begun, `now`; `at` is the time of what comes first on it. Raises OSError."""
+        """A new tape, named after the time it begins, `now`; `at` is the time of the first item on it. Raises OSError."""
         folder = self.folder / gate
-        for each in (self.folder, folder):  # `parents` would not give this mode to the outer one
+        for each in (self.folder, folder):  # `parents` would not give this mode to the outer folder
             each.mkdir(mode=0o700, exist_ok=True)
         stem = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%S.%fZ")
         tape = TapeWriter(folder / f"{stem}{SUFFIX}", self._key)
@@ -61,15 +64,15 @@ class Shelf:
 
 
 def beginning_bytes(gate: str) -> int:
-    """What a tape takes before anything is on it, and its end, at most."""
+    """The greatest size of a tape without any item: its beginning and its end."""
     return START_BYTES + 2 * SEALED_BYTES + len(gate.encode()) + 256
 
 
-def need_room(folder: Path, adding: int, spare_bytes: int = SPARE_BYTES) -> None:
-    """Raises OSError where the disk would have less than `spare_bytes` left."""
+def need_room(folder: Path, added_bytes: int, spare_bytes: int = SPARE_BYTES) -> None:
+    """Raises OSError where the disk would have less than `spare_bytes` left after `added_bytes` more."""
     disk = os.statvfs(folder if folder.exists() else folder.parent)
-    if disk.f_bavail * disk.f_frsize < spare_bytes + adding:
-        raise OSError(errno.ENOSPC, f"less than {spare_bytes >> 20} MiB of the disk are free, which are left to the store")
+    if disk.f_bavail * disk.f_frsize < spare_bytes + added_bytes:
+        raise OSError(errno.ENOSPC, f"less than {spare_bytes >> 20} MiB of the disk are free, and these are reserved for the store")
 
 
 def tapes_in(folder: Path) -> list[Path]:
@@ -78,7 +81,7 @@ def tapes_in(folder: Path) -> list[Path]:
 
 
 def erase(path: Path) -> None:
-    """Take a tape away. Its salt goes first: without it nothing can be read of what the disk may keep of the rest. Raises OSError."""
+    """Delete a tape. Its salt is overwritten first: without it, whatever the disk keeps of the rest cannot be read. Raises OSError."""
     with suppress(FileNotFoundError):
         file = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         try:

@@ -1,4 +1,4 @@
-"""Writing and reading one tape, sealed with AES-256-GCM under a key of its own (HKDF of the box's key for recordings, and its salt)."""
+"""Writing and reading one tape. Its parts are sealed under a key of its own, derived from the box's key for recordings and its salt."""
 
 import errno
 import fcntl
@@ -11,48 +11,42 @@ from itertools import count
 from pathlib import Path
 from typing import BinaryIO
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
+from daemon.core.stream import TAG_BYTES
 from daemon.core.tapes.tape import (
     HEAD_BYTES,
     HEADER_BYTES,
     LONGEST,
-    PROOF_NONCE,
     SALT_BYTES,
     START_BYTES,
-    TAG_BYTES,
     TapeError,
     head,
     header,
     is_tape,
     length_of,
-    nonce,
     salt_of,
 )
+from daemon.edges.sealing import PartSealer, derived_key
 
 SUFFIX = ".tape"
 SEALED_BYTES = HEAD_BYTES + TAG_BYTES
-"""What a chunk takes besides what is in it."""
+"""How much longer a chunk is on the tape than its content."""
 
 
-def _cipher(key: bytes, salt: bytes) -> AESGCM:
-    return AESGCM(HKDF(SHA256(), 32, salt, b"ostiary tape").derive(key))
+def _sealer(key: bytes, header: bytes, path: Path) -> PartSealer:
+    return PartSealer(derived_key(key, b"ostiary tape", salt_of(header, str(path))), header)
 
 
 class TapeWriter:
-    """A new file (mode 0600), which nobody else writes to. Every chunk is with the kernel when `append` returns. Raises OSError."""
+    """A new file (mode 0600), which nobody else writes to. When `append` returns, the kernel has the chunk. Raises OSError."""
 
     def __init__(self, path: Path, key: bytes) -> None:
         self.path, self.bytes, self._number, self._failed = path, 0, 0, False
-        self._header = header(secrets.token_bytes(SALT_BYTES))
-        self._cipher = _cipher(key, salt_of(self._header, str(path)))
+        start = header(secrets.token_bytes(SALT_BYTES))
+        self._sealer = _sealer(key, start, path)
         self._file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # tells a tape being written from one that was cut off
-            self._write(self._header + self._cipher.encrypt(PROOF_NONCE, b"", self._header))
+            self._write(start + self._sealer.proof())
         except OSError:
             os.close(self._file)
             with suppress(OSError):
@@ -61,13 +55,13 @@ class TapeWriter:
 
     @property
     def erased(self) -> bool:
-        """Whether somebody has taken the file away: what is written to it now is lost."""
+        """Whether somebody has deleted the file: what is written to it now is lost."""
         return os.fstat(self._file).st_nlink == 0
 
     def append(self, plain: bytes) -> None:
-        """Seal one more chunk. After one that failed only the end may follow: no two chunks are ever sealed with one nonce."""
+        """Seal one more chunk. After one that failed only the end may follow, so that no two chunks are sealed with one nonce."""
         if self._failed:
-            raise OSError(errno.EIO, "the tape has failed before")
+            raise OSError(errno.EIO, "an earlier write to the tape failed")
         self._put(plain, last=False)
 
     def end(self, plain: bytes) -> None:
@@ -79,13 +73,13 @@ class TapeWriter:
             self.abandon()
 
     def abandon(self) -> None:
-        """Let go of the file as it is: cut off, and readable as far as it goes."""
+        """Close the file as it is: cut off, and readable as far as it was written."""
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
 
     def _put(self, plain: bytes, *, last: bool) -> None:
-        sealed = self._cipher.encrypt(nonce(self._number, last), plain, self._header)
+        sealed = self._sealer.seal(self._number, plain, last=last)
         self._write(head(self._number, len(sealed)) + sealed)
         self._number += 1
 
@@ -96,7 +90,7 @@ class TapeWriter:
                 left = left[os.write(self._file, left) :]
         except OSError:
             self._failed = True
-            with suppress(OSError):  # half a chunk would only look like a crash
+            with suppress(OSError):  # half a chunk would look like a crash
                 os.ftruncate(self._file, self.bytes)
                 os.lseek(self._file, self.bytes, os.SEEK_SET)
             raise
@@ -105,7 +99,7 @@ class TapeWriter:
 
 @dataclass(frozen=True, slots=True)
 class Glance:
-    """What can be said of a tape without going through it. `last` is its newest whole chunk, `ended` whether it is the end."""
+    """What is known of a tape without reading all of it. `last` is its newest whole chunk, `ended` whether that is the end."""
 
     first: bytes | None
     last: bytes | None
@@ -115,10 +109,10 @@ class Glance:
 
 
 class Tape:
-    """A tape to read. `ended` is known when the last chunk has been given: None before, False for one that was cut off."""
+    """A tape to read. `ended` is None until all chunks were given, then True, or False for a tape that was cut off."""
 
     def __init__(self, path: Path, key: bytes) -> None:
-        """Raises TapeError for what is no tape, or one of another key."""
+        """Raises TapeError for a file that is not a tape, or a tape of another key."""
         self.path = path
         self.ended: bool | None = None
         try:
@@ -127,9 +121,8 @@ class Tape:
             raise TapeError(f"{path}: cannot be read ({error.strerror})", "run this as the daemon's user") from None
         try:
             start = self._read(START_BYTES)
-            self._header = start[:HEADER_BYTES]
-            self._cipher = _cipher(key, salt_of(self._header, str(path)))
-            if self._opened(PROOF_NONCE, start[HEADER_BYTES:]) is None:
+            self._sealer = _sealer(key, start[:HEADER_BYTES], path)
+            if not self._sealer.proves(start[HEADER_BYTES:]):
                 hint = "recordings open on the box that made them, until its key is changed (`ostiaryd rotate-key`)"
                 raise TapeError(f"{path}: sealed with another key", hint)
         except BaseException:
@@ -148,11 +141,11 @@ class Tape:
             if length is None or len(sealed) < length:
                 self.ended = False
                 return
-            plain = self._opened(nonce(number, False), sealed)
+            plain = self._sealer.open(number, sealed, last=False)
             if plain is not None:
                 yield plain
                 continue
-            plain = self._opened(nonce(number, True), sealed)
+            plain = self._sealer.open(number, sealed, last=True)
             if plain is None or self._read(1):
                 raise self._damaged(number)
             self.ended = True
@@ -160,7 +153,7 @@ class Tape:
             return
 
     def glance(self) -> Glance:
-        """First and last chunk, without opening those between. Raises TapeError where it cannot be followed to its end."""
+        """The first and the last chunk, without opening those between. Raises TapeError where the tape cannot be followed to its end."""
         size = os.fstat(self._file.fileno()).st_size
         self._file.seek(START_BYTES)
         places: list[tuple[int, int]] = []
@@ -177,13 +170,13 @@ class Tape:
         self._file.seek(place)
         sealed = self._read(length)
         for last in (False, True):
-            plain = self._opened(nonce(number, last), sealed)
+            plain = self._sealer.open(number, sealed, last=last)
             if plain is not None:
                 return plain, last
         raise self._damaged(number)
 
     def _next(self, number: int) -> int | None:
-        """The length of the next chunk, or None where the tape is cut off. After a power cut its end may be zeros."""
+        """The length of the next chunk, or None where the tape is cut off. After a power cut the end may be zeros."""
         found = self._read(HEAD_BYTES)
         if len(found) < HEAD_BYTES:
             return None
@@ -191,12 +184,6 @@ class Tape:
         if length is None and any(found + self._read(LONGEST)):
             raise self._damaged(number)
         return length
-
-    def _opened(self, number: bytes, sealed: bytes) -> bytes | None:
-        try:
-            return self._cipher.decrypt(number, sealed, self._header) if len(sealed) >= TAG_BYTES else None
-        except InvalidTag:
-            return None
 
     def _is_locked(self) -> bool:
         try:
@@ -214,7 +201,7 @@ class Tape:
 
     def _damaged(self, number: int) -> TapeError:
         return TapeError(
-            f"{self.path}: damaged: its part {number + 1} is not what was written", "what is before it can be exported (`--to`)"
+            f"{self.path}: damaged: its part {number + 1} is not what was written", "the parts before it can be exported (`--to`)"
         )
 
 

@@ -5,22 +5,18 @@ from daemon.edges.store.backup import back_up
 from daemon.edges.store.dossier import Dossier, dossier_of
 from daemon.edges.store.errors import BackupError, StoreError, VaultError
 from daemon.edges.store.opening import gallery_file, open_store
+from daemon.edges.store.outbox import Pending
 from daemon.edges.store.passphrase import read_passphrase
-from daemon.edges.store.records import Damage
 from daemon.edges.store.restoring import restore
+from daemon.edges.store.results import KEEP_RESULTS_S
 from daemon.edges.store.rotation import rotate_key
-from daemon.edges.store.schema import SCHEMA
-from daemon.edges.store.store import KEEP_RESULTS_S, Pending, Store
-from daemon.edges.store.templates import Page
+from daemon.edges.store.store import Store
 
 __all__ = [
     "KEEP_RESULTS_S",
-    "SCHEMA",
     "AuditTable",
     "BackupError",
-    "Damage",
     "Dossier",
-    "Page",
     "Pending",
     "Store",
     "StoreError",

@@ -1,7 +1,7 @@
-"""The audit chain in the store: appended within the very transaction it tells of, walked in pages, let go from its old end.
+"""The audit chain in the store. A record is appended in the transaction it tells of; the chain is read in pages; old records are deleted.
 
-The first row is the anchor: an empty record and the digest that the next one builds on. Both ends are sealed besides (`meta`): whoever
-can write the file and has not the key can change or cut the chain, but not so that it goes unnoticed.
+The first row is the anchor: an empty record, and the digest that the next record builds on. Both ends are also sealed (`meta`): without
+the key, whoever can write the file can change or cut the chain, but not unnoticed.
 """
 
 import os
@@ -11,53 +11,47 @@ from dataclasses import dataclass, replace
 
 from daemon.core.audit import DIGEST_BYTES, AuditError, BreakFound, Entry, HeadError, Place, Row, followed, link, read, record_bytes
 from daemon.core.messages import utc
-from daemon.edges.store.errors import StoreError, VaultError, translated
+from daemon.edges.store.database import Database
+from daemon.edges.store.errors import StoreError, VaultError
 from daemon.edges.store.records import AuditEnds, Sealer
 
 PAGE = 1000
 _BEYOND = 2**53
-"""No chain gets there: such a number is a flipped bit, and nothing could be counted on from it."""
+"""No chain gets this long: a greater number is a flipped bit, and no record could follow it."""
 _NEWEST = "audit WHERE number < ? ORDER BY number DESC LIMIT 1"
 _SEAL = "(SELECT value FROM meta WHERE key = 'audit')"
 _PUT_SEAL = "INSERT INTO meta VALUES ('audit', ?) ON CONFLICT(key) DO UPDATE SET value=excluded.value"
 _PUT_ROW = "INSERT INTO audit VALUES (?,?,?)"
 _OVERTAKEN = 3
-"""How often a walk begins anew because old records were let go under it."""
-
-
-def begin(db: sqlite3.Connection, sealer: Sealer) -> None:
-    """The anchor of a new store: random, so that no two stores share a chain."""
-    anchor = Place(0, os.urandom(DIGEST_BYTES))
-    db.execute(_PUT_ROW, (anchor.number, b"", anchor.digest))
-    db.execute(_PUT_SEAL, (sealer.audit_ends(AuditEnds(anchor, anchor)),))
-
-
-def reseal_ends(db: sqlite3.Connection, old: Sealer, new: Sealer) -> None:
-    """The ends, sealed with another key. Raises VaultError where they do not open."""
-    row = db.execute(f"SELECT {_SEAL}").fetchone()
-    db.execute(_PUT_SEAL, (new.audit_ends(old.open_audit_ends(row[0])),))
+"""How many times a walk starts again because old records were deleted during it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Walked:
-    """A chain that was followed from end to end and is whole: it begins after `first`."""
+    """A chain that was followed from end to end and is whole. It begins after `first`."""
 
     first: Place
     last: Place
 
 
 class AuditTable:
-    """The chain of one store. `broken` is the record from which on it was found broken, at the opening or since; not the whole chain is
-    looked at for that, only its ends. Methods that write belong within a transaction of the store. All may raise StoreError."""
+    """The chain of one store. `broken` is the record from which on it was found broken, at the opening or since then; only the ends of the
+    chain are looked at for that. Methods that write belong within a transaction. All may raise StoreError."""
 
-    def __init__(self, connection: sqlite3.Connection, sealer: Sealer) -> None:
-        self._db, self._sealer = connection, sealer
+    def __init__(self, database: Database) -> None:
+        self._database = database
         self.broken: int | None = None
 
     # ---- writing
 
+    def begin(self) -> None:
+        """Write the anchor of a new store: random, so that no two stores share a chain."""
+        anchor = Place(0, os.urandom(DIGEST_BYTES))
+        self._database.execute(_PUT_ROW, (anchor.number, b"", anchor.digest))
+        self._seal(AuditEnds(anchor, anchor))
+
     def append(self, at_s: float, entry: Entry) -> Place:
-        """One record more, of `at_s` (UTC seconds). Where the chain does not end as sealed, a record of that comes first, for good."""
+        """Add a record of `at_s` (UTC seconds). Where the chain does not end as its seal says, a record of that comes first, and stays."""
         tail, ends = self._tail()
         if ends is None or ends.last != tail:
             self.broken = tail.number + 1
@@ -70,40 +64,47 @@ class AuditTable:
     def _put(self, before: Place, at_s: float, entry: Entry) -> Place:
         record = record_bytes(before.number + 1, at_s, entry)
         place = link(before, record)
-        self._db.execute(_PUT_ROW, (place.number, record, place.digest))
+        self._database.execute(_PUT_ROW, (place.number, record, place.digest))
         return place
 
-    def _seal(self, ends: AuditEnds) -> None:
-        self._db.execute(_PUT_SEAL, (self._sealer.audit_ends(ends),))
+    def _seal(self, ends: AuditEnds, sealer: Sealer | None = None) -> None:
+        self._database.execute(_PUT_SEAL, ((sealer or self._database.sealer).audit_ends(ends),))
+
+    def reseal(self, new: Sealer) -> None:
+        """Seal the ends with another key. Where they do not open they stay as they are."""
+        ends = self._tail()[1]
+        if ends is not None:
+            self._seal(ends, new)
 
     def take_over(self, other: "AuditTable") -> None:
-        """The chain of another store in place of this one, as it is: what is broken in it stays so. Unless it cannot be read at all."""
+        """The chain of another store takes the place of this one, as it is: what is broken in it stays so. Nothing changes where that
+        chain cannot be read."""
         ends = other._tail()[1]
-        self._db.execute("SAVEPOINT chain")
+        self._database.execute("SAVEPOINT chain")
         try:
-            self._db.execute("DELETE FROM audit")
-            self._db.executemany(_PUT_ROW, other.rows())
+            self._database.execute("DELETE FROM audit")
+            self._database.execute_each(_PUT_ROW, other.rows())
         except StoreError:
-            self._db.execute("ROLLBACK TO chain")
+            self._database.execute("ROLLBACK TO chain")
             return
         finally:
-            self._db.execute("RELEASE chain")
+            self._database.execute("RELEASE chain")
         if ends is None:  # the next record says so
-            self._db.execute("DELETE FROM meta WHERE key = 'audit'")
+            self._database.execute("DELETE FROM meta WHERE key = 'audit'")
         else:
             self._seal(ends)
 
-    def prune(self, before_s: float, now_s: float, most: int = PAGE) -> int:
-        """Let go of the oldest records, as far as they are of before `before_s`; how many, at most `most`. The rest still verifies.
+    def prune(self, before_s: float, now_s: float, limit: int = PAGE) -> int:
+        """Delete the oldest records, as long as they are older than `before_s`, at most `limit`; returns how many. The rest still verifies.
 
-        What cannot be read, or claims to be of after `now_s`, goes along with what comes after it.
+        A record that cannot be read, or that says it is of after `now_s`, is deleted together with the record after it.
         """
         before, now = utc(before_s), utc(now_s)
         ends = self._tail()[1]
         if ends is None:
             return 0
         anchor: Place | None = None
-        for number, record, digest in self._page(ends.first.number, most):
+        for number, record, digest in self._page(ends.first.number, limit):
             at = getattr(read(record), "at", None)
             if at is not None and before <= at <= now:
                 break
@@ -111,22 +112,21 @@ class AuditTable:
                 anchor = Place(number, digest)
         if anchor is None:
             return 0
-        self._db.execute("UPDATE audit SET record = x'' WHERE number = ?", (anchor.number,))
-        gone = self._db.execute("DELETE FROM audit WHERE number < ?", (anchor.number,)).rowcount
+        self._database.execute("UPDATE audit SET record = x'' WHERE number = ?", (anchor.number,))
+        gone = self._database.execute("DELETE FROM audit WHERE number < ?", (anchor.number,)).rowcount
         self._seal(replace(ends, first=anchor))
         return int(gone)
 
     # ---- reading
 
     def head(self) -> Place:
-        """The newest record: whoever keeps this elsewhere can tell later whether the chain still passes through it."""
-        with translated("read"):
-            return _place(self._db.execute(f"SELECT number, '', digest FROM {_NEWEST}", (_BEYOND,)).fetchone())
+        """The newest record. Whoever keeps this elsewhere can tell later whether the chain still passes through it."""
+        return _place(self._database.row(f"SELECT number, '', digest FROM {_NEWEST}", (_BEYOND,)))
 
     def inspect(self) -> None:
-        """Look at both ends of the chain, as far as a start can wait for: sets `broken`."""
+        """Look at both ends of the chain only, because a start must not wait longer. Sets `broken`."""
         tail, ends = self._tail()
-        rows = self._db.execute("SELECT number, record, digest FROM audit ORDER BY number DESC LIMIT 2").fetchall()
+        rows = self._database.rows("SELECT number, record, digest FROM audit ORDER BY number DESC LIMIT 2")
         if ends is None or ends.last != tail:
             self.broken = tail.number + 1
         elif ends.first != self._first():
@@ -138,7 +138,7 @@ class AuditTable:
                 self.broken = error.number
 
     def rows(self, after: int = -1) -> Iterator[Row]:
-        """Every row with a number above `after`, in order, also the anchor. In pages, so that no reader holds up the daemon."""
+        """Every row with a number above `after`, in order, with the anchor. In pages, so that no reader blocks the daemon."""
         while page := self._page(after, PAGE):
             yield from page
             number = page[-1][0]
@@ -147,7 +147,7 @@ class AuditTable:
             after = number
 
     def verify(self, head: bytes | None = None) -> Walked:
-        """Follow the whole chain, also beside a daemon that goes on writing.
+        """Follow the whole chain. A daemon may go on writing meanwhile.
 
         Raises AuditError, HeadError where it does not pass through the digest `head`, and StoreError for what cannot be read.
         """
@@ -158,12 +158,12 @@ class AuditTable:
             except AuditError:
                 if self._first().number <= first.number:
                     raise
-        raise StoreError("the audit chain cannot be followed: its old records go faster than it is read", "try again")
+        raise StoreError("the audit chain cannot be followed: its old records are deleted faster than it is read", "try again")
 
     def _walk(self, first: Place, head: bytes | None) -> Walked:
         anchor = next(iter(self._page(-1, 1)), None)
         if anchor is not None and anchor[1] != b"":
-            raise AuditError(first.number, "nothing says what it builds on: what was before it is gone")
+            raise AuditError(first.number, "nothing says what it builds on: the records before it are gone")
         if anchor is None or len(first.digest) != DIGEST_BYTES:
             raise AuditError(first.number + 1, "nothing says what it builds on")
         last, passed = first, head in (None, first.digest)
@@ -188,12 +188,11 @@ class AuditTable:
     # ---- the ends
 
     def _tail(self) -> tuple[Place, AuditEnds | None]:
-        """The newest record's place as it stands there, and the sealed ends, None where they do not open; both of one instant."""
-        with translated("read"):
-            row = self._db.execute(f"SELECT number, '', digest, {_SEAL} FROM {_NEWEST}", (_BEYOND,)).fetchone()
-            sealed = row[3] if row is not None else self._db.execute(f"SELECT {_SEAL}").fetchone()[0]
+        """The place of the newest record as it stands there, and the sealed ends, None where they do not open; read at one instant."""
+        row = self._database.row(f"SELECT number, '', digest, {_SEAL} FROM {_NEWEST}", (_BEYOND,))
+        sealed = row[3] if row is not None else self._database.row(f"SELECT {_SEAL}")[0]
         try:
-            ends = self._sealer.open_audit_ends(sealed)
+            ends = self._database.sealer.open_audit_ends(sealed)
         except VaultError:
             ends = None
         return _place(row), ends
@@ -201,10 +200,10 @@ class AuditTable:
     def _first(self) -> Place:
         return _place(next(iter(self._page(-1, 1)), None))
 
-    def _page(self, after: int, most: int) -> list[Row]:
+    def _page(self, after: int, limit: int) -> list[Row]:
         try:
-            return self._db.execute(
-                "SELECT number, record, digest FROM audit WHERE number > ? ORDER BY number LIMIT ?", (after, most)
+            return self._database.execute(
+                "SELECT number, record, digest FROM audit WHERE number > ? ORDER BY number LIMIT ?", (after, limit)
             ).fetchall()
         except sqlite3.DatabaseError as error:
             message = f"the audit chain cannot be read after record {max(after, 0)}: {error}"
@@ -212,6 +211,6 @@ class AuditTable:
 
 
 def _place(row: tuple[object, ...] | None) -> Place:
-    """As found: a digest that is none cannot be built on, and whatever is built on it does not verify."""
+    """The place in a row, as found. Where the digest is not bytes it becomes empty, and nothing that builds on it verifies."""
     number, digest = (row[0], row[2]) if row is not None else (0, b"")
     return Place(number if isinstance(number, int) else 0, digest if isinstance(digest, bytes) else b"")

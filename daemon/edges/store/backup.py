@@ -1,4 +1,4 @@
-"""The whole store and its key in one file that a passphrase seals, made beside a serving daemon or without one."""
+"""The whole store and its key in one file, sealed with a passphrase. A daemon may serve meanwhile."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -11,21 +11,21 @@ import msgspec
 
 from daemon.edges.files import placed
 from daemon.edges.store import schema
+from daemon.edges.store.database import Database
 from daemon.edges.store.errors import BackupError, StoreError, VaultError, translated
-from daemon.edges.store.keys import KeyPlace, key_place, read_key
+from daemon.edges.store.keys import KeyPlace, key_place
 from daemon.edges.store.opening import open_store
 from daemon.edges.store.passphrase import need_strong
-from daemon.edges.store.records import Sealer
+from daemon.edges.store.proof import FittingKey, fitting_key
 from daemon.edges.store.sealed_file import CHUNK_BYTES, read_sealed, write_sealed
 from daemon.edges.store.store import Store
-from daemon.edges.store.vault import Vault
 
 _LENGTH_BYTES = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What stands before the database: `made_at` in UTC seconds, and the key that the database is sealed with."""
+    """What precedes the database in the file. `made_at` is in UTC seconds, `key` is the key that the database is sealed with."""
 
     made_at: float
     key: bytes
@@ -34,7 +34,7 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True)
 class BackedUp:
-    """What a backup holds. `damaged` are people whose record does not open, and does not in the backup either."""
+    """What a backup holds. `damaged` are people whose record does not open, neither in the store nor in the backup."""
 
     people: int
     templates: int
@@ -45,9 +45,9 @@ class BackedUp:
 def back_up(
     folder: Path, target: Path, passphrase: str, made_at: float, key_file: Path | None = None, force: bool = False
 ) -> BackedUp:  # fmt: skip
-    """Write the store of a state folder and its key to `target`, sealed; there must be room there for twice the database.
+    """Write the store of a state folder and its key to `target`, sealed. This needs room for twice the database there.
 
-    The copy is of one instant; a daemon goes on serving meanwhile. Raises FileError, StoreError, VaultError; then there is no file.
+    The copy is of one instant, and a daemon may serve meanwhile. Raises FileError, StoreError, VaultError, and then leaves no file.
     """
     need_strong(passphrase)
     store = open_store(folder, read_only=True, key_file=key_file)
@@ -63,7 +63,7 @@ def back_up(
 
 @contextmanager
 def _copy(store: Store, target: Path) -> Iterator[tuple[sqlite3.Connection, Path]]:
-    """A copy of the database beside the target while the block runs: what is in it is sealed, as in the store."""
+    """A copy of the database beside the target, deleted after the block. Its records are sealed as in the store."""
     path = target.with_name(target.name + ".copy")
     path.unlink(missing_ok=True)
     path.touch(0o600, exist_ok=False)
@@ -72,7 +72,7 @@ def _copy(store: Store, target: Path) -> Iterator[tuple[sqlite3.Connection, Path
     try:
         with translated("copied"):
             copy.execute("PRAGMA journal_mode = OFF")
-            store._db.backup(copy)  # in one step: with pauses, a busy daemon would have it begin again and again
+            store.database.connection.backup(copy)  # in one step: with pauses, every change by a daemon would restart it
         yield copy, path
     finally:
         copy.close()
@@ -87,20 +87,18 @@ def _checked(copy: sqlite3.Connection, path: Path, place: KeyPlace) -> tuple[Bac
         if found != "ok":
             raise BackupError(f"the gallery is damaged: {' '.join(found.split())}", "keep the backups you have; `ostiaryd check` says more")
         schema.need_tables(copy, path)
-        key = fitting_key(copy, place)
-        store = Store(copy, None, Sealer(Vault(key)))
+        found_key = box_key(copy, place)
+        store = Store(Database(copy, found_key.sealer))
         people, templates = len(store.people()), sum(store.template_counts().values())
-        return BackedUp(people, templates, store.revision(), store.damage().people), key
+        return BackedUp(people, templates, store.revision(), store.damage().people), found_key.key
 
 
-def fitting_key(db: sqlite3.Connection, place: KeyPlace) -> bytes:
-    """The key of this very database: a rotation may just be giving the box another one. Raises VaultError."""
-    row = db.execute("SELECT value FROM meta WHERE key = 'proof'").fetchone()
-    for where in (place,) if place.credential else (place, place.next):
-        key = read_key(where)
-        if key is not None and Sealer(Vault(key)).opens_proof(row[0] if row is not None else None):
-            return key
-    raise VaultError(f"{place.path}: not the key of the gallery", "was the key changed just now? try again")
+def box_key(connection: sqlite3.Connection, place: KeyPlace) -> FittingKey:
+    """The key that opens this database. During a rotation that may be the next key. Raises VaultError."""
+    found = fitting_key(connection, place)
+    if found is None:
+        raise VaultError(f"{place.path}: not the key of the gallery", "try again, in case the key was changed just now")
+    return found
 
 
 def _parts(manifest: Manifest, path: Path) -> Iterator[bytes]:
@@ -112,7 +110,7 @@ def _parts(manifest: Manifest, path: Path) -> Iterator[bytes]:
 
 
 def unpack(backup: Path, passphrase: str, into: BinaryIO) -> Manifest:
-    """Write the database of a backup into a file, all of it authentic. Raises BackupError, and OSError for `into`."""
+    """Write the database of a backup into a file; all of it is authentic. Raises BackupError, and OSError for `into`."""
     try:
         file = backup.open("rb")
     except OSError as error:
@@ -134,7 +132,7 @@ def unpack(backup: Path, passphrase: str, into: BinaryIO) -> Manifest:
 
 
 def _readable(parts: Iterator[bytes]) -> Iterator[bytes]:
-    """The disk's errors while reading a backup, told from those while writing what is in it."""
+    """The same parts. A disk error while reading the backup becomes BackupError, unlike one while writing its content."""
     try:
         yield from parts
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What goes wrong with the store, and SQLite's errors in our words."""
+"""The store's errors, and SQLite's errors in our words."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -12,16 +12,16 @@ class StoreError(Fault):
 
 
 class BackupError(StoreError):
-    """A backup cannot be made or read, or its passphrase is none. `hint` says what to do about it."""
+    """A backup cannot be made or read, or its passphrase cannot be used. `hint` says what to do about it."""
 
 
 class VaultError(Fault):
-    """A key is missing, unusable or the wrong one, or something sealed does not open. `hint` says what to do about it."""
+    """A key is missing, unusable or wrong, or something sealed does not open. `hint` says what to do about it."""
 
 
 @contextmanager
 def translated(verb: str) -> Iterator[None]:
-    """SQLite's errors within become StoreError: the gallery cannot be <verb>."""
+    """SQLite's errors within the block become StoreError: the gallery cannot be <verb>."""
     try:
         yield
     except sqlite3.DatabaseError as error:

@@ -1,6 +1,6 @@
-"""Where the box's key is kept, what its file must be, and making a new one.
+"""Where the box's key is kept, what its file must be like, and making a new one.
 
-The key is 32 bytes, as they are or as 64 hexadecimal digits. Everything here is durable when it returns: file, then folder.
+The key is 32 bytes, raw or as 64 hexadecimal digits. What is written here is durable when the function returns.
 """
 
 import os
@@ -10,9 +10,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from daemon.edges.files import sync_folder
+from daemon.edges.files import FileError, part_of, placed, sync_folder
+from daemon.edges.sealing import KEY_BYTES
 from daemon.edges.store.errors import StoreError, VaultError
-from daemon.edges.store.vault import KEY_BYTES
 
 CREDENTIAL = "ostiary.key"
 _LONGEST = 2 * KEY_BYTES + 2
@@ -20,9 +20,9 @@ _LONGEST = 2 * KEY_BYTES + 2
 
 @dataclass(frozen=True, slots=True)
 class KeyPlace:
-    """The file that holds the key. A `credential` is systemd's: it is only read, and systemd sees to owner and mode.
+    """The file that holds the key. A `credential` is systemd's: it is only read, and systemd sets its owner and mode.
 
-    `held` is a key that came with a backup and is in no file.
+    `held` is a key that came with a backup and is not in a file.
     """
 
     path: Path
@@ -31,7 +31,7 @@ class KeyPlace:
 
     @property
     def next(self) -> "KeyPlace":
-        """Where a new key waits while everything is being sealed anew."""
+        """Where a new key waits while everything is sealed with it."""
         return KeyPlace(self.path.with_name(self.path.name + ".new"))
 
 
@@ -44,12 +44,12 @@ def key_place(folder: Path, key_file: Path | None = None) -> KeyPlace:
 
 
 def read_key(place: KeyPlace) -> bytes | None:
-    """The 32 bytes, or None where no file is. Raises VaultError for a file that must not be trusted or holds no key."""
+    """The 32 bytes, or None where there is no file. Raises VaultError for a file that must not be trusted or does not hold a key."""
     if place.held is not None:
         return place.held
     path = place.path
     try:
-        # NONBLOCK: a pipe in its place must not stop the daemon; NOFOLLOW: nor may a link lead elsewhere.
+        # NONBLOCK: a pipe in its place must not stop the daemon. NOFOLLOW: a link must not lead elsewhere.
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
     except FileNotFoundError:
         return None
@@ -58,7 +58,7 @@ def read_key(place: KeyPlace) -> bytes | None:
     try:
         seen = os.fstat(file)
         if not stat.S_ISREG(seen.st_mode):
-            raise VaultError(f"{path}: the key is no regular file", _FILE_HINT)
+            raise VaultError(f"{path}: the key is not a regular file", _FILE_HINT)
         if not place.credential and seen.st_uid != os.geteuid():
             raise VaultError(f"{path}: the key belongs to user {seen.st_uid}, this is user {os.geteuid()}", _FILE_HINT)
         if seen.st_mode & (0o007 if place.credential else 0o077):
@@ -71,7 +71,7 @@ def read_key(place: KeyPlace) -> bytes | None:
     return _parsed(content, path)
 
 
-_FILE_HINT = "a regular file of the daemon's own user, mode 0600 or stricter; run this as that user (sudo -u ostiary ...)"
+_FILE_HINT = "use a regular file of the daemon's own user, mode 0600 or stricter; run this as that user (sudo -u ostiary ...)"
 
 
 def _parsed(content: bytes, path: Path) -> bytes:
@@ -84,34 +84,22 @@ def _parsed(content: bytes, path: Path) -> bytes:
         except ValueError:
             key = b""
     if len(key) != KEY_BYTES:
-        raise VaultError(f"{path}: there is no key in it", "64 hexadecimal digits or 32 raw bytes; restore the file from its backup")
+        raise VaultError(f"{path}: does not hold a key (64 hexadecimal digits or 32 raw bytes)", "restore the file from its backup")
     if len(set(key)) == 1:  # what a file of zeros after a power cut looks like
-        raise VaultError(f"{path}: the key is one byte again and again", "restore the file from its backup")
+        raise VaultError(f"{path}: all bytes of the key are the same", "restore the file from its backup")
     return key
 
 
 def make_key(place: KeyPlace) -> bytes:
-    """A new random key, durable in its file (mode 0600). Raises VaultError for a file that is there, StoreError for a disk that fails."""
-    path, part = place.path, _part(place.path)
-    key = secrets.token_bytes(KEY_BYTES)
+    """A new random key, durable in its file (mode 0600). Raises VaultError where there is a file, StoreError where the disk fails."""
+    path, key = place.path, secrets.token_bytes(KEY_BYTES)
+    if os.path.lexists(path):
+        raise VaultError(f"{path}: there is a key already", "it is not overwritten, because something may be sealed with it")
     try:
-        part.unlink(missing_ok=True)  # of an attempt that was cut off
-        file = os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
-        try:
-            os.write(file, key.hex().encode("ascii") + b"\n")
-            os.fsync(file)
-        finally:
-            os.close(file)
-        os.link(part, path)  # whole or not at all, and unlike a rename never over another key
-        part.unlink()
-        sync_folder(path.parent)
-    except FileExistsError:
-        part.unlink(missing_ok=True)
-        raise VaultError(f"{path}: there is a key already", "it is not written over: something else may be sealed with it") from None
-    except OSError as error:
-        raise StoreError(
-            f"{path}: a new key cannot be written ({error.strerror})", "its folder must be one the daemon's user may write to"
-        ) from None
+        with placed(path) as file:  # complete or not at all, and never over another key
+            file.write(key.hex().encode("ascii") + b"\n")
+    except FileError as error:
+        raise StoreError(f"a new key cannot be written: {error.message}", "the daemon's user must be able to write to its folder") from None
     return key
 
 
@@ -125,14 +113,10 @@ def promote(place: KeyPlace) -> None:
 
 
 def tidy(place: KeyPlace) -> None:
-    """Forget what an interrupted making or rotation left: a next key that seals nothing, and half-made files.
+    """Remove what was left when making or rotating a key was cut off: a next key that seals nothing, and half-made files.
 
     In a folder that is read-only here (the unit sees /etc so) they stay: they open nothing, and the next rotation removes them.
     """
-    for path in (place.next.path, _part(place.path), _part(place.next.path)):
+    for path in (place.next.path, part_of(place.path), part_of(place.next.path)):
         with suppress(OSError):
             path.unlink(missing_ok=True)
-
-
-def _part(path: Path) -> Path:
-    return path.with_name(path.name + ".part")

@@ -1,6 +1,6 @@
-"""What is sealed in the rows of the store: how it is written, and which place each is bound to.
+"""The sealed records in the rows of the store: how they are written, and which place each is bound to.
 
-A field with a default may be added (a schedule, say) without a new schema: old records get the default.
+A field with a default may be added without a new schema: old records get the default.
 """
 
 import os
@@ -17,15 +17,15 @@ from daemon.edges.store.errors import VaultError
 from daemon.edges.store.vault import Vault
 
 FORMAT = 2
-"""The schema that sealed the records, part of what each is bound to."""
+"""The schema of the records. Each is bound to it."""
 
 
 @dataclass(frozen=True, slots=True)
 class PersonRecord:
-    """A person, and the random name of their enrolment: a template opens only under the very record it was enrolled with.
+    """A person, and the random name of their enrolment: a template opens only with the record it was enrolled with.
 
-    Without that, templates left behind by a damaged deletion would come alive when the number is given to somebody else.
-    `pseudonym` is who they are in the audit chain, until they are revoked: nothing else holds the two together.
+    Without that, templates that a damaged deletion left behind would become valid again when their number is given to somebody else.
+    `pseudonym` is the person's name in the audit chain until they are revoked; nothing else connects the two.
     """
 
     enrolment: bytes
@@ -39,7 +39,7 @@ def new_enrolment() -> bytes:
 
 
 def new_pseudonym() -> str:
-    """Who somebody is in the audit chain: random, so that it says nothing about them."""
+    """A person's name in the audit chain: random, so that it says nothing about them."""
     return os.urandom(16).hex()
 
 
@@ -55,7 +55,7 @@ class AuditEnds:
 class TemplateRecord:
     """`created_at` in UTC seconds.
 
-    Crops and vectors are sealed apart, in tables of their own: a start reads every vector of its model, and nothing else.
+    Crops and vectors are sealed separately, in tables of their own, because a start reads every vector of its model and nothing else.
     """
 
     created_at: float
@@ -72,7 +72,7 @@ class MessageRecord:
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """What did not open: people, template numbers (also those whose person is not there), and messages that could not be sent."""
+    """What did not open: people, template numbers (also those without a person), and how many messages could not be sent."""
 
     people: tuple[str, ...] = ()
     templates: tuple[int, ...] = ()
@@ -93,7 +93,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class Sealer:
-    """Records in and out of a vault. Every `open_` raises VaultError."""
+    """Seals and opens records. Every `open_` raises VaultError."""
 
     vault: Vault
     _encode: Callable[[object], bytes] = field(default=msgspec.msgpack.Encoder().encode)
@@ -104,7 +104,7 @@ class Sealer:
     def open_person(self, sealed: object, person: object) -> PersonRecord:
         record = _decoded(self.vault.open(sealed, FORMAT, "people", _key(person)), PersonRecord)
         if record.person.person != person:
-            raise VaultError("a record is of another person", "restore a backup")
+            raise VaultError("a record belongs to another person", "restore a backup")
         return record
 
     def template(self, record: TemplateRecord, number: int, person: str, enrolment: bytes) -> bytes:
@@ -153,7 +153,7 @@ class Sealer:
         return _decoded(self.vault.open(sealed, FORMAT, "meta", "audit"), AuditEnds)
 
     def proof(self) -> bytes:
-        """A constant: whatever opens it is the key of this store."""
+        """A sealed constant. The key that opens it is the key of this store."""
         return self.vault.seal(b"the key of this store", FORMAT, "meta", "proof")
 
     def opens_proof(self, sealed: object) -> bool:
@@ -167,7 +167,7 @@ class Sealer:
 def _key(value: object) -> str:
     """A row key as text. A damaged file can hold a number or nothing there."""
     if not isinstance(value, str):
-        raise VaultError("a row has no proper key", "restore a backup")
+        raise VaultError("the key of a row is damaged", "restore a backup")
     return value
 
 

@@ -1,6 +1,6 @@
-"""A backup into a state folder: everything is made ready beside, and one renaming puts it in place.
+"""Restoring a backup into a state folder: everything is prepared in a file of its own, and one renaming puts it in place.
 
-The restored records are sealed anew with this box's own key, so that the key, whether file or credential, never changes hands.
+The restored records are sealed with this box's own key, so that this key, whether file or credential, stays as it is.
 """
 
 import os
@@ -13,14 +13,15 @@ from pathlib import Path
 from daemon.core.audit import BackupRestored
 from daemon.core.messages import utc
 from daemon.edges.files import sync_folder
-from daemon.edges.store.backup import fitting_key, unpack
+from daemon.edges.store.backup import box_key, unpack
+from daemon.edges.store.database import Database
 from daemon.edges.store.errors import BackupError, StoreError, VaultError, translated
 from daemon.edges.store.keys import KeyPlace, key_place, make_key, read_key
 from daemon.edges.store.opening import forget_staged, gallery_file, lock_folder, open_for_reading, open_for_writing, opening, staged_file
 from daemon.edges.store.records import Sealer
-from daemon.edges.store.rotation import reseal
 from daemon.edges.store.since import bring_over, distrust
 from daemon.edges.store.store import Store
+from daemon.edges.store.tables import reseal
 from daemon.edges.store.vault import Vault
 
 _ASIDE = "gallery.before-restore-"
@@ -28,9 +29,9 @@ _ASIDE = "gallery.before-restore-"
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What is in place now. `made_at` is when the backup was made (UTC seconds), `aside` where the store before lies.
+    """What is in place now. `made_at` is when the backup was made (UTC seconds), `aside` is where the earlier store is kept.
 
-    `suspended` are those that were not so in the backup; `revoked` those of the backup who were revoked since and are not restored.
+    `suspended` counts the people who were not suspended in the backup, `revoked` those who were revoked since and are not restored.
     """
 
     made_at: float
@@ -44,11 +45,11 @@ class Restored:
 def restore(
     folder: Path, backup: Path, passphrase: str, now: float, key_file: Path | None = None, replace: bool = False, active: bool = False
 ) -> Restored:
-    """Put a backup into a state folder that has no gallery or, with `replace`, in place of a gallery that opens. `now` in UTC seconds.
+    """Restore a backup into a state folder without a gallery or, with `replace`, in place of a gallery that opens. `now` in UTC seconds.
 
-    Whoever may have been revoked since the backup comes back suspended, unless `active` says otherwise; of a gallery that is replaced
-    revocations and suspensions are brought over. Until the very last step nothing in the folder has changed but files of the restoring
-    itself. Raises StoreError, VaultError.
+    People who may have been revoked since the backup come back suspended, unless `active`. From a gallery that is replaced, revocations and
+    suspensions are taken over. Until the last step nothing in the folder changes but files of the restore itself.
+    Raises StoreError, VaultError.
     """
     lock = lock_folder(folder)
     try:
@@ -74,7 +75,7 @@ def _need_owner(folder: Path) -> None:
 
 
 def _tidy(folder: Path) -> None:
-    """What an earlier attempt left that was cut off: half a database, and a second name of the one that serves."""
+    """Remove what an interrupted restore left: half a database, and a second name of the database that serves."""
     forget_staged(folder)
     gallery = gallery_file(folder)
     for aside in folder.glob(f"{_ASIDE}*"):
@@ -86,19 +87,19 @@ def _tidy(folder: Path) -> None:
 def _before(folder: Path, key_file: Path | None, replace: bool) -> Store | None:
     gallery = gallery_file(folder)
     if not gallery.is_file():
-        # A log without its database would be played into the restored one.
+        # SQLite would apply a log without its database to the restored one.
         if next(folder.glob(f"{gallery.name}*"), None) is not None:
             raise BackupError(f"{folder}: holds parts of a gallery", "move them away, or give an empty state_dir")
         return None
     if not replace:
-        raise BackupError(f"{gallery}: there is a gallery already", "--replace puts it aside; or give an empty state_dir")
+        raise BackupError(f"{gallery}: there is a gallery already", "give --replace to move it aside, or an empty state_dir")
     try:
         with opening(gallery):
             return open_for_writing(gallery, None, key_place(folder, key_file))
     except (StoreError, VaultError) as error:
         raise BackupError(
             f"{error.message}; so nobody can tell who was revoked since the backup",
-            "move the files of state_dir away and restore into the empty folder: people come back suspended",
+            "move the files of state_dir away and restore into the empty folder; people then come back suspended",
         ) from None
 
 
@@ -120,14 +121,14 @@ def _put(folder: Path, backup: Path, passphrase: str, now: float, place: KeyPlac
             raise BackupError(f"{backup}: the gallery in it is damaged: {' '.join(found.split())}", "take an earlier backup")
         key = _key(place, before)
         with store.transaction():
-            reseal(store, Sealer(Vault(key)))
-        restored = Store(store._db, None, Sealer(Vault(key)))
+            reseal(store.tables, Sealer(Vault(key)))
+        restored = Store(Database(store.database.connection, Sealer(Vault(key))))
         with restored.transaction():
             counts = bring_over(restored, before, active) if before is not None else distrust(restored, manifest.made_at, now, active)
             told = BackupRestored(utc(manifest.made_at), len(restored.people()), counts.revoked, counts.suspended, restored.revision())
             restored.audit.append(now, told)
         people, damaged = len(restored.people()), restored.damage().people
-        _settle(store._db, staged)
+        _settle(store.database, staged)
     finally:
         store.close()
     with opening(staged):
@@ -137,36 +138,36 @@ def _put(folder: Path, backup: Path, passphrase: str, now: float, place: KeyPlac
 
 
 def _key(place: KeyPlace, before: Store | None) -> bytes:
-    """This box's key; a new one where there is neither key nor gallery."""
+    """This box's key; a new one where there is neither a key nor a gallery."""
     if before is not None:
-        return fitting_key(before._db, place)
+        return box_key(before.database.connection, place).key
     key = read_key(place)
     return key if key is not None else make_key(place)
 
 
-def _settle(db: sqlite3.Connection, path: Path) -> None:
-    """Bring everything into the one file, without a log beside it."""
+def _settle(database: Database, path: Path) -> None:
+    """Move everything into the one file, without a log beside it."""
     mode = ""
     with translated("settled"), suppress(sqlite3.OperationalError):  # locked
-        mode = str(db.execute("PRAGMA journal_mode = DELETE").fetchone()[0])
+        mode = str(database.execute("PRAGMA journal_mode = DELETE").fetchone()[0])
     if mode != "delete":
-        raise StoreError(f"{path}: a reader holds the gallery", "end it (`ostiaryd check`, a backup?) and try again")
+        raise StoreError(f"{path}: a reader holds the gallery", "end the reader (`ostiaryd check`, a backup?) and try again")
 
 
 def _swap(folder: Path, staged: Path, before: Store | None, now: float) -> Path | None:
     """The restored database takes the place of the gallery, if there is one, in one step."""
     gallery, aside = gallery_file(folder), None
     if before is not None:
-        _settle(before._db, gallery)
+        _settle(before.database, gallery)
         before.close()
-        if next(folder.glob(f"{gallery.name}-*"), None) is not None:  # it would be played into the restored one
-            raise StoreError(f"{gallery}: a reader has left a log", "end it (`ostiaryd check`, a backup?) and try again")
+        if next(folder.glob(f"{gallery.name}-*"), None) is not None:  # SQLite would apply it to the restored one
+            raise StoreError(f"{gallery}: a reader has left a log", "end the reader (`ostiaryd check`, a backup?) and try again")
     try:
         with staged.open("rb") as file:
             os.fsync(file.fileno())
         if before is not None:
             aside = folder / f"{_ASIDE}{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%SZ}.sqlite"
-            os.link(gallery, aside)  # a second name: at no instant is there no gallery
+            os.link(gallery, aside)  # a second name, so that there is a gallery at every instant
         staged.replace(gallery)
         sync_folder(folder)
     except OSError as error:

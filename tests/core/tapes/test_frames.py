@@ -78,7 +78,7 @@ def test_a_note_is_a_note_and_a_frame_is_none(note: Began | Lost | Ended) -> Non
 
 @pytest.mark.parametrize("chunk", [b'N{"kind":"later"}', b"N", b"N{"])
 def test_a_note_of_a_later_daemon_is_no_guess(chunk: bytes) -> None:
-    with pytest.raises(TapeError, match="does not read"):
+    with pytest.raises(TapeError, match="cannot read"):
         note_of(chunk)
 
 

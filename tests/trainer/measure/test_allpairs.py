@@ -57,7 +57,7 @@ def test_without_ties_on_plain_cosine() -> None:
     # The same rows in the same order, so that both round alike.
     order = np.argsort(person, kind="stable")
     genuine, impostor = metrics.all_pairs(vectors[order], person[order])
-    assert found.operating[:4] == tuple(metrics.at_fmr(genuine, impostor, fmr) for fmr in allpairs.FMRS[:4])
+    assert found.operating[:4] == tuple(metrics.at_fmr(genuine, impostor, fmr) for fmr in metrics.FMRS[:4])
     assert [point.threshold for point in found.operating[4:]] == [None, None]
     assert found.eer == metrics.eer(genuine, impostor)
 

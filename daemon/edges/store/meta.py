@@ -1,0 +1,53 @@
+"""Single values about the whole store: the revision of the gallery, the model that serves, the proof of the key."""
+
+import sqlite3
+
+from daemon.edges.store.database import Database, counter
+from daemon.edges.store.records import Sealer
+
+
+class MetaTable:
+    """One row for each value. (The audit chain keeps its sealed ends here too.)"""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def revision(self) -> int:
+        """How many times the gallery has changed. Raises StoreError."""
+        return counter(self._database.row("SELECT value FROM meta WHERE key = 'revision'"))
+
+    def next_revision(self) -> int:
+        """Count one more change of the gallery. Raises StoreError."""
+        self._database.gallery_changes()
+        return counter(self._database.execute("UPDATE meta SET value = value + 1 WHERE key = 'revision' RETURNING value").fetchone())
+
+    def raise_revision(self, at_least: int) -> None:
+        """The revision becomes `at_least` where it is lower."""
+        self._database.gallery_changes()
+        self._database.execute("UPDATE meta SET value = max(value, ?) WHERE key = 'revision'", (at_least,))
+
+    def touch(self) -> None:
+        """Write without changing anything."""
+        self._database.execute("UPDATE meta SET value = value WHERE key = 'revision'")
+
+    def serving(self) -> str | None:
+        """The id of the bundle that serves, as it was last noted. Raises StoreError."""
+        row = self._database.row("SELECT value FROM meta WHERE key = 'serving'")
+        return str(row[0]) if row is not None else None
+
+    def put_serving(self, model: str) -> None:
+        """Note which bundle serves."""
+        self._database.gallery_changes()
+        self._database.execute(
+            "INSERT INTO meta VALUES ('serving', ?) ON CONFLICT(key) DO UPDATE SET value = excluded.value", (model,)
+        )
+
+    def reseal(self, new: Sealer) -> None:
+        """The proof of another key takes the place of this one's."""
+        self._database.execute("UPDATE meta SET value = ? WHERE key = 'proof'", (new.proof(),))
+
+
+def stored_proof(connection: sqlite3.Connection) -> object:
+    """What is stored as the proof of the key; None where there is nothing."""
+    row = connection.execute("SELECT value FROM meta WHERE key = 'proof'").fetchone()
+    return row[0] if row is not None else None
