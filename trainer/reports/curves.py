@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from markupsafe import Markup
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
@@ -38,14 +39,14 @@ PANELS = (
 )
 
 
-def training(history: Sequence[Mapping[str, object]]) -> list[tuple[str, str]]:
+def training(history: Sequence[Mapping[str, object]]) -> list[tuple[str, Markup]]:
     """(title, drawing) of each panel that the lines of history.jsonl have values for."""
     found = ((panel, [(label, pieces(history, key, panel.scale)) for key, label in panel.values]) for panel in PANELS)
     there = [(panel, [(label, parts) for label, parts in series if parts]) for panel, series in found]
     return [(panel.title, lines(panel.name, panel.title, panel.unit, series, panel.log)) for panel, series in there if series]
 
 
-def lines(name: str, title: str, unit: str, series: Sequence[Series], log: bool = False, marked: bool = True) -> str:
+def lines(name: str, title: str, unit: str, series: Sequence[Series], log: bool = False, marked: bool = True) -> Markup:
     """Curves over epochs, all in one unit; stages are not joined. `marked`: where the stages of the first begin."""
     return drawn(name, title)(_lines)(unit, series, log, marked)
 

@@ -8,21 +8,21 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 
-from rich.markup import escape as escaped
-from rich.table import Table
+from rich.markup import escape
+from rich.table import Table as TerminalTable
 
 from daemon.core.bundle import Figure
-from daemon.pages import markup
+from daemon.pages import template
+from daemon.pages.parts import Drawing, Table
 from trainer.reports import curves
-from trainer.reports.style import STYLE
 from trainer.reports.summaries import CompareError, Summary, compare
 from trainer.reports.words import spoken
 
 __all__ = ["CompareError", "Row", "Summary", "better", "compare", "cost", "page", "rows", "table"]
 
 UNKNOWN = "–"
+LEGEND = "* better: its 95 % interval lies beyond the others'"
 LOWER = ("eer", "fnir", "misidentified")
 HIGHER = ("accuracy", "auc", "tar", "rank", "one-shot")
 VAL = {"auc": "AUC", "eer": "EER", "tar_1e2": "TAR at FMR 1 %", "tar": "TAR at FMR 0.1 %"}
@@ -80,44 +80,46 @@ def better(figures: Sequence[Figure | None]) -> int | None:
     return best if sign and all(ends[best][0] > other[1] for index, other in ends.items() if index != best) else None
 
 
-def table(runs: Sequence[Summary]) -> Table:
+def table(runs: Sequence[Summary]) -> TerminalTable:
     """The comparison for a terminal; the better figure is bold with a star."""
-    made = Table("", *(escaped(run.name) for run in runs), caption="* better: its 95 % interval lies beyond the others'")
+    made = TerminalTable("", *(escape(run.name) for run in runs), caption=LEGEND)
     section = None
     for row in rows(runs):
         if section not in (None, row.section):
             made.add_section()
         if section != row.section:
-            made.add_row(f"[bold]{escaped(row.section)}[/]")
+            made.add_row(f"[bold]{escape(row.section)}[/]")
         section = row.section
-        cells = (f"[bold green]{escaped(cell)} *[/]" if index == row.better else escaped(cell) for index, cell in enumerate(row.cells))
-        made.add_row(escaped(row.name), *cells)
+        cells = (f"[bold green]{escape(cell)} *[/]" if index == row.better else escape(cell) for index, cell in enumerate(row.cells))
+        made.add_row(escape(row.name), *cells)
     return made
 
 
 def page(runs: Sequence[Summary]) -> str:
     """The comparison as one self-contained HTML page, with the val curves of all runs over one another."""
-    drawn = [one for panel in curves.PANELS for key, _ in panel.values if key in VAL for one in _curves(runs, panel, key)]
     lines, head = rows(runs), ["", *(run.name for run in runs)]
-    parts = []
-    for section in dict.fromkeys(line.section for line in lines):
-        own = [[line.name, *_starred(line)] for line in lines if line.section == section]
-        title = escape(section[:1].upper() + section[1:])
-        parts.append(f"<section><h2>{title}</h2>{markup.table(head, own)}</section>")
-    shown = f"<section><h2>Curves</h2>{markup.figures(*drawn)}</section>" if drawn else ""
-    note = markup.note("* better: its 95 % interval lies beyond the others'")
-    return markup.page("Runs side by side", f"<header><h1>Runs side by side</h1>{note}</header>{shown}{''.join(parts)}", STYLE)
+    sections = dict.fromkeys(line.section for line in lines)
+    return template.render(
+        "trainer.reports",
+        "side_by_side.html",
+        legend=LEGEND,
+        drawings=[one for panel in curves.PANELS for key, _ in panel.values if key in VAL for one in _curves(runs, panel, key)],
+        tables=[
+            (section[:1].upper() + section[1:], Table(head, [[line.name, *_starred(line)] for line in lines if line.section == section]))
+            for section in sections
+        ],
+    )
 
 
 def _starred(row: Row) -> list[str]:
     return [f"{cell} *" if index == row.better else cell for index, cell in enumerate(row.cells)]
 
 
-def _curves(runs: Sequence[Summary], panel: curves.Panel, key: str) -> list[tuple[str, str]]:
-    """The runs' curves of one figure over one another with a caption, if any run has it."""
+def _curves(runs: Sequence[Summary], panel: curves.Panel, key: str) -> list[Drawing]:
+    """The runs' curves of one figure over one another, if any run has it."""
     series = [(run.name, curves.pieces(run.history, key, panel.scale)) for run in runs]
     there = [one for one in series if one[1]]
-    return [(curves.lines(key, VAL[key], panel.unit, there, marked=False), f"{VAL[key]} on val people")] if there else []
+    return [Drawing(curves.lines(key, VAL[key], panel.unit, there, marked=False), f"{VAL[key]} on val people")] if there else []
 
 
 def _figures(runs: Sequence[Summary]) -> list[Row]:
