@@ -41,7 +41,7 @@ class Film:
         self.frames += 1
 
     def close(self) -> None:
-        """Finish the file. Raises FilmError if it did not get whole: the writer says nothing, not even of a full disk."""
+        """Finish the file. Raises FilmError if it is not complete: the writer reports nothing, not even a full disk."""
         self._writer.release()
         found = cv2.VideoCapture(str(self.path), cv2.CAP_FFMPEG)
         try:
@@ -50,7 +50,7 @@ class Film:
         finally:
             found.release()
         if not whole:
-            raise FilmError(f"{self.path.name}: the video did not get whole", "is the disk full?")
+            raise FilmError(f"{self.path.name}: the video could not be completed", "check whether the disk is full")
 
     def abandon(self) -> None:
         """Let go of it, whatever is there."""

@@ -47,5 +47,5 @@ def test_a_film_that_did_not_get_whole_is_noticed(tmp_path: Path) -> None:
     for _ in range(10):
         made.write(np.zeros((48, 64, 3), np.uint8))
     made.frames += 5  # as if the disk had taken ten of fifteen
-    with pytest.raises(FilmError, match="did not get whole"):
+    with pytest.raises(FilmError, match="could not be completed"):
         made.close()

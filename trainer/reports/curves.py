@@ -1,4 +1,4 @@
-"""Training curves from the lines of history.jsonl: what a run did, panel by panel."""
+"""Training curves from the lines of history.jsonl, panel by panel."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ def training(history: Sequence[Mapping[str, object]]) -> list[tuple[str, Markup]
 
 
 def lines(name: str, title: str, unit: str, series: Sequence[Series], log: bool = False, marked: bool = True) -> Markup:
-    """Curves over epochs, all in one unit; stages are not joined. `marked`: where the stages of the first begin."""
+    """Curves over epochs, all in one unit; stages are not joined. `marked` shows where the stages of the first series begin."""
     return drawn(name, title)(_lines)(unit, series, log, marked)
 
 
 def pieces(history: Sequence[Mapping[str, object]], key: str, scale: float) -> Sequence[Piece]:
-    """Epochs counted on over stages and values of one key, apart by stage; lines without the key (warnings, verdicts) are passed over."""
+    """The values of one key by stage, over epochs counted through all stages. Lines without the key (warnings, verdicts) are skipped."""
     found: list[tuple[str, list[float], list[float]]] = []
     before = last = 0.0
     for index, line in enumerate(history):

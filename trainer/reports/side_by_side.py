@@ -1,6 +1,6 @@
-"""Finished runs side by side: what differs in their recipes, what they cost, and what they are worth.
+"""Finished runs side by side: what differs in their recipes, what they cost, and how good they are.
 
-A run is called better only where 95 % intervals do not overlap; the best of many val figures is otherwise mostly luck.
+A run counts as better only where 95 % intervals do not overlap: the best of many val figures is mostly luck.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ VAL = {"auc": "AUC", "eer": "EER", "tar_1e2": "TAR at FMR 1 %", "tar": "TAR at F
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the comparison: a cell for each run, and which run is clearly better, if any is."""
+    """One line of the comparison: a cell for each run, and the place of the run that is clearly better, if there is one."""
 
     section: str
     name: str
@@ -39,7 +39,7 @@ class Row:
 
 
 def rows(runs: Sequence[Summary]) -> list[Row]:
-    """The whole comparison, recipes by the keys that differ only."""
+    """The whole comparison; of the recipes only the keys that differ."""
     keys = dict.fromkeys(key for run in runs for key in run.recipe)
     recipe = [Row("recipe", key, tuple(_text(run.recipe.get(key)) for run in runs)) for key in keys]
     data = tuple(run.data_digest[:12] if run.data_digest else UNKNOWN for run in runs)
@@ -56,7 +56,7 @@ def rows(runs: Sequence[Summary]) -> list[Row]:
 
 
 def cost(history: Sequence[Mapping[str, object]]) -> dict[str, str]:
-    """Epochs, crops seen, CPU minutes and minutes on the clock, over all stages."""
+    """Epochs, crops seen, CPU minutes and elapsed minutes, over all stages."""
     last = [part[-1] for part in _stages(history)]
     epochs, crops, cpu_s, elapsed_s = (_sum(line.get(key) for line in last) for key in ("epoch", "crops", "cpu_s", "elapsed_s"))
     return {
@@ -68,8 +68,8 @@ def cost(history: Sequence[Mapping[str, object]]) -> dict[str, str]:
 
 
 def better(figures: Sequence[Figure | None]) -> int | None:
-    """Which of the runs' figures of one name is better than every other, its interval beyond all of theirs; None where none is, where
-    one has no interval, or where better has no meaning."""
+    """The place of the figure that is better than all others of the same name: its interval lies beyond all of theirs. None if there is no
+    such figure, if one has no interval, or if the figure has no better and worse."""
     there = [(index, figure) for index, figure in enumerate(figures) if figure is not None and figure.value is not None]
     if len(there) < 2 or any(figure.low is None or figure.high is None for _, figure in there):
         return None
@@ -132,7 +132,7 @@ def _figures(runs: Sequence[Summary]) -> list[Row]:
 
 
 def _stages(history: Sequence[Mapping[str, object]]) -> list[list[Mapping[str, object]]]:
-    """Lines of validations, apart by stage; a stage ends where the name changes or steps begin anew."""
+    """The lines of validations by stage. A stage ends where the name changes or the steps start again."""
     parts: list[list[Mapping[str, object]]] = []
     for line in history:
         if "epoch" not in line:

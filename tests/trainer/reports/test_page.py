@@ -286,7 +286,7 @@ def test_what_cannot_be_reported() -> None:
     vectors = vectors_of(crops)
     with pytest.raises(measure.ReportError, match="3 vectors for 4 crops"):
         measure.measure(vectors[:3], crops, model="m", on="x")
-    with pytest.raises(measure.ReportError, match="no numbers"):
+    with pytest.raises(measure.ReportError, match="not numbers"):
         measure.measure(vectors * np.nan, crops, model="m", on="x")
     with pytest.raises(DataError, match="nobody/0"):
         measure.measure(vectors, crops, (["nobody/0"], [crops.names[0]], np.array([True])), model="m", on="x")
