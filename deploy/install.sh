@@ -52,6 +52,8 @@ if [ -z "$root" ]; then run systemd-sysusers /usr/lib/sysusers.d/ostiary.conf; f
 
 if [ "$venv" = yes ]; then
   if [ ! -x "$root/opt/ostiary/venv/bin/python" ]; then run "$python" -m venv "$root/opt/ostiary/venv"; fi
+  # What an earlier build left there would be installed again, also a module that is gone.
+  run rm -rf "$checkout/build"
   # hnswlib is compiled here; without this it would use instructions that the machine of another gate may not have.
   run env HNSWLIB_NO_NATIVE=1 "$root/opt/ostiary/venv/bin/python" -m pip install --quiet --disable-pip-version-check --upgrade \
     --constraint "$checkout/constraints.txt" "$checkout$extra"

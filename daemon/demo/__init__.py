@@ -1,1 +1,1 @@
-"""The whole line shown on one machine: rendered people walk up to a gate. See `__main__`."""
+"""`make demo`: everything from camera to broker on one machine, with rendered people. See `__main__`."""

@@ -1,4 +1,4 @@
-"""What the demo leaves behind: an annotated video, and one sheet with the acts below each other."""
+"""The pictures that the demo makes: an annotated video, and one sheet that shows the acts below one another."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class Act:
 
 
 def annotated(taken: Taken, act: Act, title: bool = True) -> Image:
-    """The picture with its face framed in the colour of the answer so far, and a bar that says it."""
+    """The picture with a frame around its face in the colour of the answer so far, and the answer in a bar below."""
     picture = np.array(cv2.imdecode(np.frombuffer(taken.jpeg, np.uint8), cv2.IMREAD_COLOR), np.uint8)
     answer = next((a for a in reversed(act.answers) if a.at <= taken.at), None)
     colour = COLOURS[answer.verdict if answer else ""]
@@ -45,7 +45,7 @@ def annotated(taken: Taken, act: Act, title: bool = True) -> Image:
         box = taken.face
         cv2.rectangle(picture, (round(box.x), round(box.y)), (round(box.x + box.width), round(box.y + box.height)), colour, 2)
     cv2.rectangle(picture, (0, HEIGHT - BAR_PX), (WIDTH, HEIGHT), colour, -1)
-    text = answer.text if answer else "no answer yet" if taken.face is not None else "nobody there"
+    text = answer.text if answer else "no answer yet" if taken.face is not None else "nobody is there"
     _write(picture, text, (10, HEIGHT - 9), 0.6)
     if title:
         _write(picture, act.title, (10, 24), 0.6)

@@ -34,7 +34,7 @@ def broker(choice: Literal["auto", "mosquitto", "amqtt"], folder: Path) -> Itera
     """Run a broker for the length of a `with`. Raises NoBroker."""
     binary = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
     if choice == "mosquitto" and binary is None:
-        raise NoBroker("mosquitto is not installed (apt install mosquitto), or take --broker amqtt")
+        raise NoBroker("mosquitto is not installed: apt install mosquitto, or choose --broker amqtt")
     with _mosquitto(binary, folder) if binary is not None and choice != "amqtt" else _amqtt() as running:
         yield running
 
@@ -100,5 +100,5 @@ def _wait(port: int) -> None:
             return
         except OSError:
             if time.monotonic() > deadline:
-                raise NoBroker(f"the broker does not answer on port {port}") from None
+                raise NoBroker(f"the broker did not answer on port {port} within {START_S:.0f} s") from None
             time.sleep(0.05)

@@ -1,7 +1,7 @@
-"""Pictures of people who walk up to a gate, made from two public-domain portraits that come inside scikit-image and matplotlib.
+"""Pictures of people who walk up to a gate, made from two public-domain portraits that come with scikit-image and matplotlib.
 
-The same walk and number give the same picture. What changes along a walk is what changes before a real camera: size, place, tilt, light,
-noise, sharpness and compression. What does not change is the person's expression: this shows plumbing, not accuracy.
+The same walk and number give the same picture. Size, place, tilt, light, noise, sharpness and compression change along a walk as they do
+in front of a real camera. The expression of the face does not, so these pictures say nothing about accuracy.
 """
 
 from dataclasses import dataclass
@@ -51,7 +51,7 @@ class Shot:
     face: Box | None
 
 
-# Who, cut out by hand: outline and eyes in the pixels of the original photo.
+# Outline and eyes of each person, found by hand, in pixels of the original photo.
 _COLLINS = (
     "(154,107) (151,64) (169,31) (200,16) (243,16) (279,31) (297,64) (301,100) (288,122) (279,131) (271,150) (293,164) (303,200) "
     "(297,229) (343,257) (360,307) (366,343) (393,343) (443,354) (486,393) (509,457) (511,511) (29,511) (20,357) (29,307) (50,264) "
@@ -80,7 +80,7 @@ def portrait(name: str) -> Portrait:
     mask = np.zeros(photo.shape[:2], np.float32)
     cv2.fillPoly(mask, [points], 1.0)
     mask = np.asarray(cv2.erode(mask, np.ones((5, 5), np.uint8)), np.float32)
-    # The photos end at the chest. The coat goes on below, darker towards the floor, so that nobody floats.
+    # The photos end at the chest. The coat is continued below it, darker towards the floor, so that nobody floats.
     below = 2 * photo.shape[0]
     body = cv2.copyMakeBorder(np.asarray(photo, np.float32), 0, below, 0, 0, cv2.BORDER_REPLICATE)
     body[photo.shape[0] :] = cv2.blur(body[photo.shape[0] :], (81, 1))
@@ -132,7 +132,7 @@ def walking(name: str | None, number: int, seed: int, leaving: int | None = None
 
 
 def enrolment_photo(name: str) -> bytes:
-    """The photo a person is enrolled with: another light, another wall, another size than at the gate. A JPEG file."""
+    """The photo that a person is enrolled with, a JPEG file. Light, wall and size differ from those at the gate."""
     noise = np.random.default_rng(20)
     wall = np.full((HEIGHT, WIDTH, 3), (186, 178, 170), np.float32)
     shot = _developed(wall, _placed(portrait(name), 150, (322, 205), -1.5), Light(1.04, -0.25, 0.3), noise, grain=1.5)

@@ -21,7 +21,7 @@ class Taken:
 
 
 class Stage:
-    """A gate and its camera. `enter` and `leave` say who is there; `taken` keeps what was seen, for the pictures afterwards."""
+    """A gate and its camera. `enter` and `leave` change who is there; `taken` keeps every picture that was sent."""
 
     def __init__(self) -> None:
         self.taken: list[Taken] = []
@@ -44,7 +44,7 @@ class Stage:
             thread.start()
 
     def enter(self, name: str, seed: int) -> None:
-        """Somebody appears at the far end and walks up; then they stand at the gate until they leave."""
+        """Let somebody walk up from the far end; they then stand at the gate until they leave."""
         with self._changed:
             self._who, self._entered, self._left = (name, seed), self._number, None
 
@@ -53,7 +53,7 @@ class Stage:
             self._left = self._number
 
     def newer_than(self, count: int) -> tuple[int, bytes] | None:
-        """The newest picture once there are more than `count`, with how many there are; None when the camera is switched off."""
+        """Wait until there are more than `count` pictures: their number and the newest, or None when the camera is closed."""
         with self._changed:
             self._changed.wait_for(lambda: len(self.taken) > count or self._closed)
             return None if self._closed else (len(self.taken), self.taken[-1].jpeg)
@@ -101,6 +101,6 @@ def _handler(stage: Stage) -> type[BaseHTTPRequestHandler]:
                 self.close_connection = True  # the daemon hung up
 
         def log_message(self, format: str, *args: object) -> None:
-            """The transcript on the terminal is the demo's; requests are not part of it."""
+            """Print nothing: requests are not part of the demo's transcript."""
 
     return Handler

@@ -1,1 +1,1 @@
-"""Drawing a replay for people: the annotated video, and the page that somebody can judge by looking."""
+"""A replay drawn for people: the annotated video, and the page from which a person can judge it."""

@@ -1,4 +1,4 @@
-"""What the gate saw, drawn onto the frames it saw: a box around each face, who or what it counts as, and how near that is."""
+"""A replay drawn onto its frames: a box around each face, its state and person, and its similarity."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -13,9 +13,9 @@ from daemon.core.values import Image, Quality, Reason
 from daemon.drawing.words import clock
 
 SMALLEST_PX, LARGEST_PX = 640, 1280
-"""Narrower frames are enlarged so that the writing has room; wider ones are shrunk, because encoding takes its time."""
+"""Narrower frames are enlarged to make room for the text; wider ones are shrunk, because encoding them is slow."""
 
-# BGR. Told apart by colour-blind readers too (after Okabe and Ito), and by what stands beside them.
+# BGR. Colour-blind readers can tell them apart too (after Okabe and Ito), and every state is also written in words.
 COLOURS = {
     State.POOR: (168, 168, 168),
     State.GATHERING: (233, 180, 86),
@@ -30,26 +30,26 @@ BOLD = frozenset({State.ACCEPT, State.REJECT, State.UNKNOWN})
 
 @dataclass(frozen=True, slots=True)
 class Easel:
-    """Where frames of `width` × `height` pixels are drawn on, with a strip below for the time."""
+    """Draws frames of `width` × `height` pixels, with a strip for the time below."""
 
     width: int
     height: int
 
     @property
     def scale(self) -> float:
-        """How much larger than the frame its picture is: whole numbers up, any number down."""
+        """The size of the picture divided by that of the frame: a whole number when enlarged, any number when shrunk."""
         if self.width < SMALLEST_PX:
             return float(-(-SMALLEST_PX // self.width))
         return min(1.0, LARGEST_PX / self.width)
 
     @property
     def picture(self) -> tuple[int, int]:
-        """(width, height) of the frame's picture; codecs want even numbers."""
+        """(width, height) of the frame's picture; codecs need even numbers."""
         return _even(self.width * self.scale), _even(self.height * self.scale)
 
     @property
     def unit(self) -> float:
-        """How large to write: 1 for a small picture, 1.3 for the largest."""
+        """The size of the text: 1 for a small picture, 1.3 for the largest."""
         return max(1.0, self.picture[0] / 960)
 
     @property
@@ -62,7 +62,7 @@ class Easel:
         return self.picture[0], self.picture[1] + self.strip_px
 
     def draw(self, image: Image, at_s: float, number: int, moments: Sequence[Moment], rules: Rules) -> Image:
-        """One frame, BGR uint8 [height, width, 3] (any other size is fitted in), with what was made of its faces; `at_s` from the start."""
+        """One frame, BGR uint8 [height, width, 3], with the moments of its faces. Another size is fitted in. `at_s` is from the start."""
         width, height = self.picture
         canvas = np.zeros((height + self.strip_px, width, 3), np.uint8)
         factor = min(width / image.shape[1], height / image.shape[0])
@@ -77,18 +77,18 @@ class Easel:
         shown = [moment for moment in moments if np.isfinite([moment.box.x, moment.box.y, moment.box.width, moment.box.height]).all()]
         for moment in shown:
             _outline(picture, moment, factor, self.unit)
-        for moment in sorted(shown, key=lambda m: m.state is not State.POOR):  # an answer is written over a poor face's reason
+        for moment in sorted(shown, key=lambda m: m.state is not State.POOR):  # an answer covers the reason of a poor face
             _label(picture, moment, rules, factor, self.unit, taken)
         _strip(canvas[height:], at_s, number, rules, self.unit)
         return canvas
 
 
 def words(moment: Moment, rules: Rules) -> str:
-    """What a face counts as, in a few words of ASCII: Hershey's letters are all there is to write with."""
+    """The state of a face in a few words of ASCII: OpenCV's Hershey fonts have no other letters."""
     start = f"#{moment.passage} "
     ruling = moment.ruling
     if ruling is None:
-        # After `min_frames` an answer can come with every frame, and at `patience` it does.
+        # From `min_frames` on an answer can come with every frame; at `patience` it comes.
         needed = rules.min_frames if moment.good < rules.min_frames else rules.patience
         return f"{start}looking {min(moment.good, needed)}/{needed}"
     parts = [ruling.verdict.value.upper()]
@@ -98,7 +98,7 @@ def words(moment: Moment, rules: Rules) -> str:
 
 
 def ascii_of(text: str) -> str:
-    """The nearest that can be written: accents go, other letters become question marks."""
+    """The nearest ASCII text: accents are dropped, other letters become question marks."""
     plain = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
     return plain.encode("ascii", "replace").decode()
 
@@ -108,7 +108,7 @@ def _even(pixels: float) -> int:
 
 
 def _outline(picture: Image, moment: Moment, factor: float, unit: float) -> None:
-    """The box: whole once there is an answer, its corners while evidence gathers, thinner where the face is too poor."""
+    """The box: thick once there is an answer, thin while the face is too poor, and only its corners while evidence gathers."""
     x0, y0 = round(moment.box.x * factor), round(moment.box.y * factor)
     x1, y1 = round((moment.box.x + moment.box.width) * factor), round((moment.box.y + moment.box.height) * factor)
     state, colour = moment.state, COLOURS[moment.state]
@@ -126,7 +126,7 @@ def _outline(picture: Image, moment: Moment, factor: float, unit: float) -> None
 
 
 def _label(picture: Image, moment: Moment, rules: Rules, factor: float, unit: float, taken: list[tuple[int, int, int, int]]) -> None:
-    """What the face counts as, and below it the similarity as a bar with the threshold's mark, or why the frame is too poor."""
+    """The state of the face, and below it the similarity as a bar with a mark at the threshold, or why the frame is too poor."""
     size, pad = 0.46 * unit, round(4 * unit)
     first, poor = words(moment, rules), moment.quality is not Quality.OK
     row = round(17 * unit)
@@ -136,7 +136,7 @@ def _label(picture: Image, moment: Moment, rules: Rules, factor: float, unit: fl
     wide = max(_width(first, size, unit), _width(second, size, unit), round(112 * unit) if number else 0) + 2 * pad
     rows = 2 if second or number else 1
     x, y = _free(picture, moment, factor, wide, rows * row, taken)
-    # The passage's answer keeps its colour through a poor frame; the frame's own row says what is wrong with it.
+    # The answer keeps its colour through a poor frame; the second row says what is wrong with the frame.
     colour = COLOURS[moment.standing if moment.ruling is not None or not poor else State.POOR]
     cv2.rectangle(picture, (x, y), (x + wide, y + row), colour, cv2.FILLED)
     ink = WHITE if moment.standing is State.REJECT else BLACK
@@ -172,7 +172,7 @@ def _bar(picture: Image, top: tuple[int, int], end: tuple[int, int], similarity:
 
 
 def _free(picture: Image, moment: Moment, factor: float, wide: int, high: int, taken: list[tuple[int, int, int, int]]) -> tuple[int, int]:
-    """The left top corner of a label: above its box, else below, else in it, and over no other label if that can be."""
+    """The top left corner of a label: above its box, else below, else in it, and if possible clear of all other labels."""
     height, width = picture.shape[:2]
     x = min(max(0, round(moment.box.x * factor)), max(0, width - wide - 1))
     top, bottom = round(moment.box.y * factor), round((moment.box.y + moment.box.height) * factor)

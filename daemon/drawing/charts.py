@@ -1,176 +1,151 @@
 """A passage on the page: its similarities over time, against the threshold."""
 
 from collections.abc import Callable, Iterable, Sequence
-from itertools import pairwise
-from math import floor, isfinite, nan
+from dataclasses import dataclass
+from math import floor, isfinite
+
+from markupsafe import Markup
 
 from daemon.core.passages.gatekeeper import Decision
 from daemon.core.passages.rules import HOLD, Rules
-from daemon.core.passages.traces import Moment, State
-from daemon.core.values import Quality, Verdict
-from daemon.drawing.timeline import TALL, steps, stretches, time_axis
+from daemon.core.passages.traces import Moment
+from daemon.core.values import Match, Quality, Verdict
+from daemon.drawing import selection
+from daemon.drawing.stretches import band, steps, stretches
+from daemon.drawing.timeline import time_axis
 from daemon.drawing.trace import Trace
 from daemon.drawing.words import STATES, VERDICTS
 from daemon.pages import svg
 from daemon.pages.svg import Point, Scale
 
-WIDTH, LEFT, RIGHT, TOP, PLOT, RUG = 720.0, 64.0, 26.0, 40.0, 240.0, 15.0
-MOST_LOOKS = 40
+WIDTHS = {"wide": (720.0, 8), "narrow": (360.0, 4)}
+"""The widths that a chart is drawn in, for a screen and for a phone, and how many times are written below it at most."""
+LEFT, RIGHT, TOP, PLOT, RUG = 64.0, 26.0, 40.0, 240.0, 15.0
 
 
-def similarities(trace: Trace, rules: Rules, first_s: float, most: int) -> tuple[str, list[int], Scale]:
-    """A passage's chart of about `most` frames; which of its moments are in it; and its scale of seconds from the recording's start."""
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """A drawn chart, the places of the moments that are in it, and the seconds from the recording's start at its left and right end."""
+
+    svg: Markup
+    drawn: Sequence[int]
+    from_s: float
+    to_s: float
+
+
+def similarities(trace: Trace, rules: Rules, first_s: float, limit: int, size: str) -> Chart:
+    """A passage's chart of about `limit` frames."""
+    width, max_ticks = WIDTHS[size]
     moments = trace.moments
-    decided = {decision.number for decision in trace.decisions}
-    drawn = _drawn(moments, decided, most)
+    drawn = selection.shown(moments, {decision.number for decision in trace.decisions}, limit)
     shown = [moments[place] for place in drawn]
-    step, apart = steps(moments)
-    x = Scale(moments[0].at_s - first_s, max(moments[-1].at_s - first_s, moments[0].at_s - first_s + step), LEFT, WIDTH - RIGHT)
+    step, apart_s = steps(moments)
+    x = Scale(moments[0].at_s - first_s, max(moments[-1].at_s - first_s, moments[0].at_s - first_s + step), LEFT, width - RIGHT)
     values = [v for m in shown for found in (m.single, m.fused) if found for v in (found.similarity, found.rival) if isfinite(v) and v > -1]
     y = Scale(floor(min([0.0, *values]) * 5) / 5, 1.0, TOP + PLOT, TOP)
     reasons = [quality for quality in Quality if quality is not Quality.OK and any(m.quality is quality for m in moments)]
     bottom = TOP + PLOT + RUG * len(reasons) + (6 if reasons else 0)
     at = [x(moment.at_s - first_s) for moment in shown]
-    all_spells, main = _spells(moments, apart), trace.main
-    spells = [all_spells[place] for place in drawn]
-    threshold = rules.threshold
-    held = _held(shown, at) if threshold is not None else []
-    hold = _clamped(y, threshold - HOLD) if threshold is not None else 0.0
     parts = [
-        *_accepting(threshold, y),
-        time_axis(x, TOP, bottom, 8),
-        "".join(
-            svg.line((LEFT, y(v)), (WIDTH - RIGHT, y(v)), "grid") + svg.text((LEFT - 6, y(v) + 4), f"{v:.1f}", "tick", "end")
-            for v in y.ticks(6)
-        ),
-        _state_strip(moments, x, first_s),
-        *(svg.line((run[0], hold), (run[-1], hold), "hold") for run in held),
-        svg.dots(_singles(shown, at, y, main, own=False), 2.4, "single other"),
-        svg.dots(_singles(shown, at, y, main, own=True), 2.4, "single"),
-        svg.diamonds([(px, _clamped(y, m.single.similarity)) for px, m in zip(at, shown, strict=True) if m.aside and m.single], 5, "aside"),
-        *(svg.path(run, "rival") for run in _runs(shown, at, y, spells, _rival)),
-        *(svg.path(run, "best other") for run in _runs(shown, at, y, spells, lambda m: _fused(m, main, own=False))),
-        *(svg.path(run, "best") for run in _runs(shown, at, y, spells, lambda m: _fused(m, main, own=True))),
+        _accepting(rules.threshold, x, y),
+        time_axis(x, TOP, bottom, max_ticks),
+        _levels(x, y),
+        band(stretches(moments), x, first_s, 28, tall=2 / 3),
+        _hold(rules.threshold, shown, at, y),
+        *_frames_alone(trace.main, shown, at, y),
+        *_fused_lines(trace.main, shown, at, y, [selection.visits(moments, apart_s)[place] for place in drawn]),
         svg.diamonds(
-            [(x(m.at_s - first_s), _clamped(y, m.fused.similarity)) for m in (moments[place] for place in _looks(moments)) if m.fused],
+            [(x(m.at_s - first_s), _height(y, m.fused)) for m in (moments[place] for place in selection.searches(moments)) if m.fused],
             4.5,
             "look",
         ),
-        *_rug(moments, reasons, x, first_s),
+        *_poor_frames(moments, reasons, x, first_s),
         *_flags(trace.decisions, x, first_s),
-        *_levels(threshold, y, bool(held)),
+        *_names(rules.threshold, shown, x, y),
         f'<line class="cursor" x1="-9" x2="-9" y1="{svg.place(TOP)}" y2="{svg.place(bottom)}"/>',
     ]
     label = f"Similarities of passage {trace.passage} over time; the text beside it says what was decided and why"
-    return svg.drawing(WIDTH, bottom + 24, label, *parts, kind="similarities"), drawn, x
+    return Chart(svg.drawing(width, bottom + 24, label, *parts, kind=f"similarities {size}"), drawn, x.low, x.high)
 
 
-def _drawn(moments: Sequence[Moment], decided: set[int], most: int) -> list[int]:
-    """The places of the moments to draw: all, or the lowest and highest of each stretch, and those that mean something."""
-    single = svg.thinned([m.single.similarity if m.single else nan for m in moments], most // 2, lambda i: moments[i].number in decided)
-    fused = svg.thinned([m.fused.similarity if m.fused else nan for m in moments], most // 4)
-    asides = [place for place, moment in enumerate(moments) if moment.aside]
-    return sorted({*single, *fused, *_some(asides, most // 8), *_looks(moments)})
-
-
-def _looks(moments: Sequence[Moment]) -> list[int]:
-    """The places where the gate searched: once a second, so in a recording of hours too many to mark."""
-    return _some([place for place, moment in enumerate(moments) if moment.looked], MOST_LOOKS)
-
-
-def _some(places: Sequence[int], most: int) -> list[int]:
-    return [places[i] for i in svg.thinned([0.0] * len(places), most)]
-
-
-def _accepting(threshold: float | None, y: Scale) -> Iterable[str]:
+def _accepting(threshold: float | None, x: Scale, y: Scale) -> str:
+    """The threshold, and the area above it."""
     if threshold is None:
-        return ()
-    level, right = _clamped(y, threshold), WIDTH - RIGHT
-    return (
-        svg.box(LEFT, TOP, right - LEFT, max(0.0, level - TOP), "accepting"),
-        svg.line((LEFT, level), (right, level), "threshold"),
+        return ""
+    level = _clamped(y, threshold)
+    area = svg.box(x.start, TOP, x.end - x.start, max(0.0, level - TOP), "accepting")
+    return area + svg.line((x.start, level), (x.end, level), "threshold")
+
+
+def _levels(x: Scale, y: Scale) -> str:
+    return "".join(
+        svg.line((x.start, y(value)), (x.end, y(value)), "grid") + svg.text((x.start - 6, y(value) + 4), f"{value:.1f}", "tick", "end")
+        for value in y.ticks(6)
     )
 
 
-def _levels(threshold: float | None, y: Scale, held: bool) -> Iterable[str]:
-    """What the two levels are called, written over everything else."""
+def _recognised(moment: Moment) -> bool:
+    return moment.ruling is not None and moment.ruling.person is not None
+
+
+def _hold(threshold: float | None, shown: Sequence[Moment], at: Sequence[float], y: Scale) -> str:
+    """The level down to which somebody stays recognised, where somebody is."""
     if threshold is None:
-        return
-    yield svg.text((LEFT + 5, _clamped(y, threshold) - 6), f"threshold τ {threshold:.3f}", "tau")
-    if held:
-        below = _clamped(y, threshold - HOLD) + 14
-        yield svg.text((WIDTH - RIGHT - 4, below), f"stays so down to {threshold - HOLD:.3f}", "tau", "end")
-
-
-def _held(shown: Sequence[Moment], at: Sequence[float]) -> list[list[float]]:
-    """Where in the drawing somebody is recognised, stretch by stretch."""
+        return ""
+    level = _clamped(y, threshold - HOLD)
     runs: list[list[float]] = []
     before = False
     for px, moment in zip(at, shown, strict=True):
-        holds = moment.ruling is not None and moment.ruling.person is not None
+        holds = _recognised(moment)
         if holds and not before:
             runs.append([])
         if holds:
             runs[-1].append(px)
         before = holds
-    return runs
+    return "".join(svg.line((run[0], level), (run[-1], level), "hold") for run in runs)
 
 
-def _state_strip(moments: Sequence[Moment], x: Scale, first_s: float) -> str:
-    """The same band as in the timeline, above the plot."""
-    by_state: dict[State, list[tuple[float, float]]] = {}
-    for run in stretches(moments):
-        left, right = x(run.from_s - first_s), min(x(run.to_s - first_s), WIDTH - RIGHT)
-        of_state = by_state.setdefault(run.state, [])
-        if of_state and left - of_state[-1][1] < 0.3:
-            of_state[-1] = of_state[-1][0], right
-        else:
-            of_state.append((left, right))
-    return "".join(svg.boxes(runs, 28 - TALL[state] / 3, TALL[state] / 1.5, f"state {state}") for state, runs in by_state.items())
+def _frames_alone(main: str | None, shown: Sequence[Moment], at: Sequence[float], y: Scale) -> Iterable[str]:
+    """What each frame says alone; those set aside have a mark of their own."""
+
+    def dots(own: bool) -> list[Point]:
+        found = ((px, m.single) for px, m in zip(at, shown, strict=True) if m.single is not None and not m.aside)
+        return [(px, _height(y, single)) for px, single in found if (single.person == main) is own]
+
+    yield svg.dots(dots(own=False), 2.4, "single other")
+    yield svg.dots(dots(own=True), 2.4, "single")
+    yield svg.diamonds([(px, _height(y, m.single)) for px, m in zip(at, shown, strict=True) if m.aside and m.single], 5, "aside")
 
 
-def _singles(shown: Sequence[Moment], at: Sequence[float], y: Scale, main: str | None, own: bool) -> list[Point]:
-    return [
-        (px, _clamped(y, m.single.similarity))
-        for px, m in zip(at, shown, strict=True)
-        if m.single is not None and not m.aside and (m.single.person == main) is own
-    ]
+def _fused_lines(main: str | None, shown: Sequence[Moment], at: Sequence[float], y: Scale, visits: Sequence[int]) -> Iterable[str]:
+    """What the frames say together: the next nearest person, and the nearest, apart by whether that is the passage's person."""
+
+    def nearest(own: bool) -> Callable[[Match], float | None]:
+        return lambda match: match.similarity if (match.person == main) is own else None
+
+    lines = (("rival", lambda match: match.rival if match.rival > -1 else None), ("best other", nearest(False)), ("best", nearest(True)))
+    for kind, of in lines:
+        yield from (svg.path(run, kind) for run in _runs(shown, at, y, visits, of))
 
 
 def _runs(
-    shown: Sequence[Moment], at: Sequence[float], y: Scale, spells: Sequence[int], of: Callable[[Moment], float | None]
+    shown: Sequence[Moment], at: Sequence[float], y: Scale, visits: Sequence[int], of: Callable[[Match], float | None]
 ) -> list[list[Point]]:
-    """A line over time, broken where it has no value and where the face was away: `spells` number the times it was there."""
+    """A line over time, broken where it has no value and where the face was away."""
     runs: list[list[Point]] = []
     last: int | None = None
-    for px, moment, spell in zip(at, shown, spells, strict=True):
-        value = of(moment)
-        if value is not None and spell != last:
+    for px, moment, visit in zip(at, shown, visits, strict=True):
+        value = of(moment.fused) if moment.fused is not None else None
+        if value is not None and visit != last:
             runs.append([])
         if value is not None:
             runs[-1].append((px, _clamped(y, value)))
-        last = spell if value is not None else None
+        last = visit if value is not None else None
     return runs
 
 
-def _fused(moment: Moment, main: str | None, own: bool) -> float | None:
-    """The fused similarity where it is one to that person (`own`), or where it is one to somebody else."""
-    return moment.fused.similarity if moment.fused is not None and (moment.fused.person == main) is own else None
-
-
-def _rival(moment: Moment) -> float | None:
-    return moment.fused.rival if moment.fused is not None and moment.fused.rival > -1 else None
-
-
-def _spells(moments: Sequence[Moment], apart: float) -> list[int]:
-    found = [0]
-    for before, moment in pairwise(moments):
-        found.append(found[-1] + (not 0 <= moment.at_s - before.at_s <= apart))
-    return found
-
-
-def _rug(moments: Sequence[Moment], reasons: Sequence[Quality], x: Scale, first_s: float) -> Iterable[str]:
-    """Poor frames, a row of ticks for each reason."""
+def _poor_frames(moments: Sequence[Moment], reasons: Sequence[Quality], x: Scale, first_s: float) -> Iterable[str]:
+    """A row of ticks for each reason."""
     for place, quality in enumerate(reasons):
         top = TOP + PLOT + 6 + RUG * place
         places = sorted({round(x(m.at_s - first_s), 0) for m in moments if m.quality is quality})
@@ -179,22 +154,35 @@ def _rug(moments: Sequence[Moment], reasons: Sequence[Quality], x: Scale, first_
 
 
 def _flags(decisions: Sequence[Decision], x: Scale, first_s: float) -> Iterable[str]:
-    """The decisions of a passage: a line and, above, what was decided; only its sign where the next one is too near for words."""
-    ends = LEFT
+    """The decisions of a passage: a line and, above it, what was decided; only its sign where the next one is too near for words."""
+    right = x.end + RIGHT
     for decision in sorted(decisions, key=lambda d: d.at_s, reverse=True):
         state, at = VERDICTS[decision.verdict], x(decision.at_s - first_s)
         sign, word = STATES[state]
         said = f"{sign} {word}{f' as {decision.person}' if decision.person and decision.verdict is Verdict.ACCEPT else ''}"
-        right = WIDTH if ends == LEFT else ends
         yield svg.line((at, 20), (at, TOP + PLOT), f"decided {state}")
         if right - at > 10 + 8 * len(said):
             yield svg.text((at + 4, 13), said, f"flag {state}")
-        elif ends == LEFT:
+        elif right > x.end and at > 8 * len(said):
             yield svg.text((at - 4, 13), said, f"flag {state}", "end")
             at -= 8 * len(said)
         else:
             yield svg.text((at, 13), sign, f"flag {state}", "middle")
-        ends = at
+        right = min(at, x.end)
+
+
+def _names(threshold: float | None, shown: Sequence[Moment], x: Scale, y: Scale) -> Iterable[str]:
+    """The names of the two levels, written over everything else."""
+    if threshold is None:
+        return
+    yield svg.text((x.start + 5, _clamped(y, threshold) - 6), f"threshold τ {threshold:.3f}", "tau")
+    if any(map(_recognised, shown)):
+        below = _clamped(y, threshold - HOLD) + 14
+        yield svg.text((x.end - 4, below), f"stays recognised down to {threshold - HOLD:.3f}", "tau", "end")
+
+
+def _height(y: Scale, match: Match) -> float:
+    return _clamped(y, match.similarity)
 
 
 def _clamped(y: Scale, value: float) -> float:

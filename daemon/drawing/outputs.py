@@ -1,4 +1,4 @@
-"""The options of `ostiaryd replay` that draw, and the files they write: nothing is written over, and nobody else may read them."""
+"""The options of `ostiaryd replay` that draw, and the files they write: no file is overwritten unasked, and only its owner may read it."""
 
 import argparse
 import os
@@ -25,7 +25,7 @@ from daemon.edges.film import KINDS, Film, open_film
 
 PAGES = (".html", ".htm")
 FIRST_FRAMES = 13
-"""So many frames are looked at before the rate of the film is chosen."""
+"""The number of frames that choose the rate of the film."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -37,19 +37,19 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--page", type=Path, metavar="HTML", help="write one HTML file to judge the replay by: timeline, similarities, faces"
     )
     parser.add_argument("--no-faces", action="store_true", help="a --page without pictures of anybody")
-    parser.add_argument("--force", action="store_true", help="let --annotate and --page write over files that are there")
+    parser.add_argument("--force", action="store_true", help="let --annotate and --page overwrite files that exist")
 
 
 def check(arguments: argparse.Namespace) -> None:
-    """What cannot be done is said before the recording is looked at. Raises ConfigError."""
+    """Refuse what cannot be done before the recording is read. Raises ConfigError."""
     annotate, page = arguments.annotate, arguments.page
     if annotate is None and page is None:
         return
     if arguments.policy is not None:
-        raise ConfigError("--policy compares two sets of rules; a drawing shows one", "draw with --config in place of --policy")
+        raise ConfigError("--policy compares two sets of rules, but --page and --annotate show one", "give --config instead of --policy")
     if arguments.no_faces and annotate is not None:
         raise ConfigError(
-            "--no-faces is about --page; an annotated video shows the faces that the recording shows", "leave out one of the two"
+            "--no-faces is about --page only: an annotated video shows the faces of the recording", "leave out --no-faces or --annotate"
         )
     if annotate is not None and annotate.suffix.lower() not in KINDS.split(" or "):
         raise ConfigError(f"--annotate {annotate}: not a kind of video that can be written", f"give a name that ends in {KINDS}")
@@ -60,18 +60,18 @@ def check(arguments: argparse.Namespace) -> None:
         if path is None:
             continue
         if not path.parent.is_dir():
-            raise ConfigError(f"{option} {path}: there is no folder {path.parent}", "make it, or give another name")
+            raise ConfigError(f"{option} {path}: there is no folder {path.parent}", "create the folder, or give another name")
         if path.exists() and source.exists() and path.samefile(source):
-            raise ConfigError(f"{option} {path} is the recording itself", "give another name: recordings are never written over")
+            raise ConfigError(f"{option} {path} is the recording itself", "give another name: recordings are never overwritten")
         if path.is_dir():
             raise ConfigError(f"{option} {path} is a folder", "give the name of a file")
         if os.path.lexists(path) and not arguments.force:
-            raise ConfigError(f"{option} {path}: there is a file already", "it is not written over: give another name, or --force")
+            raise ConfigError(f"{option} {path}: there is a file already", "give another name, or --force to overwrite it")
 
 
 @contextmanager
 def witnesses(arguments: argparse.Namespace, rules: Rules, about: About) -> Iterator[list[Witness]]:
-    """Those who look on, by the options. When the block ends well, what they drew is in place (mode 0600); else nothing is.
+    """The witnesses that the options ask for. When the block ends without an error, their files are in place (mode 0600); else none is.
 
     Raises FilmError, and FileError for a disk that fails.
     """
@@ -93,12 +93,12 @@ def _page(file: BinaryIO, path: Path, tracer: Tracer, about: About) -> Iterator[
     yield
     file.write(render(tracer, about).encode())
     if tracer.faces:
-        _say(f"{path}: faces of people are in it: keep it as carefully as the recording (--no-faces leaves them out)")
+        _say(f"{path}: it shows faces of people; protect it as you protect the recording (--no-faces leaves them out)")
 
 
 @contextmanager
 def _annotated(file: BinaryIO, path: Path, rules: Rules) -> Iterator["Annotator"]:
-    # The library wants a name with the right ending. In a folder of our own nobody else can read it before it is whole.
+    # The library needs a name with the right ending. In a folder of our own nobody else can read the unfinished file.
     folder = Path(tempfile.mkdtemp(prefix=".annotated-", dir=path.parent))
     annotator = Annotator(folder / f"film{path.suffix.lower()}", rules)
     try:
@@ -107,7 +107,7 @@ def _annotated(file: BinaryIO, path: Path, rules: Rules) -> Iterator["Annotator"
         with film.path.open("rb") as made:
             shutil.copyfileobj(made, file)
         said = f"{film.codec}, {film.frames} pictures at {film.fps:g} a second"
-        _say(f"{path}: {said}; faces of people are in it: keep it as carefully as the recording")
+        _say(f"{path}: {said}; it shows faces of people; protect it as you protect the recording")
     finally:
         if annotator.film is not None:
             annotator.film.abandon()
@@ -120,7 +120,7 @@ def _say(text: str) -> None:
 
 @dataclass(slots=True)
 class Annotator:
-    """A witness that draws every frame into a film at `path`, which is opened when the first few frames have told their rate."""
+    """A witness that draws every frame into a film at `path`, which is opened when the rate of the first few frames is known."""
 
     path: Path
     rules: Rules
@@ -131,7 +131,7 @@ class Annotator:
     _first_s: float = 0.0
 
     def decided(self, decision: Decision) -> None:
-        """The moments tell of answers."""
+        """Nothing to do: the moments contain the answers."""
 
     def saw(self, frame: Frame, view: View, moments: Sequence[Moment]) -> None:
         """Draw a frame. Raises FilmError when the film cannot be opened."""
@@ -143,9 +143,9 @@ class Annotator:
             self._write()
 
     def finish(self) -> Film:
-        """The whole film. Raises FilmError, and ConfigError for a recording without a frame."""
+        """The completed film. Raises FilmError, and ConfigError for a recording without a frame."""
         if self._easel is None:
-            raise ConfigError("the recording shows no frame that could be drawn on", "is it a recording?")
+            raise ConfigError("the recording has no frame to draw on", "check that the source is a recording")
         self._write()
         film, pace = self._opened()
         for at_s, drawn in self._waiting:
@@ -161,7 +161,7 @@ class Annotator:
         return self.film, self._pace
 
     def _write(self) -> None:
-        """All frames but the last: how long that one is shown is known with the next."""
+        """Write all frames except the last: how long it is shown is known when the next one comes."""
         film, pace = self._opened()
         while len(self._waiting) > 1:
             (at_s, drawn), (next_s, _) = self._waiting[:2]

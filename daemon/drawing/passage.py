@@ -1,21 +1,19 @@
 """One passage on the page: its story in sentences, its chart, a few of its faces, and what each frame says when it is pointed at."""
 
 from base64 import b64encode
-from collections import Counter
 from collections.abc import Sequence
-from html import escape
+from dataclasses import dataclass
 from math import isfinite
 
-import msgspec
+from markupsafe import Markup
 
 from daemon.core.passages.gatekeeper import Decision
 from daemon.core.passages.rules import Rules
-from daemon.core.passages.traces import Moment
-from daemon.core.values import Quality, Verdict
-from daemon.drawing.charts import LEFT, RIGHT, WIDTH, similarities
+from daemon.core.values import Quality
+from daemon.drawing.charts import LEFT, RIGHT, Chart, similarities
+from daemon.drawing.story import story
 from daemon.drawing.trace import Portrait, Trace
-from daemon.drawing.words import STATES, VERDICTS, clock, count, reason
-from daemon.pages import svg
+from daemon.drawing.words import STATES, VERDICTS, clock, quality, similarity
 
 FACES = (
     ("first", "first good frame"),
@@ -27,110 +25,96 @@ FACES = (
 """The portraits of a trace, and what they are called."""
 
 
-def section(trace: Trace, rules: Rules, first_s: float, budget: int) -> str:
-    """A passage with a chart of about `budget` frames."""
-    chart, drawn, scale = similarities(trace, rules, first_s, budget)
-    chips = " ".join(chip(decision) for decision in trace.decisions) or '<span class="chip gathering">… no answer</span>'
-    data = _data(trace, drawn, first_s, scale)
-    said = "Point at the chart, or go through its frames with the arrow keys."
-    figure = (
-        f'<figure><div class="chart" tabindex="0" role="group" aria-label="Frames of passage {trace.passage}">{chart}'
-        f'<script type="application/json">{data}</script></div><output class="readout" aria-live="polite">{said}</output></figure>'
-    )
-    faces = _faces(trace, first_s)
-    return (
-        f'<h3 id="passage-{trace.passage}">#{trace.passage} {chips}</h3><p>{escape(_story(trace, first_s, rules))}</p>'
-        f'<div class="passage{"" if faces else " bare"}">{figure}{faces}</div>'
+@dataclass(frozen=True, slots=True)
+class Chip:
+    """A decision in a word, with its sign; `kind` is its colour's CSS class."""
+
+    kind: str
+    sign: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """A portrait of one frame: `image` is its address, `kind` the CSS class of the verdict that was decided on it (or empty), `words`
+    what it shows, `frame` its number and time, `alone` what it says alone."""
+
+    image: str
+    kind: str
+    words: str
+    frame: str
+    alone: str
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A passage as the page shows it. `frames` is what its frames say, for the script."""
+
+    passage: int
+    chips: Sequence[Chip]
+    story: str
+    charts: Sequence[Markup]
+    frames: dict[str, object]
+    faces: Sequence[Face]
+
+
+def section(trace: Trace, rules: Rules, first_s: float, budget: int) -> Section:
+    """A passage with a chart of about `budget` frames, and one of half as many for a phone. Times count from `first_s`."""
+    wide = similarities(trace, rules, first_s, budget, "wide")
+    narrow = similarities(trace, rules, first_s, budget // 2, "narrow")
+    return Section(
+        trace.passage,
+        [chip(decision) for decision in trace.decisions] or [Chip("gathering", "…", "no answer")],
+        story(trace, first_s, rules),
+        [wide.svg, narrow.svg],
+        _frames(trace, wide, first_s),
+        _faces(trace, first_s),
     )
 
 
-def chip(decision: Decision) -> str:
-    """A decision in a word, with its sign and its colour."""
+def chip(decision: Decision) -> Chip:
+    """A decision in a word."""
     state = VERDICTS[decision.verdict]
     sign, word = STATES[state]
-    named = f": {decision.person}" if decision.person is not None else ""
-    return f'<span class="chip {state}">{sign} {word}{escape(named)}</span>'
+    return Chip(state, sign, f"{word}: {decision.person}" if decision.person is not None else word)
 
 
-def _story(trace: Trace, first_s: float, rules: Rules) -> str:
-    """A passage in sentences."""
-    moments = trace.moments
-    poor = Counter(moment.quality for moment in moments if moment.quality is not Quality.OK)
-    reasons = ", ".join(f"{number} {quality.value.replace('_', ' ')}" for quality, number in poor.most_common())
-    bad = f", {poor.total()} too poor to be scored ({reasons})" if poor else ""
-    looks = sum(moment.looked for moment in moments)
-    said = [
-        f"Seen from {clock(moments[0].at_s - first_s)} to {clock(moments[-1].at_s - first_s)} in {count(len(moments), 'frame')}{bad}. "
-        f"The gate searched {('never', 'once')[looks] if looks < 2 else f'{looks:,} times'}."
-    ]
-    aside = sum(moment.aside for moment in moments)
-    if aside:
-        said.append(f"{count(aside, 'frame')} did not look like the same face and {'was' if aside == 1 else 'were'} set aside.")
-    by_number = {moment.number: moment for moment in moments}
-    for decision in trace.decisions:
-        said.append(_how(decision, by_number.get(decision.number), first_s, rules))
-    if not trace.decisions:
-        good = max(moment.good for moment in moments)
-        said.append(f"{count(good, 'good frame')}, and no answer came of it.")
-    return " ".join(said)
-
-
-def _how(decision: Decision, moment: Moment | None, first_s: float, rules: Rules) -> str:
-    word = STATES[VERDICTS[decision.verdict]][1]
-    named = f" as {decision.person}" if decision.person is not None and decision.verdict is Verdict.ACCEPT else ""
-    after = f" on {count(moment.good, 'good frame')}" if moment is not None else ""
-    left = ", when the face had left" if moment is not None and moment.ruling is None else ""
-    said = f"{word.capitalize()}{named} at {clock(decision.at_s - first_s)}{after}{left}: {reason(decision.reason.value)}."
-    if decision.similarity is None or rules.threshold is None:
-        return said
-    apart = decision.similarity - rules.threshold
-    near = f" Similarity {written(decision.similarity)}, {abs(apart):.3f} {'above' if apart >= 0 else 'below'} the threshold"
-    match = moment.fused if moment is not None else None
-    if match is None or match.rival <= -1 or not isfinite(match.rival):
-        return f"{said}{near}."
-    return f"{said}{near}; the next nearest person had {written(match.rival)}."
-
-
-def _faces(trace: Trace, first_s: float) -> str:
-    """A few faces with what their frames say; each frame once."""
-    shown: dict[int, tuple[Portrait, list[str], bool]] = {}
-    for name, words in FACES:
-        portrait = trace.portraits.get(name)
-        if portrait is not None:
-            kept = shown.setdefault(portrait.moment.number, (portrait, [], False))
-            shown[portrait.moment.number] = (kept[0], [*kept[1], words], kept[2] or name == "decided")
-    figures = "".join(_face(*entry, trace, first_s) for _, entry in sorted(shown.items()))
-    return f'<div class="faces">{figures}</div>' if figures else ""
-
-
-def _face(portrait: Portrait, words: list[str], decisive: bool, trace: Trace, first_s: float) -> str:
-    moment = portrait.moment
-    told = (
-        f"{moment.single.person or 'nobody'} {written(moment.single.similarity)}"
-        if moment.single
-        else moment.quality.value.replace("_", " ")
-    )
-    said = f"frame {moment.number}, {clock(moment.at_s - first_s)}"
-    verdicts = [VERDICTS[decision.verdict] for decision in trace.decisions if decision.number == moment.number]
-    kind = f' class="decision {verdicts[-1]}"' if decisive and verdicts else ""
-    return (
-        f'<figure{kind}><img alt="Face of passage {trace.passage}, {said}" width="112" height="112" src="{source(portrait)}">'
-        f"<figcaption><b>{escape(' · '.join(words))}</b><br>{said}<br>alone: {escape(told)}</figcaption></figure>"
-    )
-
-
-def source(portrait: Portrait) -> str:
+def address(portrait: Portrait) -> str:
     """A portrait as the address of an image."""
     return f"data:image/jpeg;base64,{b64encode(portrait.jpeg).decode()}"
 
 
-def _data(trace: Trace, drawn: Sequence[int], first_s: float, scale: svg.Scale) -> str:
-    """What the frames of a chart say when they are pointed at, as JSON that cannot end a <script>."""
+def _faces(trace: Trace, first_s: float) -> list[Face]:
+    """A few faces in the order of their frames, each frame once."""
+    portraits: dict[int, Portrait] = {}
+    words: dict[int, list[str]] = {}
+    for name, meaning in FACES:
+        portrait = trace.portraits.get(name)
+        if portrait is not None:
+            portraits.setdefault(portrait.moment.number, portrait)
+            words.setdefault(portrait.moment.number, []).append(meaning)
+    return [_face(portrait, words[number], trace, first_s) for number, portrait in sorted(portraits.items())]
+
+
+def _face(portrait: Portrait, words: Sequence[str], trace: Trace, first_s: float) -> Face:
+    moment = portrait.moment
+    decided = trace.portraits.get("decided")
+    verdicts = [VERDICTS[decision.verdict] for decision in trace.decisions if decision.number == moment.number]
+    return Face(
+        address(portrait),
+        verdicts[-1] if verdicts and decided is not None and decided.moment.number == moment.number else "",
+        " · ".join(words),
+        f"frame {moment.number}, {clock(moment.at_s - first_s)}",
+        f"{moment.single.person or 'nobody'} {similarity(moment.single.similarity)}" if moment.single else quality(moment.quality),
+    )
+
+
+def _frames(trace: Trace, chart: Chart, first_s: float) -> dict[str, object]:
+    """What the frames of a chart say when they are pointed at; replay.js reads the rows by place."""
     people: dict[str, int] = {}
-    reasons = [quality.value.replace("_", " ") for quality in Quality]
     decided = {decision.number for decision in trace.decisions}
     rows = []
-    for place in drawn:
+    for place in chart.drawn:
         m = trace.moments[place]
         fused, single = m.fused, m.single
         rows.append(
@@ -147,22 +131,16 @@ def _data(trace: Trace, drawn: Sequence[int], first_s: float, scale: svg.Scale) 
                 m.looked + 2 * m.aside + 4 * (m.number in decided),
             ]
         )
-    found = {
+    return {
         "left": LEFT,
-        "right": WIDTH - RIGHT,
-        "from": scale.low,
-        "to": scale.high,
+        "margin": RIGHT,
+        "from": chart.from_s,
+        "to": chart.to_s,
         "people": list(people),
-        "reasons": reasons,
+        "reasons": [quality(one) for one in Quality],
         "rows": rows,
     }
-    return msgspec.json.encode(found).decode().replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
 def _short(value: float) -> float | None:
     return round(value, 3) if isfinite(value) else None
-
-
-def written(value: float | None, sign: str = "") -> str:
-    """A similarity, or a difference of two with `sign` "+"."""
-    return "–" if value is None else f"{value:{sign}.3f}".replace("-", "−")

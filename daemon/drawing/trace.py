@@ -1,4 +1,4 @@
-"""A replay as it goes by, kept for the page: of each passage its moments, its decisions, and a few faces to look at."""
+"""What the page needs of a replay: the moments and decisions of each passage, and a few of its faces."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,20 +14,20 @@ JPEG_QUALITY = 85
 
 
 class Witness(Protocol):
-    """Somebody who looks on while a recording is decided about."""
+    """An observer of a replay. It changes no decision."""
 
     def decided(self, decision: Decision) -> None:
-        """Told before the frame that it came with, and once more after the last one for what the end of the recording decides."""
+        """A decision. It comes before its frame; those that the end of the recording causes come after the last frame."""
         ...
 
     def saw(self, frame: Frame, view: View, moments: Sequence[Moment]) -> None:
-        """A frame, its faces, and what was made of each of them, in the same order."""
+        """A frame, its faces, and a moment for each face in the same order."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Portrait:
-    """A face of a passage: the aligned crop as a JPEG file, and the moment it is from."""
+    """A face of a passage: its aligned crop as a JPEG file, and the moment of its frame."""
 
     jpeg: bytes
     moment: Moment
@@ -35,7 +35,7 @@ class Portrait:
 
 @dataclass(slots=True)
 class Trace:
-    """One passage. `portraits` are by what they show (the names of passage.FACES), `last` is its face in its last frame."""
+    """One passage. The keys of `portraits` are the names in passage.FACES; `last` is the face in the last frame."""
 
     passage: int
     moments: list[Moment] = field(default_factory=list)
@@ -45,7 +45,7 @@ class Trace:
 
     @property
     def main(self) -> str | None:
-        """Whom this passage is about: who was named last, else who was nearest to its fused vector most often."""
+        """The person of this passage: the one named last, else the one who was nearest to its fused vector most often."""
         named = [decision.person for decision in self.decisions if decision.person is not None]
         if named:
             return named[-1]
@@ -55,7 +55,7 @@ class Trace:
 
 @dataclass(slots=True)
 class Tracer:
-    """A witness that keeps what the page needs. `faces` False keeps no picture of anybody."""
+    """A witness that keeps what the page needs. With `faces` False it keeps no picture of anybody."""
 
     faces: bool = True
     traces: dict[int, Trace] = field(default_factory=dict)
@@ -67,7 +67,7 @@ class Tracer:
     _live: set[int] = field(default_factory=set)
 
     def decided(self, decision: Decision) -> None:
-        """Keep a decision, and the face it was about if it had been seen already."""
+        """Keep a decision, and its face if the frame has been seen already."""
         trace = self.traces.setdefault(decision.passage, Trace(decision.passage))
         trace.decisions.append(decision)
         if trace.last is not None and trace.last[0].number == decision.number:
@@ -84,7 +84,7 @@ class Tracer:
             if self.faces:
                 trace.last = moment, probe.crop
                 _look_at(trace, moment, probe.crop)
-        # A passage that has ended has been decided about by the frame after its last: its crop is of no more use.
+        # A passage that ended long ago gets no more decisions, so its crop is no longer needed.
         live = {moment.passage for moment in moments}
         for passage in self._live - live:
             trace = self.traces[passage]
@@ -94,11 +94,11 @@ class Tracer:
 
 
 LINGERS_S = 60.0
-"""For so long the face of a passage that is out of view is kept, in case it is decided about. No configuration loses a face so late."""
+"""How long the face of a passage out of view is kept, in case a decision follows. No configuration ends a passage later than this."""
 
 
 def _look_at(trace: Trace, moment: Moment, crop: Image) -> None:
-    """Keep a face if it is one worth showing."""
+    """Keep the face if the page shows it."""
     if any(decision.number == moment.number for decision in trace.decisions):
         _keep(trace, "decided", moment, crop)
     if moment.aside:
@@ -114,6 +114,6 @@ def _look_at(trace: Trace, moment: Moment, crop: Image) -> None:
 
 
 def _keep(trace: Trace, name: str, moment: Moment, crop: Image) -> None:
-    """Crops are RGB, files BGR."""
+    """Keep a crop, which is RGB, as a JPEG file."""
     encoded = cv2.imencode(".jpg", crop[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]
     trace.portraits[name] = Portrait(encoded.tobytes(), moment)

@@ -1,7 +1,7 @@
-"""What a replay says in words: times, states and reasons, for people who did not write the rules."""
+"""The words of a replay's page: times, states, reasons and similarities, for people who did not write the rules."""
 
 from daemon.core.passages.traces import State
-from daemon.core.values import Verdict
+from daemon.core.values import Quality, Verdict
 
 STATES = {
     State.ACCEPT: ("✓", "accepted"),
@@ -10,30 +10,30 @@ STATES = {
     State.GATHERING: ("…", "gathering evidence"),
     State.POOR: ("–", "frame too poor to be scored"),
 }
-"""A sign and a word for each, so that nothing hangs on a colour."""
+"""A sign and a word for each, so that nothing depends on a colour alone."""
 
 VERDICTS = {Verdict.ACCEPT: State.ACCEPT, Verdict.REJECT: State.REJECT, Verdict.UNKNOWN: State.UNKNOWN}
 
 REASONS = {
     "matched": "recognised",
-    "verified": "the claim presented holds",
+    "verified": "recognised as the claimed person",
     "suspended": "recognised, but suspended",
     "expired": "recognised, but no longer valid",
     "not_yet_valid": "recognised, but not valid yet",
     "not_permitted_here": "recognised, but not permitted at this gate",
     "not_permitted_now": "recognised, but not permitted at this time",
-    "clock_untrusted": "recognised, but a rule of time applies and the clock is not in step",
-    "claim_mismatch": "not the person who was claimed",
-    "spoof_suspected": "perhaps not a living face",
-    "ambiguous": "two people are too close to tell apart",
-    "no_match": "nobody enrolled is near enough",
-    "unscorable": "stayed, but was never seen well enough",
+    "clock_untrusted": "recognised, but a time rule applies and the clock is not trusted",
+    "claim_mismatch": "not the claimed person",
+    "spoof_suspected": "possibly not a living face",
+    "ambiguous": "two enrolled people are too similar to tell apart",
+    "no_match": "no enrolled person is similar enough",
+    "unscorable": "stayed, but was never seen well enough to be scored",
 }
-"""By the words of the contract, those to come among them."""
+"""By the reason codes of the MQTT contract."""
 
 
 def reason(value: str) -> str:
-    """A reason in words; one that has none yet, as it is."""
+    """A reason code in words. An unknown code stays as it is."""
     return REASONS.get(value, value.replace("_", " "))
 
 
@@ -51,3 +51,13 @@ def clock(at_s: float, digits: int = 2) -> str:
 def count(number: int, one: str, many: str | None = None) -> str:
     """1 frame, 2 frames."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def similarity(value: float | None, sign: str = "") -> str:
+    """A similarity, or the difference of two with `sign` "+"."""
+    return "–" if value is None else f"{value:{sign}.3f}".replace("-", "−")
+
+
+def quality(value: Quality) -> str:
+    """Why a frame is poor: too bright, too small."""
+    return value.value.replace("_", " ")

@@ -41,7 +41,7 @@ class Film:
         self.frames += 1
 
     def close(self) -> None:
-        """Complete the file. Raises FilmError where that failed: the writer reports no errors, not even a full disk."""
+        """Finish the file. Raises FilmError if it is not complete: the writer reports nothing, not even a full disk."""
         self._writer.release()
         found = cv2.VideoCapture(str(self.path), cv2.CAP_FFMPEG)
         try:
@@ -50,7 +50,7 @@ class Film:
         finally:
             found.release()
         if not whole:
-            raise FilmError(f"{self.path.name}: the video could not be completed", "look at the disk: is it full?")
+            raise FilmError(f"{self.path.name}: the video could not be completed", "check whether the disk is full")
 
     def abandon(self) -> None:
         """Close the file as it is."""

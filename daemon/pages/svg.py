@@ -1,6 +1,6 @@
-"""Drawing charts as SVG elements in text: scales, ticks, lines and marks. Colours are the CSS variables of the page (style.py).
+"""Drawing charts as SVG elements in text: scales, ticks, lines and marks. Colours are the CSS variables of the page (page.css).
 
-The same numbers give the same text. What is given as text is escaped here.
+The same numbers give the same text. What is given as text is escaped here, so a whole drawing is `Markup` and goes onto a page as it is.
 """
 
 import math
@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 
+from markupsafe import Markup
+
 Point = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """A straight scale from values to places in a drawing. A span of nothing lies at its start."""
+    """A linear scale from values to places in a drawing. Where `low` is `high`, every value lies at `start`."""
 
     low: float
     high: float
@@ -24,21 +26,27 @@ class Scale:
         span = self.high - self.low
         return self.start + (value - self.low) / span * (self.end - self.start) if span > 0 else self.start
 
-    def ticks(self, most: int) -> list[float]:
-        """Round values within the scale, `most` at the most."""
+    def ticks(self, limit: int) -> list[float]:
+        """Round values within the scale, at most `limit`."""
         span = self.high - self.low
-        if not span > 0 or most < 1:
+        if not span > 0 or limit < 1:
             return [self.low]
-        power = 10.0 ** math.floor(math.log10(span / most))
-        step = next(power * factor for factor in (1, 2, 5, 10, 20) if span / (power * factor) <= most)
+        power = 10.0 ** math.floor(math.log10(span / limit))
+        step = next(power * factor for factor in (1, 2, 5, 10, 20) if span / (power * factor) <= limit)
         first = math.ceil(self.low / step - 1e-9)
         return [round(step * n, 9) for n in range(first, math.floor(self.high / step + 1e-9) + 1)]
 
 
-def drawing(width: float, height: float, label: str, *parts: str, kind: str = "") -> str:
-    """An <svg> element that fills its place; `label` is what it says to those who do not see it."""
+def drawing(width: float, height: float, label: str, *parts: str, kind: str = "") -> Markup:
+    """An <svg> element that fills its place; `label` describes it to those who do not see it."""
     named = f' class="{kind}"' if kind else ""
-    return f'<svg{named} viewBox="0 0 {place(width)} {place(height)}" role="img" aria-label="{escape(label)}">{"".join(parts)}</svg>'
+    size = f"{place(width)} {place(height)}"
+    return Markup(f'<svg{named} viewBox="0 0 {size}" role="img" aria-label="{escape(label)}">{"".join(parts)}</svg>')
+
+
+def sample(drawn: str) -> Markup:
+    """A line or a mark of a chart, 26 wide and 14 high, as its key shows it."""
+    return Markup(f'<svg viewBox="0 0 26 14" aria-hidden="true">{drawn}</svg>')
 
 
 def line(a: Point, b: Point, kind: str) -> str:
@@ -47,7 +55,7 @@ def line(a: Point, b: Point, kind: str) -> str:
 
 
 def path(points: Iterable[Point], kind: str) -> str:
-    """A line through points, of a CSS class; nothing through none. A single one is a dot."""
+    """A line through points, of a CSS class. One point gives a dot, none gives an empty string."""
     found = [f"{place(x)} {place(y)}" for x, y in points]
     if not found:
         return ""
@@ -61,13 +69,13 @@ def box(x: float, y: float, width: float, height: float, kind: str, radius: floa
 
 
 def boxes(found: Iterable[tuple[float, float]], top: float, height: float, kind: str) -> str:
-    """Rectangles of one height and CSS class, each by its (left, right), as one element; nothing for none."""
+    """Rectangles of one height and CSS class, each by its (left, right), as one element. None give an empty string."""
     drawn = "".join(f"M{place(x)} {place(top)}H{place(end)}v{place(height)}H{place(x)}z" for x, end in found)
     return f'<path class="{kind}" d="{drawn}"/>' if drawn else ""
 
 
 def dots(points: Iterable[Point], radius: float, kind: str) -> str:
-    """Dots of one CSS class as one element, so that thousands stay a small file; nothing for none."""
+    """Dots of one CSS class as one element, so that thousands stay a small file. None give an empty string."""
     size, back = place(2 * radius), place(-2 * radius)
     r = place(radius)
     one = f"a{r} {r} 0 1 1 {size} 0a{r} {r} 0 1 1 {back} 0"
@@ -76,14 +84,14 @@ def dots(points: Iterable[Point], radius: float, kind: str) -> str:
 
 
 def diamonds(points: Iterable[Point], radius: float, kind: str) -> str:
-    """Diamonds, as `dots`."""
+    """Diamonds of one CSS class as one element. None give an empty string."""
     r, back = place(radius), place(-radius)
     drawn = "".join(f"M{place(x)} {place(y - radius)}l{r} {r} {back} {r} {back} {back}z" for x, y in points)
     return f'<path class="{kind}" d="{drawn}"/>' if drawn else ""
 
 
 def marks(places: Iterable[float], top: float, bottom: float, kind: str) -> str:
-    """Upright strokes at these places, as one element."""
+    """Upright strokes at these places, as one element. None give an empty string."""
     drawn = "".join(f"M{place(x)} {place(top)}V{place(bottom)}" for x in places)
     return f'<path class="{kind}" d="{drawn}"/>' if drawn else ""
 
@@ -100,14 +108,14 @@ def place(value: float) -> str:
     return "0" if text == "-0" else text
 
 
-def thinned(values: Sequence[float], most: int, always: Callable[[int], bool] = lambda place: False) -> list[int]:
-    """Which places of a series to draw so that about `most` stay: of each stretch the lowest and the highest value, the ends, and those
-    that are `always` drawn. NaN is drawn only where it is asked for."""
+def thinned(values: Sequence[float], limit: int, always: Callable[[int], bool] = lambda place: False) -> list[int]:
+    """Which places of a series to draw, so that about `limit` remain: the lowest and the highest value of each stretch, both ends, and
+    the places that are `always` drawn. NaN is drawn only where `always` asks for it."""
     count = len(values)
-    if count <= most:
+    if count <= limit:
         return list(range(count))
     kept = {0, count - 1} | {place for place in range(count) if always(place)}
-    stretches = max(1, most // 2)
+    stretches = max(1, limit // 2)
     for number in range(stretches):
         part = [i for i in range(number * count // stretches, (number + 1) * count // stretches) if not math.isnan(values[i])]
         if part:

@@ -68,5 +68,5 @@ def test_somebody_known_is_drawn_from_gathering_to_accepted(scene: Scene, clips:
     told = list(scene.lines(clip, 25.0, [tracer]))
     page = render(tracer, replace(scene.about(clip), recording="clip"))
     assert any('"accept"' in line for line in told) and "✓ accepted: A" in page and "<img" not in page
-    assert f"stays so down to {(scene.rules().threshold or 0) - HOLD:.3f}" in page
+    assert f"stays recognised down to {(scene.rules().threshold or 0) - HOLD:.3f}" in page
     assert 'class="state gathering"' in page and 'class="state accept"' in page

@@ -1,1 +1,1 @@
-"""The HTML page about a model (`measure` its numbers, then `page`), and runs side by side."""
+"""The HTML page about a model (`measure` makes its numbers, `page` the page), and runs side by side."""

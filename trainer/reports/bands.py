@@ -1,6 +1,6 @@
 """The verification curve over all pairs of a set of people, and how far it would move with other people: an identity bootstrap.
 
-Pairs of one person hang together, and so do all pairs that one person is part of, so people are drawn with replacement and not pairs
+All pairs that one person is part of depend on one another, so people are drawn with replacement, and not pairs
 (Bolle, Ratha and Pankanti, "Error analysis of pattern recognition systems: the subsets bootstrap", 2004). A genuine pair counts as
 often as its person was drawn, an impostor pair as often as the product of its two.
 """
@@ -50,7 +50,7 @@ class Curve:
 
 
 def all_pairs(similarity: Floats, person: Ints) -> AllPairs:
-    """Take apart the similarities [n, n] of persons [n]; only the upper triangle is read."""
+    """The pairs in the similarities [n, n] of persons [n]; only the upper triangle is read."""
     a, b = np.triu_indices(len(person), 1)
     values, same = similarity[a, b], person[a] == person[b]
     other_a, other_b = a[~same], b[~same]
@@ -85,7 +85,7 @@ def tar_at(found: Curve, target: float) -> tuple[float, float]:
 def tar_band(found: Curve) -> tuple[Floats, Floats]:
     """(low, high) [t]: the 95 % interval of the TAR at each FMR of the curve."""
     ends = np.array([tar_at(found, float(fmr)) for fmr in found.fmr])
-    # The band belongs to the curve: a discretised resample must not push it off the measured value.
+    # The thresholds of a resample are coarse. They must not move the band off the measured curve.
     return np.minimum(ends[:, 0], found.tar), np.maximum(ends[:, 1], found.tar)
 
 
@@ -144,7 +144,7 @@ def _impostor(pairs: AllPairs, threshold: Floats, drawn: Floats) -> tuple[Floats
     for step in range(len(threshold) + 1):
         couples = key[cuts[step] : cuts[step + 1]]
         if len(couples) < people * people // 20:
-            # Few pairs: product by product is less work than all people by all people.
+            # With few pairs, single products are less work than all people by all people.
             first, second = np.divmod(couples, people)
             weight[:, step] = np.einsum("rk,rk->r", drawn[:, first], drawn[:, second])
         else:
@@ -169,7 +169,7 @@ def _crossing(fmr: Floats, tar: Floats) -> Floats:
 
 
 def _about(exact: float, plain: Floats, drawn: Floats) -> tuple[float, float]:
-    """The resamples' interval, moved by what the coarse thresholds cost the measured curve itself."""
+    """The resamples' interval, moved by the error that the coarse thresholds cause in the measured curve."""
     low, high = _middle(drawn - plain[0] + exact)
     return max(0.0, min(low, exact)), min(1.0, max(high, exact))
 

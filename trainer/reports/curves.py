@@ -1,10 +1,11 @@
-"""Training curves from the lines of history.jsonl: what a run did, panel by panel."""
+"""Training curves from the lines of history.jsonl, panel by panel."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from markupsafe import Markup
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
@@ -38,20 +39,20 @@ PANELS = (
 )
 
 
-def training(history: Sequence[Mapping[str, object]]) -> list[tuple[str, str]]:
+def training(history: Sequence[Mapping[str, object]]) -> list[tuple[str, Markup]]:
     """(title, drawing) of each panel that the lines of history.jsonl have values for."""
     found = ((panel, [(label, pieces(history, key, panel.scale)) for key, label in panel.values]) for panel in PANELS)
     there = [(panel, [(label, parts) for label, parts in series if parts]) for panel, series in found]
     return [(panel.title, lines(panel.name, panel.title, panel.unit, series, panel.log)) for panel, series in there if series]
 
 
-def lines(name: str, title: str, unit: str, series: Sequence[Series], log: bool = False, marked: bool = True) -> str:
-    """Curves over epochs, all in one unit; stages are not joined. `marked`: where the stages of the first begin."""
+def lines(name: str, title: str, unit: str, series: Sequence[Series], log: bool = False, marked: bool = True) -> Markup:
+    """Curves over epochs, all in one unit; stages are not joined. `marked` shows where the stages of the first series begin."""
     return drawn(name, title)(_lines)(unit, series, log, marked)
 
 
 def pieces(history: Sequence[Mapping[str, object]], key: str, scale: float) -> Sequence[Piece]:
-    """Epochs counted on over stages and values of one key, apart by stage; lines without the key (warnings, verdicts) are passed over."""
+    """The values of one key by stage, over epochs counted through all stages. Lines without the key (warnings, verdicts) are skipped."""
     found: list[tuple[str, list[float], list[float]]] = []
     before = last = 0.0
     for index, line in enumerate(history):

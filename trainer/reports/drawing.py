@@ -1,6 +1,6 @@
-"""Drawing for pages: matplotlib figures as SVG elements without pixels and without fixed ink.
+"""Drawing for pages: matplotlib figures as SVG elements without pixels and without fixed colours.
 
-Colours are written as CSS variables (--ink, --muted, --grid, --page, --c0 … --c5), so that one drawing serves light, dark and paper.
+Colours are CSS variables (--ink, --muted, --grid, --page, --c0 … --c5), so that one drawing serves light, dark and paper.
 The same numbers give the same text.
 """
 
@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import ParamSpec
 
 import matplotlib
+from markupsafe import Markup, escape
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
@@ -21,7 +22,7 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 
 P = ParamSpec("P")
 
-# Okabe and Ito's colours, told apart by colour-blind readers, in the order they are taken.
+# Okabe and Ito's colours, told apart by colour-blind readers, in the order in which they are used.
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 INK, MUTED, GRID, PAGE = "#1b1b1c", "#6b6b6c", "#d9d9da", "#fdfdfc"
 VARIABLES = {INK: "--ink", MUTED: "--muted", GRID: "--grid", PAGE: "--page"} | {
@@ -54,12 +55,12 @@ STYLE = {
 }
 
 
-def drawn(name: str, title: str) -> Callable[[Callable[P, Figure]], Callable[P, str]]:
-    """Makes a function that draws a figure give it as one <svg> element, labelled `title`, its inner ids beginning with `name`."""
+def drawn(name: str, title: str) -> Callable[[Callable[P, Figure]], Callable[P, Markup]]:
+    """A decorator: the function's figure becomes one <svg> element, labelled `title`, with ids that begin with `name`."""
 
-    def of(draw: Callable[P, Figure]) -> Callable[P, str]:
+    def of(draw: Callable[P, Figure]) -> Callable[P, Markup]:
         @functools.wraps(draw)
-        def svg(*values: P.args, **named: P.kwargs) -> str:
+        def svg(*values: P.args, **named: P.kwargs) -> Markup:
             with matplotlib.rc_context(STYLE):
                 return _svg(draw(*values, **named), name, title)
 
@@ -69,7 +70,7 @@ def drawn(name: str, title: str) -> Callable[[Callable[P, Figure]], Callable[P, 
 
 
 def percent(share: float) -> str:
-    """A share in per cent, as many digits as it needs: 10 %, 0.1 %, 0.0001 %."""
+    """A share in per cent, with as many digits as it needs: 10 %, 0.1 %, 0.0001 %."""
     digits = f"{100 * share:.10f}".rstrip("0").rstrip(".") if share else "0"
     return f"{digits}\N{NO-BREAK SPACE}%"
 
@@ -84,7 +85,7 @@ def figure_of(x: str, y: str, size: tuple[float, float] = SIZE_IN) -> tuple[Figu
 
 
 def rates(axes: Axes, least: float, axis: str) -> None:
-    """A logarithmic axis of rates down to a third of the least that shows; below that is shaded."""
+    """A logarithmic axis of rates. `least` is the lowest rate that the data can show; the axis goes on to a third of it, shaded."""
     left = least / 3
     if axis == "x":
         axes.set_xscale("log")
@@ -109,7 +110,7 @@ def decades(axes: Axes, which: str) -> None:
 
 
 def legend(axes: Axes, columns: int = 2, above: float = 1.0) -> None:
-    """Above the plot, where it covers nothing."""
+    """A legend above the plot, where it covers nothing."""
     axes.legend(loc="lower left", bbox_to_anchor=(0, above), ncols=columns, borderaxespad=0.2, handlelength=1.5, columnspacing=1.2)
 
 
@@ -119,8 +120,8 @@ def shares(axes: Axes) -> None:
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: percent(round(value, 6)).split()[0]))
 
 
-def _svg(figure: Figure, name: str, title: str) -> str:
-    """The <svg> element: labelled, its ids its own, its colours variables, without what names other addresses."""
+def _svg(figure: Figure, name: str, title: str) -> Markup:
+    """The <svg> element: labelled, with ids of its own, with variables for colours, and without links to other addresses."""
     out = io.StringIO()
     FigureCanvasSVG(figure).print_svg(out, metadata={"Date": None})
     text = out.getvalue()
@@ -130,5 +131,5 @@ def _svg(figure: Figure, name: str, title: str) -> str:
     text = re.sub(r'((?: id="|url\(#|href="#))', rf"\1{name}-", text)
     for colour, variable in VARIABLES.items():
         text = text.replace(colour, f"var({variable})")
-    text = re.sub(r'<svg [^>]*viewBox="([^"]*)"[^>]*>', rf'<svg viewBox="\1" role="img" aria-label="{title}">', text, count=1)
-    return text.strip()
+    text = re.sub(r'<svg [^>]*viewBox="([^"]*)"[^>]*>', rf'<svg viewBox="\1" role="img" aria-label="{escape(title)}">', text, count=1)
+    return Markup(text.strip())

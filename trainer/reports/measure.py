@@ -1,7 +1,7 @@
-"""Everything a report shows, as numbers: what a model is worth on people it never saw, over all pairs of their crops.
+"""Everything that a report shows, as numbers: how good a model is on people it never saw, over all pairs of their crops.
 
 `measure` is pure: vectors and crops in, a `Report` out, which is written beside the page as report.json. Rates are shares 0..1,
-similarities have no unit, intervals are 95 %. What the data cannot show is null, never a guess.
+similarities have no unit, intervals are 95 %. What the data cannot show is null and never guessed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from trainer.reports.searches import Cmc, OpenSet
 from trainer.reports.verification import Gate, Verification, at_gate, verification
 
 GALLERIES = (10, 50, 100, 1000)
-MOST_CROPS = 5000
+MAX_CROPS = 5000
 HARDEST = 8
 CANDIDATES = 20_000
 MAP_PEOPLE = 12
@@ -53,15 +53,15 @@ class Cloud(msgspec.Struct, frozen=True):
 
 
 class Map(msgspec.Struct, frozen=True):
-    """Embeddings of the people with most crops on their first two principal components, which hold shares `explained` of their
-    variance."""
+    """Embeddings of the people with the most crops, on their first two principal components. `explained` is the share of the variance
+    that each component holds."""
 
     explained: tuple[float, float]
     people: tuple[Cloud, ...]
 
 
 class Report(msgspec.Struct, frozen=True):
-    """All that is drawn. `on` names the people measured; parts that could not be measured or were not given are null or empty."""
+    """Everything that is drawn. `on` names the people measured. Parts that could not be measured or were not given are null or empty."""
 
     model: str
     on: str
@@ -98,12 +98,12 @@ def measure(
     """Measure vectors [n, d] of n crops. `pairs` is a pair protocol as `data.pairs` reads it, `history` the lines of history.jsonl,
     `made` a date to print. Raises ReportError, and DataError for a pair list that names other crops."""
     if len(vectors) != len(crops) or len(crops) < 2:
-        raise ReportError(f"{len(vectors)} vectors for {len(crops)} crops", "a report needs one vector per crop, and two crops or more")
-    if len(crops) > MOST_CROPS:
-        raise ReportError(f"{len(crops)} crops make too many pairs", f"report on {MOST_CROPS} crops or fewer, say one part of a split")
+        raise ReportError(f"{len(vectors)} vectors for {len(crops)} crops", "give one vector per crop, and at least two crops")
+    if len(crops) > MAX_CROPS:
+        raise ReportError(f"{len(crops)} crops make too many pairs", f"report on at most {MAX_CROPS}, for example on one part of a split")
     matrix = similarity(vectors, vectors)
     if not np.isfinite(matrix).all():
-        raise ReportError("the model gives similarities that are no numbers", "its training has diverged; lower the rate")
+        raise ReportError("the model gives similarities that are not numbers", "its training has diverged: lower the learning rate")
     listed = evaluate.measure_pairs(np.asarray(vectors, np.float32), crops, pairs, similarity) if pairs is not None else None
     every = bands.all_pairs(matrix, crops.person)
     verified = verification(every, on) if len(every.genuine) and len(every.impostor) else None
@@ -126,25 +126,25 @@ def measure(
         hardest_impostor=hardest(every.impostor, most, every.impostor_a, every.impostor_b, couple, crops.names),
         map=embedding_map(vectors, crops),
         history=tuple({name: _plain(value) for name, value in line.items()} for line in history),
-        # Golden vectors are for machines.
+        # Nobody reads golden vectors.
         card=msgspec.structs.replace(card, golden=()) if card is not None else None,
     )
 
 
 def lowest(values: Floats) -> Ints:
-    """Places of the lowest values in rising order, at most CANDIDATES: sorting millions of pairs to show a few is slow."""
+    """Places of the lowest values in ascending order, at most CANDIDATES: sorting millions of pairs to show a few is slow."""
     few = np.argpartition(values, CANDIDATES)[:CANDIDATES] if len(values) > CANDIDATES else np.arange(len(values))
     return few[np.lexsort((few, values[few]))]
 
 
 def hardest(similarity: Floats, order: Ints, a: Ints, b: Ints, group: Ints, names: Sequence[str]) -> tuple[Pair, ...]:
-    """The HARDEST first pairs in this order, one of each group: one person with a wrong label must not fill the list."""
+    """The first HARDEST pairs in this order, one of each group, so that one person with a wrong label does not fill the list."""
     first = np.sort(np.unique(group[order], return_index=True)[1])[:HARDEST]
     return tuple(Pair(names[a[at]], names[b[at]], float(similarity[at])) for at in order[first])
 
 
 def embedding_map(vectors: Floats, crops: Crops) -> Map | None:
-    """Principal components of the people with most crops; None with fewer than two people of two crops, or all crops alike."""
+    """Principal components of the people with the most crops. None if fewer than two people have two crops, or all crops are equal."""
     counts = np.bincount(crops.person, minlength=len(crops.people))
     chosen = [int(who) for who in np.argsort(-counts, kind="stable")[:MAP_PEOPLE] if counts[who] >= 2]
     if len(chosen) < 2 or vectors.shape[1] < 2:
@@ -177,7 +177,7 @@ def from_json(content: bytes) -> Report:
 
 
 def _plain(value: object) -> float | str | None:
-    """A value of a history line; what is no number or text, and NaN, is null."""
+    """A value of a history line. NaN, and anything that is neither a number nor text, is null."""
     if isinstance(value, str):
         return value
     return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None

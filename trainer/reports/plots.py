@@ -1,4 +1,4 @@
-"""The report's plots, each from the numbers of report.json to the text of one <svg> element."""
+"""The report's plots: each turns numbers of report.json into one <svg> element."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ GENUINE, IMPOSTOR, THRESHOLD = PALETTE[0], PALETTE[1], PALETTE[2]
 
 @drawn("roc", "ROC: share of genuine pairs recognised against the false match rate")
 def roc(found: Verification) -> Figure:
-    """TAR against FMR, FMR logarithmic, with band, operating points and what the data cannot show."""
+    """TAR against FMR on a logarithmic axis, with band, operating points, and shading over rates that the data cannot show."""
     figure, axes = figure_of("false match rate (FMR), %", "genuine pairs recognised (TAR), %")
     least = 1 / found.impostor
     fmr, tar, low, high = _resolved(found)
@@ -84,7 +84,7 @@ def histogram(found: Verification, gate: Gate) -> Figure:
     marks = [(point.target, point.threshold) for point in found.operating if point.threshold is not None]
     for target, threshold in marks:
         axes.axvline(threshold, color=MUTED, linewidth=0.8, linestyle=(0, (2, 2)))
-        # Thresholds draw nearer to one another with stricter targets; the last has its label on its free side.
+        # Thresholds get closer with stricter targets; the label of the last one stands on its free side.
         side, shift = ("left", 2) if target == marks[-1][0] else ("right", -2)
         axes.annotate(
             percent(target), (threshold, 1), (shift, -2), xycoords=("data", "axes fraction"),
@@ -92,7 +92,7 @@ def histogram(found: Verification, gate: Gate) -> Figure:
         )  # fmt: skip
     if gate.threshold is not None:
         label = f"threshold for {gate.people} people, FPIR {percent(gate.fpir)}"
-        # Not into the row of FMR labels, one of which is often close.
+        # The line ends below the row of FMR labels, one of which is often close.
         axes.vlines(gate.threshold, least / 2, 1, color=THRESHOLD, linewidth=1.6, label=label)
     legend(axes)
     return figure
@@ -100,7 +100,7 @@ def histogram(found: Verification, gate: Gate) -> Figure:
 
 @drawn("open-set", "Open-set search: rightful searches missed against strangers accepted")
 def open_set(curves: Sequence[OpenSet]) -> Figure:
-    """FNIR against FPIR for each gallery size, over what its strangers resolve."""
+    """FNIR against FPIR for each gallery size, as far as its strangers resolve it."""
     figure, axes = figure_of("false positive identification rate (FPIR), %", "rightful searches missed (FNIR), %")
     for colour, curve in zip(PALETTE, curves, strict=False):
         axes.fill_between(curve.fpir, curve.low, curve.high, color=colour, alpha=0.15)
@@ -160,7 +160,7 @@ def cmc(found: Cmc) -> Figure:
 
 
 def _apart(places: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Places [n, 2] of labels, those on top of one another pushed apart a little at a time."""
+    """Places [n, 2] of labels; labels that overlap are pushed apart step by step."""
     least = 0.07 * float(np.ptp(places, axis=0).max())
     for _ in range(50):
         between = places[:, None] - places[None, :]

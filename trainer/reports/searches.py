@@ -1,6 +1,6 @@
 """Searches of a gallery as curves: open set (FNIR against FPIR) and closed set (CMC), each over many draws of who is enrolled.
 
-The figures of `evaluate` are the same measures at round numbers; a curve shows how far the data carries between them.
+The figures of `evaluate` are the same measures at round numbers; a curve shows what lies between them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class OpenSet(msgspec.Struct, frozen=True):
 
 
 class Cmc(msgspec.Struct, frozen=True):
-    """Share of rightful searches whose person is among the first 1, 2, 3, … answers of a gallery of so many people."""
+    """Share of rightful searches whose person is among the first 1, 2, 3, … answers. `gallery` is the number of people in the gallery."""
 
     gallery: int
     share: tuple[float, ...]
@@ -41,7 +41,7 @@ class Cmc(msgspec.Struct, frozen=True):
 def open_set(similarity: Floats, person: Ints, gallery: int, seed: int = 1) -> OpenSet | None:
     """FNIR at FPIR from similarities [n, n] of persons [n]. One crop enrolled of each of `gallery` people who have two or more, their
     others searched for, one crop of everybody else as a stranger. From the FPIR of one stranger in all up to 1, the round FPIRS among
-    them. None where there are too few people, or no stranger."""
+    them. None if there are too few people or no stranger."""
     strangers = len(np.unique(person)) - gallery
     if not 1 <= gallery <= galleries.able(person) or strangers < 1:
         return None

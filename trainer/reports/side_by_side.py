@@ -1,6 +1,6 @@
-"""Finished runs side by side: what differs in their recipes, what they cost, and what they are worth.
+"""Finished runs side by side: what differs in their recipes, what they cost, and how good they are.
 
-A run is called better only where 95 % intervals do not overlap; the best of many val figures is otherwise mostly luck.
+A run counts as better only where 95 % intervals do not overlap: the best of many val figures is mostly luck.
 """
 
 from __future__ import annotations
@@ -8,21 +8,21 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 
-from rich.markup import escape as escaped
-from rich.table import Table
+from rich.markup import escape
+from rich.table import Table as TerminalTable
 
 from daemon.core.bundle import Figure
-from daemon.pages import markup
+from daemon.pages import template
+from daemon.pages.parts import Drawing, Table
 from trainer.reports import curves
-from trainer.reports.style import STYLE
 from trainer.reports.summaries import CompareError, Summary, compare
 from trainer.reports.words import spoken
 
 __all__ = ["CompareError", "Row", "Summary", "better", "compare", "cost", "page", "rows", "table"]
 
 UNKNOWN = "–"
+LEGEND = "* better: its 95 % interval lies beyond the others'"
 LOWER = ("eer", "fnir", "misidentified")
 HIGHER = ("accuracy", "auc", "tar", "rank", "one-shot")
 VAL = {"auc": "AUC", "eer": "EER", "tar_1e2": "TAR at FMR 1 %", "tar": "TAR at FMR 0.1 %"}
@@ -30,7 +30,7 @@ VAL = {"auc": "AUC", "eer": "EER", "tar_1e2": "TAR at FMR 1 %", "tar": "TAR at F
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the comparison: a cell for each run, and which run is clearly better, if any is."""
+    """One line of the comparison: a cell for each run, and the place of the run that is clearly better, if there is one."""
 
     section: str
     name: str
@@ -39,7 +39,7 @@ class Row:
 
 
 def rows(runs: Sequence[Summary]) -> list[Row]:
-    """The whole comparison, recipes by the keys that differ only."""
+    """The whole comparison; of the recipes only the keys that differ."""
     keys = dict.fromkeys(key for run in runs for key in run.recipe)
     recipe = [Row("recipe", key, tuple(_text(run.recipe.get(key)) for run in runs)) for key in keys]
     data = tuple(run.data_digest[:12] if run.data_digest else UNKNOWN for run in runs)
@@ -56,7 +56,7 @@ def rows(runs: Sequence[Summary]) -> list[Row]:
 
 
 def cost(history: Sequence[Mapping[str, object]]) -> dict[str, str]:
-    """Epochs, crops seen, CPU minutes and minutes on the clock, over all stages."""
+    """Epochs, crops seen, CPU minutes and elapsed minutes, over all stages."""
     last = [part[-1] for part in _stages(history)]
     epochs, crops, cpu_s, elapsed_s = (_sum(line.get(key) for line in last) for key in ("epoch", "crops", "cpu_s", "elapsed_s"))
     return {
@@ -68,8 +68,8 @@ def cost(history: Sequence[Mapping[str, object]]) -> dict[str, str]:
 
 
 def better(figures: Sequence[Figure | None]) -> int | None:
-    """Which of the runs' figures of one name is better than every other, its interval beyond all of theirs; None where none is, where
-    one has no interval, or where better has no meaning."""
+    """The place of the figure that is better than all others of the same name: its interval lies beyond all of theirs. None if there is no
+    such figure, if one has no interval, or if the figure has no better and worse."""
     there = [(index, figure) for index, figure in enumerate(figures) if figure is not None and figure.value is not None]
     if len(there) < 2 or any(figure.low is None or figure.high is None for _, figure in there):
         return None
@@ -80,44 +80,46 @@ def better(figures: Sequence[Figure | None]) -> int | None:
     return best if sign and all(ends[best][0] > other[1] for index, other in ends.items() if index != best) else None
 
 
-def table(runs: Sequence[Summary]) -> Table:
+def table(runs: Sequence[Summary]) -> TerminalTable:
     """The comparison for a terminal; the better figure is bold with a star."""
-    made = Table("", *(escaped(run.name) for run in runs), caption="* better: its 95 % interval lies beyond the others'")
+    made = TerminalTable("", *(escape(run.name) for run in runs), caption=LEGEND)
     section = None
     for row in rows(runs):
         if section not in (None, row.section):
             made.add_section()
         if section != row.section:
-            made.add_row(f"[bold]{escaped(row.section)}[/]")
+            made.add_row(f"[bold]{escape(row.section)}[/]")
         section = row.section
-        cells = (f"[bold green]{escaped(cell)} *[/]" if index == row.better else escaped(cell) for index, cell in enumerate(row.cells))
-        made.add_row(escaped(row.name), *cells)
+        cells = (f"[bold green]{escape(cell)} *[/]" if index == row.better else escape(cell) for index, cell in enumerate(row.cells))
+        made.add_row(escape(row.name), *cells)
     return made
 
 
 def page(runs: Sequence[Summary]) -> str:
     """The comparison as one self-contained HTML page, with the val curves of all runs over one another."""
-    drawn = [one for panel in curves.PANELS for key, _ in panel.values if key in VAL for one in _curves(runs, panel, key)]
     lines, head = rows(runs), ["", *(run.name for run in runs)]
-    parts = []
-    for section in dict.fromkeys(line.section for line in lines):
-        own = [[line.name, *_starred(line)] for line in lines if line.section == section]
-        title = escape(section[:1].upper() + section[1:])
-        parts.append(f"<section><h2>{title}</h2>{markup.table(head, own)}</section>")
-    shown = f"<section><h2>Curves</h2>{markup.figures(*drawn)}</section>" if drawn else ""
-    note = markup.note("* better: its 95 % interval lies beyond the others'")
-    return markup.page("Runs side by side", f"<header><h1>Runs side by side</h1>{note}</header>{shown}{''.join(parts)}", STYLE)
+    sections = dict.fromkeys(line.section for line in lines)
+    return template.render(
+        "trainer.reports",
+        "side_by_side.html",
+        legend=LEGEND,
+        drawings=[one for panel in curves.PANELS for key, _ in panel.values if key in VAL for one in _curves(runs, panel, key)],
+        tables=[
+            (section[:1].upper() + section[1:], Table(head, [[line.name, *_starred(line)] for line in lines if line.section == section]))
+            for section in sections
+        ],
+    )
 
 
 def _starred(row: Row) -> list[str]:
     return [f"{cell} *" if index == row.better else cell for index, cell in enumerate(row.cells)]
 
 
-def _curves(runs: Sequence[Summary], panel: curves.Panel, key: str) -> list[tuple[str, str]]:
-    """The runs' curves of one figure over one another with a caption, if any run has it."""
+def _curves(runs: Sequence[Summary], panel: curves.Panel, key: str) -> list[Drawing]:
+    """The runs' curves of one figure over one another, if any run has it."""
     series = [(run.name, curves.pieces(run.history, key, panel.scale)) for run in runs]
     there = [one for one in series if one[1]]
-    return [(curves.lines(key, VAL[key], panel.unit, there, marked=False), f"{VAL[key]} on val people")] if there else []
+    return [Drawing(curves.lines(key, VAL[key], panel.unit, there, marked=False), f"{VAL[key]} on val people")] if there else []
 
 
 def _figures(runs: Sequence[Summary]) -> list[Row]:
@@ -130,7 +132,7 @@ def _figures(runs: Sequence[Summary]) -> list[Row]:
 
 
 def _stages(history: Sequence[Mapping[str, object]]) -> list[list[Mapping[str, object]]]:
-    """Lines of validations, apart by stage; a stage ends where the name changes or steps begin anew."""
+    """The lines of validations by stage. A stage ends where the name changes or the steps start again."""
     parts: list[list[Mapping[str, object]]] = []
     for line in history:
         if "epoch" not in line:

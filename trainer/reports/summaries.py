@@ -1,5 +1,4 @@
-"""Run folders as they lie on disk, of any recipe format, read for a comparison: recipe.toml, run.json, history.jsonl, kept.json and
-evaluation.json."""
+"""Run folders of any recipe format, read for a comparison: recipe.toml, run.json, history.jsonl, kept.json and evaluation.json."""
 
 from __future__ import annotations
 
@@ -20,7 +19,7 @@ class CompareError(Fault):
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A run folder as far as it is compared: `recipe` by dotted keys, `kept` the val figures of the weights kept."""
+    """What is compared of a run folder: `recipe` by dotted keys, and in `kept` the val figures of the weights that were kept."""
 
     name: str
     recipe: dict[str, object]
@@ -31,9 +30,9 @@ class Summary:
 
 
 def compare(folders: Sequence[Path]) -> tuple[Summary, ...]:
-    """Read the runs to compare; runs of one folder name are told apart by the folder above. Raises CompareError."""
+    """Read the runs to compare; runs whose folders have the same name are named with the folder above too. Raises CompareError."""
     if len(folders) < 2:
-        raise CompareError(f"{len(folders)} run is nothing to compare", "give two run folders or more")
+        raise CompareError(f"a comparison needs two runs, not {len(folders)}", "give at least two run folders")
     whole = [folder.resolve() for folder in folders]
     names = [folder.name for folder in whole]
     labels = names if len(set(names)) == len(names) else [f"{folder.parent.name}/{folder.name}" for folder in whole]
@@ -41,8 +40,7 @@ def compare(folders: Sequence[Path]) -> tuple[Summary, ...]:
 
 
 def read(folder: Path, name: str) -> Summary:
-    """One run folder; only the recipe must be there. Raises CompareError naming the file that cannot be read, and DataError for
-    figures."""
+    """One run folder; only the recipe must exist. Raises CompareError that names the unreadable file, and DataError for figures."""
     try:
         recipe = tomllib.loads((folder / "recipe.toml").read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -73,7 +71,7 @@ def flat(table: Mapping[str, object], before: str = "") -> dict[str, object]:
 
 
 def _history(path: Path) -> tuple[dict[str, object], ...]:
-    """The lines of history.jsonl; a last line that a kill cut short is left out. Raises CompareError."""
+    """The lines of history.jsonl; a last line that is cut short is left out. Raises CompareError."""
     try:
         lines = path.read_text(encoding="utf-8").split("\n") if path.exists() else []
         whole = [json.loads(line) for line in lines[:-1] if line]
@@ -87,7 +85,7 @@ def _object(path: Path) -> dict[str, object]:
     try:
         found = json.loads(path.read_bytes()) if path.exists() else {}
     except (OSError, ValueError) as error:
-        raise CompareError(f"cannot read {path}: {error}", "the run is damaged; leave it out") from error
+        raise CompareError(f"cannot read {path}: {error}", "the run is damaged: leave it out") from error
     if not isinstance(found, dict):
-        raise CompareError(f"{path} is not a JSON object", "the run is damaged; leave it out")
+        raise CompareError(f"{path} is not a JSON object", "the run is damaged: leave it out")
     return found

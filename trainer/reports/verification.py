@@ -1,4 +1,4 @@
-"""One picture against one: every figure of verification over all pairs, and what it means at a gate."""
+"""One picture against one: every figure of verification over all pairs, and what the figures mean at a gate."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ BINS = 80
 
 
 class Operating(msgspec.Struct, frozen=True):
-    """A threshold and what it does: a share `tar` of genuine pairs reaches it, and `errors` impostor pairs, which come from
-    `people_pairs` different pairs of people. Null where one impostor pair in all would be more than the target."""
+    """A threshold and its effect: a share `tar` of genuine pairs reaches it, and `errors` impostor pairs from `people_pairs` different
+    pairs of people. Null where a single impostor pair would already exceed the target."""
 
     target: float
     threshold: float | None
@@ -105,7 +105,7 @@ def operating(pairs: AllPairs, curve: bands.Curve, target: float) -> Operating:
 
 
 def at_gate(pairs: AllPairs | None, card: Card | None, people: int, fpir: float) -> Gate:
-    """One picture against one template at the threshold of a gate of so many templates."""
+    """One picture against one template at the threshold of a gate with `people` templates."""
     threshold, basis = None, "unknown"
     if card is not None:
         threshold, basis = card.calibration.threshold(people, fpir), "card"

@@ -1,4 +1,4 @@
-"""The report's headline: figures as a person says them, and what they mean for a gate."""
+"""The report's headline: figures in words, and what they mean for a gate."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NAMES = {"accuracy": "accuracy (10-fold)", "auc": "AUC", "eer": "EER"} | {
 
 
 def spoken(name: str) -> str:
-    """A figure's name as it is printed: `fnir@fpir=1e-01,n=10` is FNIR at FPIR 10 %, N = 10. A name of another form stays."""
+    """A figure's name as it is printed: `fnir@fpir=1e-01,n=10` is FNIR at FPIR 10 %, N = 10. A name of another form stays as it is."""
     found = re.fullmatch(r"(fnir|misidentified)@fpir=([0-9e.+-]+),n=(\d+)", name)
     if found is None:
         return NAMES.get(name, name)
@@ -24,7 +24,7 @@ def spoken(name: str) -> str:
 
 
 def rate(share: float) -> str:
-    """A share in per cent: one decimal, below 1 % two digits, near all as many as show that it is not all."""
+    """A share in per cent: one decimal, below 1 % two digits, and close to 100 % enough digits to show that it is less than 100 %."""
     if 0 < share < 0.01:
         return f"{float(f'{100 * share:.2g}'):.10f}".rstrip("0").rstrip(".") + "\N{NO-BREAK SPACE}%"
     digits = next((digits for digits in (1, 2, 3, 4) if share == 1 or round(share, digits + 2) < 1), 5)
@@ -32,7 +32,7 @@ def rate(share: float) -> str:
 
 
 def interval(low: float | None, high: float | None) -> str:
-    """An interval of shares in brackets, never broken over lines, or nothing."""
+    """An interval of shares in brackets, never broken over lines, or an empty text."""
     return "" if low is None or high is None else f"({100 * low:.1f}\N{WORD JOINER}–\N{WORD JOINER}{100 * high:.1f})"
 
 
@@ -50,14 +50,14 @@ def tiles(report: Report) -> list[tuple[str, str, str]]:
 
 
 def strictest(report: Report) -> Figure | None:
-    """TAR at FMR 0.1 %, or at the next lenient FMR that these people can show."""
+    """TAR at FMR 0.1 %, or at the next higher FMR that these people can show."""
     names = ("tar@1e-03", "tar@1e-02", "tar@1e-01")
     figures = {figure.name: figure for figure in report.verification.figures} if report.verification else {}
     return next((figures[name] for name in names if name in figures and figures[name].value is not None), None)
 
 
 def headline(report: Report) -> list[str]:
-    """What was measured, and the honest sentence about a gate."""
+    """What was measured, and what to expect of it at a gate."""
     chosen = strictest(report)
     if report.verification is None:
         first = f"Nothing can be measured on {report.on}: rates need two people, and one of them with two crops."
@@ -72,7 +72,7 @@ def headline(report: Report) -> list[str]:
 
 
 def _gate(gate: Gate) -> list[str]:
-    asked = f"a gate of {gate.people:,} people that may take {percent(gate.fpir)} of strangers' tries for somebody"
+    asked = f"a gate of {gate.people:,} people that may take {percent(gate.fpir)} of strangers' tries for somebody enrolled"
     if gate.threshold is None:
         return [f"For {asked}, no threshold is known: neither the card nor these people can resolve it. Such a gate stays closed."]
     source = "the card asks" if gate.basis == "card" else "these people, by the rule FPIR ≈ N · FMR, ask"

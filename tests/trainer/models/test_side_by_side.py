@@ -113,7 +113,7 @@ def test_table_and_page(tmp_path: Path) -> None:
 
 def test_damaged_and_missing(tmp_path: Path) -> None:
     fine = run(tmp_path / "fine", OLD)
-    with pytest.raises(CompareError, match="nothing to compare"):
+    with pytest.raises(CompareError, match="needs two runs, not 1"):
         side_by_side.compare([fine])
     with pytest.raises(CompareError, match="is not a run folder"):
         side_by_side.compare([fine, tmp_path])

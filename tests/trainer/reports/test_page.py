@@ -5,6 +5,7 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -28,6 +29,14 @@ CARD = Card(
     calibration=Calibration((Cell(100, 0.01, 0.6, 900, 1000), Cell(100, 0.001, None, 900, 1000)), (), 1000, 499500, "made-up people"),
     golden=(Golden(1, (0.0,) * 16),),
 )  # fmt: skip
+VILLAINS = (
+    "</script><script>alert(1)</script>\"'&<b>",
+    "{{ 7 * 7 }}{% raw %}{# #}",
+    "two\nlines",
+    "' onmouseover='alert(1)",
+    '"><img src=x onerror=alert(1)>',
+    "$x^2$ \\",
+)
 VOID = {"meta", "img", "link", "br", "path", "use"}
 
 
@@ -213,6 +222,33 @@ def test_page_is_whole_and_asks_nobody(tmp_path: Path) -> None:
     assert page.render(found, page.pictures(found, crops)) == text
 
 
+@pytest.mark.parametrize("villain", VILLAINS)
+def test_names_are_text_and_nothing_else(villain: str) -> None:
+    def made(name: str) -> str:
+        crops = crops_of([3] * 4, name=f"{name}/")
+        history = [{"stage": "one", "epoch": 1.0, "loss": 1.0}, {"stage": name, "epoch": 1.0, "loss": 1.0, "warning": name}]
+        card = msgspec.structs.replace(
+            CARD, name=name, licence=name, notes=name, recipe=name, evaluation=(Figure(name, 0.1, None, None, name),)
+        )
+        found = measure.measure(vectors_of(crops), crops, history=history, card=card, model=name, on=name, made=name)
+        return page.render(found, dict.fromkeys(crops.names, b"jpeg"))
+
+    found, plain = Reader(made(villain)), Reader(made("m"))
+    # A label of two lines is two texts.
+    tags, others = ([tag for tag in one.tags if tag != "text"] for one in (found, plain))
+    assert not found.open and tags == others and [*map(len, found.fetched)] == [*map(len, plain.fetched)]
+    text, shown = " ".join(found.text.split()), " ".join(villain.split())
+    for place in (
+        f"Report: {shown}",
+        f"4 people ({shown})",
+        f"{shown}/0/0.jpg",
+        f"{shown}/0 (3)",
+        f"from here: {shown}",
+        f"licence{shown}",
+    ):
+        assert place in text
+
+
 @pytest.mark.parametrize("images", [[2, 1], [1, 1, 1], [3], [2, 2], [1, 5]])
 def test_little_data_gives_sentences(images: list[int]) -> None:
     crops = crops_of(images)
@@ -250,7 +286,7 @@ def test_what_cannot_be_reported() -> None:
     vectors = vectors_of(crops)
     with pytest.raises(measure.ReportError, match="3 vectors for 4 crops"):
         measure.measure(vectors[:3], crops, model="m", on="x")
-    with pytest.raises(measure.ReportError, match="no numbers"):
+    with pytest.raises(measure.ReportError, match="not numbers"):
         measure.measure(vectors * np.nan, crops, model="m", on="x")
     with pytest.raises(DataError, match="nobody/0"):
         measure.measure(vectors, crops, (["nobody/0"], [crops.names[0]], np.array([True])), model="m", on="x")
