@@ -106,7 +106,7 @@ def need_acquaintance(new: Vectors, templates: Vectors, standards: Standards) ->
     if not good.all():
         raise EnrolError(
             "inconsistent",
-            f"image {int(good.argmin()) + 1} does not look like the person enrolled under this id; use replace, or revoke that person first",
+            f"image {int(good.argmin()) + 1} does not look like the person enrolled under this id; use replace, or revoke first",
         )
 
 
