@@ -101,11 +101,11 @@ def _few(crops: Crops) -> Crops:
     """At most MOST_PEOPLE people, with as many crops of each as MOST_CROPS allows in all."""
     crops = crops.of(crops.people[:MOST_PEOPLE]) if len(crops.people) > MOST_PEOPLE else crops
     counts = np.bincount(crops.person, minlength=len(crops.people))
-    most = max((cap for cap in range(2, MOST_CROPS) if np.minimum(counts, cap).sum() <= MOST_CROPS), default=2)
+    each_at_most = max((cap for cap in range(2, MOST_CROPS) if np.minimum(counts, cap).sum() <= MOST_CROPS), default=2)
     seen, keep = np.zeros(len(counts), np.int64), []
     for index, person in enumerate(crops.person):
         seen[person] += 1
-        if seen[person] <= most:
+        if seen[person] <= each_at_most:
             keep.append(index)
     return Crops(crops.pixels[keep], crops.people, crops.person[keep], tuple(crops.names[index] for index in keep), crops.digest)
 
