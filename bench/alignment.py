@@ -1,11 +1,11 @@
-"""What a gate's detector and its distance cost a model: alignment by the bundled cascade's box, and few pixels, beside clean crops.
+"""What a gate's detector and distance cost a model: alignment by the bundled cascade's box, and few pixels, compared with clean crops.
 
     python -m bench.alignment [--yunet YUNET.onnx] [--bundle FILE.onnx ...] [--on val|devtest] [--data FOLDER]
 
-Whole pictures of people nobody learned from are aligned twice, by landmarks (YuNet) and by the cascade's box alone, and compared as two
-sets of crops. How one alignment lies to the other (turn, scale, shift) is then given to the crops of `--on`, drawn anew for each with a
-fixed seed: those are called `boxed`. For `48 px` the whole crop is brought to 48 x 48 and back, a face of some 42 px. DevTest is for
-released bundles, once each; everything is chosen on val.
+Whole pictures of people that no model learned from are aligned twice, by landmarks (YuNet) and by the cascade's box alone, and compared as
+two sets of crops. The measured differences of the two alignments (turn, scale, shift) are then applied to the crops of `--on`, one drawn
+for each crop with a fixed seed: these crops are called `boxed`. For `48 px` the whole crop is reduced to 48 x 48 and enlarged again, which
+makes a face of about 42 px. DevTest is for released bundles, once each; everything is chosen on val.
 """
 
 import argparse
@@ -41,8 +41,8 @@ MIDDLE = np.array([CROP_PX / 2 - 0.5, CROP_PX / 2 - 0.5])
 
 @dataclass(frozen=True, slots=True)
 class Twice:
-    """The pictures in which both detectors find the face in the middle: crops uint8 [n, 112, 112, 3] by landmarks and by box, whose they
-    are [n], and the moves float64 [n, 2, 3] from the first crop to the second."""
+    """The pictures in which both detectors find the face in the middle: crops uint8 [n, 112, 112, 3] by landmarks and by box, the person of
+    each [n], and the moves float64 [n, 2, 3] from the first crop to the second."""
 
     landmarks: NDArray[np.uint8]
     boxes: NDArray[np.uint8]
@@ -53,7 +53,7 @@ class Twice:
 
 
 def middle_face(image: NDArray[np.uint8], detector: Detector) -> Face | None:
-    """The face that holds the picture's middle, as LFW's pictures have it."""
+    """The face that covers the middle of the picture, as in LFW's pictures."""
     x, y = image.shape[1] / 2, image.shape[0] / 2
     for face in detector.detect(image):
         box = face.box
@@ -84,7 +84,7 @@ def align_twice(archive: Path, yunet: str) -> Twice:
 
 
 def moved(crops: NDArray[np.uint8], moves: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """Each crop as another alignment would have cut it out, the move drawn from those measured."""
+    """Each crop as another alignment would have cut it out, with a move drawn from the measured ones."""
     chosen = moves[np.random.default_rng(SEED).integers(0, len(moves), len(crops))]
     warped = (
         cv2.warpAffine(crop, move, (CROP_PX, CROP_PX), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
@@ -94,13 +94,13 @@ def moved(crops: NDArray[np.uint8], moves: NDArray[np.float64]) -> NDArray[np.ui
 
 
 def small(crops: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Each crop brought to few pixels and back."""
+    """Each crop reduced to few pixels and enlarged again."""
     shrunk = (cv2.resize(crop, (SMALL_PX, SMALL_PX), interpolation=cv2.INTER_AREA) for crop in crops)
     return np.stack([np.asarray(cv2.resize(crop, (CROP_PX, CROP_PX), interpolation=cv2.INTER_LINEAR), np.uint8) for crop in shrunk])
 
 
 def geometry(moves: NDArray[np.float64]) -> Table:
-    """How the cascade's crops lie to those by landmarks."""
+    """How the cascade's crops differ from those by landmarks."""
     scale, turn = np.hypot(moves[:, 0, 0], moves[:, 1, 0]), np.degrees(np.arctan2(moves[:, 1, 0], moves[:, 0, 0]))
     shift = moves[:, :, :2] @ MIDDLE + moves[:, :, 2] - MIDDLE
     table = Table("box against landmarks, pixels of the crop", "5 %", "median", "95 %")
@@ -112,13 +112,13 @@ def geometry(moves: NDArray[np.float64]) -> Table:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("OSTIARY_DATA") or ROOT.parent / "shared/data"))
-    parser.add_argument("--yunet", help="default: models/yunet.onnx of the data")
+    parser.add_argument("--yunet", help="default: models/yunet.onnx in the data folder")
     parser.add_argument("--bundle", type=Path, action="append")
     parser.add_argument("--on", choices=("val", "devtest"), default="val")
     arguments = parser.parse_args()
     faces = arguments.data / "faces"
     if not (faces / "train.zip").is_file():
-        raise SystemExit(f"no faces in {arguments.data} (set OSTIARY_DATA)")
+        raise SystemExit(f"there are no faces in {arguments.data}; set OSTIARY_DATA to the data folder")
     console = Console(highlight=False)
     twice = align_twice(arguments.data / "frames/lfw_raw.zip", arguments.yunet or str(arguments.data / "models/yunet.onnx"))
     console.print(f"the cascade finds {twice.found} of {twice.total} faces; both find {len(twice.moves)}")
@@ -130,12 +130,12 @@ def main() -> None:
     tables = []
     for bundle in arguments.bundle or [DEFAULT_BUNDLE]:
         embed, _ = onnx_embedder(bundle)
-        for how, pictures in (("landmarks", twice.landmarks), ("box", twice.boxes)):
+        for kind, pictures in (("landmarks", twice.landmarks), ("box", twice.boxes)):
             measured = allpairs.measure(embed(pictures), twice.person, fmrs=(1e-2, 1e-3))
             strict = (f"{point.tar:.1%}" for point in measured.operating)
-            whole.add_row(bundle.name, how, f"{measured.auc:.4f}", f"{measured.eer:.1%}", *strict)
+            whole.add_row(bundle.name, kind, f"{measured.auc:.4f}", f"{measured.eer:.1%}", *strict)
         tables.append(
-            compared(f"{bundle.name} on {arguments.on}", {how: measure(embed(seen), crops, pairs) for how, seen in conditions.items()})
+            compared(f"{bundle.name} on {arguments.on}", {kind: measure(embed(seen), crops, pairs) for kind, seen in conditions.items()})
         )
     console.print(whole, *tables)
 
@@ -150,7 +150,7 @@ def people(faces: Path, on: str) -> tuple[Crops, PairList | None]:
 
 
 def measure(vectors: NDArray[np.float32], crops: Crops, pairs: PairList | None) -> dict[str, Figure]:
-    """Figures by name: of the pair list or of all pairs, and of open-set search."""
+    """Figures by name, of the pair list or of all pairs, and of open-set search."""
     if pairs is not None:
         figures = evaluate.pair_figures(evaluate.measure_pairs(vectors, crops, pairs), "")
     else:

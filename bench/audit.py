@@ -1,8 +1,8 @@
-"""What the audit chain costs: a decision's transaction with and without its record, the bytes of a record, and following the chain.
+"""What the audit chain costs: a decision's transaction with and without its record, the size of a record, and a check of the chain.
 
     python -m bench.audit [--dir FOLDER] [--rounds N]
 
-FOLDER is one on the disk that is meant. The two kinds of transaction take turns, so that the disk is the same for both.
+FOLDER must be on the disk to measure. The two kinds of transaction take turns, so that the disk is the same for both.
 """
 
 import argparse
@@ -22,7 +22,7 @@ NOW = 1_800_000_000.0
 
 
 def decide(store: Store, recorded: bool) -> float:
-    """One decision made durable as the engine does it; how long that took, in seconds."""
+    """Make one decision durable as the engine does. Returns the time it took, in seconds."""
     payload = b"x" * 600
     start = time.perf_counter()
     with store.transaction():
@@ -54,7 +54,7 @@ def main() -> None:
         for recorded, times in took.items():
             low, middle, high = np.percentile(times, [10, 50, 99])
             say(f"{'with' if recorded else 'without'} a record: 10 % {low:.3f} ms, median {middle:.3f} ms, 99 % {high:.3f} ms")
-        store.database.connection.execute("PRAGMA synchronous = OFF")  # the computing alone, without the disk
+        store.database.connection.execute("PRAGMA synchronous = OFF")  # only the computing, without the disk
         bare = [np.median([decide(store, recorded) * 1e6 for _ in range(arguments.rounds)]) for recorded in (False, True)]
         say(f"without waiting for the disk: {bare[0]:.0f} µs, with a record {bare[1]:.0f} µs")
         (size,) = store.database.connection.execute("SELECT avg(length(record) + length(digest)) FROM audit").fetchone()
@@ -70,7 +70,7 @@ def main() -> None:
         with store.transaction():
             gone = store.audit.prune(NOW + 1, NOW + 2, 500)
         slice_ms = (time.perf_counter() - start) * 1e3
-        say(f"{size:.0f} bytes a record; {rate:,.0f} records a second followed; {gone} let go in {slice_ms:.1f} ms")
+        say(f"{size:.0f} bytes per record; {rate:,.0f} records checked per second; {gone} deleted in {slice_ms:.1f} ms")
         store.close()
 
 

@@ -1,4 +1,4 @@
-"""The gate clips as the line sees them up to the search, so that one detection serves many galleries, models and rules."""
+"""The gate clips, processed up to the search, so that one detection serves many galleries, models and rules."""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ from daemon.pipeline import steps
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """A recording. `person` walks in it, None if nobody does who is enrolled anywhere; `first` says that it gave the enrolment frame."""
+    """A recording. `person` walks in it, or None if nobody in it is enrolled anywhere. `first` says that it gave the enrolment frame."""
 
     name: str
     person: str | None
@@ -34,14 +34,14 @@ class Clip:
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """What one detector finds in the clips, and an aligned enrolment crop of each person."""
+    """What one detector finds in the clips, and one aligned enrolment crop of each person."""
 
     clips: list[Clip]
     enrolment: dict[str, Image]
 
 
 def watch(folder: Path, config: Config, others: Sequence[str] = ()) -> Watched:
-    """Every clip of `folder`/asl, everybody enrolled from one frame of their first; and the recordings `others` of `folder`."""
+    """Every clip of `folder`/asl, with everybody enrolled from one frame of their first clip; and the recordings `others` of `folder`."""
     with (folder / "asl/identities.csv").open() as file:
         people: dict[str, str | None] = {f"asl/{row['clip']}": row["person"] for row in csv.DictReader(file)}
     detector = open_detector(config.detector.kind, config.detector.min_face_px)
@@ -64,7 +64,7 @@ def watch(folder: Path, config: Config, others: Sequence[str] = ()) -> Watched:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The clips as one model sees them: vectors of every view of every clip (by name), and everybody's template."""
+    """The clips embedded by one model: the vectors of every view of every clip (by name), and everybody's template."""
 
     watched: Watched
     vectors: dict[str, list[list[Vector | None]]]
@@ -77,7 +77,7 @@ def embedded(watched: Watched, embedder: steps.Embeds) -> Seen:
 
 
 def site_of(seen: Seen, without: str, rules: Rules, config: Config) -> Site:
-    """The threshold of this gate by the rightful passages of everybody but one. Raises SiteError."""
+    """The threshold of this gate from the rightful passages of everybody except one person. Raises SiteError."""
     templates = {person: vector[None] for person, vector in seen.templates.items() if person != without}
     passings = [
         Passing(clip.person, looks(zip(clip.views, seen.vectors[clip.name], strict=True), rules, config.decision.lost_s))
@@ -87,16 +87,16 @@ def site_of(seen: Seen, without: str, rules: Rules, config: Config) -> Site:
     return judge([passing for passing in passings if len(passing.looks)], templates, config.decision.target_fpir)
 
 
-def gallery_of(templates: Mapping[str, Vector], besides: Sequence[Vector] = ()) -> Gallery:
-    """A gallery of these people, and of others whose names do not matter."""
+def gallery_of(templates: Mapping[str, Vector], others: Sequence[Vector] = ()) -> Gallery:
+    """A gallery of these people, and of `others` whose names do not matter."""
     gallery = Gallery(len(next(iter(templates.values()))))
-    for number, (person, vector) in enumerate([*templates.items(), *((f"besides-{n}", v) for n, v in enumerate(besides))], 1):
+    for number, (person, vector) in enumerate([*templates.items(), *((f"other-{n}", v) for n, v in enumerate(others))], 1):
         gallery.add(number, person, vector)
     return gallery
 
 
 def play(clip: Clip, seen: Seen, gallery: Gallery, rules: Rules, lost_s: float, lives: Lives | None = None) -> list[Decision]:
-    """What the gate decides about a clip; everybody may pass, unless `lives` takes them for a picture."""
+    """What the gate decides about a clip. Everybody may pass, unless `lives` takes them for a picture."""
     keeper, told = Gatekeeper("clips", rules, lost_s), []
     for view, vectors in zip(clip.views, seen.vectors[clip.name], strict=True):
         told += keeper.observe(view, vectors, gallery.search, lambda person, now: None, lives=lives)

@@ -1,11 +1,11 @@
-"""Where the decision's defaults come from: right and wrong accepts on the gate clips by threshold and frames, and in a full gallery.
+"""Where the defaults of decisions come from: right and wrong accepts on the gate clips, by threshold and frames, and in a full gallery.
 
     python -m bench.decisions [--detector haar|YUNET.onnx] [--bundle FILE.onnx] [--data FOLDER] [--besides 990]
 
-Every person of `clips/asl` is enrolled from one frame of their first clip. With everybody enrolled the other clips are rightful passages;
-then each in turn is left out of the gallery and is the stranger of their own clips. All of it goes through the daemon's own functions,
-frame by frame. With `--besides`, so many people of the face crops (calibration, then val) are enrolled too, at the threshold that the card
-has for so many. Five people and one camera: development figures.
+Every person of `clips/asl` is enrolled from one frame of their first clip. With everybody enrolled, the other clips are rightful passages.
+Then each person in turn is left out of the gallery and is the stranger of their own clips. Everything goes through the daemon's own
+functions, frame by frame. `--besides` also enrols this many people of the face crops (calibration, then val), at the card's threshold for a
+gallery of this size. These are development figures, of five people and one camera.
 """
 
 import argparse
@@ -30,14 +30,14 @@ from trainer.people import data
 
 ROOT = Path(__file__).resolve().parent.parent
 FRAMES = (1, 3, 5, 8)
-"""Good frames before the first look; the minimum of time is left out in that table, so that they are what differs."""
+"""Good frames before the first look. In that table there is no minimum time, so that only the number of frames differs."""
 STEPS = np.arange(0.30, 0.95, 0.05)
 FPIRS = (0.1, 0.01)
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """Rightful passages in which the right person was accepted, clips in which anybody else was or a stranger let in, and the frame of
+    """Rightful passages in which the right person was accepted; clips in which somebody else or a stranger was accepted; and the frame of
     each right accept."""
 
     right: int
@@ -47,12 +47,12 @@ class Score:
     frames: list[int]
 
 
-def scored(seen: Seen, rules: Rules, lost_s: float, besides: Sequence[Vector] = ()) -> Score:
-    """Everybody enrolled, then each in turn the stranger."""
+def scored(seen: Seen, rules: Rules, lost_s: float, others: Sequence[Vector] = ()) -> Score:
+    """Score the clips with everybody enrolled, and then with each person in turn as the stranger."""
     right = of = wrong = played = 0
     frames: list[int] = []
     for stranger in (None, *seen.templates):
-        gallery = clips.gallery_of({person: vector for person, vector in seen.templates.items() if person != stranger}, besides)
+        gallery = clips.gallery_of({person: vector for person, vector in seen.templates.items() if person != stranger}, others)
         for clip in seen.watched.clips:
             if clip.first or (stranger is not None and clip.person != stranger):
                 continue
@@ -73,10 +73,10 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("OSTIARY_DATA") or ROOT.parent / "shared/data"))
     parser.add_argument("--detector", default="haar")
     parser.add_argument("--bundle", default="")
-    parser.add_argument("--besides", type=int, default=990, help="people enrolled besides (0: leave that table out)")
+    parser.add_argument("--besides", type=int, default=990, help="people to enrol in addition (0: leave out that table)")
     arguments = parser.parse_args()
     if not (arguments.data / "clips/asl").is_dir():
-        raise SystemExit(f"no gate clips in {arguments.data} (set OSTIARY_DATA)")
+        raise SystemExit(f"there are no gate clips in {arguments.data}; set OSTIARY_DATA to the data folder")
     config = Config(site="bench", gates={"bench": GateConfig(source="none")})
     config = replace(
         config, detector=replace(config.detector, kind=arguments.detector), model=replace(config.model, bundle=arguments.bundle)
@@ -91,8 +91,8 @@ def main() -> None:
         people = crops.of([*parts["calibration"], *parts["val"]][: arguments.besides])
         one_each = people.pixels[np.unique(people.person, return_index=True)[1]]
         parts_of = np.split(one_each, range(64, len(one_each), 64))
-        besides = list(np.concatenate([model.embedder.embed(part) for part in parts_of]))
-        console.print(full(seen, config, model, besides))
+        crowd = list(np.concatenate([model.embedder.embed(part) for part in parts_of]))
+        console.print(full(seen, config, model, crowd))
 
 
 def trade_off(seen: Seen, base: Rules, lost_s: float) -> Table:
@@ -111,9 +111,9 @@ def trade_off(seen: Seen, base: Rules, lost_s: float) -> Table:
     return table
 
 
-def full(seen: Seen, config: Config, model: Model, besides: list[Vector]) -> Table:
+def full(seen: Seen, config: Config, model: Model, crowd: list[Vector]) -> Table:
     table = Table("enrolled", "stated FPIR", "threshold", "right", "wrong", "a search, ms")
-    for others in ([], besides):
+    for others in ([], crowd):
         gallery, count = clips.gallery_of(seen.templates, others), len(seen.templates) + len(others)
         probe = np.stack([next(v for vectors in views for v in vectors if v is not None) for views in seen.vectors.values()])
         start = time.perf_counter()

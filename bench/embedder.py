@@ -1,8 +1,9 @@
-"""How long one crop takes, beside another face model in the same run.
+"""How long one crop takes, compared with another face model in the same run.
 
     python -m bench.embedder [--beside OTHER.onnx] [--bundle FILE.onnx] [--threads 1]
 
-The other model may be any ONNX file with one float input of fixed size; it is given random numbers. Medians of interleaved runs.
+The other model may be any ONNX file with one float input of fixed size; it gets random numbers. The figures are medians of interleaved
+runs.
 """
 
 import argparse
@@ -15,7 +16,7 @@ import numpy as np
 import onnxruntime
 from rich.console import Console
 
-import daemon  # noqa: F401  switches onnxruntime's telemetry off
+import daemon  # noqa: F401  switches off onnxruntime's telemetry
 from daemon.core.bundle import golden_crop
 from daemon.edges.embedder import open_embedder
 from daemon.pipeline.opening import DEFAULT_BUNDLE
@@ -31,7 +32,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     if not arguments.beside.is_file():
-        raise SystemExit(f"{arguments.beside}: no such model; name one with --beside")
+        raise SystemExit(f"the model {arguments.beside} does not exist; give one with --beside")
     ours = open_embedder(arguments.bundle, "cpu", arguments.threads)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = arguments.threads
@@ -49,7 +50,7 @@ def main() -> None:
         taken.append((middle - start, time.perf_counter() - middle))
     mine, theirs = (float(ms) for ms in 1000 * np.median(taken, axis=0))
     Console(highlight=False).print(
-        f"{arguments.bundle.name} {mine:.2f} ms, {arguments.beside.name} {theirs:.2f} ms a crop; ratio {mine / theirs:.2f}"
+        f"{arguments.bundle.name} {mine:.2f} ms, {arguments.beside.name} {theirs:.2f} ms per crop; ratio {mine / theirs:.2f}"
     )
 
 

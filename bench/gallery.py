@@ -1,15 +1,15 @@
-"""The search among many templates, beside other libraries in the same run: time, recall, readiness, memory.
+"""The search among many templates, compared with other libraries in the same run: time, recall, readiness, memory.
 
     python -m bench.gallery [--templates 10000 100000] [--probes 1000]
 
-Vectors: every person is a real one (val and calibration people of the data folder, embedded by the shipped bundle) as far as those go,
-further people are drawn from the Gaussian of the real ones; without the data folder all are drawn around one mean. A person has five
-templates and is probed by another view: isotropic noise to the similarity that two real pictures of one person have on average.
+Vectors: the first people are real (val and calibration people of the data folder, embedded by the included bundle). Further people are
+drawn from the Gaussian of the real ones. Without the data folder all are drawn around one mean. A person has five templates and is probed
+by another view, with isotropic noise down to the similarity that two real pictures of one person have on average.
 
-`exact` is the gallery's matrix product and `gallery` its graph, whose candidates are scored exactly; the others answer by themselves, with
-their defaults, and are no dependencies: those that are missing are named. Every system runs in a process of its own, on one thread, all
-asked in turn. Recall: the template given is as near as the nearest. First answer: from vectors in memory to the first match; build: CPU
-time until the graph serves, its audit included; memory: what the process grew by.
+`exact` is the gallery's matrix product, and `gallery` its graph, whose candidates are scored exactly. The other libraries answer by
+themselves, with their defaults. They are not dependencies: the bench names those that are missing. Every system runs in its own process, on
+one thread, and they are asked in turn. Recall: the share of answers as near as the nearest template. First answer: from vectors in memory
+to the first match. Build: CPU time until the graph serves, with its audit. Memory: the growth of the process.
 """
 
 import argparse
@@ -40,12 +40,12 @@ from daemon.pipeline.opening import DEFAULT_BUNDLE
 
 TEMPLATES_EACH = 5
 WITHIN, BETWEEN, DIMENSION = 0.53, 0.01, 128
-"""Where there are no pictures: about what the shipped bundle's vectors of val and calibration people show."""
+"""Used without pictures: about what the included bundle's vectors of val and calibration people show."""
 BLOCK = 50
 MISSING = "not installed; `pip install --target FOLDER --no-deps {}`, then run with PYTHONPATH=FOLDER"
 
 Answer = Callable[[np.ndarray], tuple[float, float | None]]
-"""One probe [D] to the best similarity, and the best of another person where the system says it."""
+"""One probe [D] to the best similarity, and to the best of another person if the system gives it."""
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
@@ -73,7 +73,7 @@ def real_people(data: Path) -> list[np.ndarray]:
 
 @dataclass(frozen=True, slots=True)
 class Crowd:
-    """People [P, D] to draw templates and probes from: two views of one are `within` alike on average."""
+    """People [P, D] to draw templates and probes from. Two views of one person have the similarity `within` on average."""
 
     people: np.ndarray
     within: float
@@ -86,7 +86,7 @@ class Crowd:
 
 
 def crowd(count: int, real: list[np.ndarray], random: np.random.Generator) -> Crowd:
-    """`count` people: the real ones first."""
+    """`count` people, the real ones first."""
     if not real:
         centre, own = unit(random.normal(size=DIMENSION)), unit(random.normal(size=(count, DIMENSION)))
         people = unit(np.sqrt(BETWEEN) * centre + np.sqrt(1 - BETWEEN) * own)
@@ -105,12 +105,12 @@ def crowd(count: int, real: list[np.ndarray], random: np.random.Generator) -> Cr
     )  # fmt: skip
 
 
-# ---- systems: from vectors [N, D] to an answer, and to what readiness means
+# ---- systems: from vectors [N, D] to an answer, and until they are ready
 
 
 @dataclass(slots=True)
 class Ready:
-    """A system that answers; `grow` goes on until its graph serves."""
+    """A system that answers; `grow` works until its graph serves."""
 
     answer: Answer
     grow: Callable[[], None] = lambda: None
@@ -127,7 +127,7 @@ def of_gallery(exact: bool) -> Callable[[np.ndarray], Ready]:
             return match.similarity, match.rival
 
         def grow() -> None:
-            background.NICE = 0  # the daemon builds at low priority; here all build alike
+            background.NICE = 0  # the daemon builds at low priority; here all systems build at the same priority
             gallery.tend(0.0)
             while gallery.graph_state.state == "building":
                 time.sleep(0.02)
@@ -140,7 +140,7 @@ def of_gallery(exact: bool) -> Callable[[np.ndarray], Ready]:
 
 
 def of_labels(vectors: np.ndarray, nearest: Callable[[np.ndarray], Any]) -> Ready:
-    """A system that gives labels [1, 1]: their similarities are looked up for the judgement."""
+    """A system that gives labels [1, 1]. Their similarities are looked up to judge the answer."""
     return Ready(lambda probe: (float(vectors[int(np.ravel(nearest(probe[None]))[0])] @ probe), None))
 
 
@@ -181,7 +181,7 @@ SYSTEMS: dict[str, tuple[str | None, Callable[[np.ndarray], Ready]]] = {
 }
 
 
-# ---- a process for each
+# ---- one process for each system
 
 
 def _resident_mb() -> float:
@@ -190,7 +190,7 @@ def _resident_mb() -> float:
 
 
 def serve(name: str, folder: str, pipe: Connection) -> None:
-    """Build, say what it cost, then answer blocks of probes with times [B] s and similarities [B, 2] until told None."""
+    """Build, report the cost, then answer blocks of probes with times [B] in seconds and similarities [B, 2], until None arrives."""
     vectors, probes = np.load(f"{folder}/vectors.npy"), np.load(f"{folder}/probes.npy")
     package, start = SYSTEMS[name]
     try:

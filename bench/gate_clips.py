@@ -1,11 +1,11 @@
-"""Whole gate, real broker, real faces: enrol four people from one frame each, play everybody's other clips, tabulate what was decided.
+"""A whole gate with a real broker and real faces: enrol four people from one frame each, play all other clips, and tabulate the decisions.
 
     python -m bench.gate_clips [--calibrate] [--detector haar|YUNET.onnx] [--bundle FILE.onnx] [--data FOLDER]
 
 Of the clips of `clips/asl`, the first of A, B, C and D each gives the enrolment frame: the first frame in which the detector finds
-one face that passes the quality gate. All other clips are played through `ostiaryd run` over mosquitto; E is enrolled nowhere. Nothing
-is tuned to these clips: the rules are the daemon's defaults and the threshold is that of the bundle's card. Nine rightful passages
-prove little: zero errors in n only bound a rate at 3/n.
+one face that passes the quality gate. All other clips are played through `ostiaryd run` and mosquitto. E is enrolled nowhere. Nothing
+is tuned here: the rules are the daemon's defaults, and the threshold is that of the bundle's card. Nine rightful passages
+prove little: zero errors in n only show that a rate is below 3/n.
 """
 
 import argparse
@@ -42,7 +42,7 @@ ENROLLED = "ABCD"
 
 @dataclass(slots=True)
 class Passages:
-    """What was decided about one clip. `person` is who walks in it."""
+    """The decisions about one clip. `person` walks in it."""
 
     clip: str
     person: str
@@ -59,7 +59,7 @@ class Passages:
 
 
 def enrolment_frame(clip: Path, detector: steps.Detector) -> bytes:
-    """The first frame of a clip that shows one face fit for enrolment, as a JPEG file."""
+    """The first frame of a clip that shows one face good enough for enrolment, as a JPEG file."""
     config = Config(site="x", gates={"x": GateConfig(source="x")})
     limits = steps.limits(config, config.enrolment.min_face_px)
     video = cv2.VideoCapture(str(clip))
@@ -67,7 +67,7 @@ def enrolment_frame(clip: Path, detector: steps.Detector) -> bytes:
         while True:
             there, image = video.read()
             if not there:
-                raise SystemExit(f"{clip}: no frame shows one face fit for enrolment")
+                raise SystemExit(f"{clip}: no frame shows one face good enough for enrolment")
             view = steps.look(Frame("x", 0, 0.0, 0.0, np.asarray(image, np.uint8)), detector, limits)
             if len(view.probes) == 1 and view.probes[0].quality is Quality.OK:
                 return cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
@@ -77,7 +77,7 @@ def enrolment_frame(clip: Path, detector: steps.Detector) -> bytes:
 
 @contextlib.contextmanager
 def heard(port: int) -> Iterator[list[tuple[str, dict[str, Any]]]]:
-    """Everything published under ostiary/, as it comes."""
+    """All messages published under ostiary/, as they come."""
     messages: list[tuple[str, dict[str, Any]]] = []
     client = paho.Client(CallbackAPIVersion.VERSION2)
     client.on_connect = lambda c, *_: c.subscribe("ostiary/#", 1)
@@ -110,9 +110,9 @@ def write_config(
 
 
 def run(data: Path, detector: str, bundle: str, folder: Path, calibrated: bool = False) -> tuple[list[Passages], str]:
-    """The passages of every clip that is not an enrolment clip, and the daemon's metrics as they stood near the end.
+    """The passages of every clip that is not an enrolment clip, and the daemon's metrics near the end.
 
-    `calibrated` raises the threshold by the clips of those who are enrolled first; the stranger's is not among them.
+    `calibrated` first raises the threshold by the clips of the enrolled people, without the stranger's.
     """
     with (data / "clips/asl/identities.csv").open() as file:
         people = {row["clip"]: row["person"] for row in csv.DictReader(file)}
@@ -126,7 +126,7 @@ def run(data: Path, detector: str, bundle: str, folder: Path, calibrated: bool =
         with serving(write_config(folder, port, waiting, detector, bundle, metrics_port)) as config:
             finder = open_detector(detector)
             while not any(topic.endswith("/status") and message["online"] for topic, message in messages):
-                time.sleep(0.05)  # a broker keeps commands for a gate only once it has seen it
+                time.sleep(0.05)  # a broker keeps commands for a gate only after the gate has connected once
             for person, clip in first.items():
                 photo = folder / f"{person}.jpg"
                 photo.write_bytes(enrolment_frame(data / "clips/asl" / clip, finder))
@@ -143,7 +143,7 @@ def run(data: Path, detector: str, bundle: str, folder: Path, calibrated: bool =
                     "--timeout",
                     "60",
                 ]
-                # One camera makes these people lookalikes for some models: an operator would then say that they are two.
+                # Under one camera some models take these people for lookalikes. An operator would then confirm that they are two people.
                 if subprocess.run(control, check=False, cwd=ROOT, stdout=subprocess.DEVNULL).returncode:
                     subprocess.run([*control, "--force"], check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
         messages.clear()
@@ -159,7 +159,7 @@ def run(data: Path, detector: str, bundle: str, folder: Path, calibrated: bool =
             [sys.executable, "-m", "daemon", "run", "--config", str(config), "--until-end"], cwd=ROOT, stderr=subprocess.DEVNULL
         )
         while daemon.poll() is None:
-            with contextlib.suppress(OSError):  # not up yet, or just gone
+            with contextlib.suppress(OSError):  # not up yet, or already gone
                 scraped = urllib.request.urlopen(f"http://127.0.0.1:{metrics_port}/metrics", timeout=2).read().decode()
             time.sleep(0.3)
         if daemon.returncode != 0:
@@ -173,7 +173,7 @@ def run(data: Path, detector: str, bundle: str, folder: Path, calibrated: bool =
 
 @contextlib.contextmanager
 def serving(config: Path) -> Iterator[Path]:
-    """A daemon that runs until the block is left."""
+    """A daemon that runs until the end of the block."""
     with (config.parent / "daemon.log").open("w") as log:
         daemon = subprocess.Popen([sys.executable, "-m", "daemon", "run", "--config", str(config)], cwd=ROOT, stderr=log)
         try:
@@ -193,9 +193,9 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     if not (arguments.data / "clips/asl").is_dir():
-        raise SystemExit(f"no gate clips in {arguments.data} (set OSTIARY_DATA)")
+        raise SystemExit(f"there are no gate clips in {arguments.data}; set OSTIARY_DATA to the data folder")
     if binary() is None:
-        raise SystemExit("mosquitto is not installed: apt-get install mosquitto")
+        raise SystemExit("mosquitto is not installed; run apt-get install mosquitto")
     detector = arguments.detector if arguments.detector == "haar" else str(Path(arguments.detector).absolute())
     bundle = str(Path(arguments.bundle).absolute()) if arguments.bundle else ""
     with tempfile.TemporaryDirectory() as folder:

@@ -1,9 +1,9 @@
-"""What the line costs a frame, stage by stage, on one recorded clip, and how much of that is ours to save.
+"""The cost of the line per frame, stage by stage, on one recorded clip, and how much of it could be saved.
 
     python -m bench.line [--detector haar|YUNET.onnx] [--bundle FILE.onnx] [--source CLIP]
 
-The detector and the embedder are the floor: nobody recognises a face without them. The last line is the ratio of the whole line to that
-floor, of one run.
+Detector and embedder are the minimum, because no recognition works without them. The last line of the output is the ratio of the whole
+line to this minimum in one run.
 """
 
 import argparse
@@ -60,7 +60,7 @@ def main() -> None:
     console = Console(highlight=False)
     console.print(table)
     floor = sum(spent["detect"]) + sum(spent["embed"])
-    console.print(f"{1000 * np.median(whole):.1f} ms a frame; whole line / (detector + embedder) = {sum(whole) / floor:.3f}")
+    console.print(f"{1000 * np.median(whole):.1f} ms per frame; whole line / (detector + embedder) = {sum(whole) / floor:.3f}")
 
 
 if __name__ == "__main__":

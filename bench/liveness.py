@@ -1,11 +1,11 @@
-"""How many rightful passages a liveness model would cost at the gate clips, and how long it takes.
+"""How many rightful passages of the gate clips a liveness model would deny, and how long it takes.
 
     python -m bench.liveness MINIFASNET.onnx [--detector haar|YUNET.onnx] [--bundle FILE.onnx] [--data FOLDER] [--threshold T]
 
-Everybody is enrolled from one frame of their first clip, all clips but those are rightful passages, and they are played through the
-daemon's own functions twice: with the model, and without. A passage is *denied* if it was accepted without and never is with it, and
-*taken back* if it was accepted with it first; the clips of the enrolment are shown too, and not counted. All these faces are alive and
-before one camera: nothing is said of attacks, nor of other cameras, where such models are known to fail.
+Everybody is enrolled from one frame of their first clip. All other clips are rightful passages, and are played through the daemon's own
+functions twice, with the model and without it. A passage is *denied* if it is accepted without the model and never with it. It is *taken
+back* if it is first accepted with the model and then not. The enrolment clips are shown too, but not counted. All these faces are alive
+and in front of one camera. The figures say nothing about attacks, or about other cameras, where such models are known to fail.
 """
 
 import argparse
@@ -40,7 +40,7 @@ def main() -> None:
     arguments = parser.parse_args()
     path = arguments.model or arguments.data / "models/minifasnet_v2.onnx"
     if not (arguments.data / "clips/asl").is_dir() or not path.is_file():
-        raise SystemExit(f"no gate clips in {arguments.data} (set OSTIARY_DATA), or no model {path}")
+        raise SystemExit(f"there are no gate clips in {arguments.data} (set OSTIARY_DATA), or the model {path} does not exist")
     config = Config(site="bench", gates={"bench": GateConfig(source="none")})
     config = replace(
         config,
@@ -78,8 +78,8 @@ def main() -> None:
     gallery.close()
     console.print(table)
     console.print(
-        f"{rightful} rightful passages accepted without; with the model {denied} of them are denied, {back} accepted first and then taken"
-        f" back; {1000 * np.median(spent):.1f} ms a frame asked about, {config.liveness.frames} frames an answer"
+        f"{rightful} rightful passages are accepted without the model; with it {denied} of them are denied, and {back} are accepted and"
+        f" taken back; {1000 * np.median(spent):.1f} ms per judged frame, {config.liveness.frames} frames per answer"
     )
 
 

@@ -1,9 +1,9 @@
-"""Does making batches hold training back? Crops a second of the input pipeline alone, of the model alone, and of both together.
+"""Whether making batches slows training down: crops per second of the input pipeline alone, of the model alone, and of both together.
 
     python -m bench.pipeline [--recipe faces] [--steps 20] [--workers 2]
 
-On made-up crops; the recipe's first stage. A ratio pipeline : model above 1 means that the model sets the pace; `waited` is the share of
-the time together that the model had to wait for a batch.
+It uses random crops and the recipe's first stage. A ratio pipeline : model above 1 means that the model sets the pace. `waited` is the
+share of the time in which the model waited for a batch, with both together.
 """
 
 import argparse

@@ -1,14 +1,15 @@
-"""Where the quality limits come from: how often a face is recognised, and a stranger taken for somebody, by each measure of quality.
+"""Where the quality limits come from: how often a face is recognised, and a stranger taken for somebody, for each measure of quality.
 
     python -m bench.quality [--bundle FILE.onnx] [--data FOLDER] [--yunet YUNET.onnx] [--crops N] [--measure NAME]
 
-Galleries of 100 val people, one crop each; the other val crops are rightful frames, the calibration people strangers. Each frame is made
-worse step by step (smaller, softer, darker, brighter, shifted out of the picture), measured as the gate measures it, and searched for alone
-at the card's threshold. A limit is right where frames below it are of little use or a danger, and few undisturbed ones are lost by it. Yaw
-and the detector's score cannot be made worse in a picture: there the undisturbed frames are sorted by them (YuNet's, on the crop).
+Galleries have 100 val people with one crop each. The other val crops are rightful frames, and the calibration people are strangers. Each
+frame is made worse step by step (smaller, softer, darker, brighter, shifted out of the picture), measured as at the gate, and searched for
+by itself at the card's threshold. A limit is right if frames below it are of little use or dangerous, and if few undisturbed frames are
+lost by it. Yaw and the detector's score cannot be made worse in a picture: for these, the undisturbed frames are sorted (by YuNet's score
+on the crop).
 
-Beside each limit stands what it does to all frames of that measure, disturbed and not: how many it sets aside, and how many rightful ones
-are not recognised (FNIR) and strangers taken for somebody (FPIR), below it and from it on.
+For each limit the table shows its effect on all frames of that measure, disturbed or not: how many it sets aside, and, below it and from it
+on, how many rightful frames are not recognised (FNIR) and how many strangers are taken for somebody (FPIR).
 """
 
 import argparse
@@ -36,23 +37,23 @@ from trainer.people import data, galleries
 ROOT = Path(__file__).resolve().parent.parent
 SEED = 11
 GALLERY, FPIR = 100, 0.1
-"""At an FPIR of a tenth there are enough false alarms to see whether a kind of frame makes more of them."""
+"""At an FPIR of one tenth there are enough false alarms to see whether a kind of frame has more of them."""
 DRAWS = 10
 BOX_PX = CROP_PX / CROP_PER_BOX
 """The side of the face's box in a crop."""
 AROUND_PX = 56
 NOISE = 4.0
-"""Grey levels (standard deviation) that a camera adds to the light it gets."""
+"""The noise of a camera, in grey levels (standard deviation)."""
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float64]
 
 
-# ---- the ways in which a frame is made worse
+# ---- how a frame is made worse
 
 
 def smaller(crop: Image, side_px: float) -> Image:
-    """As a face whose box is so many pixels wide would come out of the alignment."""
+    """The crop that alignment makes of a face whose box is `side_px` pixels wide."""
     side = max(2, round(side_px * CROP_PER_BOX))
     small = cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA)
     return np.asarray(cv2.resize(small, (CROP_PX, CROP_PX), interpolation=cv2.INTER_LINEAR), np.uint8)
@@ -64,19 +65,19 @@ def softer(crop: Image, sigma_px: float) -> Image:
 
 
 def moved(crop: Image, length_px: float) -> Image:
-    """Moving sideways while the shutter is open."""
+    """Sideways motion while the shutter is open."""
     length = int(length_px)
     return np.asarray(cv2.blur(crop, (length, 1)), np.uint8)
 
 
 def lit(crop: Image, gain: float) -> Image:
-    """In so much of the light, with the camera's own noise, which stays."""
+    """With this share of the light, and the camera's own noise, which stays the same."""
     noise = np.random.default_rng(round(float(crop.mean()) * 1000)).normal(0, NOISE, crop.shape)
     return np.asarray(np.clip(np.rint(crop * gain + (noise if gain < 1 else 0)), 0, 255), np.uint8)
 
 
 def shifted(crop: Image, share: float) -> Image:
-    """The face's box leaves the picture to the left until this share of it is inside; beyond is black."""
+    """The face's box is shifted out to the left until this share of it is inside; the rest is black."""
     lost = round((1 - share) * BOX_PX)
     start = round(BOX_CENTRE[0] - BOX_PX / 2)
     cut = crop.copy()
@@ -89,7 +90,8 @@ def shifted(crop: Image, share: float) -> Image:
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """What is measured of a crop after `worsen` at a step (None: undisturbed), and the limits to look at; `low` says that less is worse."""
+    """One measure of a crop after `worsen` at a step (None: undisturbed), and the limits to examine. `low` says that a lower value is
+    worse."""
 
     name: str
     steps: Sequence[float | None]
@@ -139,7 +141,7 @@ def measures(yunet: Path | None) -> Iterator[Measure]:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """Frames of one measure: what was measured of each, and for each whether it went wrong in each draw (NaN where it took no part)."""
+    """Frames of one measure: the measured value of each, and whether it went wrong in each draw (NaN if it took no part)."""
 
     step: Floats
     value: Floats
@@ -147,7 +149,8 @@ class Shown:
 
 
 def searched(embed: Embed, known: NDArray[np.float32], person: NDArray[np.int64], threshold: float, made: Pixels) -> Floats:
-    """Whether each rightful frame is not recognised [frames, draws]; NaN for those whose person is not enrolled, or who are."""
+    """Whether each rightful frame is not recognised [frames, draws]; NaN if its person is not enrolled, or if the frame itself is
+    enrolled."""
     vectors = embed(made)
     wrong = np.full((len(vectors), DRAWS), np.nan)
     for column, draw in enumerate(_draws(person)):
@@ -171,22 +174,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("OSTIARY_DATA") or ROOT.parent / "shared/data"))
     parser.add_argument("--bundle", type=Path, default=DEFAULT_BUNDLE)
-    parser.add_argument("--yunet", type=Path, default=None, help="for yaw and score (default: the data folder's)")
-    parser.add_argument("--crops", type=int, default=600, help="frames of the enrolled and of strangers, each (default 600)")
-    parser.add_argument("--measure", default="", help="only measures whose name begins so")
+    parser.add_argument("--yunet", type=Path, default=None, help="for yaw and score (default: the one in the data folder)")
+    parser.add_argument("--crops", type=int, default=600, help="number of frames of enrolled people, and of strangers (default 600)")
+    parser.add_argument("--measure", default="", help="only measures whose name begins with this")
     arguments = parser.parse_args()
     faces = arguments.data / "faces"
     if not (faces / "train.zip").is_file():
-        raise SystemExit(f"no faces in {arguments.data} (set OSTIARY_DATA)")
+        raise SystemExit(f"there are no faces in {arguments.data}; set OSTIARY_DATA to the data folder")
     yunet = arguments.yunet or arguments.data / "models/yunet.onnx"
     embed, card = onnx_embedder(arguments.bundle)
     threshold = card.calibration.threshold(GALLERY, FPIR)
     if threshold is None:
-        raise SystemExit(f"{arguments.bundle}: its card has no threshold for {GALLERY} people")
+        raise SystemExit(f"the card of {arguments.bundle} has no threshold for {GALLERY} people")
     crops = data.load(faces / "train.zip")
     parts = data.split(crops.people, faces / "split.csv")
     console = Console(highlight=False, width=150)
-    console.print(f"galleries of {GALLERY} val people, {DRAWS} of them; threshold {threshold:.3f} of {arguments.bundle.name}")
+    console.print(f"{DRAWS} galleries of {GALLERY} val people; threshold {threshold:.3f} of {arguments.bundle.name}")
     for measure in measures(yunet if yunet.is_file() else None):
         if not measure.name.startswith(arguments.measure):
             continue
@@ -202,7 +205,7 @@ def main() -> None:
 
 
 def _thinned(crops: data.Crops, count: int) -> data.Crops:
-    """About so many crops, as many as possible of each person, at least two."""
+    """About `count` crops, as many as possible of each person, and at least two."""
     rng = np.random.default_rng(SEED)
     each = max(2, count // len(crops.people))
     rows = [rng.permutation(np.flatnonzero(crops.person == who))[:each] for who in range(len(crops.people))]
@@ -220,7 +223,7 @@ def _shown(measure: Measure, pixels: Pixels, judge: Callable[[Pixels], Floats]) 
 
 
 def by_step(measure: Measure, rightful: Shown, false: Shown) -> Table:
-    """What each step of worse does."""
+    """The effect of each step of disturbance."""
     table = Table("step", "measured, median", "FNIR", "FPIR", title=measure.name, title_justify="left")
     for step in measure.steps:
         one, other = (np.isnan(s.step) if step is None else s.step == step for s in (rightful, false))
@@ -234,7 +237,7 @@ def by_step(measure: Measure, rightful: Shown, false: Shown) -> Table:
 
 
 def by_limit(measure: Measure, rightful: Shown, false: Shown) -> Table:
-    """What each limit would set aside, and how those below it and just above it fare."""
+    """What each limit would set aside, and the errors of the frames below it and just above it."""
     table = Table(
         "limit", "set aside, undisturbed", "set aside, all", "FNIR of those", "FNIR up to the next limit", "FNIR of the rest",
         "FPIR of those", "FPIR of the rest", title=f"{measure.name}: limits", title_justify="left",
@@ -243,7 +246,7 @@ def by_limit(measure: Measure, rightful: Shown, false: Shown) -> Table:
     for limit, following in zip(limits, [*limits[1:], np.inf if measure.low else -np.inf], strict=True):
 
         def poor(shown: Shown, at: float = limit) -> NDArray[np.bool_]:
-            # Where nothing was measured there is nothing to judge by: such frames are set aside.
+            # A frame without a measured value cannot be judged, so it is set aside.
             return ~(shown.value >= at) if measure.low else ~(shown.value <= at)
 
         beyond = poor(rightful, following) & ~poor(rightful)
@@ -262,7 +265,7 @@ def by_limit(measure: Measure, rightful: Shown, false: Shown) -> Table:
 
 
 def _rate(wrong: Floats) -> str:
-    """The mean over frames and draws, with how many frames it is of."""
+    """The mean over frames and draws, with the number of frames."""
     frames = int((~np.isnan(wrong)).any(axis=1).sum())
     return f"{np.nanmean(wrong):.1%} ({frames})" if frames else "-"
 

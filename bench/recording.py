@@ -1,9 +1,9 @@
-"""What recording costs, and what other formats would cost: bytes and time a frame, and whether a replay still says the same.
+"""What recording costs, and what other formats would cost: bytes and time per frame, and whether a replay still says the same.
 
     python -m bench.recording [--detector haar|YUNET.onnx] [--clips N] [--data FOLDER]
 
-Over the gate clips (`clips/asl`, 640x480). Four people are enrolled from one frame each; each clip is then decided about as it is, and with
-its frames through each format. The recorder's and the flight recorder's cost is what the gate's threads spend, not the writer's.
+It uses the gate clips (`clips/asl`, 640x480). Four people are enrolled from one frame each. Each clip is then replayed unchanged, and with
+its frames in each format. The cost of the recorder and of the flight recorder is the time of the gate's threads, not of the writer's.
 """
 
 import argparse
@@ -36,9 +36,9 @@ from daemon.pipeline.replay import line
 from daemon.serving.flight import Flight
 
 Pair = tuple[Callable[[Frame], bytes], Callable[[bytes, Frame], Frame]]
-"""A frame to bytes, and back."""
+"""Encodes a frame to bytes, and decodes it again."""
 Through = Callable[[], Pair]
-"""A format: a pair for each clip."""
+"""A format: an encoder and a decoder for each clip."""
 
 
 def as_it_is() -> Pair:
@@ -77,7 +77,7 @@ def main() -> None:
     say = Console(highlight=False, soft_wrap=True, markup=False).print
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--detector", default="haar")
-    parser.add_argument("--clips", type=int, default=None, metavar="N", help="only the first N of them")
+    parser.add_argument("--clips", type=int, default=None, metavar="N", help="only the first N clips")
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("OSTIARY_DATA") or ROOT.parent / "shared" / "data"))
     arguments = parser.parse_args()
     config = Config(site="bench", gates={"bench": GateConfig(source="x")}, detector=DetectorConfig(kind=arguments.detector))
@@ -129,7 +129,7 @@ def main() -> None:
             if a.similarity is not None and b.similarity is not None
         ]
         say(
-            f"{name:<38} {size / count / 1000:7.1f} kB a frame  {1000 * spent / count:5.1f} ms of CPU  lines that differ:"
+            f"{name:<38} {size / count / 1000:7.1f} kB per frame  {1000 * spent / count:5.1f} ms of CPU  lines that differ:"
             f" {sum(a != b for a, b in zip(lines, first, strict=True))} of {len(lines)} clips  answers {'the same' if same else 'differ'}"
             f"  similarity moves by {max(moved):.4f} at most"
         )
@@ -162,8 +162,8 @@ def main() -> None:
         lines_.close()
         taken = sum(path.stat().st_size for path in (Path(folder) / "flight").rglob("*.tape"))
     for name, each in (("recorder", offered), ("flight recorder", flown)):
-        say(f"{name}: {1e6 * np.median(each):.0f} µs a frame of the gate's own time (99 %: {1e6 * np.percentile(each, 99):.0f} µs)")
-    say(f"flight recorder: {taken / len(flown):.0f} bytes a frame")
+        say(f"{name}: {1e6 * np.median(each):.0f} µs per frame of the gate's own time (99 %: {1e6 * np.percentile(each, 99):.0f} µs)")
+    say(f"flight recorder: {taken / len(flown):.0f} bytes per frame")
 
 
 if __name__ == "__main__":

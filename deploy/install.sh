@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# Install or upgrade Ostiary on this machine. Safe to run again: an existing configuration is never touched.
+# Install or upgrade Ostiary on this machine. You may run it again: it never changes an existing configuration.
 #   sudo deploy/install.sh [--cuda] [--python PYTHON] [--no-venv] [--root DIR] [--dry-run]
 set -euo pipefail
 
 usage() {
   cat <<'TEXT'
 usage: deploy/install.sh [OPTIONS]
-  --cuda           with the CUDA libraries for onnxruntime-gpu
-  --python PYTHON  the Python that makes the environment (python3)
-  --no-venv        leave /opt/ostiary/venv alone
-  --root DIR       put files under DIR and leave users and services alone (for images and tests)
-  --dry-run        only say what would be done
+  --cuda           install the CUDA libraries for onnxruntime-gpu too
+  --python PYTHON  the Python that makes the virtual environment (default: python3)
+  --no-venv        do not change /opt/ostiary/venv
+  --root DIR       put files under DIR and do not change users and services (for images and tests)
+  --dry-run        only print what would be done
 TEXT
 }
 
@@ -37,15 +37,15 @@ run() {
 }
 
 if [ "$dry" = no ] && [ -z "$root" ] && [ "$(id -u)" -ne 0 ]; then
-  echo "install.sh: needs root (or --dry-run, or --root DIR)" >&2
+  echo "install.sh: this needs root; run it with sudo, or with --dry-run or --root DIR" >&2
   exit 1
 fi
 if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
-  echo "install.sh: $python is not Python 3.11 or later; name one with --python" >&2
+  echo "install.sh: $python is not Python 3.11 or later; give one with --python" >&2
   exit 1
 fi
 
-# The user first: other files belong to its group.
+# The user comes first, because other files belong to its group.
 run install -D -m 644 "$here/sysusers.d/ostiary.conf" "$root/usr/lib/sysusers.d/ostiary.conf"
 run install -D -m 644 "$here/tmpfiles.d/ostiary.conf" "$root/usr/lib/tmpfiles.d/ostiary.conf"
 if [ -z "$root" ]; then run systemd-sysusers /usr/lib/sysusers.d/ostiary.conf; fi
@@ -54,7 +54,7 @@ if [ "$venv" = yes ]; then
   if [ ! -x "$root/opt/ostiary/venv/bin/python" ]; then run "$python" -m venv "$root/opt/ostiary/venv"; fi
   # What an earlier build left there would be installed again, also a module that is gone.
   run rm -rf "$checkout/build"
-  # hnswlib is compiled here; without this it would use instructions that the machine of another gate may not have.
+  # hnswlib is compiled here. Without this setting it would use instructions that another gate's machine may not have.
   run env HNSWLIB_NO_NATIVE=1 "$root/opt/ostiary/venv/bin/python" -m pip install --quiet --disable-pip-version-check --upgrade \
     --constraint "$checkout/constraints.txt" "$checkout$extra"
   run "$here/mend-opencv.sh" "$root/opt/ostiary/venv/bin/python" "$checkout/constraints.txt"
@@ -62,19 +62,19 @@ fi
 
 run install -d -m 750 "$root/etc/ostiary"
 if [ -e "$root/etc/ostiary/config.toml" ]; then
-  echo "  $root/etc/ostiary/config.toml is there and stays as it is"
+  echo "  $root/etc/ostiary/config.toml exists and stays unchanged"
 else
   run install -m 640 "$here/config.toml" "$root/etc/ostiary/config.toml"
 fi
 run install -D -m 644 "$here/ostiary.service" "$root/etc/systemd/system/ostiary.service"
 
-# The key of the store, before there is a store; never a second one. An image (--root) gets none: boxes must not share a key, and the
-# daemon makes one at its first start. The script comes by standard input: the daemon's user may not be able to read the checkout.
+# Make the key before there is a store, and never a second one. An image (--root) gets no key: two machines must not share one, and the
+# daemon makes one at its first start. The script comes through standard input, because the daemon's user may be unable to read the checkout.
 state="$root/var/lib/ostiary"
 if [ -z "$root" ]; then
   run install -d -m 700 -o ostiary -g ostiary "$state"
   if [ -e "$state/key" ] || [ -e "$state/gallery.sqlite" ]; then
-    echo "  $state is in use: its key stays as it is"
+    echo "  $state is in use: its key stays unchanged"
   else
     run runuser -u ostiary -- bash -s -- "$state/key" <"$here/make-key.sh"
   fi
@@ -88,9 +88,9 @@ if [ -z "$root" ]; then
 fi
 
 cat <<TEXT
-next:
+next steps:
   edit $root/etc/ostiary/config.toml
-  set up the broker and its passwords as deploy/README.md says
+  set up the broker and its passwords as described in deploy/README.md
   sudo -u ostiary /opt/ostiary/venv/bin/ostiaryd check --config /etc/ostiary/config.toml
   sudo systemctl start ostiary && systemctl status ostiary
 TEXT

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Make a key for the store: 32 random bytes as 64 hexadecimal digits, readable by the caller alone. Never writes over a file.
+# Make a key for the store: 32 random bytes as 64 hexadecimal digits, in a file that only the caller can read. It never overwrites a file.
 #   deploy/make-key.sh FILE
 set -euo pipefail
 file="${1:?usage: make-key.sh FILE}"
@@ -10,5 +10,5 @@ part="$(mktemp "$file.XXXXXX")"
 trap 'rm -f "$part"' EXIT
 printf '%s\n' "$key" >"$part"
 sync "$part"
-ln -T "$part" "$file"  # whole or not at all, and never over another key
+ln -T "$part" "$file"  # a complete file or none, and never in place of another key
 sync "$(dirname "$file")"

@@ -10,6 +10,7 @@ from daemon.core.messages import Command
 from daemon.core.values import Quality, Reason
 from daemon.edges.metrics import METRICS
 from tests.conftest import ROOT
+from tests.test_architecture import ROOMS
 
 DOCUMENTS = (
     "README.md",
@@ -48,6 +49,20 @@ def test_every_file_that_is_linked_exists() -> None:
     for document, text in TEXTS.items():
         for target in re.findall(r"\]\(([^)#:]+)\)", text):
             assert (ROOT / document).parent.joinpath(target).exists(), f"{document} links {target}"
+
+
+def test_every_path_and_module_that_is_named_exists() -> None:
+    for document, text in TEXTS.items():
+        for path in re.findall(r"`((?:daemon|trainer|bench|deploy|tests)/[\w/.-]*)", text):
+            assert (ROOT / path).exists(), f"{document} names {path}"
+        for module in re.findall(r"python -m (bench\.\w+)", text):
+            assert (ROOT / f"{module.replace('.', '/')}.py").exists(), f"{document} names {module}"
+
+
+def test_the_table_of_rooms_is_the_arrows_that_are_tested() -> None:
+    rows = re.findall(r"^\| `([a-z_.]+)` \| .+ \| (.+) \|$", TEXTS["ARCHITECTURE.md"], re.M)
+    assert {room: set(re.findall(r"`(.+?)`", imports)) for room, imports in rows} == ROOMS
+    assert [room for room, _ in rows] == list(ROOMS)
 
 
 @pytest.mark.parametrize(("program", "module"), [("ostiaryd", "daemon"), ("ostiaryctl", "daemon.ctl"), ("ostiary-train", "trainer")])

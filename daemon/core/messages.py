@@ -1,4 +1,4 @@
-"""The MQTT contract: topics, commands in, decisions, results and status out. JSON in UTF-8, strict both ways."""
+"""The MQTT contract: topics; commands in; decisions, results and status out. JSON in UTF-8, strict in both directions."""
 
 import json
 import re
@@ -25,7 +25,7 @@ Consent = Annotated[str, msgspec.Meta(max_length=500, description="where the per
 
 
 class MessageError(ValueError):
-    """A payload that is not a command. `reason` is one word for machines, `detail` a line for people."""
+    """A payload that is not a command. `reason` is one word for programs, `detail` one line for people."""
 
     def __init__(self, reason: str, detail: str, command_id: str | None = None) -> None:
         super().__init__(f"{reason}: {detail}")
@@ -40,7 +40,7 @@ def topic(site: str, gate: str, leaf: str) -> str:
 
 
 def command_topics(site: str, gate: str) -> tuple[str, str]:
-    """The two topics a gate takes commands from: its own, and the one for every gate of the site."""
+    """The two topics from which a gate takes commands: its own, and the one for all gates of the site."""
     return topic(site, gate, "command"), topic(site, "all", "command")
 
 
@@ -59,15 +59,16 @@ class _Command(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fiel
 
 
 class Capture(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Pictures come from the gate's own camera, over so many seconds."""
+    """The pictures come from the gate's own camera, over this many seconds."""
 
     seconds: Annotated[float, msgspec.Meta(ge=1, le=MAX_CAPTURE_S)] = 5.0
 
 
 class Enroll(_Command, frozen=True, tag="enroll", kw_only=True, omit_defaults=True):
-    """A new person, or more templates for one, from pictures that show exactly one face each: JPEG files, or the gate's own camera.
+    """Enrol a new person, or add templates to one, from pictures with exactly one face each: JPEG files, or the gate's own camera.
 
-    `force` enrols somebody who looks like another person, `replace` lets all earlier templates go; both need a grant, as `capture` does.
+    `force` enrols somebody who looks like another person; `replace` deletes all earlier templates. Both need a grant, and so does
+    `capture`.
     """
 
     person: PersonId
@@ -90,7 +91,7 @@ class Enroll(_Command, frozen=True, tag="enroll", kw_only=True, omit_defaults=Tr
 
 
 class Update(_Command, frozen=True, tag="update", kw_only=True, omit_defaults=True):
-    """Change a person's record. What is absent stays; null clears it (no name, no bound, every gate)."""
+    """Change a person's record. An absent field stays; null clears it (no name, no time limit, every gate)."""
 
     person: PersonId
     name: Name | msgspec.UnsetType | None = msgspec.UNSET
@@ -102,11 +103,11 @@ class Update(_Command, frozen=True, tag="update", kw_only=True, omit_defaults=Tr
 
     def __post_init__(self) -> None:
         if all(f is msgspec.UNSET for f in (self.name, self.valid_from, self.valid_until, self.gates, self.schedule, self.consent)):
-            raise ValueError("nothing is to be changed: give name, valid_from, valid_until, gates, schedule or consent")
+            raise ValueError("the update changes nothing: give name, valid_from, valid_until, gates, schedule or consent")
 
 
 class Revoke(_Command, frozen=True, tag="revoke", kw_only=True, omit_defaults=True):
-    """Erase the person; from the next frame on."""
+    """Erase the person, from the next frame on."""
 
     person: PersonId
 
@@ -124,31 +125,31 @@ class Resume(_Command, frozen=True, tag="resume", kw_only=True, omit_defaults=Tr
 
 
 class List(_Command, frozen=True, tag="list", kw_only=True, omit_defaults=True):
-    """People and template counts, in the order of their ids, a page at a time; never vectors or images."""
+    """List people and template counts in the order of their ids, one page at a time; never vectors or images."""
 
     after: PersonId | None = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
 
 
 class Get(_Command, frozen=True, tag="get", kw_only=True, omit_defaults=True):
-    """One person's record and template count; never vectors or images."""
+    """Give one person's record and template count; never vectors or images."""
 
     person: PersonId
 
 
 class Verify(_Command, frozen=True, tag="verify", kw_only=True, omit_defaults=True):
-    """A claim: the next person at this gate is this one, who has shown a badge, say. It stands so many seconds from `issued_at` on, and one
-    passage takes it. Needs a grant, and a gate that verifies."""
+    """Claim that the next person at this gate is this one, for example because of a badge. The claim stands for `seconds` from `issued_at`,
+    and one passage takes it. It needs a grant, and a gate whose mode is verify or both."""
 
     person: PersonId
     seconds: Annotated[float, msgspec.Meta(ge=1, le=LONGEST_S)] = 10.0
 
 
 class Reembed(_Command, frozen=True, tag="reembed", kw_only=True, omit_defaults=True):
-    """Serve with another model: its vectors are made of the stored crops while the gate goes on with the old one, and then it takes over.
+    """Change the model: embed the stored crops with the other model while the old one serves, then let the other model take over.
 
-    `model` is the id of one of the two configured bundles; absent is the one that does not serve. `force` changes also where somebody
-    would be left without a template. Both need a grant.
+    `model` is the id of one of the two configured bundles; if it is absent, the one that does not serve. `force` changes the model even if
+    somebody would have no template afterwards. Both need a grant.
     """
 
     model: Annotated[str, msgspec.Meta(min_length=1, max_length=300)] | None = None
@@ -156,7 +157,7 @@ class Reembed(_Command, frozen=True, tag="reembed", kw_only=True, omit_defaults=
 
 
 class Ping(_Command, frozen=True, tag="ping", kw_only=True, omit_defaults=True):
-    """Is the whole line from broker to store alive?"""
+    """Ask whether the whole line from broker to store works."""
 
 
 Command = Enroll | Revoke | Suspend | Resume | Update | Verify | List | Get | Reembed | Ping
@@ -165,10 +166,10 @@ _decoder: msgspec.json.Decoder[Command] = msgspec.json.Decoder(Command)
 
 
 def parse_command(payload: bytes) -> Command:
-    """Bytes of a command topic to a Command. Raises MessageError, with the command's id where that much could be read."""
+    """Parse the bytes of a command topic. Raises MessageError, with the command's id if it could be read."""
     if len(payload) > MAX_PAYLOAD_BYTES:
         raise MessageError(
-            "too_large", f"the payload has {len(payload)} bytes, at most {MAX_PAYLOAD_BYTES} are taken; send fewer or smaller images"
+            "too_large", f"the payload has {len(payload)} bytes, and {MAX_PAYLOAD_BYTES} are allowed; send fewer or smaller images"
         )
     try:
         command = _decoder.decode(payload)
@@ -180,7 +181,7 @@ def parse_command(payload: bytes) -> Command:
 
 
 def _readable_id(payload: bytes) -> str | None:
-    """The command id of a payload that is JSON but no valid command, so that its sender can be answered."""
+    """The command id of a payload that is JSON but not a valid command, so that its sender gets an answer."""
     try:
         value = json.loads(payload).get("command_id")
         return str(UUID(value))
@@ -189,7 +190,7 @@ def _readable_id(payload: bytes) -> str | None:
 
 
 def encode(message: msgspec.Struct) -> bytes:
-    """Any message of this module to its bytes."""
+    """Any message of this module as bytes."""
     return msgspec.json.encode(message)
 
 
@@ -199,7 +200,7 @@ Outcome = Literal["done", "refused", "failed"]
 
 
 class PersonEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One row of a `list` answer, or the whole of a `get` answer, which alone says what is known of the consent."""
+    """One row of a `list` answer, or the content of a `get` answer. Only `get` includes the consent."""
 
     person: str
     name: str | None
@@ -214,7 +215,7 @@ class PersonEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
 
 class Result(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The answer to one command. `command_id` is null only for a payload whose id could not be read."""
+    """The answer to one command. `command_id` is null only if the payload's id could not be read."""
 
     command_id: str | None
     op: str | None
@@ -229,7 +230,8 @@ class Result(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 
 class DecisionMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One answer about one passage. A consumer opens only on `accept`, `live`, a new `sequence`, before `valid_until`."""
+    """One answer about one passage. A consumer opens only on an `accept` that is `live`, has a new `sequence`, and is before
+    `valid_until`."""
 
     event_id: str
     sequence: int
@@ -254,7 +256,7 @@ class DecisionMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
 
 
 class Reembedding(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How far a change of model has come: `done` of `of` templates have a vector of `model`."""
+    """The progress of a change of model: `done` of `of` templates have a vector of `model`."""
 
     model: str
     done: int
@@ -262,14 +264,15 @@ class Reembedding(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
 
 class AuditHead(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The newest record of the audit chain, and the SHA-256 digest (64 hexadecimal digits) that vouches for it and all before it."""
+    """The number of the audit chain's newest record, and the SHA-256 digest (64 hexadecimal digits) over it and all records before it."""
 
     number: int
     head: str
 
 
 class StatusMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Retained, and the last will. `state` is serving, degraded (working, but something needs a look) or closed (accepts nobody)."""
+    """The retained status, and the last will. `state` is serving, degraded (it works, but something needs attention), closed (it accepts
+    nobody) or offline."""
 
     online: bool
     state: Literal["serving", "degraded", "closed", "offline"]
@@ -292,7 +295,7 @@ class StatusMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
 
 def offline_status(version: str) -> StatusMessage:
-    """What the broker says of a gate that is gone: its last will. It carries no time, because it is written beforehand."""
+    """The last will, which the broker publishes when a gate is gone. It has no time, because it is written beforehand."""
     return StatusMessage(
         online=False,
         state="offline",
@@ -312,7 +315,7 @@ def offline_status(version: str) -> StatusMessage:
 
 
 def schema() -> dict[str, Any]:
-    """JSON Schema of every message, for other people's consumers."""
+    """The JSON Schema of every message, for other people's programs."""
     names = [Enroll, Revoke, Suspend, Resume, Update, Verify, List, Get, Reembed, Ping, Result, DecisionMessage, StatusMessage]
     schemas, components = msgspec.json.schema_components(names)
     return {"messages": dict(zip([n.__name__ for n in names], schemas, strict=True)), "$defs": components}

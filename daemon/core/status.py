@@ -1,4 +1,4 @@
-"""What a gate says of itself: its state, and the reasons for it."""
+"""What a gate says about itself: its state, and the reasons for it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,13 +10,21 @@ from daemon.core.messages import StatusMessage
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Everything that may be wrong, each None, False or 0 while it is not.
+    """Everything that may be wrong. A field is None, False, 0 or empty while nothing is wrong.
 
-    `disk` is the error of the last write. `unresolved` means that the card has no threshold to search among all by, `unverifiable` that it
-    has none for claims, where the gate should do that; `idle` that the gate can do nothing at all. `left_out` counts templates without a
-    vector of the serving model. `camera` is what is known of one that is not up, `graph` why the search is exact, `refused` what the broker
-    would not take. `audit` is the record at which the chain is broken, `untimed` counts people with a rule of time that no clock judges,
-    `standing` is what the start found, `recorder` why something is not recorded, `liveness` why its model could not judge.
+    disk: the error of the last write.
+    unresolved: the card has no threshold for a search among everybody, and the gate needs one.
+    unverifiable: the card has no threshold for claims, and the gate needs one.
+    idle: the gate can neither search nor verify.
+    left_out: the number of templates without a vector of the serving model.
+    camera: what is known of a camera that is not up.
+    graph: why the search is exact.
+    refused: what the broker refused.
+    audit: the record at which the audit chain is broken.
+    untimed: the number of people with a rule of time while the clock is not trusted.
+    standing: what the start found.
+    recorder: why something is not recorded.
+    liveness: why the liveness model could not judge.
     """
 
     disk: str | None
@@ -40,7 +48,7 @@ class Trouble:
 
     @property
     def degrading(self) -> list[str]:
-        """What needs a look, while the gate works."""
+        """What needs attention while the gate works."""
         reasons = [] if self.idle else self._unresolved
         reasons += [other_model(self.left_out)] if self.left_out else []
         reasons += self.standing
@@ -51,7 +59,7 @@ class Trouble:
         if self.liveness is not None:
             reasons.append(f"liveness_failed: {self.liveness}")
         if self.audit is not None:
-            reasons.append(f"audit_broken: at record {self.audit}; `ostiaryd check --audit` tells more")
+            reasons.append(f"audit_broken: at record {self.audit}; `ostiaryd check --audit` shows more")
         if self.untimed:
             reasons.append(
                 f"clock_untrusted: no time service keeps the clock in step; {self.untimed} people with a rule of time are rejected"
@@ -65,14 +73,16 @@ class Trouble:
     def _unresolved(self) -> list[str]:
         reasons = []
         if self.unresolved:
-            reasons.append("threshold_unresolved: the card has none for this gallery size and decision.target_fpir; set decision.threshold")
+            reasons.append(
+                "threshold_unresolved: the card has no threshold for this gallery size and decision.target_fpir; set decision.threshold"
+            )
         if self.unverifiable:
             reasons.append("claims_unresolved: the card has no threshold for decision.target_fmr, so nobody is verified")
         return reasons
 
 
 def other_model(left_out: int) -> str:
-    """The reason that so many templates are left out."""
+    """The reason that says how many templates are left out."""
     return f"other_model: {left_out} templates have no vector of this model and are left out; reembed, or enrol these people again"
 
 
@@ -87,7 +97,7 @@ def offline(status: StatusMessage) -> StatusMessage:
 
 
 def alike(a: StatusMessage, b: StatusMessage) -> bool:
-    """Whether two statuses say the same, but for the time, the outbox, the newest audit record, and how far a change of model has come."""
+    """Whether two statuses are equal, except for the time, the outbox, the newest audit record, and the progress of a change of model."""
     return _lasting(a) == _lasting(b)
 
 

@@ -1,4 +1,4 @@
-"""The values that walk the line from camera to broker. Frozen; one word per thing (see ARCHITECTURE.md)."""
+"""The values that travel from camera to broker. All are frozen, with one word per thing (see ARCHITECTURE.md)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ Vector = npt.NDArray[np.float32]
 class Frame:
     """One picture of one camera.
 
-    `at_s` is the time of capture on a clock that never steps (seconds; only differences mean anything): ages, tracks and
+    `at_s` is the time of capture in seconds on a clock that never steps; only differences mean anything. Ages, tracks and
     timeouts use it. `captured_at` is the same instant for people and records (UTC seconds since the epoch).
     """
 
@@ -33,7 +33,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Face:
-    """A face the detector found: its box, the detector's score, and five landmarks if the detector gives them.
+    """A face that the detector found: its box, the detector's score, and five landmarks if the detector gives them.
 
     `landmarks` is float32 [5, 2] in frame pixels: the picture's left eye, right eye, nose, left and right corner of the mouth.
     """
@@ -44,7 +44,7 @@ class Face:
 
 
 class Quality(StrEnum):
-    """Whether a face can be scored, or the reason why not."""
+    """Whether a face can be scored; if not, why."""
 
     OK = "ok"
     TOO_SMALL = "too_small"
@@ -57,9 +57,10 @@ class Quality(StrEnum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Probe:
-    """A face of one frame that wants an answer. `crop` is uint8 [112, 112, 3] RGB, aligned.
+    """A face of one frame that needs an answer. `crop` is uint8 [112, 112, 3] RGB, aligned.
 
-    `surroundings` is the face with what is around it, uint8 [80, 80, 3] BGR: of a face that can be scored, where liveness is looked at.
+    `surroundings` is the face with what is around it, uint8 [80, 80, 3] BGR. It is there if the face can be scored and a liveness model is
+    used.
     """
 
     face: Face
@@ -70,7 +71,7 @@ class Probe:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class View:
-    """What one frame showed, ready for the engine: every face in it, scorable or not."""
+    """What one frame showed, ready for the engine: every face in it, whether it can be scored or not."""
 
     gate: str
     number: int
@@ -122,10 +123,10 @@ class Person:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Template:
-    """One enrolled crop and what each model made of it. `number` is never used again after a removal.
+    """One enrolled crop and each model's vector of it. `number` is never used again after a removal.
 
-    `crop` is the aligned face as a PNG file, kept so that another model can embed it; empty where it was not read or does not open.
-    `vectors` are by the id of the bundle that made them, at most one each.
+    `crop` is the aligned face as a PNG file, kept so that another model can embed it. It is empty if it was not read or does not open.
+    `vectors` maps the id of a bundle to the one vector that it made.
     """
 
     number: int
@@ -136,7 +137,7 @@ class Template:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Embedded:
-    """What one model made of the template of that number."""
+    """One model's vector of the template with this number."""
 
     number: int
     person: str
@@ -144,7 +145,7 @@ class Embedded:
 
 
 class Verdict(StrEnum):
-    """What the gate says. Only `accept` opens."""
+    """What the gate decides. Only `accept` opens it."""
 
     ACCEPT = "accept"
     REJECT = "reject"
@@ -152,7 +153,7 @@ class Verdict(StrEnum):
 
 
 class Liveness(StrEnum):
-    """Whether a passage's face was taken for a living one. The names are part of the MQTT contract."""
+    """Whether the liveness model took a passage's face for a living one. The names are part of the MQTT contract."""
 
     LIVE = "live"
     SPOOF = "spoof"
@@ -160,7 +161,7 @@ class Liveness(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why. The names are part of the MQTT contract."""
+    """Why a decision is what it is. The names are part of the MQTT contract."""
 
     MATCHED = "matched"
     VERIFIED = "verified"
@@ -182,9 +183,9 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A message the broker delivered on a command topic of `gate`.
+    """A message that the broker delivered on a command topic of `gate`.
 
-    `receipt` is opaque to the engine: it is handed back to acknowledge the message once its result is durable.
+    `receipt` is opaque to the engine, which hands it back to acknowledge the message once its result is durable.
     """
 
     gate: str
@@ -196,7 +197,8 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """The broker answered for an outgoing message. `row` is its number in the outbox; `error` names a refusal (an ACL, say)."""
+    """The broker acknowledged or refused an outgoing message. `row` is its number in the outbox; `error` names a refusal (by an ACL,
+    say)."""
 
     gate: str
     row: int
@@ -214,7 +216,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A message on its way out. `row` is its number in the outbox, 0 for what need not survive (status)."""
+    """A message on its way out. `row` is its number in the outbox, or 0 if it need not survive a restart (status)."""
 
     row: int
     topic: str

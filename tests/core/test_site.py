@@ -62,8 +62,8 @@ def test_what_is_left_to_guess_shrinks_with_every_person() -> None:
     ("passings", "templates", "says"),
     [
         ([walks("A"), walks("B")], {"A": TEMPLATES["A"], "B": TEMPLATES["B"]}, "2 people are too few"),
-        ([Passing("X", unit(0, 0, 0, 0, 0, 1)[None])], TEMPLATES, "nobody who is enrolled"),
-        ([walks(name) for name in "ABCDE"], dict.fromkeys("ABCDE", TEMPLATES["A"]), "as alike here as people are to themselves"),
+        ([Passing("X", unit(0, 0, 0, 0, 0, 1)[None])], TEMPLATES, "no enrolled person walks past"),
+        ([walks(name) for name in "ABCDE"], dict.fromkeys("ABCDE", TEMPLATES["A"]), "as alike here as two passages of one person"),
     ],
 )
 def test_too_little_to_judge_by_says_what_is_missing(

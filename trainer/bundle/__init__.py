@@ -1,1 +1,1 @@
-"""A trained or foreign model becomes a bundle."""
+"""Making a bundle: of a trained run, or of somebody else's model."""

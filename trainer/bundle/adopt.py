@@ -1,4 +1,4 @@
-"""Any ArcFace-like ONNX model becomes a bundle: measured on faces, calibrated, and equal to the model as found or not written."""
+"""Make a bundle of any ArcFace-like ONNX model: measure it on faces, calibrate it, and write it only if it equals the original model."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ BATCHES: tuple[Batch, ...] = ("mended", "as it is", "one by one")
 
 
 class AdoptError(Fault):
-    """A model that cannot be adopted; `message` and `hint` are one line each."""
+    """The model cannot be adopted; `message` and `hint` are one line each."""
 
 
 @dataclass(frozen=True, slots=True)
 class Adopted:
-    """What came of it: the way settled on, the table of all that were measured (empty where nothing had to be), how the graph takes a
-    batch, the largest difference between bundle and model in any number of any probe's unit vector, and the card."""
+    """The result: the chosen way to give pixels; the table of all measured ways (empty if nothing had to be measured); how the graph takes
+    a batch; the largest difference between bundle and model in any number of any probe's unit vector; and the card."""
 
     way: Way
     table: tuple[Candidate, ...]
@@ -67,13 +67,15 @@ def adopt(
 ) -> Adopted:
     """Write `bundle` from any face-embedding ONNX model, and print what was measured.
 
-    The val people settle order, mean and scale where they are not given; the calibration people (of `source`, a name for the card) give
-    the thresholds. Raises AdoptError, SettleError, OnnxError or ExportError, and then no file is written.
+    Order, mean and scale are measured on the val people if they are not given. The calibration people (of `source`, a name for the card)
+    give the thresholds. If AdoptError, SettleError, OnnxError or ExportError is raised, no file is written.
     """
     if not licence.strip():
-        raise AdoptError("the model's licence is not given", "say under which licence the model may be used, or that it is unknown")
+        raise AdoptError(
+            "the model's licence is not given", "give the licence under which the model may be used, or say that it is unknown"
+        )
     if len(crops_calibration.people) < 2:
-        raise AdoptError("fewer than two people are for calibration", "give some people the part calibration")
+        raise AdoptError("fewer than two people are in the calibration part", "put more people into the part calibration")
     raw = raw_model.read(model)
     console = Console()
     way, table = settle.settle(raw, crops_val, order, mean, scale)
@@ -109,7 +111,8 @@ def adopt(
 
 
 def _proven(raw: Raw, way: Way, card: Card, faces: NDArray[np.uint8], truth: Embed) -> tuple[Batch, float, bytes]:
-    """The first proposal that answers batches of any size as the untouched model answers crop by crop. Raises AdoptError."""
+    """The first proposal that gives the same vectors for batches of any size as the original model gives crop by crop. Raises
+    AdoptError."""
     probes = np.concatenate([faces, np.stack([bundles.golden_crop(golden.seed) for golden in card.golden])])
     wanted, text = truth(probes), msgspec.json.encode(card).decode()
     tried: list[str] = []
@@ -122,13 +125,13 @@ def _proven(raw: Raw, way: Way, card: Card, faces: NDArray[np.uint8], truth: Emb
             return batch, worst, bytes(model.SerializeToString())
         tried.append(f"{batch} {worst:.1e}")
     raise AdoptError(
-        f"as a batch the model answers otherwise than crop by crop ({', '.join(tried)}; {PARITY:.0e} is allowed)",
-        "no file was written; export the model again with a batch of any size",
+        f"the model gives other vectors for a batch than crop by crop ({', '.join(tried)}; {PARITY:.0e} is allowed)",
+        "export the model again with a batch of any size; no file was written",
     )
 
 
 def _difference(model: Any, probes: NDArray[np.uint8], wanted: NDArray[np.float32]) -> float:
-    """The largest difference in any number of any vector over several batch sizes; infinite where the graph is not valid or fails."""
+    """The largest difference in any number of any vector over several batch sizes; infinite if the graph is not valid or fails."""
     worst = 0.0
     try:
         onnx.checker.check_model(model, full_check=True)
@@ -145,7 +148,7 @@ def _difference(model: Any, probes: NDArray[np.uint8], wanted: NDArray[np.float3
 
 
 def _recipe(model: Path, raw: Raw, way: Way, measured: bool) -> str:
-    """The card's recipe, TOML: an adopted model's training is unknown, so this says where it came from."""
+    """The card's recipe as TOML. The training of an adopted model is unknown, so this says where the model came from."""
     lines = {
         "adopted_from": json.dumps(model.name, ensure_ascii=False),
         "sha256": json.dumps(raw.sha256),

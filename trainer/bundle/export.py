@@ -1,4 +1,5 @@
-"""A trained encoder becomes a bundle: one ONNX graph from uint8 crops to unit vectors, with its card; equal to Keras or not written."""
+"""Make a bundle of a trained encoder: one ONNX graph from uint8 crops to unit vectors, with its card. It is written only if it equals
+Keras."""
 
 from __future__ import annotations
 
@@ -26,7 +27,7 @@ GOLDEN_ALIKE = 0.9
 
 
 class ExportError(Fault):
-    """A bundle that cannot be made; `message` and `hint` are one line each."""
+    """The bundle cannot be made; `message` and `hint` are one line each."""
 
 
 def export(
@@ -39,8 +40,8 @@ def export(
     crops: NDArray[np.uint8],
     notes: str = "",
 ) -> float:
-    """Write the bundle; `crops` are real faces for the parity check beside the golden ones. Gives the largest difference between Keras
-    and ONNX. Raises ExportError, and then no file is written."""
+    """Write the bundle. `crops` are real faces for the parity check, in addition to the golden crops. Returns the largest difference
+    between Keras and ONNX. If ExportError is raised, no file is written."""
     check(recipe, weights)
     embed = embedder(recipe, weights)
     golden = golden_vectors(embed)
@@ -67,29 +68,30 @@ def export(
     for batch in (1, 3, 8, len(probes)):
         worst = max(worst, float(np.max(np.abs(found(probes[:batch]) - embed(probes[:batch])))))
     if not worst <= PARITY:
-        raise ExportError(f"Keras and ONNX differ by {worst:.2e}, more than {PARITY:.0e}", "no file was written; report the recipe")
+        raise ExportError(f"Keras and ONNX differ by {worst:.2e}, more than {PARITY:.0e}", "report the recipe; no file was written")
     path.parent.mkdir(parents=True, exist_ok=True)
     replace(path, content)
     return worst
 
 
 def check(recipe: Recipe, weights: Sequence[NDArray[np.float32]]) -> None:
-    """Raises ExportError for what cannot become a gate's bundle."""
+    """Raises ExportError if this cannot become a gate's bundle."""
     if (recipe.data.kind, recipe.data.side, recipe.network.channels) != ("people", CROP_PX, 3):
-        raise ExportError(f"{recipe.name} is not a face model", "a gate needs people's crops of 112x112 in colour")
+        raise ExportError(f"{recipe.name} is not a face model", "export a model of people's crops, 112x112 in colour")
     if np.ndim(weights[-1]) == 0:
         raise ExportError(
-            f"{recipe.name} ends in a same-or-different head", "a gate compares by cosine: take a recipe without a stage of kind same"
+            f"{recipe.name} ends in a same-or-different head", "a gate compares by cosine: use a recipe without a stage of kind same"
         )
     if keras.backend.backend() != "tensorflow":
         raise ExportError(
-            f"the {keras.backend.backend()} backend cannot write ONNX", "export with KERAS_BACKEND=tensorflow; runs fit either"
+            f"the {keras.backend.backend()} backend cannot write ONNX",
+            "export with KERAS_BACKEND=tensorflow; it reads runs of every backend",
         )
 
 
 def golden_vectors(embed: Embed) -> tuple[Golden, ...]:
-    """Golden crops that mean something: pairwise less than 0.9 alike, and each answered differently (cosine < 0.999) when channels are
-    swapped, pixels scaled twice, or the mean left in. Raises ExportError when the model tells too few apart."""
+    """Golden crops that can show a mistake: their pairwise similarity is below 0.9, and each gets another answer (cosine < 0.999) if the
+    channels are swapped, the pixels scaled twice, or the mean left in. Raises ExportError if the model tells too few apart."""
     seeds = range(64)
     crops = np.stack([bundles.golden_crop(seed) for seed in seeds])
     right = embed(crops)
@@ -102,7 +104,9 @@ def golden_vectors(embed: Embed) -> tuple[Golden, ...]:
             chosen.append(seed)
         if len(chosen) == GOLDEN_COUNT:
             return tuple(Golden(seed, tuple(round(float(value), 7) for value in right[seed])) for seed in chosen)
-    raise ExportError(f"the model tells only {len(chosen)} golden crops apart", "it has collapsed or has hardly been trained; train longer")
+    raise ExportError(
+        f"the model tells only {len(chosen)} golden crops apart", "train longer: it has collapsed, or has hardly been trained"
+    )
 
 
 def _swapped(crops: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -110,12 +114,12 @@ def _swapped(crops: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _scaled_twice(crops: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """As if pixels came as 0..1 where 0..255 is meant."""
+    """As if the pixels were 0..1 instead of 0..255."""
     return (crops // 255).astype(np.uint8)
 
 
 def _mean_left_in(crops: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """As if 127.5 had not been subtracted: everything half a scale too bright."""
+    """As if 127.5 had not been subtracted: everything is half a scale too bright."""
     return np.minimum(crops.astype(np.int64) + 128, 255).astype(np.uint8)
 
 
@@ -140,5 +144,7 @@ def _convert(recipe: Recipe, weights: Sequence[NDArray[np.float32]], card: Card)
     try:
         onnx.checker.check_model(proto, full_check=True)
     except onnx.checker.ValidationError as error:
-        raise ExportError(f"the converted graph is not valid ONNX: {str(error).splitlines()[0]}", "no file was written") from error
+        raise ExportError(
+            f"the converted graph is not valid ONNX: {str(error).splitlines()[0]}", "report the recipe; no file was written"
+        ) from error
     return bytes(proto.SerializeToString())

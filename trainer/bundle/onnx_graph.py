@@ -1,6 +1,6 @@
-"""Surgery on other people's ONNX face models: how one fixed crop of floats becomes a batch of uint8 crops.
+"""Changes to other people's ONNX face models, so that a graph for one crop of floats takes a batch of uint8 crops.
 
-Whatever is done to a graph here is a proposal: the caller runs it beside the untouched model, and believes the numbers alone.
+Every change is only a proposal: the caller runs it beside the original model and trusts only the numbers.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from trainer.people import augment
 
 Batch = Literal["as it is", "mended", "one by one"]
 SCAN_OPSET = 9
-IR = 8  # from 4 on weights need not be inputs as well
+IR = 8  # since version 4, weights need not be inputs as well
 PREFIX = "raw/"
 
 
 def proposal(raw: Raw, way: Way, batch: Batch, name: str, card: str) -> Any | None:
-    """The model with `image` uint8 [N, 112, 112, 3] in and `embedding` float32 [N, D] of unit length out, and its card.
+    """The model with the input `image` uint8 [N, 112, 112, 3], the output `embedding` float32 [N, D] of unit length, and its card.
 
-    `batch` says how one crop becomes many: the graph as it is, its constant shapes mended, or a loop over the crops. None where
-    there is nothing to mend, or no loop in this opset. The weights are shared, nothing of `raw` is changed.
+    `batch` says how the graph takes many crops: unchanged, with mended constant shapes, or with a loop over the crops. Returns None if
+    there is nothing to mend, or if this opset has no loop. The weights are shared, and `raw` is not changed.
     """
     model = onnx.compose.add_prefix(raw.model, PREFIX)
     graph = model.graph
@@ -58,8 +58,8 @@ def _opset(model: Any) -> int:
 
 
 def _mend(graph: Any, source: str) -> bool:
-    """Let every constant shape that says "one crop" say "as many as there are"; whether there was one. Only what is computed from the
-    picture is touched: a weight brought into shape stays as it is."""
+    """Change every constant shape for one crop into one for any number of crops. Returns whether there was one. Only tensors computed from
+    the picture are changed; a reshaped weight is not."""
     shapes = {tensor.name: tensor for tensor in graph.initializer}
     constants = [node for node in graph.node if node.op_type == "Constant"]
     shapes |= {node.output[0]: field.t for node in constants for field in node.attribute if field.name == "value"}
@@ -71,7 +71,7 @@ def _mend(graph: Any, source: str) -> bool:
         if node.op_type == "Reshape" and node.input[1] in shapes:
             shape = numpy_helper.to_array(shapes[node.input[1]]).ravel().tolist()
             if shape[:1] == [1]:
-                # Only one place may be left to be worked out; where it is taken, 0 copies the batch from what comes in.
+                # Only one dimension may be inferred (-1). If another one is already inferred, 0 copies the batch size from the input.
                 many = np.array([0 if -1 in shape else -1, *shape[1:]], np.int64)
                 replaced.add(node.input[1])
                 node.input[1] = f"{node.output[0]}/shape"
@@ -80,7 +80,7 @@ def _mend(graph: Any, source: str) -> bool:
         for field in node.attribute if node.op_type == "Flatten" else ():
             if field.name == "axis" and field.i == 0:
                 field.i, mended = 1, True
-    # The runtime warns of constants that nothing reads, each time the bundle is opened.
+    # The runtime warns about unused constants each time it opens the bundle.
     unread = replaced - _read(graph)
     _keep(graph.node, lambda node: unread.isdisjoint(node.output))
     _keep(graph.initializer, lambda tensor: tensor.name not in unread)
@@ -88,20 +88,20 @@ def _mend(graph: Any, source: str) -> bool:
 
 
 def _read(graph: Any) -> set[str]:
-    """Every tensor that a node of the graph, or of a graph inside it, takes in."""
+    """Every tensor that is an input of a node, in the graph or in a graph inside it."""
     inside = [field.g for node in graph.node for field in node.attribute if field.HasField("g")]
     return {name for node in graph.node for name in node.input}.union(*(_read(inner) for inner in inside))
 
 
 def _keep(items: Any, wanted: Callable[[Any], bool]) -> None:
-    """Leave only the wanted items in a repeated field of a protobuf."""
+    """Keep only the wanted items in a repeated field of a protobuf."""
     for index in reversed(range(len(items))):
         if not wanted(items[index]):
             del items[index]
 
 
 def _loop(raw: Raw, graph: Any, source: str, result: str) -> Any:
-    """The whole graph as the body of a Scan: the crops of a batch one after the other."""
+    """The whole graph as the body of a Scan, which takes the crops of a batch one after the other."""
     shape = [3, raw.side, raw.side] if raw.planes else [raw.side, raw.side, 3]
     into, weights = _chain("crop", [("Reshape", [np.array([1, *shape], np.int64)], {})], source)
     out, more = _chain(result, [("Reshape", [np.array([raw.dimension], np.int64)], {})], "vector")
@@ -113,12 +113,12 @@ def _loop(raw: Raw, graph: Any, source: str, result: str) -> Any:
 
 
 def _before(raw: Raw, way: Way, target: str) -> tuple[list[Any], list[Any]]:
-    """From `image` to what the model takes. Resized by matrices, as the trainer's own bundles are."""
+    """The operators from `image` to the model's input. They resize by matrices, as in the trainer's own bundles."""
     steps: list[tuple[str, list[NDArray[Any]], dict[str, Any]]] = [("Cast", [], {"to": TensorProto.FLOAT})]
     if raw.side == CROP_PX:
         steps.append(("Transpose", [], {"perm": [0, 3, 1, 2]}))
     else:
-        # Colours first and the two axes exchanged, so that each product works on the last axis and the second one ends upright.
+        # Colours first and both axes exchanged, so that each product works on the last axis, and the second product exchanges them back.
         resize = np.ascontiguousarray(augment.resize_matrix(raw.side).T)
         steps += [("Transpose", [], {"perm": [0, 3, 2, 1]}), ("MatMul", [resize], {})]
         steps += [("Transpose", [], {"perm": [0, 1, 3, 2]}), ("MatMul", [resize], {})]
@@ -131,7 +131,8 @@ def _before(raw: Raw, way: Way, target: str) -> tuple[list[Any], list[Any]]:
 
 
 def _after(raw: Raw, result: str) -> tuple[list[Any], list[Any]]:
-    """From the model's answers to `embedding`. Squares are summed by a product with ones: the form of ReduceSum changes with the opset."""
+    """The operators from the model's output to `embedding`. A product with ones sums the squares, because ReduceSum depends on the
+    opset."""
     flat, weights = _chain(result, [("Reshape", [np.array([-1, raw.dimension], np.int64)], {})], "flat")
     square = helper.make_node("Mul", ["flat", "flat"], ["square"])
     length, more = _chain(
@@ -143,7 +144,7 @@ def _after(raw: Raw, result: str) -> tuple[list[Any], list[Any]]:
 
 
 def _chain(start: str, steps: Sequence[tuple[str, list[NDArray[Any]], dict[str, Any]]], end: str) -> tuple[list[Any], list[Any]]:
-    """(nodes, weights) of operators that take each other's result and constants, from tensor `start` to tensor `end`."""
+    """(nodes, weights) of a chain of operators, each with its constants, from tensor `start` to tensor `end`."""
     nodes, weights, last = [], [], start
     for number, (operator, constants, settings) in enumerate(steps):
         result = end if number == len(steps) - 1 else f"{start}/{number}/{operator}"

@@ -1,4 +1,4 @@
-"""Other people's face models in ONNX: what goes in, what comes out, and each as a function from crops to unit vectors."""
+"""Other people's face models in ONNX: their input and output, and each as a function from crops to unit vectors."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ WANTED = "adopt takes a model with one input float32 [N, 3, S, S] or [N, S, S, 3
 
 
 class OnnxError(Fault):
-    """An ONNX file that is no face-embedding model; `message` and `hint` are one line each."""
+    """The ONNX file is not a usable face-embedding model; `message` and `hint` are one line each."""
 
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How a model wants its pixels of 0..255: in this order of colours, then (x - mean) / scale."""
+    """How a model takes pixels of 0..255: in this order of colours, as (x - mean) / scale."""
 
     order: Order
     mean: float
@@ -50,8 +50,8 @@ class Way:
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """A model as found: `model` its protobuf, `sha256` of its file, crops of `side` pixels with colours first (`planes`) or last,
-    `batched` whether it says that it takes any number of crops, `dimension` of its embedding."""
+    """An original model: `model` is its protobuf, `sha256` that of its file. It takes crops of `side` pixels with the colours first
+    (`planes`) or last. `batched` says whether it declares to take any number of crops; `dimension` is that of its embedding."""
 
     model: Any
     sha256: str
@@ -61,7 +61,7 @@ class Raw:
     dimension: int
 
     def pixels(self, crops: NDArray[np.uint8], way: Way) -> NDArray[np.float32]:
-        """Crops uint8 [n, 112, 112, 3] RGB as this model takes them."""
+        """Convert crops uint8 [n, 112, 112, 3] RGB to the model's input."""
         x = augment.shrink(crops, self.side)
         x = (x if way.order == "rgb" else x[..., ::-1]) - np.float32(way.mean)
         x /= np.float32(way.scale)
@@ -69,15 +69,15 @@ class Raw:
 
 
 def is_bundle(path: Path) -> bool:
-    """Whether this ONNX file has a card already. Raises OnnxError."""
+    """Whether this ONNX file already has a card. Raises OnnxError."""
     return any(entry.key == CARD_KEY for entry in _load(path)[0].metadata_props)
 
 
 def read(path: Path) -> Raw:
-    """A face-embedding model of any origin, with its signature checked by running it once. Raises OnnxError."""
+    """Read a face-embedding model of any origin, and run it once to check its signature. Raises OnnxError."""
     model, sha256 = _load(path)
     if any(entry.key == CARD_KEY for entry in model.metadata_props):
-        raise OnnxError(f"{path} is a bundle already", "use it as it is")
+        raise OnnxError(f"{path} is already a bundle", "use it as it is")
     opset = max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=0)
     if opset < OPSET:
         raise OnnxError(f"{path} is written in ONNX opset {opset}", f"convert it to opset {OPSET} or later with onnx.version_converter")
@@ -95,13 +95,13 @@ def read(path: Path) -> Raw:
     probe = Raw(model, sha256, side, planes, shape[0] is None, 0)
     found = _one_answer(path, probe)
     if found.size != max(found.shape, default=0) or not DIMENSIONS[0] <= found.size <= DIMENSIONS[1]:
-        raise OnnxError(f"{path} answers one crop with numbers of shape {list(found.shape)}, not with an embedding", WANTED)
+        raise OnnxError(f"{path} answers one crop with numbers of shape {list(found.shape)}, which is not an embedding", WANTED)
     return Raw(model, sha256, side, planes, shape[0] is None, int(found.size))
 
 
 def open_raw(model: Path, order: Order, mean: float, scale: float) -> Embed:
-    """A raw model as a function from crops uint8 [n, 112, 112, 3] RGB to unit vectors float32 [n, D]: crop by crop, unless it says that it
-    takes batches and is found to answer them alike. Raises OnnxError."""
+    """A raw model as a function from crops uint8 [n, 112, 112, 3] RGB to unit vectors float32 [n, D]. It runs crop by crop, unless the
+    model declares to take batches and gives the same answers for them. Raises OnnxError."""
     way = way_of(order, mean, scale)
     raw = read(model)
     singly, batched = embedder(raw, way), embedder(raw, way, TEACHER_BATCH)
@@ -116,26 +116,25 @@ def open_raw(model: Path, order: Order, mean: float, scale: float) -> Embed:
 def teacher(model: Path, order: Order | None = None, mean: float = 127.5, scale: float = 127.5) -> Embed:
     """A model to distil from, raw or a bundle, as a function from crops uint8 [n, 112, 112, 3] RGB to unit vectors float32 [n, D].
 
-    A bundle has its order, mean and scale inside, and those given are not looked at; a raw model must be told its order. Raises OnnxError,
-    BundleError.
+    A bundle has order, mean and scale inside, so the arguments are ignored; a raw model needs its order. Raises OnnxError, BundleError.
     """
     if is_bundle(model):
         return onnx_embedder(model)[0]
     if order is None:
-        raise OnnxError(f"{model} does not say whether it takes RGB or BGR", "give the order, or adopt the model first: that measures it")
+        raise OnnxError(f"{model} does not say whether it takes RGB or BGR", "give the order, or adopt the model first, which measures it")
     return open_raw(model, order, mean, scale)
 
 
 def session(model: Any) -> Any:
     """An ONNX Runtime session on the CPU, silent. Raises one of FAILURES."""
     options = onnxruntime.SessionOptions()
-    # A graph that does not run as a batch is expected here, and answered with the next proposal rather than with the runtime's screams.
+    # A graph may fail on a batch here: then the next proposal is tried, and the runtime's log is of no use.
     options.log_severity_level = 4
     return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
 def embedder(raw: Raw, way: Way, batch: int = 1) -> Embed:
-    """The untouched model, so many crops at a time. Raises OnnxError when its answers are no vectors."""
+    """The original model, this many crops at a time. Raises OnnxError if its answers are not vectors."""
     machine = session(raw.model)
     source = machine.get_inputs()[0].name
 
@@ -149,7 +148,7 @@ def embedder(raw: Raw, way: Way, batch: int = 1) -> Embed:
                 raise OnnxError(f"the model fails on {len(part)} crops: {str(error).splitlines()[0]}", "export the model again") from error
         length = np.linalg.norm(vectors, axis=1, keepdims=True)
         if not (np.isfinite(length).all() and (length > TINY).all()):
-            raise OnnxError("the model answers faces with numbers that are not finite, or with zeros", "check mean and scale")
+            raise OnnxError("the model answers faces with zeros, or with numbers that are not finite", "check mean and scale")
         return np.asarray(vectors / length, np.float32)
 
     return embed
@@ -157,14 +156,14 @@ def embedder(raw: Raw, way: Way, batch: int = 1) -> Embed:
 
 def way_of(order: Order, mean: float, scale: float) -> Way:
     if order not in ORDERS:
-        raise OnnxError(f"the order is {order!r}", "it is rgb or bgr")
+        raise OnnxError(f"the order is {order!r}", "give rgb or bgr")
     if not (math.isfinite(mean) and math.isfinite(scale) and scale > 0):
-        raise OnnxError(f"pixels cannot become (x - {mean}) / {scale}", "mean and scale are numbers, scale is more than 0")
+        raise OnnxError(f"pixels cannot become (x - {mean}) / {scale}", "give numbers for mean and scale, and a scale above 0")
     return Way(order, float(mean), float(scale))
 
 
 def _load(path: Path) -> tuple[Any, str]:
-    hint = "give the ONNX file of a face-embedding model, with its external data beside it if it has any"
+    hint = "give the ONNX file of a face-embedding model, with its external data (if any) beside it"
     try:
         model = onnx.load(path)
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -176,7 +175,7 @@ def _load(path: Path) -> tuple[Any, str]:
 
 
 def _layout(path: Path, shape: Sequence[int | None]) -> tuple[int, bool]:
-    """(side in pixels, colours first) from the input's shape, None where it is open; an open side is taken as 112."""
+    """(side in pixels, colours first) from the input's shape, in which None is an open dimension; an open side counts as 112."""
     if len(shape) == 4 and 3 in (shape[1], shape[3]):
         planes = shape[1] == 3
         sides = {side or CROP_PX for side in (shape[2:] if planes else shape[1:3])}

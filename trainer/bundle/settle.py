@@ -1,6 +1,6 @@
-"""What a model's file does not say, RGB or BGR and how scaled, is measured on faces of known people, not believed.
+"""Measure on faces of known people what a model's file does not say: whether it takes RGB or BGR, and how the pixels are scaled.
 
-The wrong order of colours costs a model a point or two and breaks nothing, so that nobody notices.
+The wrong order of colours costs a model a point or two and breaks nothing, so nobody notices it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from trainer.measure import metrics
 from trainer.people.data import Crops
 
 SCALINGS = ((127.5, 127.5), (127.5, 128.0), (0.0, 1.0), (0.0, 255.0))
-"""(mean, scale) tried where none is given."""
+"""The values of (mean, scale) to try if none is given."""
 RESAMPLES = 1000
 LEAST_GAIN = 1e-3
 LEAST_PEOPLE = 10
@@ -31,16 +31,16 @@ MOST_CROPS = 800
 
 
 class SettleError(Fault):
-    """Faces that do not settle what a model takes; `message` and `hint` are one line each."""
+    """The faces do not show what the model takes; `message` and `hint` are one line each."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One way to give pixels to the model, and what it is worth on labelled faces, over all pairs: AUC, TAR at FMR 1e-2, and the rarity
-    with its 95 % interval (people resampled). NaN where the model's answers are no vectors, or the data cannot show it.
+    """One way to give pixels to the model, and its figures over all pairs of labelled faces: AUC, TAR at FMR 1e-2, and the rarity
+    with its 95 % interval (people resampled). A figure is NaN if the model's answers are not vectors, or if the data cannot show it.
 
-    Rarity is -log10 of the FMR at each genuine pair's similarity, averaged: 3 means that among a thousand impostors one is as alike. It
-    tells close candidates apart where AUC cannot: there a few wrong labels outweigh the gain of all the other pairs.
+    Rarity is the mean of -log10 of the FMR at each genuine pair's similarity: 3 means that one impostor in a thousand is as alike. It
+    tells close candidates apart. AUC cannot, because a few wrong labels outweigh the gain of all the other pairs.
     """
 
     way: Way
@@ -54,16 +54,16 @@ class Candidate:
 def settle(
     raw: Raw, crops: Crops, order: Literal["auto", "rgb", "bgr"] = "auto", mean: float | None = None, scale: float | None = None
 ) -> tuple[Way, tuple[Candidate, ...]]:
-    """How the model wants its pixels, and the table of all candidates measured on these people, which is printed: both orders, always, so
-    that a forced one is seen beside the other.
+    """How the model takes pixels, and the table of all candidates measured on these people, which is printed. It always has both orders, so
+    that a forced order is shown beside the other.
 
-    Raises SettleError when the order is asked for and the people cannot tell: when the 95 % interval of the difference in rarity, the
-    same people drawn for both, reaches below 0.001.
+    Raises SettleError if the order must be measured and the people cannot show it: if the 95 % interval of the difference in rarity, with
+    the same people drawn for both, reaches below 0.001.
     """
     if order not in ("auto", *ORDERS):
-        raise SettleError(f"the order is {order!r}", "it is auto, rgb or bgr")
+        raise SettleError(f"the order is {order!r}", "give auto, rgb or bgr")
     if (mean is None) != (scale is None):
-        raise SettleError("only one of mean and scale is given", "pixels become (x - mean) / scale: give both or none")
+        raise SettleError("only one of mean and scale is given", "give both or none: pixels become (x - mean) / scale")
     scalings = SCALINGS if mean is None or scale is None else ((mean, scale),)
     ways = [way_of(colours, *scaling) for colours in ORDERS for scaling in scalings]
     allowed = [way for way in ways if order in ("auto", way.order)]
@@ -72,7 +72,7 @@ def settle(
         if len(allowed) == 1:
             return allowed[0], ()
         raise SettleError(
-            f"{len(few.people)} val people have two crops or more, too few to measure what the model takes",
+            f"only {len(few.people)} val people have two crops or more, which are too few to measure what the model takes",
             f"give crops of at least {LEAST_PEOPLE} people, or order, mean and scale",
         )
     console = Console()
@@ -80,7 +80,9 @@ def settle(
     table = tuple(candidate for candidate, _ in measured.values())
     ranked = sorted((way for way in allowed if math.isfinite(measured[way][0].rarity)), key=lambda way: -measured[way][0].rarity)
     if not ranked:
-        raise SettleError("the model answers faces with numbers that are not finite, or with zeros", "the file is damaged; export it again")
+        raise SettleError(
+            "the model answers faces with zeros, or with numbers that are not finite", "export the model again: the file is damaged"
+        )
     best = ranked[0]
     console.print(_shown(table, best, f"{len(few)} crops of {len(few.people)} val people"))
     rivals = [way for way in ranked if way.order != best.order]
@@ -90,27 +92,27 @@ def settle(
         if low < LEAST_GAIN:
             raise SettleError(
                 f"these people cannot tell {best.order} from {rivals[0].order}: a gain of {low:+.4f} … {high:+.4f} in -log10 FMR",
-                "give the order of colours (--order rgb or bgr), or more people",
+                "give the order of colours (--order rgb or bgr), or add more people",
             )
     return best, table
 
 
 def _few(crops: Crops) -> Crops:
-    """At most MOST_PEOPLE people, and of each as many crops as keep the whole within MOST_CROPS."""
+    """At most MOST_PEOPLE people, with as many crops of each as MOST_CROPS allows in all."""
     crops = crops.of(crops.people[:MOST_PEOPLE]) if len(crops.people) > MOST_PEOPLE else crops
     counts = np.bincount(crops.person, minlength=len(crops.people))
-    most = max((cap for cap in range(2, MOST_CROPS) if np.minimum(counts, cap).sum() <= MOST_CROPS), default=2)
+    each_at_most = max((cap for cap in range(2, MOST_CROPS) if np.minimum(counts, cap).sum() <= MOST_CROPS), default=2)
     seen, keep = np.zeros(len(counts), np.int64), []
     for index, person in enumerate(crops.person):
         seen[person] += 1
-        if seen[person] <= most:
+        if seen[person] <= each_at_most:
             keep.append(index)
     return Crops(crops.pixels[keep], crops.people, crops.person[keep], tuple(crops.names[index] for index in keep), crops.digest)
 
 
 def _measure(raw: Raw, way: Way, crops: Crops) -> tuple[Candidate, NDArray[np.float64]]:
-    """A candidate, and its rarity in RESAMPLES draws of people with replacement: the same draws for every candidate, the impostors that
-    rarity is counted among not drawn anew."""
+    """A candidate, and its rarity in RESAMPLES draws of people with replacement. The draws are the same for every candidate, and the
+    impostors that rarity is counted among are not drawn again."""
     try:
         vectors = embedder(raw, way)(crops.pixels)
     except OnnxError:

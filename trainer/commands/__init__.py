@@ -1,1 +1,1 @@
-"""What each command of ostiary-train does, one file a command: `run(options)`, with its options already parsed."""
+"""The commands of ostiary-train, one file each. `run(options)` does the work with the parsed options."""

@@ -1,4 +1,4 @@
-"""A bundle of any face-embedding ONNX model."""
+"""Make a bundle of any face-embedding ONNX model."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from trainer.recipes.values import Recipe
 
 def run(options: argparse.Namespace) -> None:
     """`adopt`."""
-    # The default recipe's idea of people: colour crops of 112x112.
+    # The default recipe reads people as colour crops of 112x112.
     parts = datasets.parts(Recipe(), options.data, options.split)
     adopt.adopt(
         options.model,

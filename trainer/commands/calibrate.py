@@ -1,4 +1,4 @@
-"""New thresholds for a bundle, from other people than those its card was made with."""
+"""Set new thresholds in a bundle, from other people than those in its card."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def run(options: argparse.Namespace) -> None:
     crops = data.load(options.data)
     crops = crops.of(data.split(crops.people, options.split)[options.part]) if options.split else crops
     if len(crops.people) < 2:
-        raise DataError(f"{options.data}: fewer than two people", "give crops of some hundred people, the more the better")
+        raise DataError(f"{options.data} has fewer than two people", "give crops of some hundred people, or better of more")
     who = f"{options.part} people" if options.split else "people"
     source = f"{len(crops.people)} {who} of {options.data.name}"
     card = msgspec.structs.replace(card, calibration=calibrate.calibrate(embed, crops, source))
@@ -33,4 +33,4 @@ def run(options: argparse.Namespace) -> None:
     replace(options.out, model.SerializeToString())
     console = Console()
     console.print(tables.calibration(card.calibration))
-    console.print(f"{options.out}: another bundle for the daemon, with an id of its own", soft_wrap=True)
+    console.print(f"{options.out}: a new bundle for the daemon, with its own id", soft_wrap=True)

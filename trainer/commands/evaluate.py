@@ -1,4 +1,4 @@
-"""Measure a run folder or a bundle on people it never saw; a table, and JSON where asked for."""
+"""Measure a run folder or a bundle on people it never saw. Prints a table, and JSON if asked."""
 
 from __future__ import annotations
 
@@ -36,22 +36,22 @@ def run(options: argparse.Namespace) -> None:
 
 
 def kept_figures(folder: Run) -> list[Figure]:
-    """What was measured on a run so far."""
+    """The figures that were measured on a run so far."""
     path = folder.folder / "evaluation.json"
     return evaluate.from_json(path.read_bytes()) if path.exists() else []
 
 
 def crops_of(options: argparse.Namespace, folder: Run | None, seen: str) -> tuple[Crops, str]:
-    """The people to measure on, none of whom was learned from, and what to call them. `seen` is the digest of what was learned from.
-    Raises DataError."""
+    """The people to measure on, and their name. `seen` is the digest of the training data. Raises DataError if the model learned from any
+    of these people."""
     own_split = folder.facts()["split"] if folder is not None else None
     recipe = folder.recipe() if folder is not None else Recipe()
     crops = data.read(options.data, recipe.data.side, recipe.network.channels, resize=False)
     split = options.split
     if crops.digest == seen and split is None:
-        # Figures on people the model has learned by heart would look splendid.
+        # Figures on people the model has learned by heart would look far too good.
         if folder is None:
-            raise DataError("the model was made from these very crops", "give --split and --part val, or other people")
+            raise DataError("the model was trained on these crops", "give --split and --part val, or other people")
         split = Path(str(own_split)) if own_split else None
     on = options.name or options.data.stem
     if split is not None or crops.digest == seen:
@@ -63,7 +63,7 @@ def crops_of(options: argparse.Namespace, folder: Run | None, seen: str) -> tupl
         same = [name for name, met in zip(crops.names, np.isin(datasets.marks(crops), marks), strict=True) if met]
         if known or same:
             who = known[0] if known else same[0]
-            raise DataError(f"{who} was learned from", "measure on people the model never saw")
+            raise DataError(f"the model was trained on {who}", "measure on people the model never saw")
     if options.same_people is not None:
         crops = data.merged(crops, options.same_people)
     return crops, on
@@ -82,7 +82,7 @@ def _people(options: argparse.Namespace, folder: Run | None) -> list[Figure]:
     crops, on = crops_of(options, folder, seen)
     pairs = data.pairs(options.pairs) if options.pairs is not None else None
     if options.roc is not None and pairs is None:
-        raise DataError("a ROC is drawn over a pair list", "give --pairs, or leave out --roc")
+        raise DataError("a ROC needs a pair list", "give --pairs, or leave out --roc")
     figures: list[Figure] = []
     for when, scorer in scorers.items():
         vectors = scorer.embed(crops.pixels)
@@ -98,12 +98,14 @@ def _people(options: argparse.Namespace, folder: Run | None) -> list[Figure]:
 
 
 def _drawings(options: argparse.Namespace, folder: Run) -> list[Figure]:
-    """All pairs of the test drawings, before and after training: of all digits, and of those seen and unseen in training apart; of
-    Omniglot's evaluation characters, and Lake's one-shot runs."""
+    """Figures over all pairs of the test drawings, before and after training. Digits: all, and separately those seen and not seen in
+    training. Omniglot: the evaluation characters, and Lake's one-shot runs."""
     recipe = folder.recipe()
     unused = [name for name in ("pairs", "same_people", "split", "roc") if getattr(options, name) is not None]
     if unused:
-        raise DataError(f"--{unused[0].replace('_', '-')} is for people", "drawings are measured over all pairs of their test part")
+        raise DataError(
+            f"--{unused[0].replace('_', '-')} is for people", "leave it out: drawings are measured over all pairs of their test part"
+        )
     test = datasets.parts(recipe, options.data, None)["test"]
     scorers = {"": scoring.of_run(recipe, folder.weights())}
     if options.before:
@@ -139,7 +141,7 @@ def _groups(recipe: Recipe, test: Crops) -> dict[str, NDArray[np.int64]]:
 
 def _one_shot(recipe: Recipe, scorer: Scorer, trials: tuple[oneshot.Trial, ...]) -> oneshot.Score:
     def embed(drawings: NDArray[np.uint8]) -> scoring.Vectors:
-        """As the recipe's own drawings are brought in: ink white on black, at its side."""
+        """Embed drawings in the form of the recipe's own drawings: white ink on black, at the same size."""
         return scorer.embed(data.resized(np.subtract(255, drawings, dtype=np.uint8), recipe.data.side)[:, :, :, None])
 
     return oneshot.measure(trials, embed, scorer.similarity)

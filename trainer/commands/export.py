@@ -26,10 +26,10 @@ def run(options: argparse.Namespace) -> None:
     split = options.split or (Path(str(facts["split"])) if facts["split"] else None)
     parts = datasets.parts(chosen, source, split)
     if parts["fit"].digest != facts["data_digest"]:
-        raise DataError(f"{source} is not what {folder.folder} was trained from", "give the same crops with --data")
+        raise DataError(f"{folder.folder} was not trained from {source}", "give the crops that it was trained from with --data")
     people = parts["calibration"]
     if len(people.people) < 2:
-        raise DataError("fewer than two people are for calibration", "give some people the part calibration")
+        raise DataError("fewer than two people are in the calibration part", "put more people into the part calibration")
     embed = embedder(chosen, weights)
     calibration = calibrate.calibrate(embed, people, f"{len(people.people)} calibration people of {source.name}")
     figures = kept_figures(folder)

@@ -1,4 +1,4 @@
-"""Train a recipe; prints the figures on val people of the weights kept."""
+"""Train a recipe, and print the figures of the kept weights on val people."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from trainer.runs import Run, RunError
 
 @dataclass(frozen=True, slots=True)
 class _Leg:
-    """One of the runs to make: a recipe goes on from the weights of the run of another one, `after` which it comes."""
+    """One of the runs to make. A recipe with `after` starts from the weights of that other recipe's run."""
 
     recipe: Recipe
     run: Run
@@ -31,10 +31,10 @@ class _Leg:
 
 
 def run(options: argparse.Namespace) -> None:
-    """`fit`. Whatever can be wrong with any of the runs is found before the first."""
+    """`fit`. All runs are checked before the first one starts."""
     legs = _legs(options)
     if legs[-1].run.finished:
-        raise RunError(f"{options.run} is finished", "evaluate or export it, or give another --run folder")
+        raise RunError(f"the run {options.run} is finished", "evaluate or export it, or give another --run folder")
     _check_teacher(legs[-1].recipe, options.teacher)
     read: dict[tuple[Data, int], dict[str, Crops]] = {}
     for leg in legs:
@@ -47,24 +47,26 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _legs(options: argparse.Namespace) -> list[_Leg]:
-    """The runs in the order they are made; the last is the one asked for, those before stand beside it, to be looked at too."""
+    """The runs in the order in which they are made. The last is the one asked for; the earlier ones are kept beside it."""
     chosen = reading.read(reading.find(options.recipe), options.set)
     legs = [_Leg(chosen, Run(options.run), options.start)]
     legs[0].run.check(chosen)
-    # What the data and the network are is the same for all; everything else was said of the recipe that was asked for.
+    # Data, network and seed are the same for all runs. All other changes apply only to the recipe that was asked for.
     changes = [change for change in options.set if change.startswith(("data.", "network.", "seed="))]
     above: list[str] = []
-    # A run that has begun needs the one before it no more, and that may have been thrown away.
+    # A run that has begun no longer needs the one before it, which may have been deleted.
     while legs[0].start is None and legs[0].recipe.after and legs[0].run.state() is None:
         then = legs[0]
         if math.isfinite(options.minutes):
-            raise FitError(f"{then.recipe.name} goes on from {then.recipe.after}", "give that run with --from, or leave out --minutes")
+            raise FitError(
+                f"{then.recipe.name} starts from a run of {then.recipe.after}", "give that run with --from, or leave out --minutes"
+            )
         if then.recipe.after in above:
-            raise RecipeError(f"{then.recipe.after} goes on from itself", "remove one `after`")
+            raise RecipeError(f"{then.recipe.after} starts from itself", "remove one `after`")
         above.append(then.recipe.after)
         recipe = reading.read(reading.find(then.recipe.after), changes)
         if replace(recipe.network, dropout=0.0, compute="float32") != replace(then.recipe.network, dropout=0.0, compute="float32"):
-            said = f"{then.recipe.name} goes on from {then.recipe.after}, which is another network"
+            said = f"{then.recipe.name} starts from {then.recipe.after}, which has another network"
             raise RecipeError(said, "give both the same [network]")
         before = Run(then.run.folder.with_name(f"{then.run.folder.name}-before"))
         before.check(recipe)
@@ -73,14 +75,14 @@ def _legs(options: argparse.Namespace) -> list[_Leg]:
 
 
 def _check(recipe: Recipe, parts: dict[str, Crops]) -> None:
-    """Raises RecipeError, DataError or FitError where a recipe cannot learn from these people."""
+    """Raises RecipeError, DataError or FitError if a recipe cannot learn from these people."""
     if not recipe.stages:
-        raise RecipeError(f"{recipe.name} has no stages", "add [[stages]], or use one of the recipes that come with the trainer")
+        raise RecipeError(f"{recipe.name} has no stages", "add [[stages]], or use one of the included recipes")
     for part in ("fit", "val"):
         if len(parts[part].people) < 2:
-            raise DataError(f"{len(parts[part].people)} people are for {part}", "training needs two people or more in fit and in val")
+            raise DataError(f"the part {part} has {len(parts[part].people)} people", "put two people or more into fit and into val")
     if np.bincount(parts["val"].person).max() < 2:
-        raise DataError("no val person has two pictures", "weights are chosen by how alike one person's pictures are: add some")
+        raise DataError("no val person has two pictures", "add pictures: weights are chosen by the similarity of one person's pictures")
     for index in range(len(recipe.stages)):
         stages.able(recipe, index, parts["fit"])
 
@@ -117,4 +119,4 @@ def _check_teacher(recipe: Recipe, teacher: Path | None) -> None:
     if wanted and teacher is None:
         raise FitError("distillation needs a teacher", "give an embedding model with --teacher MODEL.onnx")
     if teacher is not None and not wanted:
-        raise FitError(f"{recipe.name} learns from no teacher", "leave out --teacher, or use the recipe faces-distilled")
+        raise FitError(f"{recipe.name} does not use a teacher", "leave out --teacher, or use the recipe faces-distilled")

@@ -1,4 +1,4 @@
-"""Photos to crops."""
+"""Make crops of photos."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One HTML page about a run or a bundle."""
+"""Write one HTML page about a run or a bundle."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from trainer.people.data import Crops, DataError
 from trainer.reports import measure, page
 from trainer.runs import Run
 
-MOST = 2000  # drawings: all pairs of them are drawn
+MOST = 2000  # drawings at most: the page shows all pairs of them
 
 
 def run(options: argparse.Namespace) -> None:
@@ -30,7 +30,7 @@ def run(options: argparse.Namespace) -> None:
     pairs = data.pairs(options.pairs) if options.pairs is not None else None
     if folder is not None and folder.recipe().data.kind != "people":
         if pairs is not None:
-            raise DataError("--pairs is for people", "drawings are measured over all pairs")
+            raise DataError("--pairs is for people", "leave it out: drawings are measured over all pairs")
         crops, on = _drawings(folder, options)
     else:
         crops, on = crops_of(options, folder, seen)
@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> None:
         model=options.model.name,
         on=on,
     )
-    Console().print(f"{page.write(options.folder, measured, crops)} (it shows pictures of people: keep it to yourself)", soft_wrap=True)
+    Console().print(f"{page.write(options.folder, measured, crops)} (it shows pictures of people: do not pass it on)", soft_wrap=True)
 
 
 def _drawings(folder: Run, options: argparse.Namespace) -> tuple[Crops, str]:

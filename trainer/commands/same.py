@@ -1,4 +1,4 @@
-"""Are these two pictures the same person?"""
+"""Say whether two pictures show the same person."""
 
 from __future__ import annotations
 
@@ -15,4 +15,6 @@ def run(options: argparse.Namespace) -> None:
         a, b = options.pictures
         same.same(options.model, a, b, options.detector, options.fmr)
     else:
-        raise same.SameError(f"{len(options.pictures)} pictures are given", "give two, or --references with a picture of each person")
+        raise same.SameError(
+            f"{len(options.pictures)} pictures are given", "give two pictures, or --references with a picture of each person"
+        )

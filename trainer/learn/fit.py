@@ -1,7 +1,7 @@
-"""Train a recipe stage by stage, kept in a run folder that survives being killed.
+"""Train a recipe stage by stage, in a run folder that survives a kill at any instant.
 
-The folder holds recipe.toml, run.json (which data), history.jsonl (one line per validation), state.npz (everything needed to go on)
-and weights.npz (what the run has to show).
+The folder holds recipe.toml, run.json (which data), history.jsonl (one line per validation), state.npz (everything needed to continue)
+and weights.npz (the result).
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from trainer.runs import Run, RunError, State
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What another run gives to begin with: the encoder weights it kept, and its last state if that is of its first stage; that has the
-    classifier too, which goes on where the people are as many."""
+    """What another run gives to start from: the encoder weights that it kept, and its last state if that belongs to its first stage. This
+    state also has the classifier, which is used if the number of people is the same."""
 
     weights: list[Weight]
     state: State | None
@@ -49,11 +49,11 @@ def fit(
     start: Start | None = None,
     teacher: Teacher | None = None,
 ) -> dict[str, float]:
-    """Train until the recipe's stages or `minutes` are used up; resumes from run.state().
+    """Train until the recipe's stages or `minutes` are used up; continues from run.state().
 
-    Each stage goes on from the weights kept so far. The first is always kept, unless `start` gave weights that are better; a later one
-    where val people improve, or where its recipe says `keep = "always"`. Gives the figures on val people of the weights kept. Raises
-    FitError.
+    Each stage starts from the weights kept so far. The first stage's weights are kept, unless `start` gave better ones. A later stage's
+    weights are kept if the figures on val people improve, or if its recipe says `keep = "always"`. Returns the figures of the kept weights
+    on val people. Raises FitError.
     """
     cv2.setNumThreads(1)
     encoder = networks.fresh(recipe)
@@ -63,7 +63,7 @@ def fit(
         _begin(encoder, start)
         run.keep(start.weights, judge(start.weights))
     crops_of = [_crops(recipe, index, len(fit_crops)) for index in range(len(recipe.stages))]
-    for index, how in enumerate(recipe.stages):
+    for index, settings in enumerate(recipe.stages):
         if state is not None and state.stage > index:
             continue
         if run.kept and (state is None or state.stage < index):
@@ -76,7 +76,7 @@ def fit(
         weights = _train(_Trip(stage, index, limit, workers), judge, recipe, run, resumed)
         figures = judge(weights)
         before = run.kept_figures() if run.kept else None
-        better = before is None or how.keep == "always" or merit(figures) > merit(before)
+        better = before is None or settings.keep == "always" or merit(figures) > merit(before)
         if before is not None:
             run.note({"stage": stage.name, "kept": better, "before": before, "after": figures})
         if better:
@@ -89,18 +89,18 @@ def _begin(encoder: keras.Model, start: Start) -> None:
     try:
         encoder.set_weights(networks.split(start.weights)[0])
     except ValueError as error:
-        raise RunError("the run to start from has another network", "start from a run of the same [network]") from error
+        raise RunError("the run to start from has another network", "start from a run with the same [network]") from error
 
 
 def _crops(recipe: Recipe, index: int, count: int) -> float:
-    """About how many crops a stage looks at: its share of a time limit."""
-    how = recipe.stages[index]
-    return how.steps * stages.rows_of(how) if how.steps else max(how.epochs, 1e-9) * count
+    """About how many crops a stage looks at. A time limit is divided among the stages in proportion to this."""
+    settings = recipe.stages[index]
+    return settings.steps * stages.rows_of(settings) if settings.steps else max(settings.epochs, 1e-9) * count
 
 
 @dataclass(frozen=True, slots=True)
 class _Trip:
-    """A stage with what this machine adds to it: minutes it may take, threads that make batches."""
+    """A stage on this machine: the minutes it may take, and the number of threads that make batches."""
 
     stage: Stage
     index: int
@@ -108,12 +108,12 @@ class _Trip:
     workers: int
 
     def progress(self, step: int, elapsed_s: float) -> float:
-        """0 at the start, 1 at the end; with a time limit the schedule follows whichever is nearer its end, the clock or the steps."""
+        """0 at the start, 1 at the end. With a time limit the schedule follows the clock or the steps, whichever is nearer its end."""
         return min(1.0, max(step / self.stage.steps, elapsed_s / (60 * self.minutes)))
 
 
 def _train(trip: _Trip, judge: Judge, recipe: Recipe, run: Run, state: State | None) -> list[Weight]:
-    """Run one stage to its end, from `state` if that is given; gives the averaged weights to keep."""
+    """Run one stage to its end, from `state` if given. Returns the averaged weights."""
     stage = trip.stage
     stage.model.optimizer.build(stage.model.trainable_variables)
     average: list[Weight] = [np.array(weight) for weight in stage.kept.get_weights()]
@@ -135,7 +135,9 @@ def _train(trip: _Trip, judge: Judge, recipe: Recipe, run: Run, state: State | N
             stage.model.optimizer.learning_rate = stage.rate(progress)
             loss = float(np.asarray(stage.model.train_on_batch(pixels, targets)))
             if not math.isfinite(loss):
-                raise FitError(f"{stage.name}: loss is {loss} at step {step}", "lower the rate, or train with network.compute = float32")
+                raise FitError(
+                    f"{stage.name}: loss is {loss} at step {step}", "lower the learning rate, or train with network.compute = float32"
+                )
             step, total, seen = step + 1, total + loss, seen + 1
             crops, waited_s = crops + len(pixels), waited_s + wait_s
             _blend(average, stage.kept.get_weights(), min(stage.ema, (1 + step) / (10 + step)))
@@ -176,7 +178,7 @@ def _train(trip: _Trip, judge: Judge, recipe: Recipe, run: Run, state: State | N
 
 
 def pace(stage: Stage, steps: int, workers: int) -> tuple[float, float]:
-    """Crops a second of so many steps as `fit` takes them, and the share of the time that was spent waiting for a batch."""
+    """Train for this many steps as `fit` does. Returns crops per second, and the share of the time spent waiting for batches."""
     trip = _Trip(stage, 0, math.inf, workers)
     crops, waited_s, began_s = 0, 0.0, time.monotonic()
     for step, (pixels, targets, _, wait_s) in enumerate(_batches(trip, 0, began_s), 1):
@@ -189,14 +191,14 @@ def pace(stage: Stage, steps: int, workers: int) -> tuple[float, float]:
 
 
 def _blend(average: list[Weight], now: list[NDArray[np.float32]], decay: float) -> None:
-    """Exponential moving average, in place: the weights that are judged and kept."""
+    """Update the exponential moving average in place. The average is what is judged and kept."""
     for index, (mean, value) in enumerate(zip(average, now, strict=True)):
         average[index] = np.asarray(decay * mean + (1 - decay) * value, np.float32)
 
 
 def _batches(trip: _Trip, step: int, began_s: float) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32], float, float]]:
-    """Batches from `step` on, made by threads a few steps ahead (OpenCV lets go of the interpreter lock), each with progress 0..1 and the
-    seconds that had to be waited for it."""
+    """Batches from `step` on, which threads make a few steps ahead (OpenCV releases the interpreter lock). Each comes with progress 0..1
+    and the seconds spent waiting for it."""
     stage = trip.stage
 
     def make(wanted: int) -> tuple[Batch, float]:
@@ -212,7 +214,7 @@ def _batches(trip: _Trip, step: int, began_s: float) -> Iterator[tuple[NDArray[n
                 wait_s = time.monotonic() - asked_s
                 ahead.append(pool.submit(make, step + trip.workers + 1))
                 if stage.select is not None:
-                    # What the model says now decides, so this cannot be done ahead.
+                    # This depends on the model's present answers, so it cannot be done ahead.
                     batch = stage.select(batch, step)
                 yield (*batch, progress, wait_s)
                 step += 1

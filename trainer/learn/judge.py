@@ -1,4 +1,4 @@
-"""How good weights are on held-out people: what training is watched and chosen by."""
+"""How good weights are on held-out people. Training is watched with these figures, and weights are chosen by them."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ BATCH = 128
 
 
 def merit(figures: dict[str, float]) -> float:
-    """What weights are chosen by: the mean TAR at FMR 1e-2 and 1e-3 on val people, or 1 - EER where there are too few to resolve that.
+    """The figure that weights are chosen by: the mean TAR at FMR 1e-2 and 1e-3 on val people, or 1 - EER if they are too few for that.
 
-    One operating point alone decides by chance: a small gallery works near 1e-2 or 1e-3, a large one beyond.
+    A single operating point would decide by chance. A small gallery works near 1e-2 or 1e-3, a large one at stricter points.
     """
     return (figures["tar"] + figures["tar_1e2"]) / 2 if math.isfinite(figures["tar"]) else 1 - figures["eer"]
 
 
 class Judge:
-    """Figures of weights on held-out people, as the bundle will compare them, on at most 2,000 crops."""
+    """Measures weights on at most 2,000 crops of held-out people, which it compares as the bundle will."""
 
     def __init__(self, recipe: Recipe, crops: Crops, learned: Crops | None = None) -> None:
-        # Its own float32 encoder: judging must neither disturb the training weights nor see bfloat16's noise.
+        # The judge has its own float32 encoder, so that it does not disturb the training weights or see bfloat16's noise.
         self._encoder = networks.encoder(recipe.network)
         self._model = whole(recipe, self._encoder, "raw")
         self._recipe = recipe
@@ -47,8 +47,8 @@ class Judge:
             self._probe = able.pixels, able.person
 
     def __call__(self, weights: list[Weight]) -> dict[str, float]:
-        """{auc, eer, tar (at FMR 1e-3), tar_1e2, impostor (mean similarity of two people), same and other (mean distances of one person's
-        and of two people's pictures)}, and of fit people {easy, semi_hard, hard}: shares of triplets."""
+        """Figures by name: auc, eer, tar (at FMR 1e-3), tar_1e2, impostor (mean similarity of two people), same and other (mean distance of
+        two pictures of one person, and of two people); and, for fit people, the shares of easy, semi_hard and hard triplets."""
         encoder, head = networks.split(weights)
         self._encoder.set_weights(encoder)
         raw = self._embed(self._pixels)

@@ -1,8 +1,8 @@
-"""Which triplets of a batch to learn from, as pure functions of keras.ops; and, in numpy, what a batch has to offer.
+"""Which triplets of a batch to learn from, as pure functions of keras.ops; and, in numpy, how hard a batch is.
 
-Every mining has one signature: (apart float32 [n, n], plain or squared distances; person int [n]; margin; difficulty 0..1, a scalar) to
-(positive, negative, usable), equal in shape: d(a,p), d(a,n) and 0/1. Where usable is 0 the two distances are 0 and carry no gradient.
-A mining that has no use for margin or difficulty ignores it.
+Every mining has the same signature. It takes apart (float32 [n, n], plain or squared distances), person (int [n]), margin and difficulty (a
+scalar 0..1). It gives (positive, negative, usable) of equal shape: d(a,p), d(a,n) and 0/1. Where usable is 0 the two distances are 0 and
+carry no gradient. A mining that does not need margin or difficulty ignores it.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ Triplets: TypeAlias = tuple[Tensor, Tensor, Tensor]
 Mining: TypeAlias = Callable[[Tensor, Tensor, float, Tensor], Triplets]
 
 FAR = 1e30
-"""Farther than any distance, and still finite, so that nothing becomes NaN."""
+"""Larger than any distance, but finite, so that nothing becomes NaN."""
 
 
 def batch_hard(apart: Tensor, person: Tensor, margin: float, difficulty: Tensor) -> Triplets:
-    """[n]: for each anchor its farthest own and its nearest foreign crop (Hermans et al. 2017)."""
+    """[n]: each anchor with the farthest crop of its own person and the nearest crop of another (Hermans et al. 2017)."""
     own, other = _sides(person)
     positive = ops.max(ops.where(own, apart, -FAR), axis=1)
     negative = ops.min(ops.where(other, apart, FAR), axis=1)
@@ -33,14 +33,14 @@ def batch_hard(apart: Tensor, person: Tensor, margin: float, difficulty: Tensor)
 
 
 def batch_all(apart: Tensor, person: Tensor, margin: float, difficulty: Tensor) -> Triplets:
-    """[n, n, n]: every anchor with every own and every foreign crop (Hermans et al. 2017). Memory grows with n³."""
+    """[n, n, n]: every anchor with every other crop of its person and every crop of another (Hermans et al. 2017). Memory grows with n³."""
     own, other = _sides(person)
     return _kept(apart[:, :, None], apart[:, None, :], ops.logical_and(own[:, :, None], other[:, None, :]))
 
 
 def semi_hard(apart: Tensor, person: Tensor, margin: float, difficulty: Tensor) -> Triplets:
     """[n, n]: every anchor-positive pair with the nearest negative that is farther than the positive (FaceNet, Schroff et al. 2015);
-    usable where that one is within the margin. Memory grows with n², for the large batches that this mining wants."""
+    usable where that negative is within the margin. Memory grows only with n², because this mining needs large batches."""
     own, other = _sides(person)
     foreign = ops.where(other, apart, FAR)
     n = ops.shape(person)[0]
@@ -48,21 +48,21 @@ def semi_hard(apart: Tensor, person: Tensor, margin: float, difficulty: Tensor) 
     order = ops.argsort(ops.concatenate([foreign, apart], axis=1), axis=1)
     passed = ops.cumsum(ops.cast(order < n, "int32"), axis=1)
     nearer = ops.take_along_axis(passed, ops.argsort(order, axis=1)[:, n:], axis=1)
-    # No crop is its own negative, so there are at most n - 1 and the index stays inside.
+    # No crop is its own negative, so there are at most n - 1 negatives and the index stays in range.
     negative = ops.take_along_axis(ops.sort(foreign, axis=1), nearer, axis=1)
     return _kept(apart, negative, ops.logical_and(own, negative <= apart + margin))
 
 
 def hard(apart: Tensor, person: Tensor, margin: float, difficulty: Tensor) -> Triplets:
-    """[n, n]: every anchor-positive pair with the anchor's nearest negative; usable where that is nearer than the positive."""
+    """[n, n]: every anchor-positive pair with the anchor's nearest negative; usable where the negative is nearer than the positive."""
     own, other = _sides(person)
     negative = ops.min(ops.where(other, apart, FAR), axis=1, keepdims=True)
     return _kept(apart, negative, ops.logical_and(own, negative < apart))
 
 
 def rising(apart: Tensor, person: Tensor, margin: float, difficulty: Tensor) -> Triplets:
-    """[n, n]: every anchor-positive pair with the anchor's negative at a rank that falls with difficulty, from the median at 0 (of an
-    even number the farther one in the middle) to the nearest at 1: the "consistently increasing difficulty" of FaceNet."""
+    """[n, n]: every anchor-positive pair with one of the anchor's negatives. Its rank falls with difficulty, from the median at 0 (of an
+    even number, the farther of the two in the middle) to the nearest at 1. This is the "consistently increasing difficulty" of FaceNet."""
     own, other = _sides(person)
     count = ops.sum(ops.cast(other, "int32"), axis=1, keepdims=True)
     ease = 1.0 - ops.clip(ops.cast(difficulty, "float32"), 0.0, 1.0)
@@ -81,7 +81,8 @@ MININGS: dict[str, Mining] = {
 
 
 def rows(embeddings: Tensor, squared: bool = False) -> Triplets:
-    """[t]: the triplets of a batch [3t, d] laid out anchor, positive, negative, anchor, …; all usable. Not mined, but drawn so."""
+    """[t]: the triplets of a batch [3t, d] laid out anchor, positive, negative, anchor, …; all usable. They
+    were drawn like this, not mined."""
     triplets = ops.reshape(ops.cast(embeddings, "float32"), (-1, 3, embeddings.shape[-1]))
     positive = row_distances(triplets[:, 0], triplets[:, 1], squared)
     return positive, row_distances(triplets[:, 0], triplets[:, 2], squared), ops.ones_like(positive)
@@ -90,8 +91,8 @@ def rows(embeddings: Tensor, squared: bool = False) -> Triplets:
 def article(
     positive: NDArray[np.floating[Any]], negative: NDArray[np.floating[Any]], rng: np.random.Generator, hard: int = 16, random: int = 16
 ) -> NDArray[np.int64]:
-    """Which of the candidate triplets with distances d(a,p), d(a,n) [t] to learn from: the `hard` with the largest d(a,p) - d(a,n),
-    hardest first, then `random` of the others. Raises ValueError where there are fewer candidates than that."""
+    """Choose from candidate triplets with distances d(a,p), d(a,n) [t]: the `hard` ones with the largest d(a,p) - d(a,n), hardest first,
+    then `random` of the others. Raises ValueError if there are too few candidates."""
     if len(positive) < hard + random:
         raise ValueError(f"{len(positive)} candidate triplets are fewer than {hard} + {random}")
     order = np.argsort(negative - positive, kind="stable").astype(np.int64)
@@ -109,7 +110,7 @@ class Shares:
 
 
 def shares(apart: NDArray[np.floating[Any]], person: NDArray[np.integer[Any]], margin: float) -> Shares:
-    """How hard a batch is: apart [n, n], person [n]. Counts by sorting, an anchor at a time, so that memory does not grow."""
+    """How hard a batch is, from apart [n, n] and person [n]. It sorts one anchor at a time, so that memory does not grow."""
     valid = hard = near = 0
     for anchor, row in enumerate(apart):
         same = person == person[anchor]
@@ -123,7 +124,7 @@ def shares(apart: NDArray[np.floating[Any]], person: NDArray[np.integer[Any]], m
 
 
 def _sides(person: Tensor) -> tuple[Tensor, Tensor]:
-    """For each anchor (row) its other own crops and the foreign ones, bool [n, n] each."""
+    """For each anchor (row): the other crops of its person, and the crops of other people, bool [n, n] each."""
     same = ops.equal(person[:, None], person[None, :])
     place = ops.arange(ops.shape(person)[0])
     return ops.logical_and(same, ops.not_equal(place[:, None], place[None, :])), ops.logical_not(same)

@@ -1,4 +1,4 @@
-"""Which crops make a batch. A batch is a pure function of (seed, step): a resumed run sees the same data as an uninterrupted one."""
+"""Which crops make a batch. A batch is a pure function of (seed, step), so a resumed run sees the same data as an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def shuffled(count: int, batch: int, seed: int) -> Sampler:
 
 
 def people_by_images(person: NDArray[np.int64], people: int, images: int, seed: int) -> Sampler:
-    """P x K: `people` different persons, `images` crops of each; a person with fewer crops gives some of them twice.
+    """P x K: `people` different persons, and `images` crops of each. A person with fewer crops gives some of them twice.
 
-    A person repeated within the batch would make a false negative out of an own crop, so persons are drawn without replacement.
+    Persons are drawn without replacement, because a person drawn twice would be their own negative.
     """
     crops = [np.flatnonzero(person == who) for who in np.unique(person)]
     if len(crops) < 2:
@@ -46,8 +46,9 @@ def people_by_images(person: NDArray[np.int64], people: int, images: int, seed: 
 def triplets(person: NDArray[np.int64], count: int, seed: int) -> Sampler:
     """Random triplets, rows [3*count] laid out anchor, positive, negative, anchor, …
 
-    A person drawn evenly from those with two crops, two distinct crops of theirs, and a crop of another person drawn evenly from all.
-    person: [n], whose each crop is. Raises ValueError with fewer than two people or nobody with two crops.
+    The anchor's person is drawn evenly from those with two crops, with two distinct crops. The negative is a crop of another person, who is
+    drawn evenly from all. person: [n], the person of each crop. Raises ValueError if there are fewer than two people, or nobody with two
+    crops.
     """
     crops, first, size = _grouped(person)
     several = np.flatnonzero(size >= 2)
@@ -67,8 +68,8 @@ def triplets(person: NDArray[np.int64], count: int, seed: int) -> Sampler:
 def pairs(person: NDArray[np.int64], count: int, seed: int) -> Sampler:
     """Random pairs, rows [2*count] laid out a, b, a, …: the first count // 2 pairs are of one person, the others of two.
 
-    People are drawn evenly, for the first half from those with two crops; the two crops of a pair are distinct.
-    person: [n], whose each crop is. Raises ValueError with fewer than two people or nobody with two crops.
+    People are drawn evenly, for the first half from those with two crops. The two crops of a pair are distinct. person: [n], the person of
+    each crop. Raises ValueError if there are fewer than two people, or nobody with two crops.
     """
     crops, first, size = _grouped(person)
     several = np.flatnonzero(size >= 2)
@@ -88,7 +89,7 @@ def pairs(person: NDArray[np.int64], count: int, seed: int) -> Sampler:
 
 
 def _grouped(person: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Crops in the order of their persons, and for each person where theirs begin and how many they are."""
+    """The crops in the order of their persons; and for each person, where their crops begin and how many there are."""
     _, first, size = np.unique(np.sort(person), return_index=True, return_counts=True)
     if len(size) < 2:
         raise ValueError("triplets and pairs need two people")
@@ -104,5 +105,5 @@ def _two(rng: np.random.Generator, size: NDArray[np.int64]) -> tuple[NDArray[np.
 
 
 def _others(rng: np.random.Generator, taken: NDArray[np.int64], size: NDArray[np.int64] | int) -> NDArray[np.int64]:
-    """A number below size other than the one taken, evenly: a step of 1 to size - 1 around the circle."""
+    """A number below size other than the one taken, drawn evenly: a step of 1 to size - 1 around the circle."""
     return (taken + rng.integers(1, size, size=len(taken))) % size

@@ -1,4 +1,4 @@
-"""The collapse alarm: does the training still tell people apart?"""
+"""The collapse alarm: whether the training still tells people apart."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from dataclasses import dataclass
 
 STANDS = 0.02
 ALIKE = 0.3
-TRY = "try a lower rate, smaller P and K first, cleaner labels, or semi-hard mining in place of hard"
+TRY = "try a lower learning rate, a smaller P and K at first, cleaner labels, or semi-hard instead of hard mining"
 
 
 @dataclass(slots=True)
 class Watch:
-    """Called once per validation with the loss and the mean distance between two people on the unit sphere (0..2); gives a warning of
+    """Called once per validation with the loss and the mean distance between two people on the unit sphere (0..2). Gives a warning of
     one line, or None.
 
-    It warns where the loss or the distance is not finite; where the mean distance is below 0.3, whatever the loss; and where the loss
-    stands within 2 % of `stuck_at` while the mean distance has shrunk to less than half of `first`. The loss alone is no sign:
-    batch-hard with the soft margin rightly stands near 0.69 for long, because each anchor meets its hardest triplet, while people
+    It warns if the loss or the distance is not finite; if the mean distance is below 0.3, whatever the loss; and if the loss is within
+    2 % of `stuck_at` while the mean distance has shrunk to less than half of `first`. The loss alone is not a sign of collapse:
+    batch-hard with the soft margin rightly stays near 0.69 for long, because each anchor meets its hardest triplet, while people
     stay far apart.
 
-    stuck_at: the loss that a collapse would cost, which is the margin, or ln 2 with the soft margin; None where no loss is telling.
-    first: the mean distance at the first look, which is taken from there; a resumed run gives the one that it began with.
+    stuck_at: the loss of a collapsed model, which is the margin, or ln 2 with the soft margin; None if the loss does not show it.
+    first: the mean distance at the first call, which sets it; a resumed run gives the one from its beginning.
     """
 
     stuck_at: float | None
@@ -29,13 +29,13 @@ class Watch:
 
     def __call__(self, loss: float, distance: float) -> str | None:
         if not (math.isfinite(loss) and math.isfinite(distance)):
-            return f"diverged: the loss is {loss:.3g}, the mean distance between two people {distance:.3g}; {TRY}"
+            return f"diverged: the loss is {loss:.3g} and the mean distance between two people {distance:.3g}; {TRY}"
         if self.first is None:
             self.first = distance
         if distance < ALIKE:
             return f"collapse: two people are {distance:.3f} apart on average; {TRY}"
         stands = self.stuck_at is not None and abs(loss - self.stuck_at) <= STANDS * self.stuck_at
         if stands and distance < self.first / 2:
-            shrunk = f"two people are {distance:.3f} apart on average, {self.first:.3f} at first"
+            shrunk = f"two people are {distance:.3f} apart on average, and were {self.first:.3f} apart at first"
             return f"collapse: the loss stands at {loss:.3f}, {shrunk}; {TRY}"
         return None

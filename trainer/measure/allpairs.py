@@ -1,8 +1,8 @@
 """Exact error rates over all pairs of many vectors in bounded memory: the 49,995,000 pairs of MNIST's 10,000 test pictures.
 
-A first pass over the pairs counts them by the upper half of their similarity's bits. That cuts the similarities into slices of a
-few million pairs, which are computed again, sorted, and walked from the most alike downwards. Nothing is binned or interpolated:
-the counts are those of `trainer.measure.metrics`, with similarities taken as float32.
+A first pass over the pairs counts them by the upper half of the bits of their similarity. This cuts the similarities into slices of a
+few million pairs. Each slice is computed again, sorted, and walked from the highest similarity downwards. Nothing is binned or
+interpolated: the counts are those of `trainer.measure.metrics`, with similarities as float32.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ Blocks = Callable[[], Iterator[tuple[Float32s, Float32s]]]
 
 
 class PairsError(Fault):
-    """Pairs that no rate can be measured on; `message` and `hint` are one line each."""
+    """No rate can be measured on these pairs; `message` and `hint` are one line each."""
 
 
 @dataclass(frozen=True, slots=True)
 class AllPairs:
-    """What all pairs say. `curve` float64 [points, 3]: FMR, TAR and threshold, log-spaced in FMR from a single impostor to all, for
-    a plot; AUC and EER come from every point there is."""
+    """The figures over all pairs. `curve` float64 [points, 3] has FMR, TAR and threshold for a plot, log-spaced in FMR from a single
+    impostor to all. AUC and EER use every point."""
 
     pairs: int
     genuine: int
@@ -54,7 +54,7 @@ class AllPairs:
 
 @dataclass(frozen=True, slots=True)
 class _Steps:
-    """Different similarities [k], highest first, and how many pairs of each kind have them."""
+    """Distinct similarities [k], highest first, and how many pairs of each kind have them."""
 
     value: Float32s
     genuine: Counts
@@ -62,16 +62,19 @@ class _Steps:
 
 
 def measure(vectors: Floats, person: Counts, similarity: Similarity = metrics.cosine, fmrs: Sequence[float] = metrics.FMRS) -> AllPairs:
-    """Rates over all pairs among vectors [n, d] of persons [n]; for some of the people, give their vectors only.
+    """Rates over all pairs among vectors [n, d] of persons [n]. For some of the people, give only their vectors.
 
-    Takes about one pass over the pairs for each SLICE of them, so `similarity` must answer the same thing each time. Raises PairsError.
+    This takes about one pass over the pairs for each SLICE of them, so `similarity` must give the same answer each time. Raises
+    PairsError.
     """
     blocks = partial(_blocks, *_by_person(vectors, person), similarity)
     genuine, impostor = _count(blocks)
     pairs = int(genuine.sum()), int(impostor.sum())
     if not all(pairs):
         lacking = "genuine" if not pairs[0] else "impostor"
-        raise PairsError(f"there is no {lacking} pair among {len(vectors)} vectors", "give two people or more, one of them twice or more")
+        raise PairsError(
+            f"there is no {lacking} pair among {len(vectors)} vectors", "give two people or more, with two vectors of at least one of them"
+        )
     steps = (
         step
         for low, high in _ranges(genuine + impostor)
@@ -97,8 +100,8 @@ def distances(vectors: Floats, person: Counts) -> Distances:
 
 
 def distance_table(vectors: Floats, person: Counts) -> NDArray[np.float64]:
-    """Mean Euclidean distance [people, people] between people's unit vectors [n, d], in the order of their numbers [n]; on the
-    diagonal that of different vectors of one person, NaN where there is only one. For few people: it takes people² numbers."""
+    """Mean Euclidean distance [people, people] between people's unit vectors [n, d], in the order of their numbers [n]. The
+    diagonal is between different vectors of one person, NaN if there is only one. For few people only: it takes people² numbers."""
     vectors, person = _by_person(vectors, person)
     people, starts, sizes = np.unique(person, return_index=True, return_counts=True)
     table = np.zeros((len(people), len(people)))
@@ -106,7 +109,7 @@ def distance_table(vectors: Floats, person: Counts) -> NDArray[np.float64]:
         rows = np.arange(first, first + own)
         for part in np.array_split(rows, -(-own * len(vectors) // BLOCK)):
             apart = metrics.distance(metrics.cosine(vectors[part], vectors))
-            # A vector is no distance from itself, whatever rounding says.
+            # A vector has no distance from itself, in spite of rounding.
             apart[np.arange(len(part)), part] = 0
             table[np.searchsorted(starts, first)] += np.add.reduceat(apart.sum(axis=0, dtype=np.float64), starts)
     pairs = sizes[:, None] * sizes[None, :] - np.diag(sizes)
@@ -120,8 +123,8 @@ def _by_person(vectors: Floats, person: Counts) -> tuple[Float32s, Counts]:
 
 
 def _blocks(vectors: Float32s, person: Counts, similarity: Similarity) -> Iterator[tuple[Float32s, Float32s]]:
-    """(genuine, impostor) similarities of all pairs of vectors sorted by person, a block of rows at a time, each pass the same."""
-    # After its own person's last vector a row meets only other people.
+    """(genuine, impostor) similarities of all pairs of vectors sorted by person, one block of rows at a time, the same in each pass."""
+    # After the last vector of its own person, a row meets only other people.
     last = np.searchsorted(person, person, "right")
     start = 0
     while start < len(vectors) - 1:
@@ -136,19 +139,19 @@ def _blocks(vectors: Float32s, person: Counts, similarity: Similarity) -> Iterat
 
 
 def _count(blocks: Blocks) -> tuple[Counts, Counts]:
-    """How many (genuine, impostor) pairs have each upper half of a key, int64 [BINS] each."""
+    """The number of (genuine, impostor) pairs for each upper half of a key, int64 [BINS] each."""
     counts = np.zeros((2, BINS), np.int64)
     for kinds in blocks():
         for count, kind in zip(counts, kinds, strict=True):
             count += np.bincount(_keys(kind) >> 16, minlength=BINS)
     low, high = (int(key) >> 16 for key in _keys(np.array([-np.inf, np.inf], np.float32)))
     if counts[:, : low + 1].any() or counts[:, high:].any():
-        raise PairsError("some similarities are not finite numbers", "look for NaN in the vectors: the training may have diverged")
+        raise PairsError("some similarities are not finite numbers", "look for NaN in the vectors; the training may have diverged")
     return counts[0], counts[1]
 
 
 def _ranges(count: Counts) -> list[tuple[int, int]]:
-    """Ranges low <= bin < high from the top down that hold all pairs, each with at most SLICE pairs or with one crowded bin."""
+    """Ranges low <= bin < high, from the top down, that hold all pairs. Each has at most SLICE pairs, or one crowded bin."""
     ranges: list[tuple[int, int]] = []
     low = high = BINS
     held = 0
@@ -161,7 +164,7 @@ def _ranges(count: Counts) -> list[tuple[int, int]]:
 
 
 def _steps(blocks: Blocks, low: int, high: int, sizes: tuple[int, int]) -> Iterator[_Steps]:
-    """The pairs of one range of bins, `sizes` of each kind, computed again and counted in pieces."""
+    """Compute the pairs of one range of bins again, `sizes` of each kind, and count them in pieces."""
     floor = _values(np.array([low << 16], np.uint32))[0]
     ceiling = _values(np.array([high << 16], np.uint32))[0] if high < BINS else np.inf
     inside = (tuple(kind[(kind >= floor) & (kind < ceiling)] for kind in kinds) for kinds in blocks())
@@ -188,7 +191,7 @@ def _steps(blocks: Blocks, low: int, high: int, sizes: tuple[int, int]) -> Itera
 
 
 def _crowded(inside: Iterable[tuple[Float32s, ...]], place: int, sizes: tuple[int, int]) -> _Steps:
-    """A bin of too many pairs to hold: its keys share their upper half, so that counting the lower half counts each similarity."""
+    """A bin with too many pairs to hold in memory. Its keys share their upper half, so counting the lower half counts each similarity."""
     counts = np.zeros((2, BINS), np.int64)
     for kinds in inside:
         for count, kind in zip(counts, kinds, strict=True):
@@ -200,30 +203,30 @@ def _crowded(inside: Iterable[tuple[Float32s, ...]], place: int, sizes: tuple[in
 
 
 def _changed() -> PairsError:
-    return PairsError("the same pairs have other similarities the second time", "give a similarity without dropout or other chance")
+    return PairsError("the same pairs had other similarities in the second pass", "give a similarity without dropout or other randomness")
 
 
 def _counted(genuine: Float32s, impostor: Float32s) -> _Steps:
-    """Similarities in rising order, counted."""
+    """Count similarities that are in rising order."""
     value = np.unique(np.concatenate([genuine, impostor]))
     counts = [np.diff(np.searchsorted(kind, value), append=len(kind))[::-1] for kind in (genuine, impostor)]
     return _Steps(value[::-1], *counts)
 
 
 def _walk(slices: Iterator[_Steps], genuine: int, impostor: int, targets: Floats) -> tuple[float, float, list[Operating]]:
-    """AUC, EER and the operating point of each target, from all different similarities, highest first."""
+    """AUC, EER and the operating point of each target, from all distinct similarities, highest first."""
     allowed = np.array([metrics.allowed_impostors(impostor, target) for target in targets])
     points: dict[int, Operating] = {}
     above, wins, eer = (0, 0), 0, None
     for step in slices:
         own = above[0] + np.cumsum(np.append(0, step.genuine))
         other = above[1] + np.cumsum(np.append(0, step.impostor))
-        # An impostor loses to the genuine pairs above it and half to those level with it; doubled, so that it stays whole.
+        # An impostor pair loses to the genuine pairs above it, and half to those equal to it. Doubled, so that it stays a whole number.
         wins += int(np.dot(step.impostor, own[:-1] + own[1:]))
         if eer is None and other[-1] / impostor >= 1 - own[-1] / genuine:
             eer = metrics.crossing(other / impostor, own / genuine)
         for index in np.flatnonzero((allowed >= other[0]) & (allowed < other[-1])):
-            # The first impostor that must stay out sets the threshold just above itself; ties with it stay out too.
+            # The threshold is just above the first impostor that must stay out. Ties with it stay out too.
             place = int(np.searchsorted(other, allowed[index], "right")) - 1
             threshold = float(np.nextafter(step.value[place], np.float32(np.inf)))
             points[int(index)] = Operating(float(targets[index]), threshold, float(other[place] / impostor), float(own[place] / genuine))
@@ -237,7 +240,7 @@ def _walk(slices: Iterator[_Steps], genuine: int, impostor: int, targets: Floats
 
 
 def _keys(values: Float32s) -> NDArray[np.uint32]:
-    """Whole numbers in the order of the floats: their bits, all turned over below zero and the sign's alone above."""
+    """Whole numbers in the order of the floats: their bits, with all bits flipped below zero and only the sign bit above."""
     # -0.0 + 0 is 0.0: the two are equal and must share a key.
     bits = (values + np.float32(0)).view(np.uint32)
     return np.where(bits >= SIGN, ~bits, bits | SIGN)

@@ -1,4 +1,4 @@
-"""What a model is worth on people it never saw: pairs, searches of a full gallery, and the gate's own measure, open-set search."""
+"""How good a model is on people it never saw: pairs, searches of a full gallery, and the gate's own measure, open-set search."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ FPIRS = (1e-1, 1e-2, 1e-3)
 RANKS = (1, 5)
 RESAMPLES = 1000
 CURVES = 200
-"""Resamples of a whole curve."""
+"""The number of resamples of a whole curve."""
 BLOCK = 256
 
 
 @dataclass(frozen=True, slots=True)
 class OpenSet:
-    """One draw's searches at one FPIR: share of rightful searches not answered with the right person at the threshold, and share of
-    them answered with a wrong one."""
+    """One draw's searches at one FPIR: the share of rightful searches that do not find the right person at the threshold (`fnir`), and the
+    share that find a wrong person (`misidentified`)."""
 
     fnir: float
     misidentified: float
@@ -35,7 +35,7 @@ class OpenSet:
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """A pair protocol as measured: similarity float64 [pairs], whether it is one person bool [pairs], and the bootstrap's weights."""
+    """A measured pair list: similarity float64 [pairs], whether the pair is one person bool [pairs], and the weights of the bootstrap."""
 
     similarity: NDArray[np.float64]
     same: NDArray[np.bool_]
@@ -48,20 +48,20 @@ def measure_pairs(
     pairs: tuple[Sequence[str], Sequence[str], NDArray[np.bool_]],
     similarity: Similarity = metrics.cosine,
 ) -> Pairs:
-    """The similarity of every pair of a list, from the vectors [n, d] of the crops. Raises DataError when it names a crop not there."""
+    """The similarity of every pair of a list, from the vectors [n, d] of the crops. Raises DataError if a crop of the list is missing."""
     place = {name: index for index, name in enumerate(crops.names)}
     missing = [name for name in (*pairs[0], *pairs[1]) if name not in place]
     if missing:
-        raise DataError(f"{missing[0]} of the pair list is not among the crops", "give the crops that the pair list was made for")
+        raise DataError(f"{missing[0]} of the pair list is not among the crops", "give the crops that belong to the pair list")
     a, b = np.array([place[name] for name in pairs[0]]), np.array([place[name] for name in pairs[1]])
-    # A similarity knows only whole matrices; of small ones little is thrown away.
+    # A similarity function takes whole matrices. With small ones little is computed in vain.
     cuts = range(0, len(a), 32)
     alike = np.concatenate([np.diagonal(similarity(vectors[a[cut : cut + 32]], vectors[b[cut : cut + 32]])) for cut in cuts])
     return Pairs(alike.astype(np.float64), pairs[2], person_weights(crops.person[a], crops.person[b]))
 
 
 def roc_csv(pairs: Pairs) -> bytes:
-    """The whole ROC as CSV: one row for each different similarity, from accept-nobody to accept-all."""
+    """The whole ROC as CSV: one row for each distinct similarity, from accept-nobody to accept-all."""
     fmr, tar, threshold = metrics.roc(pairs.similarity[pairs.same], pairs.similarity[~pairs.same])
     rows = (f"{t:.6f},{f:.6f},{r:.6f}" for t, f, r in zip(threshold, fmr, tar, strict=True))
     return "\n".join(["threshold,fmr,tar", *rows, ""]).encode()
@@ -89,7 +89,7 @@ def curve_intervals(pairs: Pairs) -> tuple[tuple[float, float], tuple[float, flo
     order = np.argsort(-pairs.similarity, kind="stable")
     same, last = pairs.same[order], np.append(np.diff(pairs.similarity[order]) != 0, True)
     if pairs.similarity[pairs.same].min() > pairs.similarity[~pairs.same].max():
-        # Resampling what never failed never fails. With FMR and FNMR below Wilson's upper ends at one threshold, the EER is below
+        # If nothing failed, no resample fails. With FMR and FNMR below Wilson's upper ends at one threshold, the EER is below
         # the larger end, and the ROC holds at least the rectangle beyond that point.
         fnmr, fmr = metrics.wilson(0, int(same.sum()))[1], metrics.wilson(0, int((~same).sum()))[1]
         return ((1 - fnmr) * (1 - fmr), 1.0), (0.0, max(fnmr, fmr))
@@ -104,28 +104,28 @@ def curve_intervals(pairs: Pairs) -> tuple[tuple[float, float], tuple[float, flo
 
 
 def all_pair_figures(measured: allpairs.AllPairs, on: str) -> list[Figure]:
-    """AUC, EER and TAR at FMR over all pairs. No intervals: so many comparisons of so few people are far from independent."""
+    """AUC, EER and TAR at FMR over all pairs. There are no intervals, because many comparisons of few people are far from independent."""
     figures = [Figure("auc", round(measured.auc, 6), None, None, on), Figure("eer", round(measured.eer, 6), None, None, on)]
     return figures + [_tar(point, None, on) for point in measured.operating]
 
 
 def distance_figures(vectors: NDArray[np.float32], person: NDArray[np.int64], on: str) -> list[Figure]:
-    """Mean Euclidean distance of two crops of one person and of two people, over all pairs of unit vectors [n, d]."""
+    """The mean Euclidean distance between two crops of one person, and of two people, over all pairs of unit vectors [n, d]."""
     found = allpairs.distances(vectors, person)
     values = {"distance:same": found.same, "distance:other": found.other}
     return [Figure(name, round(value, 5) if np.isfinite(value) else None, None, None, on) for name, value in values.items()]
 
 
 def one_shot_figures(score: oneshot.Score, on: str) -> list[Figure]:
-    """Share of right answers on Lake's runs, with Wilson's interval."""
+    """The share of right answers on Lake's runs, with Wilson's interval."""
     return [_figure(f"one-shot-{oneshot.WAYS}-way", score.share, (score.low, score.high), on)]
 
 
 def rank_figures(
     vectors: NDArray[np.float32], person: NDArray[np.int64], on: str, similarity: Similarity = metrics.cosine, seed: int = 1
 ) -> list[Figure]:
-    """CMC at RANKS, mean over draws and the middle 95 % of the draws: one crop of everybody who has two or more is enrolled, their
-    other crops are searched for. Nothing where fewer than two people have two crops."""
+    """CMC at RANKS: the mean over draws, and the middle 95 % of the draws. One crop of everybody who has two or more is enrolled, and their
+    other crops are searched for. Empty if fewer than two people have two crops."""
     people = galleries.able(person)
     if people < 2:
         return []
@@ -140,10 +140,10 @@ def rank_figures(
 def open_set_figures(
     vectors: NDArray[np.float32], person: NDArray[np.int64], on: str, seed: int = 1, similarity: Similarity = metrics.cosine
 ) -> list[Figure]:
-    """FNIR at FPIR for several gallery sizes, one enrolled crop per person, mean over draws and the middle 95 % of the draws.
+    """FNIR at FPIR for several gallery sizes, with one enrolled crop per person: the mean over draws, and the middle 95 % of the draws.
 
-    Galleries are drawn from people with two crops or more; their other crops are the rightful searches; one crop of everybody else
-    is a stranger's search. A cell with fewer strangers than 1/FPIR is not resolvable.
+    Galleries are drawn from people with two crops or more. Their other crops are the rightful searches, and one crop of everybody else
+    is a stranger's search. A cell with fewer strangers than 1/FPIR cannot be resolved.
     """
     figures: list[Figure] = []
     for gallery in (size for size in GALLERIES if size <= galleries.able(person)):
@@ -169,8 +169,8 @@ def open_set_figures(
 
 
 def search(similarity: NDArray[np.floating], owner: NDArray[np.int64], threshold: float) -> OpenSet:
-    """Rightful searches [probes, gallery] whose right answer is column `owner`: missed unless the owner reaches τ and is more alike
-    than everybody else."""
+    """Judge rightful searches [probes, gallery] whose right answer is column `owner`. A search is missed unless the owner reaches τ and is
+    more alike than everybody else."""
     best = metrics.ranks(similarity, owner) == 1
     accepted = similarity.max(axis=1) >= threshold
     return OpenSet(1 - float(np.mean(accepted & best)), float(np.mean(accepted & ~best)))
@@ -178,7 +178,7 @@ def search(similarity: NDArray[np.floating], owner: NDArray[np.int64], threshold
 
 def person_weights(a: NDArray[np.int64], b: NDArray[np.int64], seed: int = 1) -> NDArray[np.float64]:
     """Weights [RESAMPLES, pairs] of an identity bootstrap: people are drawn with replacement, and a pair counts as often as its people
-    were drawn. Pairs of one person hang together, so resampling pairs would make intervals too narrow."""
+    were drawn. Pairs of one person depend on each other, so resampling pairs would make the intervals too narrow."""
     people, codes = np.unique(np.concatenate([a, b]), return_inverse=True)
     first, second = codes[: len(a)], codes[len(a) :]
     rng = np.random.default_rng(seed)
@@ -187,12 +187,12 @@ def person_weights(a: NDArray[np.int64], b: NDArray[np.int64], seed: int = 1) ->
 
 
 def to_json(figures: Sequence[Figure]) -> bytes:
-    """Figures as JSON, the form `export` reads back."""
+    """Figures as JSON, which `export` reads."""
     return msgspec.json.format(msgspec.json.encode(list(figures)), indent=1)
 
 
 def from_json(content: bytes) -> list[Figure]:
-    """Figures from JSON; raises DataError."""
+    """Read figures from JSON. Raises DataError."""
     try:
         return msgspec.json.decode(content, type=list[Figure])
     except msgspec.DecodeError as error:
@@ -201,7 +201,7 @@ def from_json(content: bytes) -> list[Figure]:
 
 def _interval(right: NDArray[np.bool_], weights: NDArray[np.float64]) -> tuple[float, float]:
     if right.all() or not right.any():
-        # Resampling what never failed never fails; Wilson's interval knows that a failure may just not have come yet.
+        # If nothing failed, no resample fails. Wilson's interval allows for a failure that has not happened yet.
         return metrics.wilson(int(right.sum()), len(right))
     total = weights.sum(axis=1)
     share = (weights @ right.astype(np.float64))[total > 0] / total[total > 0]
@@ -221,7 +221,7 @@ def _tar(point: Operating, interval: tuple[float, float] | None, on: str) -> Fig
 
 def _over_draws(name: str, values: NDArray[np.float64], on: str, people: int) -> Figure:
     if not values.any():
-        # No error in any draw: what so many independent people can still not rule out.
+        # There was no error in any draw: this is the rate that this many independent people cannot rule out.
         return _figure(name, 0.0, metrics.wilson(0, people), on)
     return _figure(name, float(values.mean()), _middle(values), on)
 

@@ -1,6 +1,6 @@
-"""Error rates from similarities, in numpy and exact: no binning, no interpolation, ties counted against us.
+"""Exact error rates from similarities, in numpy: no binning, no interpolation, and ties count against us.
 
-Words as in ISO/IEC 19795: FMR and FNMR count comparisons, FPIR and FNIR count searches of a gallery. A threshold t accepts
+The terms are those of ISO/IEC 19795: FMR and FNMR count comparisons, FPIR and FNIR count searches of a gallery. A threshold t accepts
 similarity >= t, as the gate does.
 """
 
@@ -17,7 +17,7 @@ from daemon.core.rates import wilson as wilson
 
 Floats: TypeAlias = NDArray[np.floating]
 Similarity: TypeAlias = Callable[[Floats, Floats], Floats]
-"""How alike each of [n, d] is to each of [m, d]: a matrix [n, m], higher is closer, the same whichever side a vector stands on."""
+"""How alike each of [n, d] is to each of [m, d]: a matrix [n, m], in which higher is closer. It must be symmetric in its arguments."""
 
 FMRS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 """The false match rates that cards and reports give figures for."""
@@ -30,8 +30,8 @@ def cosine(a: Floats, b: Floats) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class Operating:
-    """One point of the ROC: at `threshold` the measured FMR is `fmr` (never above the target) and a share `tar` is recognised.
-    `threshold` is None where the data cannot resolve the target."""
+    """One point of the ROC: at `threshold` the measured FMR is `fmr` (never above the target), and the share `tar` is recognised.
+    `threshold` is None if the data cannot resolve the target."""
 
     target: float
     threshold: float | None
@@ -40,21 +40,21 @@ class Operating:
 
     @property
     def fnmr(self) -> float:
-        """Share of genuine comparisons refused."""
+        """The share of genuine comparisons that are refused."""
         return 1 - self.tar
 
 
 @dataclass(frozen=True, slots=True)
 class Distances:
-    """Mean Euclidean distance of two crops of the same person and of two people; unit vectors are 0 to 2 apart, NaN where there is
-    no such pair."""
+    """The mean Euclidean distance between two crops of the same person, and of two people. Unit vectors are 0 to 2 apart; NaN means that
+    there is no such pair."""
 
     same: float
     other: float
 
 
 def roc(genuine: Floats, impostor: Floats) -> tuple[Floats, Floats, Floats]:
-    """(FMR, TAR, threshold), one row for each different similarity, from accept-nobody to accept-all."""
+    """(FMR, TAR, threshold), one row for each distinct similarity, from accept-nobody to accept-all."""
     scores = np.concatenate([genuine, impostor])
     labels = np.concatenate([np.ones(len(genuine), bool), np.zeros(len(impostor), bool)])
     order = np.argsort(-scores, kind="stable")
@@ -66,26 +66,26 @@ def roc(genuine: Floats, impostor: Floats) -> tuple[Floats, Floats, Floats]:
 
 
 def det(genuine: Floats, impostor: Floats) -> tuple[Floats, Floats, Floats]:
-    """(FMR, FNMR, threshold), one row for each different similarity, from accept-nobody to accept-all (Martin et al. 1997; plotted
+    """(FMR, FNMR, threshold), one row for each distinct similarity, from accept-nobody to accept-all (Martin et al. 1997; plotted
     on normal-deviate axes)."""
     fmr, tar, threshold = roc(genuine, impostor)
     return fmr, 1 - tar, threshold
 
 
 def auc(genuine: Floats, impostor: Floats) -> float:
-    """Area under the ROC: the probability that a genuine pair is more alike than an impostor pair, a tie counting half."""
+    """Area under the ROC: the probability that a genuine pair is more alike than an impostor pair; a tie counts half."""
     fmr, tar, _ = roc(genuine, impostor)
     return float(np.trapezoid(tar, fmr))
 
 
 def eer(genuine: Floats, impostor: Floats) -> float:
-    """Equal error rate: where FMR and FNMR cross, linear between the two measured points around the crossing."""
+    """Equal error rate: where FMR and FNMR cross, interpolated between the two measured points around the crossing."""
     fmr, tar, _ = roc(genuine, impostor)
     return crossing(fmr, tar)
 
 
 def crossing(fmr: Floats, tar: Floats) -> float:
-    """Equal error rate of a ROC given as rates [points] with rising FMR; it may start late but must reach past the crossing."""
+    """Equal error rate of a ROC given as rates [points] with rising FMR. The rates may start late, but must go past the crossing."""
     gap = fmr - (1 - tar)
     after = int(np.argmax(gap >= 0))
     if gap[after] == 0 or after == 0:
@@ -95,38 +95,38 @@ def crossing(fmr: Floats, tar: Floats) -> float:
 
 
 def at_fmr(genuine: Floats, impostor: Floats, target: float) -> Operating:
-    """The lowest threshold whose measured FMR does not exceed the target. Not resolvable (None) when one impostor in all would
-    already be more than the target allows: then nothing but "no error seen" could be said."""
+    """The lowest threshold whose measured FMR does not exceed the target. The threshold is None (not resolvable) if a single
+    impostor would already be more than the target allows: then one could only say "no error was seen"."""
     if len(impostor) * target < 1:
         return Operating(target, None, float("nan"), float("nan"))
     ordered = np.sort(impostor)[::-1]
     allowed = allowed_impostors(len(ordered), target)
-    # The first impostor that must stay out sets the threshold just above itself; ties with it stay out too.
+    # The threshold is just above the first impostor that must stay out. Ties with it stay out too.
     threshold = float(np.nextafter(ordered[allowed], np.inf, dtype=ordered.dtype)) if allowed < len(ordered) else float(ordered[-1])
     return Operating(target, threshold, _share(impostor >= threshold), _share(genuine >= threshold))
 
 
 def allowed_impostors(impostors: int, target: float) -> int:
-    """How many of so many impostors may be accepted at this FMR; 0.3 of ten is three, though 0.1 + 0.2 is a little more than 0.3."""
+    """How many of the impostors may be accepted at this FMR. 0.3 of ten is three, although 0.1 + 0.2 is a little more than 0.3."""
     return int(np.floor(target * impostors + 1e-9))
 
 
 def ranks(similarity: Floats, owner: NDArray[np.int64]) -> NDArray[np.int64]:
-    """At which rank, from 1, each search [probes, gallery] finds its right column `owner` [probes]; of equal columns it comes last."""
+    """The rank, from 1, at which each search [probes, gallery] finds its right column `owner` [probes]. Among equal columns it is last."""
     own = similarity[np.arange(len(owner)), owner]
-    # Not "above or equal": a NaN compares to nothing and must not win.
+    # Not "above or equal": NaN compares with nothing and must not win.
     return np.asarray((~(similarity < own[:, None])).sum(axis=1), np.int64)
 
 
 def cmc(similarity: Floats, owner: NDArray[np.int64], within: Sequence[int] = (1, 5)) -> tuple[float, ...]:
-    """Cumulative match characteristic: for each rank the share of searches [probes, gallery] whose right column `owner` [probes] is
-    among so many best (closed set: everybody searched for is enrolled once). NaN without searches."""
+    """Cumulative match characteristic: for each rank, the share of searches [probes, gallery] whose right column `owner` [probes] is among
+    that many best (closed set: everybody searched for is enrolled once). NaN without searches."""
     found = ranks(similarity, owner)
     return tuple(_share(found <= rank) for rank in within)
 
 
 def distances(genuine: Floats, impostor: Floats) -> Distances:
-    """Mean distances from the cosine similarities of unit vectors."""
+    """The mean distances, from the cosine similarities of unit vectors."""
     return Distances(*(float(np.mean(distance(kind), dtype=np.float64)) if len(kind) else float("nan") for kind in (genuine, impostor)))
 
 
@@ -140,8 +140,8 @@ def _share(accepted: NDArray[np.bool_]) -> float:
 
 
 def ten_fold_right(similarity: Floats, same: NDArray[np.bool_], folds: int = 10) -> NDArray[np.bool_]:
-    """Which pairs are judged rightly, each fold with the threshold that is best on the others; the mean is the usual accuracy. Folds
-    are cut within each kind of pair in the order given, so that every fold has both kinds and neighbours stay together."""
+    """Which pairs are judged correctly, each fold with the threshold that is best on the other folds. The mean is the usual accuracy. Folds
+    are cut within each kind of pair in the given order, so that every fold has both kinds and neighbours stay together."""
     fold = np.empty(len(same), np.int64)
     for kind in (True, False):
         rows = np.flatnonzero(same == kind)
@@ -156,7 +156,7 @@ def ten_fold_right(similarity: Floats, same: NDArray[np.bool_], folds: int = 10)
 
 
 def all_pairs(vectors: Floats, person: NDArray[np.int64], similarity: Similarity = cosine) -> tuple[Floats, Floats]:
-    """(genuine, impostor) similarities of all pairs among vectors [n, d] of persons [n], in memory: about 30 bytes a pair."""
+    """(genuine, impostor) similarities of all pairs among vectors [n, d] of persons [n], in memory: about 30 bytes per pair."""
     upper = np.triu_indices(len(vectors), 1)
     alike = similarity(vectors, vectors)[upper]
     same = (person[:, None] == person[None, :])[upper]
@@ -164,11 +164,11 @@ def all_pairs(vectors: Floats, person: NDArray[np.int64], similarity: Similarity
 
 
 def _best_threshold(similarity: Floats, same: NDArray[np.bool_]) -> float:
-    """Middle of the two similarities between which accuracy is best."""
+    """The middle between the two neighbouring similarities where accuracy is best."""
     order = np.argsort(similarity, kind="stable")
     ordered, labels = similarity[order], same[order]
     right = np.append(0, np.cumsum(~labels)) + labels.sum() - np.append(0, np.cumsum(labels))
-    # A cut between equal similarities is none.
+    # There is no cut between equal similarities.
     right[1:-1][np.diff(ordered) == 0] = -1
     cut = int(np.argmax(right))
     if cut == 0:

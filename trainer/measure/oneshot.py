@@ -1,7 +1,7 @@
-"""One-shot classification, 20-way, as in Lake, Salakhutdinov and Tenenbaum 2015: twenty runs, each with one drawing of each of twenty
-characters of one alphabet to know them by, and twenty drawings by another hand to name.
+"""One-shot classification, 20-way, as in Lake, Salakhutdinov and Tenenbaum 2015. Each of twenty runs gives one drawing of each of twenty
+characters of one alphabet, and twenty drawings by another hand to name.
 
-On these 400 trials people name 95.5 % rightly, the modified Hausdorff distance of the ink 61.2 %, Koch's Siamese network 92.0 %.
+Of these 400 trials people name 95.5 % correctly, the modified Hausdorff distance of the ink 61.2 %, Koch's Siamese network 92.0 %.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from trainer.measure.metrics import Floats, Similarity
 RUNS = 20
 WAYS = 20
 SIDE_PX = 105
-HINT = "give Omniglot's one_shot_runs.zip, or the folder it unpacks to: run01 to run20, each with class_labels.txt"
+HINT = "give Omniglot's one_shot_runs.zip, or its unpacked folder: run01 to run20, each with class_labels.txt"
 
 
 class OneShotError(Fault):
-    """One-shot runs that cannot be read; `message` and `hint` are one line each."""
+    """The one-shot runs cannot be read; `message` and `hint` are one line each."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One run: `training` and `test` uint8 [20, 105, 105], ink 0 on paper 255; test drawing i shows what `training[answer[i]]`
-    shows, `answer` int64 [20]."""
+    """One run: `training` and `test` uint8 [20, 105, 105], ink 0 on paper 255. Test drawing i shows the same character as
+    `training[answer[i]]`; `answer` is int64 [20]."""
 
     training: NDArray[np.uint8]
     test: NDArray[np.uint8]
@@ -43,7 +43,7 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """Right answers of all trials with Wilson's 95 % interval of their share, and right answers of each run."""
+    """The right answers of all trials, Wilson's 95 % interval of their share, and the right answers of each run."""
 
     right: int
     total: int
@@ -53,12 +53,12 @@ class Score:
 
     @property
     def share(self) -> float:
-        """Share of right answers."""
+        """The share of right answers."""
         return self.right / self.total
 
 
 def read(source: Path) -> tuple[Trial, ...]:
-    """The twenty runs of a zip or folder, in order. Raises OneShotError, naming the first bad file."""
+    """The twenty runs of a zip or folder, in order. Raises OneShotError, which names the first bad file."""
     files = _files(source)
     return tuple(_trial(files, f"run{number:02d}") for number in range(1, RUNS + 1))
 
@@ -78,7 +78,7 @@ def measure(trials: Sequence[Trial], embed: Callable[[NDArray[np.uint8]], Floats
 
 
 def _files(source: Path) -> dict[str, bytes]:
-    """Content of every file in a run's folder, by its path as class_labels.txt writes it."""
+    """The content of every file in a run's folder, by its path as in class_labels.txt."""
     try:
         if source.is_dir():
             paths = [path for run in sorted(source.glob("run[0-9][0-9]")) for path in run.rglob("*") if path.is_file()]
@@ -99,7 +99,7 @@ def _trial(files: dict[str, bytes], run: str) -> Trial:
     known = sorted(path for path in files if path.startswith(f"{run}/training/"))
     wrong = sorted(set(answers).symmetric_difference(known))
     if wrong or len(known) != WAYS or len(set(tests)) != WAYS:
-        named = f", for instance {wrong[0]}" if wrong else ""
+        named = f", for example {wrong[0]}" if wrong else ""
         raise OneShotError(f"{labels} does not name each of {WAYS} test and {WAYS} training drawings once{named}", HINT)
     place = {path: index for index, path in enumerate(known)}
     return Trial(_drawings(files, known), _drawings(files, tests), np.array([place[path] for path in answers], np.int64))

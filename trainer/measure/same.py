@@ -1,7 +1,7 @@
-"""Are these two pictures the same person? The question a Siamese network was made for, answered with a bundle and its own threshold.
+"""Whether two pictures show the same person, the question of Siamese networks, answered with a bundle and its own threshold.
 
-Distances are squared Euclidean ones between unit vectors, as in FaceNet (Schroff et al. 2015): d² = 2 - 2·similarity, 0 for the same
-picture, about 2 for two people who have nothing in common, 4 at most.
+Distances are squared Euclidean distances between unit vectors, as in FaceNet (Schroff et al. 2015): d² = 2 - 2·similarity. It is 0 for the
+same picture, about 2 for two people who have nothing in common, and 4 at most.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from trainer.people.data import PICTURES
 from trainer.people.prepare import crop_of
 
 COLUMNS = 5
-"""A wider table than that cannot be read; the people left out are the farthest from all pictures."""
+"""A wider table cannot be read. The people left out are the farthest from all pictures."""
 
 
 class SameError(Fault):
-    """Pictures that cannot be compared; `message` and `hint` are one line each."""
+    """The pictures cannot be compared; `message` and `hint` are one line each."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Two pictures compared: `distance` d² and `similarity` (cosine), the similarity `threshold` from which on two pictures count as the
-    same person, and whether they do."""
+    """Two pictures compared: `distance` d², `similarity` (cosine), the similarity `threshold` from which two pictures count as the same
+    person, and whether these do (`same`)."""
 
     distance: float
     similarity: float
@@ -47,8 +47,8 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class References:
-    """Pictures against one reference picture per person: `distances` d² float64 [pictures, people], the distance `limit` up to which a
-    picture passes, and `nearest`: for every picture the nearest person, or None when even that one is farther than the limit."""
+    """Pictures compared with one reference picture per person: `distances` d² float64 [pictures, people]; the distance `limit` up to which
+    a picture passes; and `nearest`: for every picture the nearest person, or None if that person is farther than the limit."""
 
     people: tuple[str, ...]
     distances: NDArray[np.float64]
@@ -70,15 +70,15 @@ def same(model: Path, a: Path, b: Path, detector: str = "haar", fmr: float = 1e-
     console.print(f"distance d² {answer.distance:.4f}, threshold {_squared(threshold):.4f}", markup=False)
     console.print(f"similarity  {similarity:.4f}, threshold {threshold:.4f}", markup=False)
     verdict = "show the same person" if answer.same else "cannot be called the same person"
-    console.print(f"{a.name} and {b.name} {verdict}; of pairs of two people {_rate(fmr)} passes this threshold.", markup=False)
+    console.print(f"{a.name} and {b.name} {verdict}; {_rate(fmr)} pairs of two different people passes this threshold.", markup=False)
     return answer
 
 
 def references(model: Path, pictures: Sequence[Path], folder: Path, detector: str = "haar", fmr: float = 1e-3) -> References:
     """Compare every picture with one reference picture per person, and print the table of distances.
 
-    `folder` holds a picture per person, named after the person, or a folder per person, of which the first picture by name is taken.
-    `fmr` is that of one comparison. Raises SameError, BundleError, DetectorError.
+    `folder` holds a picture per person, named after the person, or a folder per person, whose first picture by name is used.
+    `fmr` is the rate of one comparison. Raises SameError, BundleError, DetectorError.
     """
     if not pictures:
         raise SameError("no pictures to compare", "give one picture or more")
@@ -96,8 +96,8 @@ def references(model: Path, pictures: Sequence[Path], folder: Path, detector: st
     found = References(people, distances, limit, nearest)
     console.print(_table(found, [picture.name for picture in pictures]), soft_wrap=False)
     console.print(
-        f"Smaller is more alike. Up to {limit:.4f} passes, as {_rate(fmr)} does of pairs of two people; "
-        f"somebody who is none of these {len(people)} has {len(people)} chances.",
+        f"Smaller is more alike. A distance up to {limit:.4f} passes; so does {_rate(fmr)} pairs of two different people. "
+        f"Somebody who is none of these {len(people)} people has {len(people)} chances.",
         markup=False,
     )
     return found
@@ -108,17 +108,21 @@ def _threshold(card: Card, fmr: float) -> float:
     point = next((point for point in points if math.isclose(point.fmr, fmr, rel_tol=1e-6)), None)
     if point is None:
         known = ", ".join(f"{point.fmr:g}" for point in points if point.threshold is not None)
-        raise SameError(f"the card has no threshold for FMR {fmr:g}", f"it has {known or 'none; calibrate with more people'}")
+        raise SameError(
+            f"the card has no threshold for FMR {fmr:g}",
+            f"use one that it has: {known}" if known else "calibrate with more people: the card has no thresholds",
+        )
     if point.threshold is None:
         raise SameError(
-            f"FMR {fmr:g} is not resolvable from the card's {point.comparisons} comparisons",
-            "ask for a larger one, or calibrate with more people",
+            f"the card's {point.comparisons} comparisons are too few for FMR {fmr:g}",
+            "use a higher FMR, or calibrate with more people",
         )
     return point.threshold
 
 
 def _crops(pictures: Sequence[Path], detector: str) -> NDArray[np.uint8]:
-    """Aligned crops uint8 [n, 112, 112, 3] RGB, detected where the picture is none already. Raises SameError, naming the file."""
+    """Aligned crops uint8 [n, 112, 112, 3] RGB. Pictures that are not crops are detected and aligned. Raises SameError, which names the
+    file."""
     machine: Detector | None = None
     crops: list[NDArray[np.uint8]] = []
     for path in pictures:
@@ -156,11 +160,11 @@ def _owned(folder: Path) -> dict[str, list[Path]]:
         own = sorted(entry.iterdir()) if entry.is_dir() else [entry]
         own = [path for path in own if path.suffix.lower() in PICTURES and path.is_file()]
         if own and person in owned:
-            raise SameError(f"{person} stands in {folder} twice: {owned[person][0].name} and {entry.name}", "keep one of them")
+            raise SameError(f"{folder} has {person} twice: {owned[person][0].name} and {entry.name}", "keep one of them")
         if own:
             owned[person] = own
     if not owned:
-        raise SameError(f"no pictures in {folder}", "give a folder with a reference picture per person, named after the person")
+        raise SameError(f"{folder} contains no pictures", "give a folder with a reference picture per person, named after the person")
     return owned
 
 
@@ -172,7 +176,7 @@ def _table(found: References, names: Sequence[str]) -> Table:
     title = "squared distances to the references" + (f"; {left_out} people farther away left out" if left_out else "")
     table = Table(title=title)
     for heading in ("picture", *(escape(found.people[index]) for index in shown), "nearest"):
-        # A name cut off with an ellipsis could be anybody's.
+        # A name that is cut off with an ellipsis could be anybody's.
         table.add_column(heading, overflow="fold")
     for name, row, who in zip(names, found.distances, found.nearest, strict=True):
         best = int(row.argmin())

@@ -1,7 +1,7 @@
-"""From crops to vectors, and from two sets of vectors to how alike they are: what evaluation needs to know of a model.
+"""From crops to vectors, and from two sets of vectors to similarities: all that evaluation needs of a model.
 
 A gate compares unit vectors by their cosine. A network that ends in a same-or-different head compares by the head: minus the weighted L1
-distance plus bias, the logit of "same".
+distance plus the bias, which is the logit of "same".
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ BLOCK = 1 << 16  # numbers compared at once: they stay in the processor's cache,
 @dataclass(frozen=True, slots=True)
 class Scorer:
     """`embed` crops uint8 [n, side, side, channels] -> vectors [n, D]; `similarity` vectors [n, D], [m, D] -> [n, m], higher is closer.
-    `cosine`: whether that is the cosine of unit vectors, as a gate compares."""
+    `cosine`: whether the similarity is the cosine of unit vectors, as at a gate."""
 
     embed: Callable[[NDArray[np.uint8]], Vectors]
     similarity: Similarity
@@ -56,7 +56,7 @@ def by_head(kernel: NDArray[np.float32], bias: float) -> Similarity:
 
 
 def of_run(recipe: Recipe, weights: Sequence[Weight]) -> Scorer:
-    """The weights that a run keeps, with its head if it has one."""
+    """The scorer of the weights that a run keeps, with its head if it has one."""
     encoder, head = networks.split(weights)
     if not head:
         return Scorer(embedder(recipe, encoder), cosine)
@@ -71,11 +71,11 @@ def features(recipe: Recipe) -> str:
 
 
 def untrained(recipe: Recipe) -> Scorer:
-    """The same network before its first step: what the figures are before training."""
+    """The scorer of the same network before its first step, for the figures before training."""
     return Scorer(embedder(recipe, networks.fresh(recipe).get_weights()), cosine)
 
 
 def of_bundle(path: Path) -> tuple[Scorer, Card]:
-    """A bundle and its card. Raises BundleError."""
+    """The scorer of a bundle, and its card. Raises BundleError."""
     embed, card = onnx_embedder(path)
     return Scorer(embed, cosine), card

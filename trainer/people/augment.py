@@ -1,6 +1,6 @@
-"""Disturb aligned crops the way a gate does: loose boxes, few pixels, JPEG, motion, light, grey cameras, something in front of the face.
+"""Disturb aligned crops as a gate does: loose boxes, few pixels, JPEG, motion, light, grey cameras, something in front of the face.
 
-One crop in, one picture of the network's size out; the only randomness is the generator passed in.
+Each function takes one crop and gives one picture of the network's size. The only randomness is the generator passed in.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ def shrink(crops: NDArray[np.uint8], size: int) -> NDArray[np.float32]:
 
 
 def resize_matrix(size: int, side: int = SIDE_PX, zoom: float = 1.0) -> NDArray[np.float32]:
-    """Linear resize with anti-aliasing as a matrix [size, side]: triangle filter as wide as the step, rows sum to one. `zoom` above 1
-    enlarges about the middle, so that the edge is left out.
+    """Linear resize with anti-aliasing as a matrix [size, side]: a triangle filter as wide as the step, whose rows sum to one. `zoom` above
+    1 enlarges the middle and leaves out the edge.
 
     A matrix product gives the same numbers in Keras, numpy and ONNX Runtime; the Resize operators of three libraries do not.
     """
@@ -38,75 +38,75 @@ def resize_matrix(size: int, side: int = SIDE_PX, zoom: float = 1.0) -> NDArray[
     return np.asarray(weight / weight.sum(axis=1, keepdims=True), np.float32)
 
 
-def disturb(crop: Picture, size: int, how: Augment, rng: np.random.Generator) -> Picture:
-    """One disturbed crop: uint8 [112, 112, 3] RGB in, uint8 [size, size, 3] RGB out."""
-    low = rng.random() < how.low
-    # Cameras deliver few pixels first and everything else is done to those, so the small picture is made right away.
-    side = int(rng.integers(how.low_from_px, how.low_to_px + 1)) if low else max(size, int(rng.integers(size, SIDE_PX + 1)))
-    image = _warp(crop, side, how, rng)
-    if rng.random() < how.light:
+def disturb(crop: Picture, size: int, settings: Augment, rng: np.random.Generator) -> Picture:
+    """Disturb one crop: uint8 [112, 112, 3] RGB in, uint8 [size, size, 3] RGB out."""
+    low = rng.random() < settings.low
+    # A camera delivers few pixels, and everything else happens to those, so the picture is made small first.
+    side = int(rng.integers(settings.low_from_px, settings.low_to_px + 1)) if low else max(size, int(rng.integers(size, SIDE_PX + 1)))
+    image = _warp(crop, side, settings, rng)
+    if rng.random() < settings.light:
         image = _light(image, rng)
-    if rng.random() < how.colour:
+    if rng.random() < settings.colour:
         image = _colour(image, rng)
-    if rng.random() < how.shade:
+    if rng.random() < settings.shade:
         image = _shade(image, rng)
-    if rng.random() < how.blur:
+    if rng.random() < settings.blur:
         image = _blur(image, rng)
-    if rng.random() < how.noise:
+    if rng.random() < settings.noise:
         image = _noise(image, rng)
-    if rng.random() < how.grey:
+    if rng.random() < settings.grey:
         image = np.asarray(cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB), np.uint8)
-    if rng.random() < how.jpeg:
-        image = _jpeg(image, int(rng.integers(how.jpeg_from, how.jpeg_to + 1)))
+    if rng.random() < settings.jpeg:
+        image = _jpeg(image, int(rng.integers(settings.jpeg_from, settings.jpeg_to + 1)))
     if side != size:
-        how_to = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
-        image = np.asarray(cv2.resize(image, (size, size), interpolation=how_to), np.uint8)
-    if rng.random() < how.erase:
+        interpolation = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
+        image = np.asarray(cv2.resize(image, (size, size), interpolation=interpolation), np.uint8)
+    if rng.random() < settings.erase:
         image = _erase(image, rng)
     return image
 
 
-def redrawn(drawing: Picture, size: int, how: Augment, rng: np.random.Generator) -> Picture:
-    """One drawing, ink white on black, a little moved, turned and sheared: uint8 [side, side, 1] in, uint8 [size, size, 1] out."""
-    image = _warp(drawing, size, how, rng)
-    if how.ink:
-        image = np.asarray(cv2.convertScaleAbs(image, alpha=float(np.exp(how.ink * rng.uniform(-1, 1)))), np.uint8)
+def redrawn(drawing: Picture, size: int, settings: Augment, rng: np.random.Generator) -> Picture:
+    """Move, turn and shear one drawing a little, white ink on black: uint8 [side, side, 1] in, uint8 [size, size, 1] out."""
+    image = _warp(drawing, size, settings, rng)
+    if settings.ink:
+        image = np.asarray(cv2.convertScaleAbs(image, alpha=float(np.exp(settings.ink * rng.uniform(-1, 1)))), np.uint8)
     return image.reshape(size, size, 1)
 
 
-def _warp(crop: Picture, side: int, how: Augment, rng: np.random.Generator) -> Picture:
-    """Alignment jitter (scale, rotation, shear, shift, flip) and the change to `side` pixels, in one sampling."""
+def _warp(crop: Picture, side: int, settings: Augment, rng: np.random.Generator) -> Picture:
+    """Alignment jitter (scale, rotation, shear, shift, flip) and the resize to `side` pixels, in one sampling."""
     whole = crop.shape[0]
-    scale = 1 + how.scale * rng.uniform(-1, 1)
-    angle = how.rotation_deg * rng.uniform(-1, 1)
+    scale = 1 + settings.scale * rng.uniform(-1, 1)
+    angle = settings.rotation_deg * rng.uniform(-1, 1)
     middle = (whole - 1) / 2
     matrix = np.asarray(cv2.getRotationMatrix2D((middle, middle), angle, scale), np.float64)
-    if how.shear_deg:
-        lean = np.tan(np.radians(how.shear_deg * rng.uniform(-1, 1, 2)))
+    if settings.shear_deg:
+        lean = np.tan(np.radians(settings.shear_deg * rng.uniform(-1, 1, 2)))
         matrix = np.array([[1, lean[0], -lean[0] * middle], [lean[1], 1, -lean[1] * middle]]) @ np.vstack([matrix, [0, 0, 1]])
-    if how.stretch:
-        wide = float(np.exp(how.stretch * rng.uniform(-1, 1)))
+    if settings.stretch:
+        wide = float(np.exp(settings.stretch * rng.uniform(-1, 1)))
         matrix = np.array([[wide, 0, middle * (1 - wide)], [0, 1 / wide, middle * (1 - 1 / wide)]]) @ np.vstack([matrix, [0, 0, 1]])
-    matrix[:, 2] = matrix[:, 2] + how.shift_px * rng.uniform(-1, 1, 2)
-    if rng.random() < how.flip:
+    matrix[:, 2] = matrix[:, 2] + settings.shift_px * rng.uniform(-1, 1, 2)
+    if rng.random() < settings.flip:
         matrix[0] = -matrix[0]
         matrix[0, 2] += whole - 1
     step = side / whole
-    # Sampling fewer pixels without a filter would alias: a real camera's pixel gathers the light of its area.
+    # Without a filter, sampling fewer pixels would alias. A real camera's pixel collects the light of its area.
     soft = cv2.GaussianBlur(crop, (0, 0), 0.45 / step) if step < 0.7 else crop
     matrix = np.array([[step, 0, (step - 1) / 2], [0, step, (step - 1) / 2]]) @ np.vstack([matrix, [0, 0, 1]])
     return np.asarray(cv2.warpAffine(soft, matrix, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.uint8)
 
 
 def _light(image: Picture, rng: np.random.Generator) -> Picture:
-    """Gamma, contrast about the middle, brightness: one look-up table."""
+    """Gamma, contrast around the middle grey, and brightness, in one look-up table."""
     x = np.linspace(0, 1, 256) ** np.exp(rng.normal(0, 0.25))
     x = (x - 0.5) * np.exp(rng.normal(0, 0.2)) + 0.5 + rng.normal(0, 0.1)
     return np.asarray(cv2.LUT(image, np.clip(x * 255, 0, 255).astype(np.uint8)), np.uint8)
 
 
 def _colour(image: Picture, rng: np.random.Generator) -> Picture:
-    """White balance: a gain per channel; and saturation."""
+    """White balance (a gain per channel) and saturation."""
     gains = np.exp(rng.normal(0, 0.1, 3))
     table = np.clip(np.arange(256)[:, None] * gains, 0, 255).astype(np.uint8)[:, None, :]
     cast = cv2.LUT(image, table)
@@ -125,7 +125,7 @@ def _shade(image: Picture, rng: np.random.Generator) -> Picture:
 
 
 def _blur(image: Picture, rng: np.random.Generator) -> Picture:
-    """Out of focus, or a motion of up to a fourteenth of the picture."""
+    """Defocus, or motion over up to a fourteenth of the picture."""
     if rng.random() < 0.5:
         return np.asarray(cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.4, 1.3)) * image.shape[0] / 64), np.uint8)
     length = max(3, int(rng.uniform(1 / 32, 1 / 14) * image.shape[0]) | 1)

@@ -1,7 +1,7 @@
-"""Crops of people: a folder per person, or a zip of such folders, and who of them is for what.
+"""Crops of people: a folder per person, or a zip of such folders, and the part that each person belongs to.
 
-Three parts that are never mixed: *fit* people to learn from, *val* people to choose by, *calibration* people for thresholds. A split
-file (`person,part,...`) says who is where; without one a hash of the person's name does, so that adding a person moves nobody else.
+Three parts are never mixed: *fit* people to learn from, *val* people to choose by, *calibration* people for thresholds. A split
+file (`person,part,...`) assigns the people. Without one a hash of the person's name does, so that adding a person moves nobody else.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
 
 class DataError(Fault):
-    """Data that cannot be used; `message` and `hint` are one line each."""
+    """The data cannot be used; `message` and `hint` are one line each."""
 
 
 @dataclass(frozen=True, slots=True)
 class Crops:
-    """Aligned crops in memory: `pixels` uint8 [n, side, side, channels], RGB or grey, `people` names, `person` int64 [n] into names,
-    `names` as `person/file` [n]. `digest` is a sha256 over names and file contents."""
+    """Aligned crops in memory: `pixels` uint8 [n, side, side, channels], RGB or grey, `people` the names of the people, `person`
+    int64 [n] the index of each crop's person, `names` as `person/file` [n]. `digest` is a sha256 over names and file contents."""
 
     pixels: NDArray[np.uint8]
     people: tuple[str, ...]
@@ -55,7 +55,7 @@ class Crops:
         return dataclasses.replace(self, pixels=self.pixels[rows], person=self.person[rows], names=names)
 
     def with_images(self, least: int) -> Crops:
-        """Only people with at least so many crops."""
+        """Only people with at least `least` crops."""
         counts = np.bincount(self.person, minlength=len(self.people))
         if (counts >= least).all():
             return self
@@ -63,16 +63,16 @@ class Crops:
 
 
 def load(source: Path) -> Crops:
-    """Read all face crops of a folder or zip into memory (37 KB each). Raises DataError, naming the first bad file."""
+    """Read all face crops of a folder or zip into memory (37 KB each). Raises DataError, which names the first bad file."""
     return read(source, SIDE_PX, 3, resize=False)
 
 
 def read(source: Path, side: int, channels: int, resize: bool) -> Crops:
-    """Read the pictures of a folder or zip as [n, side, side, channels]; square ones of another side are brought to it where `resize`
-    says so. Raises DataError, naming the first bad file."""
+    """Read the pictures of a folder or zip as [n, side, side, channels]; with `resize`, square pictures of another size are
+    resized. Raises DataError, which names the first bad file."""
     files = sorted(_files(source), key=lambda item: item[0])
     if not files:
-        raise DataError(f"no pictures in {source}", "expected PERSON/picture.jpg, a folder per person or a zip of such folders")
+        raise DataError(f"{source} contains no pictures", "expected PERSON/picture.jpg: a folder per person, or a zip of such folders")
     pixels = np.empty((len(files), side, side, channels), np.uint8)
     mode = cv2.IMREAD_COLOR if channels == 3 else cv2.IMREAD_GRAYSCALE
     digest = hashlib.sha256()
@@ -86,7 +86,7 @@ def read(source: Path, side: int, channels: int, resize: bool) -> Crops:
             image = resized(np.asarray(image[None], np.uint8), side)[0]
         if image.shape[:2] != (side, side):
             raise DataError(
-                f"{name} is {image.shape[1]}x{image.shape[0]}, not an aligned {side}x{side} crop",
+                f"{name} has {image.shape[1]}x{image.shape[0]} pixels and is not an aligned {side}x{side} crop",
                 "make crops from photos with `ostiary-train prepare`",
             )
         pixels[index] = image[:, :, ::-1] if channels == 3 else image[:, :, None]
@@ -96,14 +96,14 @@ def read(source: Path, side: int, channels: int, resize: bool) -> Crops:
 
 
 def resized(pictures: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """Square pictures uint8 [n, any, any] or [n, any, any, 3] at another side, each pixel the mean of the area it covers."""
+    """Resize square pictures uint8 [n, any, any] or [n, any, any, 3] to `side`; each pixel is the mean of the area it covers."""
     if pictures.shape[1] == side:
         return pictures
     return np.stack([np.asarray(cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA), np.uint8) for picture in pictures])
 
 
 def split(people: Sequence[str], table: Path | None) -> dict[str, list[str]]:
-    """Who is for what: {part: people}, only people that are there. Raises DataError when somebody stands in two parts, or has none."""
+    """Assign people to parts: {part: people}. Raises DataError if somebody is in two parts, or in none."""
     where = _read_split(table) if table is not None else {name: _hashed_part(name) for name in people}
     parts: dict[str, list[str]] = {part: [] for part in PARTS}
     for name in people:
@@ -115,11 +115,11 @@ def split(people: Sequence[str], table: Path | None) -> dict[str, list[str]]:
 
 
 def merged(crops: Crops, table: Path) -> Crops:
-    """The same crops where a table `a,b` says that two names are one person: b becomes a. Raises DataError."""
+    """The same crops, with two names merged into one person where a table `a,b` says so: b becomes a. Raises DataError."""
     same = {row["b"]: row["a"] for row in _rows(table, ("a", "b"))}
     unknown = [name for pair in same.items() for name in pair if name not in crops.people]
     if unknown:
-        raise DataError(f"{unknown[0]} of {table} is not among the people", "give the table made for these crops")
+        raise DataError(f"{unknown[0]} in {table} is not a person of these crops", "give the table that belongs to these crops")
     names = [same.get(name, name) for name in crops.people]
     people = tuple(dict.fromkeys(names))
     number = np.array([people.index(name) for name in names], np.int64)
@@ -131,10 +131,10 @@ def pairs(table: Path) -> tuple[list[str], list[str], NDArray[np.bool_]]:
     rows = _rows(table, ("a", "b", "same"))
     wrong = [row["same"] for row in rows if row["same"] not in ("0", "1")]
     if wrong:
-        raise DataError(f"{table}: same is {wrong[0]!r}", "same is 1 for the same person and 0 for two people")
+        raise DataError(f"{table}: the value of same is {wrong[0]!r}", "write 1 for the same person and 0 for two people")
     same = np.array([row["same"] == "1" for row in rows])
     if same.all() or not same.any():
-        raise DataError(f"{table} has only one kind of pairs", "rates need pairs of the same person and pairs of two people")
+        raise DataError(f"{table} has only one kind of pairs", "add the other kind: rates need pairs of one person and pairs of two people")
     return [row["a"] for row in rows], [row["b"] for row in rows], same
 
 
@@ -162,7 +162,7 @@ def _rows(table: Path, columns: Sequence[str]) -> list[dict[str, str]]:
         with table.open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)
             if not set(columns) <= set(reader.fieldnames or ()):
-                raise DataError(f"{table} lacks one of the columns {', '.join(columns)}", "the first line names the columns")
+                raise DataError(f"{table} lacks one of the columns {', '.join(columns)}", "name the columns in the first line")
             return [dict(row) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"cannot read {table}: {error}", f"expected a CSV file with the columns {', '.join(columns)}") from error
@@ -173,9 +173,9 @@ def _read_split(table: Path) -> dict[str, str]:
     for row in _rows(table, ("person", "part")):
         person, part = row["person"], row["part"]
         if part not in PARTS:
-            raise DataError(f"{table}: {person} is for {part!r}", f"parts are {', '.join(PARTS)}")
+            raise DataError(f"{table}: {person} has the part {part!r}", f"the parts are {', '.join(PARTS)}")
         if where.setdefault(person, part) != part:
-            raise DataError(f"{table}: {person} is in {where[person]} and in {part}", "a person belongs to one part only")
+            raise DataError(f"{table}: {person} is in {where[person]} and in {part}", "give each person one part only")
     return where
 
 

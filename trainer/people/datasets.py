@@ -1,7 +1,7 @@
-"""The parts of a data set: who is learned from, who is chosen by, who is calibrated and tested on, and that none of them meet.
+"""The parts of a data set: people to learn from, to choose by, to calibrate and to test on; and the check that no part overlaps another.
 
-People come as a folder or zip with a split; two drawing sets of the field have their own customs: MNIST's digits, whose ten classes stand
-in every part (a closed set, which says nothing about unseen classes; `data.classes` leaves some of them unseen), and Omniglot's characters.
+People come as a folder or zip with a split. Two sets of drawings have fixed parts: MNIST's digits, whose ten classes are in every part (a
+closed set, which says nothing about unseen classes; `data.classes` leaves some of them unseen), and Omniglot's characters.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from trainer.people.data import Crops, DataError
 from trainer.recipes.values import Data, Recipe
 
 VAL_DIGITS = 5_000
-VAL_CHARACTERS = 20  # one in so many background characters is not learned from but chosen by
+VAL_CHARACTERS = 20  # one in this many background characters is for choosing, not for learning
 
 
 def parts(recipe: Recipe, source: Path, split: Path | None) -> dict[str, Crops]:
-    """{part: crops} of a data set: fit, val and calibration people; of drawings fit, val and test. Raises DataError, also when somebody or
-    a picture is in two of them."""
+    """{part: crops} of a data set. People have the parts fit, val and calibration; drawings have fit, val and test. Raises DataError, also
+    if a person or a picture is in two parts."""
     what = recipe.data
     if what.kind == "people":
         crops = data.read(source, what.side, recipe.network.channels, resize=False)
@@ -32,7 +32,7 @@ def parts(recipe: Recipe, source: Path, split: Path | None) -> dict[str, Crops]:
         if what.share < 1:
             found["fit"] = found["fit"].of(some(found["fit"].people, what.share))
     elif split is not None:
-        raise DataError(f"{what.kind} have no split", "leave out --split: their parts are fixed")
+        raise DataError(f"{what.kind} take no split", "leave out --split, because their parts are fixed")
     else:
         found = digits(source, what) if what.kind == "digits" else characters(source, what)
     apart(found, closed=what.kind == "digits")
@@ -40,35 +40,35 @@ def parts(recipe: Recipe, source: Path, split: Path | None) -> dict[str, Crops]:
 
 
 def some(people: Sequence[str], share: float) -> list[str]:
-    """This share of people, at least two: those whose names have the smallest hashes, so that a larger share holds a smaller one."""
+    """This share of the people, at least two: those whose names have the smallest hashes, so that a larger share contains a smaller one."""
     ranked = sorted(people, key=lambda name: hashlib.sha256(name.encode()).digest())
     chosen = set(ranked[: max(2, round(share * len(people)))])
     return [name for name in people if name in chosen]
 
 
 def apart(found: Mapping[str, Crops], closed: bool = False) -> None:
-    """Raises DataError where two parts share a person (except of a closed set, which shares all) or the very same picture."""
+    """Raises DataError if two parts share a person or a picture. A `closed` set may share both."""
     owner: dict[str, str] = {}
     seen: dict[bytes, tuple[str, str]] = {}
     for part, crops in found.items():
         for person in crops.people if not closed else ():
             if owner.setdefault(person, part) != part:
-                raise DataError(f"{person} is in {owner[person]} and in {part}", "a person belongs to one part only")
+                raise DataError(f"{person} is in {owner[person]} and in {part}", "give each person one part only")
         for name, mark in zip(crops.names, marks(crops), strict=True):
             before, first = seen.setdefault(mark.tobytes(), (part, name))
             if before != part and not closed:
-                raise DataError(f"{name} of {part} is the same picture as {first} of {before}", "one person has two names: merge them")
+                raise DataError(f"{name} of {part} is the same picture as {first} of {before}", "if one person has two names, merge them")
 
 
 def marks(crops: Crops) -> NDArray[np.uint64]:
-    """64 bits of each picture's content: the same picture has the same mark, whatever it is called."""
+    """64 bits of each picture's content: the same picture has the same mark under any name."""
     digests = b"".join(hashlib.blake2b(picture, digest_size=8).digest() for picture in np.ascontiguousarray(crops.pixels))
     return np.frombuffer(digests, np.uint64)
 
 
 def digits(source: Path, what: Data) -> dict[str, Crops]:
-    """MNIST from mnist.npz, or the word `mnist` for keras.datasets (downloads). The last 5,000 training pictures are val; fit and val have
-    only the digits of `what.classes`, test has all. Raises DataError."""
+    """MNIST from mnist.npz, or the word `mnist` for keras.datasets (downloads). The last 5,000 training pictures are val. Fit and val
+    have only the digits of `what.classes`; test has all. Raises DataError."""
     arrays = _mnist(source)
     digest = hashlib.sha256(b"".join(array.tobytes() for array in arrays)).hexdigest()
     train, label, test, truth = arrays
@@ -91,9 +91,11 @@ def _mnist(source: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[
         else:
             with source.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 train, label, test, truth = (file[key] for key in ("x_train", "y_train", "x_test", "y_test"))
-    except Exception as error:  # a download, a zip and an array file fail in as many ways
+    except Exception as error:  # a download, a zip file and an array file fail in different ways
         reason = " ".join(str(error).split())
-        raise DataError(f"cannot read MNIST from {source}: {reason}", "give mnist.npz, or `mnist` where it can be downloaded") from error
+        raise DataError(
+            f"cannot read MNIST from {source}: {reason}", "give mnist.npz, or the word `mnist` if it can be downloaded"
+        ) from error
     fine = train.ndim == test.ndim == 3 and train.shape[1:] == test.shape[1:] == (28, 28)
     if not fine or len(train) != len(label) or len(test) != len(truth) or len(train) <= VAL_DIGITS:
         raise DataError(f"{source} is not MNIST", "expected x_train, y_train, x_test, y_test with pictures of 28x28")
@@ -101,8 +103,8 @@ def _mnist(source: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[
 
 
 def characters(source: Path, what: Data) -> dict[str, Crops]:
-    """Omniglot from its folder or zip: characters of images_background are fit (one in twenty of them val), those of images_evaluation
-    test. Ink is white on black. Raises DataError."""
+    """Omniglot from its folder or zip. Characters of images_background are fit (one in twenty is val), those of images_evaluation are test.
+    The ink is white on black. Raises DataError."""
     crops = data.read(source, what.side, 1, resize=True)
     crops = Crops(255 - crops.pixels, crops.people, crops.person, crops.names, crops.digest)
     background = [person for person in crops.people if "images_background" in person]
@@ -118,7 +120,7 @@ def characters(source: Path, what: Data) -> dict[str, Crops]:
 
 
 def turned(crops: Crops) -> Crops:
-    """Four times the people: each turned by 0, 90, 180 and 270 degrees is another one."""
+    """Four times the people: a character turned by 0, 90, 180 and 270 degrees counts as four."""
     pixels = np.concatenate([np.rot90(crops.pixels, turn, axes=(1, 2)) for turn in range(4)])
     people = tuple(f"{person}@{90 * turn}" for turn in range(4) for person in crops.people)
     person = np.concatenate([crops.person + turn * len(crops.people) for turn in range(4)])

@@ -1,4 +1,4 @@
-"""Galleries drawn from labelled crops: who is enrolled with which crop, who searches for whom, and who is a stranger."""
+"""Galleries drawn at random from labelled crops: enrolled crops, rightful searches and strangers."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """One draw, in places of crops: gallery `entries` [g], rightful `probes` [p] with the column `owner` [p] of their person, and
-    `strangers` [s], one crop of everybody who is not enrolled."""
+    """One draw, as indices of crops: gallery `entries` [g]; rightful `probes` [p], with the gallery column `owner` [p] of their person; and
+    `strangers` [s], one crop of each person who is not enrolled."""
 
     entries: Ints
     probes: Ints
@@ -25,12 +25,12 @@ class Draw:
 
 
 def able(person: Ints) -> int:
-    """How many people have two crops or more: one to enrol, one to search with."""
+    """How many people have at least two crops: one to enrol, one to search with."""
     return int(np.sum(np.bincount(person) >= 2)) if len(person) else 0
 
 
 def drawn(person: Ints, gallery: int, seed: int = 1) -> Iterator[Draw]:
-    """DRAWS draws of `gallery` people (at most `able`) out of those with two crops or more, from persons [n]."""
+    """DRAWS draws of `gallery` people (at most `able`) from those with at least two crops; `person` [n] is the person of each crop."""
     crops_of = _crops_of(person)
     two = np.array([who for who, own in enumerate(crops_of) if len(own) >= 2], np.int64)
     rng = np.random.default_rng((seed, gallery))
@@ -43,7 +43,7 @@ def drawn(person: Ints, gallery: int, seed: int = 1) -> Iterator[Draw]:
 
 
 def everybody(person: Ints, seed: int = 1) -> Iterator[Draw]:
-    """DRAWS draws in which all people with two crops or more are enrolled, and only they search."""
+    """DRAWS draws in which everybody with at least two crops is enrolled, and nobody else searches."""
     two = [own for own in _crops_of(person) if len(own) >= 2]
     rng = np.random.default_rng(seed)
     for _ in range(DRAWS):
@@ -55,7 +55,7 @@ def _crops_of(person: Ints) -> list[Ints]:
 
 
 def _enrol(people: Sequence[Ints], rng: np.random.Generator) -> tuple[Ints, Ints, Ints]:
-    """(gallery entries, probes, owner of each probe): one crop of each of these people is enrolled, the others search."""
+    """(gallery entries, probes, owner of each probe): one crop of each person is enrolled, and the others search."""
     mixed = [rng.permutation(own) for own in people]
     owner = np.repeat(np.arange(len(mixed)), [len(own) - 1 for own in mixed])
     return np.array([own[0] for own in mixed]), np.concatenate([own[1:] for own in mixed]), owner

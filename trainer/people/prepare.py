@@ -1,4 +1,4 @@
-"""Photos to aligned crops, with the daemon's own detector and alignment: what the model learns from is what the gate will show it."""
+"""Photos to aligned crops, with the daemon's own detector and alignment, so that the model learns from what the gate will show it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from trainer.people.data import PICTURES
 
 
 class PrepareError(Fault):
-    """Photos that cannot be prepared; `message` and `hint` are one line each."""
+    """The photos cannot be prepared; `message` and `hint` are one line each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +34,16 @@ class Refused:
 
 
 def prepare(photos: Path, crops: Path, detector: str = "haar") -> list[Refused]:
-    """Write a crop (PNG, 112x112) of every photo with exactly one face; gives and prints the refused ones.
+    """Write a crop (PNG, 112x112) of every photo with exactly one face. Returns and prints the refused photos.
 
-    `crops` appears in one piece at the end. Raises PrepareError, and then nothing is written.
+    The folder `crops` appears at the end, complete. If PrepareError is raised, nothing is written.
     """
     console = Console()
     found = sorted(_photos(photos))
     if crops.exists() and (not crops.is_dir() or any(crops.iterdir())):
         raise PrepareError(f"{crops} exists and is not an empty folder", "give a new folder for the crops")
     if not found:
-        raise PrepareError(f"no photos in {photos}", "expected PERSON/photo.jpg: a folder per person")
+        raise PrepareError(f"{photos} contains no photos", "expected PERSON/photo.jpg: a folder per person")
     machine = open_detector(detector)
     unfinished = crops.with_name(f".{crops.name}.{os.getpid()}")
     refused: list[Refused] = []
@@ -57,7 +57,7 @@ def prepare(photos: Path, crops: Path, detector: str = "haar") -> list[Refused]:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(cv2.imencode(".png", np.ascontiguousarray(crop[:, :, ::-1]))[1].tobytes())
         if len(refused) == len(found):
-            raise PrepareError(f"none of {len(found)} photos gives a crop: {refused[0].reason}", "use photos with one clear face")
+            raise PrepareError(f"none of the {len(found)} photos gives a crop: {refused[0].reason}", "use photos with one clear face")
         if crops.exists():
             crops.rmdir()
         crops.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Is this face good enough to be scored? Poor faces are counted by reason and decide nothing."""
+"""Whether a face is good enough to be scored. Poor faces are counted by reason and decide nothing."""
 
 from dataclasses import dataclass
 
@@ -10,14 +10,14 @@ from daemon.core.values import Face, Image, Quality
 
 SHARPNESS_PX = 56
 FLAT = 4.0
-"""A crop whose grey levels spread by less than this (standard deviation) is fog or a wall: there is no detail to be sharp."""
+"""If the grey levels of a crop spread by less than this (standard deviation), it shows fog or a wall, without any detail."""
 MIN_INSIDE = 0.9
 FACE_ROWS, FACE_COLUMNS = slice(28, 104), slice(24, 88)
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a face must be. `min_face_px` is the side of its box in frame pixels; the rest as measured by the functions below."""
+    """The limits for a face. `min_face_px` is the side of its box in frame pixels; the functions below measure the rest."""
 
     min_face_px: float
     min_sharpness: float
@@ -29,8 +29,8 @@ class Limits:
 def judge(face: Face, frame_shape: tuple[int, int], crop: Image, limits: Limits) -> Quality:
     """The first reason why `face` cannot be scored, or OK.
 
-    `frame_shape` is (height, width) of the frame, `crop` its aligned RGB crop, uint8 [112, 112, 3]. A measure that is not a number passes
-    nothing.
+    `frame_shape` is (height, width) of the frame, `crop` its aligned RGB crop, uint8 [112, 112, 3]. A measure that is NaN never
+    passes.
     """
     if not face.box.side >= limits.min_face_px:
         return Quality.TOO_SMALL
@@ -49,7 +49,7 @@ def judge(face: Face, frame_shape: tuple[int, int], crop: Image, limits: Limits)
 
 
 def inside(face: Face, frame_shape: tuple[int, int]) -> float:
-    """The share of the face's box that lies in the frame, 0 to 1; 0 when a landmark lies outside."""
+    """The share of the face's box that is inside the frame, 0 to 1; 0 if a landmark is outside."""
     height, width = frame_shape
     if face.landmarks is not None:
         x, y = face.landmarks[:, 0], face.landmarks[:, 1]
@@ -61,10 +61,10 @@ def inside(face: Face, frame_shape: tuple[int, int]) -> float:
 
 
 def yaw(face: Face) -> float:
-    """How far the nose lies from the middle between the eyes, along the line through them, in eye distances.
+    """How far the nose is from the middle between the eyes, along the line through the eyes, in eye distances.
 
-    0 is frontal, LFW's 95th percentile 0.34. 0 without landmarks (a frontal cascade does not find profiles); infinite when the eyes
-    coincide or stand in the wrong order.
+    0 is frontal; LFW's 95th percentile is 0.34. Without landmarks it is 0 (a frontal cascade does not find profiles). It is infinite if the
+    eyes coincide or are in the wrong order.
     """
     if face.landmarks is None:
         return 0.0
@@ -77,16 +77,16 @@ def yaw(face: Face) -> float:
 
 
 def brightness(crop: Image) -> float:
-    """The mean grey level of the face itself, 0 to 255: the middle of the crop, because a bright window behind a dark face is no help."""
+    """The mean grey level of the face itself, 0 to 255: of the middle of the crop, because a bright window may be behind a dark face."""
     return float(cv2.mean(cv2.cvtColor(crop[FACE_ROWS, FACE_COLUMNS], cv2.COLOR_RGB2GRAY))[0])
 
 
 def sharpness(crop: Image) -> float:
-    """Variance of the Laplacian over variance of the grey crop at 56×56: a number without unit that light and contrast do not change.
+    """Variance of the Laplacian divided by variance of the grey crop at 56×56. It has no unit, and light and contrast do not change it.
 
-    At 56 px a face of 50 px is as sharp as one of 200: measured on the full crop, an enlarged small face looks blurred. Faces of LFW and
-    of office clips, also shrunk to 45 px: above 0.044; blurred by a Gaussian of 4.5 % of the face's width: 95 % of them below 0.038.
-    Motion in one direction leaves the detail across it, and is hardly seen.
+    At 56 px a face of 50 px is as sharp as one of 200 px; on the full crop an enlarged small face would look blurred. Faces of LFW and of
+    office clips, also shrunk to 45 px, are above 0.044. Blurred by a Gaussian of 4.5 % of the face's width, 95 % of them are below 0.038.
+    Motion in one direction keeps the detail across it, so this measure hardly sees motion.
     """
     grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
     small = np.asarray(cv2.resize(grey, (SHARPNESS_PX, SHARPNESS_PX), interpolation=cv2.INTER_AREA), np.float64)

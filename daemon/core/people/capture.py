@@ -1,4 +1,4 @@
-"""Enrolment from the live camera: the good views of one person over a few seconds. Knows no clock: the time is that of the views."""
+"""Enrolment from the live camera: the good views of one person over a few seconds. It reads no clock; the views carry the time."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -8,18 +8,18 @@ from daemon.core.people.enrol import EnrolError, need_quality, the_face
 from daemon.core.values import Image, Quality, View
 
 SLOTS = 10
-"""One picture, the sharpest, is taken from each tenth of the time: neighbouring frames show the same, and embedding them takes time."""
+"""The sharpest picture of each tenth of the time is taken. Neighbouring frames show the same, and embedding them takes time."""
 
 LEAST = 3
-"""Fewer good pictures than this say too little about a person, and about whether it was one."""
+"""Fewer good pictures than this say too little about a person, and cannot show whether it was one person."""
 
 CROWDED = 0.2
-"""More than this share of the frames with a face may not show several; a detector's single false alarm does not end a capture."""
+"""At most this share of the frames with a face may show several faces. So a single false alarm of the detector does not end a capture."""
 
 
 @dataclass(slots=True)
 class Capture:
-    """What a camera has shown since `begun_s` (a clock that never steps), for `seconds`; faces of at least `min_face_px`."""
+    """What a camera has shown since `begun_s` (on a clock that never steps), for `seconds`; faces of at least `min_face_px`."""
 
     begun_s: float
     seconds: float
@@ -30,11 +30,11 @@ class Capture:
     _crowded: int = 0
 
     def over(self, now_s: float) -> bool:
-        """Whether the time is up at `now_s`, of the same clock."""
+        """Whether the time is up at `now_s` on the same clock."""
         return not 0 <= now_s - self.begun_s < self.seconds
 
     def observe(self, view: View) -> None:
-        """Take one view of the gate's camera; one from before the beginning, or after the end, is none of this capture's."""
+        """Take one view of the gate's camera. Views from before the beginning or after the end are ignored."""
         if not 0 <= view.at_s - self.begun_s < self.seconds or not view.probes:
             return
         self._with_face += 1
@@ -55,10 +55,10 @@ class Capture:
     def crops(self) -> list[Image]:
         """The chosen crops, uint8 [112, 112, 3] RGB, oldest first; LEAST to SLOTS of them. Raises EnrolError when there are too few.
 
-        Whether all of them show one person is for their vectors to say.
+        Whether all of them show one person is judged later, by their vectors.
         """
         if not self._with_face:
-            raise EnrolError("no_face", f"nobody was in view for {self.seconds:g} s; stand before the camera and look at it")
+            raise EnrolError("no_face", f"nobody was in view for {self.seconds:g} s; stand in front of the camera and look at it")
         if self._crowded > CROWDED * self._with_face:
             raise EnrolError("several_faces", "more than one face was in view; only the person to be enrolled may stand there")
         if len(self._best) >= LEAST:
@@ -66,5 +66,6 @@ class Capture:
         if not self._best and self._poor:
             need_quality(Quality(self._poor.most_common(1)[0][0]), None)
         raise EnrolError(
-            "timeout", f"{len(self._best)} good pictures came in {self.seconds:g} s, and {LEAST} are needed; stay a little longer"
+            "timeout",
+            f"the camera gave {len(self._best)} good pictures in {self.seconds:g} s, and {LEAST} are needed; stay a little longer",
         )

@@ -1,4 +1,4 @@
-"""Who may pass: rules about a person that has been recognised. Pure; the time is an argument."""
+"""Who may pass: rules about a person who was recognised. Pure; the time is an argument."""
 
 import re
 from collections.abc import Mapping
@@ -12,19 +12,19 @@ _WINDOW = re.compile(r"(?P<first>[a-z]{3})(?:-(?P<last>[a-z]{3}))? (?P<from>\d\d
 
 
 class ScheduleError(ValueError):
-    """A line of a schedule that cannot be read; says why."""
+    """A line of a schedule cannot be read; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """From one minute of these days on (0 is Monday) until another, which is on the next day where it is not later."""
+    """From one minute of these days (0 is Monday) until another minute. If that is not later, it is on the next day."""
 
     days: frozenset[int]
     from_minute: int
     until_minute: int
 
     def holds(self, day: int, minute: int) -> bool:
-        """Whether a weekday and a minute of the day lie in the window."""
+        """Whether a weekday and a minute of the day are in the window."""
         if self.from_minute < self.until_minute:
             return day in self.days and self.from_minute <= minute < self.until_minute
         return (day in self.days and minute >= self.from_minute) or ((day - 1) % 7 in self.days and minute < self.until_minute)
@@ -32,13 +32,13 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """When people may pass, week by week, by the clocks of a time zone."""
+    """When people may pass in each week, in the local time of a zone."""
 
     zone: tzinfo
     windows: tuple[Window, ...]
 
     def holds(self, now: float) -> bool:
-        """Whether it is time, at `now` (UTC seconds)."""
+        """Whether people may pass at `now` (UTC seconds)."""
         try:
             local = datetime.fromtimestamp(now, self.zone)
         except (ValueError, OverflowError, OSError):
@@ -47,37 +47,37 @@ class Schedule:
 
 
 def window(text: str) -> Window:
-    """A line of a schedule: `mon-fri 07:00-19:00`, `sat 09:00-13:00`, `fri 22:00-06:00` (into Saturday). Raises ScheduleError."""
+    """Parse a line of a schedule: `mon-fri 07:00-19:00`, `sat 09:00-13:00`, `fri 22:00-06:00` (into Saturday). Raises ScheduleError."""
     found = _WINDOW.fullmatch(text.strip().lower())
     if found is None:
         raise ScheduleError(f"{text!r} is not of the form `mon-fri 07:00-19:00`")
     first, last = found["first"], found["last"] or found["first"]
     for day in (first, last):
         if day not in DAYS:
-            raise ScheduleError(f"{text!r}: {day!r} is no day; the days are {', '.join(DAYS)}")
+            raise ScheduleError(f"{text!r}: {day!r} is not a day; the days are {', '.join(DAYS)}")
     length = (DAYS.index(last) - DAYS.index(first)) % 7
     days = frozenset((DAYS.index(first) + i) % 7 for i in range(length + 1))
     if found["from"] == "24:00":
-        raise ScheduleError(f"{text!r}: a day begins at 00:00; is that of these days meant, or of those after them?")
+        raise ScheduleError(f"{text!r}: 24:00 cannot begin a window; write 00:00 and the day on which it begins")
     return Window(days, _minute(found["from"], text), _minute(found["until"], text))
 
 
 def _minute(clock: str, text: str) -> int:
     hour, minute = int(clock[:2]), int(clock[3:])
     if minute > 59 or hour * 60 + minute > 1440:
-        raise ScheduleError(f"{text!r}: there is no {clock}")
+        raise ScheduleError(f"{text!r}: {clock} is not a time of day")
     return hour * 60 + minute
 
 
 def timed(person: Person) -> bool:
-    """Whether any rule of time applies to a person."""
+    """Whether the person has any rule of time."""
     return person.valid_from is not None or person.valid_until is not None or person.schedule is not None
 
 
 def forbids(person: Person, gate: str, now: float, schedules: Mapping[str, Schedule], clock_trusted: bool) -> Reason | None:
     """The reason why `person` may not pass `gate` at `now` (UTC seconds), or None. The first rule that forbids wins.
 
-    What depends on the time is not judged by a clock that is not trusted; a schedule that is not there forbids.
+    A rule of time forbids while the clock is not trusted. A schedule that does not exist forbids.
     """
     if person.suspended:
         return Reason.SUSPENDED

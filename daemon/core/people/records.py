@@ -1,4 +1,4 @@
-"""What a command makes of a person's record, and how a record is told."""
+"""How a command changes a person's record, and how an answer shows a record."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 def enrolled(command: Enroll, before: Person | None, now: float) -> Person:
-    """The record after an enrolment at `now` (UTC seconds): what the command says, else what was known. A suspension stays."""
+    """The record after an enrolment at `now` (UTC seconds). A field that the command omits stays. A suspension stays."""
     known = before or Person(command.person, enrolled_at=now)
     return replace(
         known,
@@ -27,7 +27,7 @@ def enrolled(command: Enroll, before: Person | None, now: float) -> Person:
 
 
 def updated(command: Update, before: Person) -> Person:
-    """The record after an update: what is absent stays, what is null is cleared."""
+    """The record after an update: an absent field stays, null clears it."""
     gates = _given(command.gates, None if before.gates is None else list(before.gates))
     return replace(
         before,
@@ -41,7 +41,7 @@ def updated(command: Update, before: Person) -> Person:
 
 
 def entry(person: Person, templates: int, whole: bool = False) -> PersonEntry:
-    """The record as a row of an answer; `whole` adds what only `get` tells."""
+    """The record as a row of an answer; `whole` adds what only `get` shows."""
     return PersonEntry(
         person=person.person,
         name=person.name,

@@ -108,10 +108,10 @@ def test_no_time_is_no_time(now: float) -> None:
         ("mon-fri", "not of the form"),
         ("mon-fri 7-19", "not of the form"),
         ("mo-fr 07:00-19:00", "not of the form"),
-        ("abc 07:00-19:00", "'abc' is no day"),
-        ("mon 07:60-19:00", "there is no 07:60"),
-        ("mon 07:00-25:00", "there is no 25:00"),
-        ("mon 24:00-06:00", "begins at 00:00"),
+        ("abc 07:00-19:00", "'abc' is not a day"),
+        ("mon 07:60-19:00", "07:60 is not a time of day"),
+        ("mon 07:00-25:00", "25:00 is not a time of day"),
+        ("mon 24:00-06:00", "24:00 cannot begin"),
     ],
 )
 def test_a_line_that_cannot_be_read_says_why(line: str, says: str) -> None:

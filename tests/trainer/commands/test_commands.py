@@ -152,7 +152,7 @@ def test_a_recipe_that_goes_on_from_another_makes_its_run_first(tmp_path: Path, 
     assert main([*fit[:-1], str(tmp_path / "other")]) == 0 and not (tmp_path / "other-before").exists()
     first.write_text(f'after = "{last}"\n' + first.read_text())
     assert main([*fit[:-1], str(tmp_path / "circle")]) == 2
-    assert "goes on from itself" in capsys.readouterr().err and not (tmp_path / "circle").exists()
+    assert "starts from itself" in capsys.readouterr().err and not (tmp_path / "circle").exists()
 
 
 def test_too_few_pictures_are_one_line_and_no_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

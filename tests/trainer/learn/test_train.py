@@ -126,7 +126,7 @@ def test_a_bundle_can_be_evaluated_too(made: dict[str, Path], tmp_path: Path) ->
         (["evaluate", "none.onnx", "--data", "CROPS"], "does not exist"),
         (["evaluate", "RUN", "--data", "CROPS", "--pairs", "SPLIT"], "columns"),
         (["evaluate", "RUN", "--data", "OTHER"], "nothing can be measured"),
-        (["evaluate", "BUNDLE", "--data", "CROPS"], "these very crops"),
+        (["evaluate", "BUNDLE", "--data", "CROPS"], "trained on these crops"),
     ],
 )
 def test_bad_input_is_one_line_and_changes_nothing(
@@ -198,7 +198,7 @@ def test_distillation_needs_a_teacher(made: dict[str, Path], tmp_path: Path, cap
     assert main([*given, "--recipe", "faces-distilled"]) == 2
     assert "--teacher" in capsys.readouterr().err
     assert main([*given, "--recipe", "faces-triplet", "--teacher", str(made["bundle"])]) == 2
-    assert "learns from no teacher" in capsys.readouterr().err
+    assert "does not use a teacher" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
 
@@ -213,7 +213,7 @@ def test_people_learned_from_are_not_measured_on(made: dict[str, Path], tmp_path
                 target = tmp_path / name / (person if name == "named" else f"other{who}") / f"{number}.png"
                 target.write_bytes((made["crops"] / person / f"{number}.png").read_bytes())
         assert main(["evaluate", str(made["run"]), "--data", str(tmp_path / name)]) == 2
-        assert "learned from" in capsys.readouterr().err
+        assert "was trained on" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["", "prepare", "fit", "evaluate", "report", "compare", "same", "export", "adopt"])

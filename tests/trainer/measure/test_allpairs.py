@@ -117,14 +117,14 @@ def test_faults() -> None:
     with pytest.raises(allpairs.PairsError, match="not finite"):
         allpairs.measure(vectors, person)
     rng = np.random.default_rng(1)
-    with pytest.raises(allpairs.PairsError, match="other similarities the second time"):
+    with pytest.raises(allpairs.PairsError, match="other similarities in the second pass"):
         allpairs.measure(np.ones((20, 2)), person, lambda a, b: rng.random((len(a), len(b))), ())
 
 
 def test_a_similarity_that_changes_is_noticed_in_a_crowded_bin(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(allpairs, "SLICE", 10)
     calls = iter([1.0, 0.5])
-    with pytest.raises(allpairs.PairsError, match="other similarities the second time"):
+    with pytest.raises(allpairs.PairsError, match="other similarities in the second pass"):
         allpairs.measure(np.ones((20, 2)), np.repeat(np.arange(10), 2), lambda a, b: np.full((len(a), len(b)), next(calls)))
 
 

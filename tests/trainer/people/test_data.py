@@ -48,7 +48,7 @@ def test_split_file(crops: Path, tmp_path: Path) -> None:
     [
         ("person00,fit\nperson00,val\n", "in fit and in val"),
         ("person00,fit\n", "person01 is not in"),
-        ("person00,train\n", "is for 'train'"),
+        ("person00,train\n", "has the part 'train'"),
     ],
 )
 def test_bad_splits(crops: Path, tmp_path: Path, rows: str, says: str) -> None:

@@ -15,7 +15,7 @@ from trainer.people import data, prepare
 def test_photos_without_faces_write_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     photos = faces.folder(tmp_path / "photos", people=2, images=1)
     assert main(["prepare", str(photos), str(tmp_path / "crops")]) == 2
-    assert "none of 2 photos" in capsys.readouterr().err
+    assert "none of the 2 photos" in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["photos"]
 
 
