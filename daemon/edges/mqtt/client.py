@@ -13,11 +13,12 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from daemon.config import ConfigError, MqttConfig
 
 RECEIVE_MAXIMUM = 32
-"""How many commands an MQTT 5 broker sends ahead of our acknowledgements, per gate. The engine's mailbox must have room for more.
-Not fewer, because commands that wait for a working disk stay unacknowledged, and a revocation must still get past them."""
+"""How many unacknowledged commands an MQTT 5 broker may have sent, per gate. The engine's mailbox must have room for more. It is not
+less because commands that wait for a working disk stay unacknowledged, and a revocation must still get past them."""
 
 MAX_PACKET_BYTES = 16 * 1024 * 1024
-"""An MQTT 5 broker drops larger messages for us. Well above the command limit, so that a 10 MB command still gets its `too_large`."""
+"""An MQTT 5 broker does not send us larger messages. It is well above the limit of a command, so that a 10 MB command is still answered
+with `too_large`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ def tls_context(config: MqttConfig) -> ssl.SSLContext | None:
 
 
 def new_client(setup: Setup) -> paho.Client:
-    """A client that is not connected yet. It is for one connection and for one thread."""
+    """A client that is not connected yet. It serves one connection, and one thread uses it."""
     config = setup.config
     if setup.is_v5:
         client = paho.Client(CallbackAPIVersion.VERSION2, setup.client_id, protocol=MQTTProtocolVersion.MQTTv5, manual_ack=True)
@@ -66,7 +67,7 @@ def new_client(setup: Setup) -> paho.Client:
         client = paho.Client(
             CallbackAPIVersion.VERSION2,
             setup.client_id,
-            clean_session=config.session_expiry_s == 0,  # MQTT 3.1.1 knows only for ever or not at all
+            clean_session=config.session_expiry_s == 0,  # MQTT 3.1.1 keeps a session for ever or not at all
             protocol=MQTTProtocolVersion.MQTTv311,
             manual_ack=True,
         )

@@ -20,10 +20,10 @@ from daemon.edges.mqtt.limits import Limits, limits
 from daemon.edges.mqtt.news import News
 
 IN_FLIGHT = 10
-"""Messages without an answer, at most. Fewer than a usual broker's Receive Maximum (mosquitto: 20), which MQTT 3.1.1 cannot name."""
+"""How many messages may be without an answer. It is below the usual Receive Maximum (mosquitto: 20), which MQTT 3.1.1 does not tell."""
 
 QUEUED = 64
-"""Messages that wait for their turn, at most. The backlog belongs in the outbox, which is durable."""
+"""How many more messages may wait here. The backlog belongs in the outbox, which is durable."""
 
 _TURN_S = 1.0
 
@@ -31,7 +31,7 @@ _log = logging.getLogger("ostiary.mqtt")
 
 
 class State(IntEnum):
-    """What a connection is at. A state only ever gives way to a later one, so nothing that comes late brings a connection back."""
+    """How far a connection has got. A state is only ever followed by a later one, so that a late callback cannot revive a connection."""
 
     CONNECTING = 0
     """The broker has not answered yet."""
@@ -44,7 +44,7 @@ class State(IntEnum):
     DROPPING = 4
     """Something went wrong, and `drop` knows what. The connection ends with this turn."""
     STOPPED = 5
-    """It is over, or the link stops. What still arrives counts for nothing."""
+    """It is over, or the link stops. What still arrives is ignored."""
 
 
 class Connection:
@@ -111,7 +111,7 @@ class Connection:
         return self._farewell_said
 
     def leave(self, by_s: float) -> None:
-        """End this connection: say goodbye (DISCONNECT), and cut it at `by_s` on the monotonic clock if that has not gone out by then."""
+        """End this connection with a DISCONNECT. If that has not been sent by `by_s` on the monotonic clock, cut the connection."""
         with self._lock:
             self._leave_by_s = by_s
             self._state = State.STOPPED
@@ -188,8 +188,8 @@ class Connection:
     def _publish(self, message: Outgoing) -> None:
         size, largest = len(message.payload) + len(message.topic) + 64, self._limits.packet_bytes
         if largest is not None and size > largest:
-            # Sending it would make the broker hang up, again and again, with everything else stuck behind it.
-            self._answered(message, f"too large for the broker, which takes {largest} bytes")
+            # The broker would disconnect each time it is sent, and everything behind it would wait for ever.
+            self._answered(message, f"too large for the broker, which accepts at most {largest} bytes")
             return
         properties = expiry(self._setup, message.expiry_s)
         sent = self._client.publish(message.topic, message.payload, qos=1, retain=message.retain, properties=properties)
@@ -251,7 +251,7 @@ class Connection:
 
     def _on_message(self, client: paho.Client, userdata: object, message: paho.MQTTMessage) -> None:
         if self._state not in (State.SUBSCRIBING, State.SUBSCRIBED, State.UP):
-            return  # left over in the socket's buffer; delivering it now would overtake the one that found no room
+            return  # left in the socket's buffer; delivered now, it would overtake the one that found no room
         gate, receipt = self._setup.gate, (self.generation, message.mid, message.qos)
         if self._news.deliver(Delivery(gate, message.topic, bytes(message.payload), bool(message.retain), receipt)):
             return

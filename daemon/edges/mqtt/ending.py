@@ -27,7 +27,7 @@ class Ending:
         if not self.reached:
             return line
         if self.said == "Session taken over" or (self.up_s is not None and not self.why and repeated):
-            line += f"; does another client, a second daemon perhaps, use the id {setup.client_id}?"
+            line += f"; another client may be using the id {setup.client_id}: check that no second daemon runs"
         if not self.greeted and setup.is_v5:
             line += ' before it answered; if the broker does not speak MQTT 5, set mqtt.protocol = "3.1.1"'
         return line

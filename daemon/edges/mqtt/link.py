@@ -18,14 +18,14 @@ _log = logging.getLogger("ostiary.mqtt")
 
 
 class MqttLink:
-    """Carries commands in and messages out, and survives brokers that come, go and misbehave.
+    """Carries commands in and messages out, and survives brokers that restart, disappear or misbehave.
 
     `deliver` is called on the network thread with what the engine must know; it returns False when the mailbox is full. A
-    command that finds no room is left unacknowledged and the connection is dropped: brokers redeliver unacknowledged messages
-    to a resumed session only, never within a connection. Everything else waits here and is offered again.
+    command that finds no room stays unacknowledged, and the connection is dropped: brokers redeliver unacknowledged messages
+    only when a session is resumed, never within a connection. Everything else waits here and is offered again.
 
-    Nothing is carried over from one connection to the next: at every Link(up=True), rows that were published but never
-    answered by a Published have to be offered again. (A Link(up=False) that found no room may be left out.)
+    Nothing is carried over from one connection to the next. At every Link(up=True) the engine must offer again all rows that
+    no Published has answered. (A Link(up=False) that found no room may be left out.)
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class MqttLink:
         return connection is not None and connection.up
 
     def is_alive(self) -> bool:
-        """Whether the network thread runs. If it does not, nothing will ever arrive again, whatever else looks well."""
+        """Whether the network thread runs. If it does not, nothing will arrive any more, even if everything else looks normal."""
         return self._thread is not None and self._thread.is_alive() and not self._stopping.is_set()
 
     def publish(self, message: Outgoing) -> bool:
@@ -81,7 +81,7 @@ class MqttLink:
         return taken
 
     def acknowledge(self, receipt: tuple[int, int, int]) -> None:
-        """Tell the broker that a Delivery is done with. Nothing happens for one of an earlier connection: it comes again anyway."""
+        """Acknowledge a Delivery to the broker. One of an earlier connection is ignored: the broker delivers it again anyway."""
         generation, mid, qos = receipt
         connection = self._current()
         if connection is not None and connection.generation == generation:
@@ -89,10 +89,10 @@ class MqttLink:
         self._ring()
 
     def stop(self, farewell: Outgoing | None, timeout_s: float) -> None:
-        """Publish the farewell, wait for its answer, disconnect. Takes at most `timeout_s` and about a second, whatever the broker does.
+        """Publish the farewell, wait for its answer, disconnect. Takes at most `timeout_s` plus about a second.
 
-        A farewell that the broker does not take is left to the last will: the connection is cut instead. Without a farewell nothing is
-        said.
+        A farewell that the broker does not take is left to the last will: the connection is cut instead. Without a farewell the
+        connection is only closed.
         """
         deadline_s = time.monotonic() + timeout_s
         connection = self._current()
@@ -142,11 +142,11 @@ class MqttLink:
             return self._connection
 
     def _guarded(self, connection: Connection, step: Callable[[], object]) -> None:
-        """The mouth of the thread. An error that ended the thread would leave the gate deaf, so it ends the connection instead."""
+        """Run a part of the thread. An error ends the connection and not the thread, without which no command would arrive any more."""
         try:
             step()
         except Exception as error:  # noqa: BLE001  a thread mouth
-            _log.exception("gate %s: an error on the connection to the broker; the gate connects anew", self._setup.gate)
+            _log.exception("gate %s: an error on the connection to the broker; the gate reconnects", self._setup.gate)
             connection.drop(f"{type(error).__name__}: {error}")
 
     def _pause(self, connection: Connection, bell: Bell) -> None:

@@ -86,4 +86,4 @@ def test_a_second_daemon_for_the_same_gate_is_named(broker: int, monkeypatch: py
     monkeypatch.setattr("daemon.edges.mqtt.backoff.STEADY_S", 30.0)
     first, second = Engine(), Engine()
     with linked(broker, first), linked(broker, second):
-        first.next(Link, 20, where=lambda link: "a second daemon perhaps, use the id ostiary-north" in link.detail)
+        first.next(Link, 20, where=lambda link: "another client may be using the id ostiary-north" in link.detail)
