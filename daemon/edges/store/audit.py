@@ -163,9 +163,9 @@ class AuditTable:
     def _walk(self, first: Place, head: bytes | None) -> Walked:
         anchor = next(iter(self._page(-1, 1)), None)
         if anchor is not None and anchor[1] != b"":
-            raise AuditError(first.number, "nothing says what it builds on: the records before it are gone")
+            raise AuditError(first.number, "the digest that it builds on is missing: the records before it are gone")
         if anchor is None or len(first.digest) != DIGEST_BYTES:
-            raise AuditError(first.number + 1, "nothing says what it builds on")
+            raise AuditError(first.number + 1, "the digest that it builds on is missing")
         last, passed = first, head in (None, first.digest)
         while True:
             for place in followed(last, self.rows(last.number)):
