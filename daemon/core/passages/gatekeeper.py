@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from daemon.core.passages.claims import Claim, Claims, Compare, nobody
 from daemon.core.passages.evidence import Evidence, begun
-from daemon.core.passages.liveness import LivenessRules, Lives, Votes
+from daemon.core.passages.liveness import Lives, with_liveness
 from daemon.core.passages.match import NOBODY
 from daemon.core.passages.passage import Passage
 from daemon.core.passages.rules import Rules
@@ -96,7 +96,7 @@ class Gatekeeper:
         found = iter(find(np.stack(searched)) if searched else ())
         for passage, sighting, claim in due:
             nearest = next(found) if self._searches(passage, claim) else NOBODY
-            had_one, allowed = passage.ruling is not None, _alive(permit, passage.votes, lives, self.rules.liveness)
+            had_one, allowed = passage.ruling is not None, with_liveness(permit, passage.votes, lives, self.rules.liveness)
             ruling = self._look(passage, sighting, claim, nearest, compare, allowed)
             if ruling is None:
                 continue
@@ -245,16 +245,6 @@ class Gatekeeper:
             claimed=passage.claimed is not None,
             liveness=passage.votes.verdict,
         )
-
-
-def _alive(permit: Permit, votes: Votes, lives: Lives | None, rules: LivenessRules) -> Permit:
-    """One more rule that forbids: the face does not seem to be a living one. It is asked about those only whom nothing else forbids."""
-
-    def allowed(person: str, now: float) -> Reason | None:
-        forbidden = permit(person, now)
-        return forbidden if forbidden is not None else votes.forbids(lives, rules)
-
-    return allowed
 
 
 def _accepts(passage: Passage, person: str | None) -> bool:

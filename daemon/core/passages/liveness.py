@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from daemon.core.boxes import Box
+from daemon.core.passages.ruling import Permit
 from daemon.core.values import Face, Image, Liveness, Reason
 
 SURROUNDINGS_PX = 80
@@ -121,3 +122,13 @@ class Votes:
         if verdict is Liveness.LIVE or (verdict is Liveness.NOT_EVALUATED and not rules.require):
             return None
         return Reason.SPOOF_SUSPECTED
+
+
+def with_liveness(permit: Permit, votes: Votes, lives: Lives | None, rules: LivenessRules) -> Permit:
+    """The same rules and one more: the face must not seem a picture. The model is asked only about those whom nothing else forbids."""
+
+    def allowed(person: str, now: float) -> Reason | None:
+        forbidden = permit(person, now)
+        return forbidden if forbidden is not None else votes.forbids(lives, rules)
+
+    return allowed

@@ -179,6 +179,14 @@ def test_who_is_clearly_somebody_else_is_not_whom_the_badge_names_where_the_gate
     assert said(story.sees(LIKE_BOB, times=60)) == [VERIFIED], "a gate that searches for nobody cannot"
 
 
+def test_who_is_clearly_somebody_else_does_not_get_in_by_showing_the_badge_again() -> None:
+    story = gate(BOTH, gallery={"alice": ALICE, "bob": LIKE_BOB})
+    for _ in range(3):
+        story.badge()
+        assert said(story.sees(LIKE_BOB, times=20)) == [MISMATCH]
+    assert story.searched == 3, "once for each badge, and not again while they stay"
+
+
 @pytest.mark.parametrize("badge", ["alice", "twin"])
 def test_a_badge_tells_twins_apart_that_a_search_cannot(badge: str) -> None:
     story = gate(BOTH, gallery={"alice": ALICE, "twin": face(1, 0.05)})
@@ -270,6 +278,16 @@ def test_who_was_compared_in_vain_when_the_time_is_up_does_not_go_with_the_badge
     story.badge(seconds=0.5)
     told = story.sees(STRANGER, times=60)
     assert [(d.reason.value, d.number) for d in told] == [("claim_mismatch", 4)] and story.ends == ["mismatch"]
+
+
+def test_the_answer_to_a_claim_whose_time_is_up_says_whether_it_replaces_another() -> None:
+    story = gate(BOTH)
+    story.badge(seconds=0.5)
+    assert [(d.reason.value, d.changes) for d in story.sees(STRANGER, times=20)] == [("claim_mismatch", False)]
+    story = gate(BOTH)
+    assert said(story.sees(STRANGER, times=20)) == [UNKNOWN]
+    story.badge(seconds=0.3)
+    assert [(d.reason.value, d.changes) for d in story.sees(STRANGER, times=20)] == [("claim_mismatch", True)]
 
 
 def test_who_was_compared_in_vain_and_leaves_does_not_go_with_the_badge() -> None:

@@ -55,3 +55,12 @@ def test_empty_boxes_do_no_harm() -> None:
     tracker = Tracker(1.0)
     tracker.update([Box(0, 0, 0, 0)], 0.0)
     assert len(tracker.update([Box(0, 0, 0, 0), at(3)], 0.1)) == 2
+
+
+def test_a_cut_ends_that_track_and_no_other() -> None:
+    tracker = Tracker(1.0)
+    first, second, third = tracker.update([at(0), at(300), at(600)], 0.0)
+    new = tracker.cut(second)
+    assert new.number == 4 and new.box == second.box and new.last_s == second.last_s
+    assert tracker.tracks == [first, third, new]
+    assert numbers(tracker, [at(0), at(300), at(600)], 0.1) == [1, 4, 3]
