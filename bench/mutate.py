@@ -1,0 +1,369 @@
+"""Does a test die for every vital line? Breaks them one at a time, in a copy of the tree, and runs the tests that should notice.
+
+    python -m bench.mutate [--only WORD] [--list]
+
+A breakage is a piece of text of one file and what takes its place; the text must stand there exactly once, so that the list cannot go stale
+unnoticed. The tests named beside it run until the first one fails. Exit status 1 if a breakage survives: then a test is missing.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True, slots=True)
+class Breakage:
+    """What goes wrong, in which file, by which change, and where the tests are that should notice."""
+
+    what: str
+    file: str
+    old: str
+    new: str
+    tests: str
+
+
+BREAKAGES = (
+    Breakage(
+        "a stranger below the threshold is recognised",
+        "daemon/core/passages/rules.py",
+        "return match.similarity >= rules.threshold\n",
+        "return match.similarity >= rules.threshold - 0.02\n",
+        "tests/core/passages",
+    ),
+    Breakage(
+        "somebody exactly at the threshold is not recognised",
+        "daemon/core/passages/rules.py",
+        "return match.similarity >= rules.threshold\n",
+        "return match.similarity > rules.threshold\n",
+        "tests/core/passages",
+    ),
+    Breakage(
+        "a similarity that is not a number is near",
+        "daemon/core/passages/rules.py",
+        " or not isfinite(match.similarity):\n        return False\n    return match.similarity >= rules.threshold",
+        ":\n        return False\n    return not match.similarity < rules.threshold",
+        "tests/core/passages",
+    ),
+    Breakage(
+        "the runner-up does not matter",
+        "daemon/core/passages/rules.py",
+        "return match.similarity - match.rival >= rules.margin",
+        "return True",
+        "tests/core/passages",
+    ),
+    Breakage(
+        "a similarity of several is the best of all, not of another person",
+        "daemon/core/passages/match.py",
+        "others = finite[owners != owners[top]]",
+        "others = finite[:0]",
+        "tests/core/passages tests/edges/test_gallery.py",
+    ),
+    Breakage(
+        "one frame is enough",
+        "daemon/core/passages/passage.py",
+        "self.evidence.good >= rules.min_frames and",
+        "True and",
+        "tests/core/passages",
+    ),
+    Breakage(
+        "what forbids somebody does not count",
+        "daemon/core/passages/ruling.py",
+        "if forbidden is None else Ruling(Verdict.REJECT, forbidden, person)",
+        "if True else Ruling(Verdict.REJECT, forbidden, person)",
+        "tests/core/passages",
+    ),
+    Breakage(
+        "a passage becomes another person's",
+        "daemon/core/passages/passage.py",
+        "if self.named not in (None, person):\n            self._move",
+        "if False:\n            self._move",
+        "tests/core/passages",
+    ),
+    Breakage(
+        "one person in two places is accepted",
+        "daemon/core/passages/gatekeeper.py",
+        "return passage.ruling is not None and person is not None and passage.ruling.accepts(person)",
+        "return False",
+        "tests/core/passages",
+    ),
+    Breakage(
+        "a face that does not look like its track is fused all the same",
+        "daemon/core/passages/evidence.py",
+        "if likeness is None or likeness >= same:",
+        "if True:",
+        "tests/core/passages",
+    ),
+    Breakage(
+        "a vector that is not of unit length is evidence",
+        "daemon/core/passages/evidence.py",
+        "if not is_unit(vector):",
+        "if False:",
+        "tests/core/passages",
+    ),
+    Breakage(
+        "a claim holds at any similarity",
+        "daemon/core/passages/claims.py",
+        "and isfinite(similarity) and similarity >= pair:",
+        "and isfinite(similarity):",
+        "tests/core/passages",
+    ),
+    Breakage(
+        "a claim outlives a second face",
+        "daemon/core/passages/claims.py",
+        "elif faces > 1:",
+        "elif faces > 9:",
+        "tests/core/passages",
+    ),
+    Breakage(
+        "a spoof is let in",
+        "daemon/core/passages/liveness.py",
+        "        return Reason.SPOOF_SUSPECTED",
+        "        return None",
+        "tests/core/passages",
+    ),
+    Breakage(
+        "who is suspended may pass",
+        "daemon/core/people/policy.py",
+        "if person.suspended:",
+        "if False:",
+        "tests/core/people",
+    ),
+    Breakage(
+        "an expired person may pass",
+        "daemon/core/people/policy.py",
+        "not now < person.valid_until",
+        "not now < person.valid_until + 3600",
+        "tests/core/people",
+    ),
+    Breakage(
+        "rules of time are judged by a clock that nobody trusts",
+        "daemon/core/people/policy.py",
+        "if timed(person) and not clock_trusted:",
+        "if False:",
+        "tests/core/people",
+    ),
+    Breakage(
+        "a lookalike is enrolled",
+        "daemon/core/people/enrol.py",
+        "if threshold is not None and not similarity < threshold:",
+        "if False:",
+        "tests/core/people",
+    ),
+    Breakage(
+        "a stranger's photo is added to a record",
+        "daemon/core/people/enrol.py",
+        "if not good.all():",
+        "if False:",
+        "tests/core/people",
+    ),
+    Breakage(
+        "a landmark of the alignment moves by 3 px",
+        "daemon/core/faces/align.py",
+        "(56.0252, 71.7366)",
+        "(56.0252, 74.7366)",
+        "tests/core/faces",
+    ),
+    Breakage(
+        "colours are exchanged",
+        "daemon/core/faces/align.py",
+        "crop[:, :, ::-1]",
+        "crop",
+        "tests/core/faces",
+    ),
+    Breakage(
+        "a site calibration lowers the threshold",
+        "daemon/pipeline/model.py",
+        "        threshold = self.card.threshold(gallery_size, target_fpir)\n"
+        "        return None if threshold is None or self.floor is None else max(threshold, self.floor)",
+        "        threshold = self.card.threshold(gallery_size, target_fpir)\n"
+        "        return None if threshold is None or self.floor is None else min(threshold, self.floor)",
+        "tests/pipeline/test_steps.py tests/cli/test_calibrate.py",
+    ),
+    Breakage(
+        "a bundle that computes something else serves",
+        "daemon/core/bundle.py",
+        "if not worst > GOLDEN_COSINE:",
+        "if False:",
+        "tests/core/test_bundle.py",
+    ),
+    Breakage(
+        "a threshold of a smaller gallery is used",
+        "daemon/core/bundle.py",
+        "row = [cell for cell in self.table if cell.gallery == min(larger)]",
+        "row = [cell for cell in self.table if cell.gallery == self.table[0].gallery]",
+        "tests/core/test_bundle.py",
+    ),
+    Breakage(
+        "a stale frame decides",
+        "daemon/serving/engine.py",
+        "return gate.live and not 0 <= now_s - view.at_s <= gate.stale_s",
+        "return False",
+        "tests/serving/test_engine.py",
+    ),
+    Breakage(
+        "the gate stays open while the disk fails",
+        "daemon/serving/rules_in_force.py",
+        "rules if self._disk.works else replace(rules, threshold=None, pair=None)",
+        "rules",
+        "tests/serving/test_engine.py tests/commands",
+    ),
+    Breakage(
+        "a command is acknowledged before it is durable",
+        "daemon/serving/answering.py",
+        "        if answer.durable:\n            for delivery in deliveries:\n                if delivery.gate == name:",
+        "        if True:\n            for delivery in deliveries:\n                if delivery.gate == name:",
+        "tests/serving/test_engine.py tests/commands",
+    ),
+    Breakage(
+        "a revocation waits for the disk",
+        "daemon/commands/desk.py",
+        "shut_out = stored is None and self._shut_out(command)",
+        "shut_out = False",
+        "tests/commands",
+    ),
+    Breakage(
+        "a revocation leaves the templates",
+        "daemon/pipeline/serving.py",
+        "        self.serving.gallery.remove(person)\n        self.people.pop(person, None)",
+        "        self.people.pop(person, None)",
+        "tests/commands tests/serving/test_engine.py",
+    ),
+    Breakage(
+        "evidence of somebody revoked still counts",
+        "daemon/serving/answering.py",
+        "each.keeper.forget(answer.barred)",
+        "pass",
+        "tests/serving/test_engine.py tests/commands",
+    ),
+    Breakage(
+        "a command is done twice",
+        "daemon/commands/desk.py",
+        "if stored is not None:\n                return",
+        "if False:\n                return",
+        "tests/commands",
+    ),
+    Breakage(
+        "an old command undoes a newer one",
+        "daemon/commands/order.py",
+        "if last is not None and command.issued_at.timestamp() < last:",
+        "if False:",
+        "tests/commands",
+    ),
+    Breakage(
+        "an expired command is carried out",
+        "daemon/commands/order.py",
+        "if not now < expires:",
+        "if False:",
+        "tests/commands",
+    ),
+    Breakage(
+        "a retained command is carried out",
+        "daemon/commands/desk.py",
+        "        if retained:",
+        "        if False:",
+        "tests/commands",
+    ),
+    Breakage(
+        "a grant is not asked for",
+        "daemon/commands/desk.py",
+        "if wanted and name not in self.grants]",
+        "if False]",
+        "tests/commands",
+    ),
+    Breakage(
+        "a record opens under another person's name",
+        "daemon/edges/store/records.py",
+        "if record.person.person != person:",
+        "if False:",
+        "tests/edges/test_vault.py tests/edges/test_store.py tests/edges/test_store_tables.py",
+    ),
+    Breakage(
+        "a late decision is called live",
+        "daemon/serving/sender.py",
+        "msgspec.structs.replace(decision, live=False)",
+        "decision",
+        "tests/serving/test_engine.py",
+    ),
+    Breakage(
+        "the broker need not be on this machine",
+        "daemon/config/rules.py",
+        "if not config.mqtt.allow_unsigned_commands and not _is_loopback(config.mqtt.host):",
+        "if False:",
+        "tests/config",
+    ),
+)
+
+
+class Stale(ValueError):
+    """A breakage whose text does not stand in its file exactly once."""
+
+
+def broken(text: str, breakage: Breakage) -> str:
+    """The file's text with the breakage in it. Raises Stale."""
+    if text.count(breakage.old) != 1:
+        raise Stale(f"{breakage.file}: `{breakage.old}` stands there {text.count(breakage.old)} times, not once")
+    return text.replace(breakage.old, breakage.new)
+
+
+def copied(target: Path) -> None:
+    """The tracked files of the working tree, as they are now."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True).stdout.decode()
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, target / name)
+
+
+def killer(tree: Path, tests: str) -> str | None:
+    """The first test that fails in `tree`, None where all of them pass."""
+    data = os.environ.get("OSTIARY_DATA") or str(ROOT.parent / "shared" / "data")
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--no-header", *tests.split()]
+    done = subprocess.run(command, cwd=tree, env={**os.environ, "OSTIARY_DATA": data}, capture_output=True, text=True)
+    if done.returncode == 0:
+        return None
+    failed = [line.split(" ")[1] for line in done.stdout.splitlines() if line.startswith(("FAILED ", "ERROR "))]
+    return failed[0] if failed else f"exit status {done.returncode}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default="", metavar="WORD", help="only breakages whose description or file contains this")
+    parser.add_argument("--list", action="store_true", help="show the list and check that it is not stale; break nothing")
+    arguments = parser.parse_args()
+    chosen = [b for b in BREAKAGES if arguments.only in b.what or arguments.only in b.file]
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+    table, survivors = Table("breakage", "file", "dies"), 0
+    with tempfile.TemporaryDirectory() as folder:
+        tree = Path(folder)
+        copied(tree)
+        for breakage in chosen:
+            path = tree / breakage.file
+            whole = path.read_text("utf-8")
+            changed, started = broken(whole, breakage), time.monotonic()
+            if arguments.list:
+                table.add_row(breakage.what, breakage.file, "")
+                continue
+            path.write_text(changed, "utf-8")
+            died = killer(tree, breakage.tests)
+            path.write_text(whole, "utf-8")
+            survivors += died is None
+            table.add_row(breakage.what, breakage.file, died or "[red]nothing: it survives[/]")
+            console.print(f"{time.monotonic() - started:5.1f} s  {breakage.what}: {died or 'SURVIVES'}", markup=False, soft_wrap=True)
+    console.print(table)
+    console.print(f"{len(chosen)} breakages, {survivors} survivors")
+    sys.exit(1 if survivors else 0)
+
+
+if __name__ == "__main__":
+    main()
