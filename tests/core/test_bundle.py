@@ -198,6 +198,7 @@ def test_the_shipped_bundle_keeps_the_contract(shipped: Any) -> None:
     assert bundle.check_golden(read, lambda crops: embed(shipped, crops)) > 0.99999
     assert "not for production" in read.licence
     assert read.calibration.threshold(20, 0.01) is not None
+    assert read.calibration.source == "1339 calibration people of train.zip" and read.calibration.table is read.calibration.passages
     # The vectors of the golden crops tell something only if they differ.
     vectors = np.array([golden.vector for golden in read.golden])
     assert len(vectors) >= 4 and np.max(np.triu(vectors @ vectors.T, 1)) < 0.9

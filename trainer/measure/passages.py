@@ -25,8 +25,8 @@ from trainer.people import augment
 from trainer.recipes.values import Augment
 
 FRAMES_PER_S = 4.0
-"""How many frames a second the simulated camera shows. From 4 to 25 a second the thresholds differ by less than 0.001, and the time grows
-with the rate; frames that come twice would make the thresholds too low by 0.002 to 0.004 (LOG.md). A quarter of a second is exact in
+"""How many frames a second the simulated camera shows. From 4 to 25 a second the thresholds differ by less than 0.002, and the time grows
+with the rate. Frames that come again and again would make the thresholds too low (LOG.md). A quarter of a second is exact in
 binary, so no recheck comes a frame late. A stranger gets 16 looks up to 20 frames a second, and 15 at 25."""
 
 GATE = Augment(
