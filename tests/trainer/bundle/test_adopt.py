@@ -225,7 +225,7 @@ NO_GO: list[tuple[dict[str, Any], str]] = [
     ({"inputs": 2}, "2 inputs"),
     ({"side": 28}, "takes pictures of shape"),
     ({"batch": 4, "end": "pooled"}, "takes 4 crops"),
-    ({"end": "map"}, "not with an embedding"),
+    ({"end": "map"}, "which is not an embedding"),
 ]
 
 

@@ -160,7 +160,8 @@ def test_compiled_with_any_batch_size(name: str) -> None:
 JAX = """
 import json, sys
 import jax, numpy as np
-from trainer import losses, mining
+from trainer.learn import mining
+from trainer.models import losses
 x, person = np.array(json.loads(sys.argv[1]), np.float32), np.array(json.loads(sys.argv[2]), np.int32)
 answer = {}
 for name, mine in mining.MININGS.items():

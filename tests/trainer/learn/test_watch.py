@@ -50,5 +50,5 @@ def test_a_resumed_run_remembers_its_first_look() -> None:
 def test_a_warning_is_one_line_that_says_what_to_try(seen: tuple[float, float]) -> None:
     said = Watch(0.2, first=1.4)(*seen)
     assert said is not None and "\n" not in said
-    for advice in ("lower rate", "smaller P and K first", "cleaner labels", "semi-hard"):
+    for advice in ("lower learning rate", "smaller P and K at first", "cleaner labels", "semi-hard"):
         assert advice in said
