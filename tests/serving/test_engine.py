@@ -322,6 +322,7 @@ def test_a_full_disk_closes_the_gate_and_it_opens_again_by_itself(site: Site, mo
         disk.setattr(Store, "transaction", full)
         assert site.sees(ALICE, times=10) == []
         assert site.status()["state"] == "closed" and "disk" in site.status()["reasons"][0]
+        assert site.gate.keeper.rules.closed  # nothing is looked at, so nothing can be accepted
         (result,) = site.asks(command("revoke", "E1", issued=101))
         assert (result["status"], result["reason"]) == ("failed", "not_durable")
         assert (1, 3, 1) not in site.wire.acknowledged
@@ -331,6 +332,14 @@ def test_a_full_disk_closes_the_gate_and_it_opens_again_by_itself(site: Site, mo
     assert [p.person for p in site.store.people()] == ["E2"]
     assert [d["decision"] for d in site.sees(ALICE, times=10)] == ["unknown"]
     assert site.status()["state"] == "serving"
+
+
+def test_a_revocation_takes_the_answer_back_with_the_next_good_frame(site: Site) -> None:
+    site.asks(command("enroll", "E1", [painted(ALICE)], issued=100))
+    (accept,) = site.sees(ALICE, times=10)
+    site.asks(command("revoke", "E1", issued=101))
+    (taken_back,) = site.sees(ALICE)
+    assert (taken_back["decision"], taken_back["reason"], taken_back["supersedes"]) == ("unknown", "no_match", accept["event_id"])
 
 
 def test_what_was_published_is_superseded_also_when_the_disk_failed_between(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
