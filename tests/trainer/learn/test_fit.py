@@ -113,7 +113,7 @@ def test_collapse_raises_the_alarm(people: dict[str, Path], tmp_path: Path, caps
     """A rate far too high: everybody becomes one vector, and training says so and what to try."""
     stage = '[[stages]]\nkind = "triplets"\nsteps = 30\npeople = 4\nimages = 3\nsoft = false\nrate = 30.0\nema = 0.0\n'
     trained(reading.parse(faces.SHORT + stage), people, Run(tmp_path / "run"))
-    assert "lower rate" in capsys.readouterr().out
+    assert "lower learning rate" in capsys.readouterr().out
     assert any("warning" in line for line in Run(tmp_path / "run").history())
 
 
