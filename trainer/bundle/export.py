@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from daemon.core import bundle as bundles
 from daemon.core.bundle import Calibration, Card, Figure, Golden
 from daemon.core.faces.align import ALIGNMENT, CROP_PX
-from daemon.core.faults import Fault
+from daemon.core.faults import Fault, first_line
 from daemon.edges.files import replace
 from trainer.models.opened import onnx_embedder
 from trainer.models.whole import PARITY, Embed, embedder, loaded, whole
@@ -145,6 +145,6 @@ def _convert(recipe: Recipe, weights: Sequence[NDArray[np.float32]], card: Card)
         onnx.checker.check_model(proto, full_check=True)
     except onnx.checker.ValidationError as error:
         raise ExportError(
-            f"the converted graph is not valid ONNX: {str(error).splitlines()[0]}", "report the recipe; no file was written"
+            f"the converted graph is not valid ONNX: {first_line(error)}", "report the recipe; no file was written"
         ) from error
     return bytes(proto.SerializeToString())

@@ -19,7 +19,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort
 
 from daemon.core.bundle import CARD_KEY, golden_crop
 from daemon.core.faces.align import CROP_PX
-from daemon.core.faults import Fault
+from daemon.core.faults import Fault, first_line
 from trainer.models.opened import onnx_embedder
 from trainer.models.whole import PARITY, Embed
 from trainer.people import augment
@@ -145,7 +145,7 @@ def embedder(raw: Raw, way: Way, batch: int = 1) -> Embed:
             try:
                 vectors[at : at + batch] = np.reshape(machine.run(None, {source: part})[0], (len(part), raw.dimension))
             except (*FAILURES, ValueError) as error:
-                raise OnnxError(f"the model fails on {len(part)} crops: {str(error).splitlines()[0]}", "export the model again") from error
+                raise OnnxError(f"the model fails on {len(part)} crops: {first_line(error)}", "export the model again") from error
         length = np.linalg.norm(vectors, axis=1, keepdims=True)
         if not (np.isfinite(length).all() and (length > TINY).all()):
             raise OnnxError("the model answers faces with zeros, or with numbers that are not finite", "check mean and scale")
@@ -168,7 +168,7 @@ def _load(path: Path) -> tuple[Any, str]:
         model = onnx.load(path)
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
     except (OSError, DecodeError, onnx.checker.ValidationError) as error:
-        raise OnnxError(f"{path} cannot be read as ONNX: {str(error).splitlines()[0] if str(error) else 'damaged'}", hint) from error
+        raise OnnxError(f"{path} cannot be read as ONNX: {first_line(error)}", hint) from error
     if not model.graph.node:
         raise OnnxError(f"{path} is not an ONNX model", hint)
     return model, digest
@@ -190,6 +190,6 @@ def _one_answer(path: Path, raw: Raw) -> NDArray[np.float32]:
         crop = raw.pixels(golden_crop(0)[None], Way("rgb", 127.5, 127.5))
         return np.asarray(machine.run(None, {machine.get_inputs()[0].name: crop})[0])
     except FAILURES as error:
-        raise OnnxError(f"ONNX Runtime cannot run {path}: {str(error).splitlines()[0]}", "export the model again") from error
+        raise OnnxError(f"ONNX Runtime cannot run {path}: {first_line(error)}", "export the model again") from error
     except ValueError as error:  # protobuf's, for more than 2 GB
         raise OnnxError(f"{path} is too large: {error}", "give a model of less than 2 GB") from error

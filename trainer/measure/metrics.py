@@ -6,7 +6,7 @@ similarity >= t, as the gate does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -65,13 +65,6 @@ def roc(genuine: Floats, impostor: Floats) -> tuple[Floats, Floats, Floats]:
     return np.append(0.0, fmr), np.append(0.0, accepted / max(1, len(genuine))), np.append(np.inf, scores[last])
 
 
-def det(genuine: Floats, impostor: Floats) -> tuple[Floats, Floats, Floats]:
-    """(FMR, FNMR, threshold), one row for each distinct similarity, from accept-nobody to accept-all (Martin et al. 1997; plotted
-    on normal-deviate axes)."""
-    fmr, tar, threshold = roc(genuine, impostor)
-    return fmr, 1 - tar, threshold
-
-
 def auc(genuine: Floats, impostor: Floats) -> float:
     """Area under the ROC: the probability that a genuine pair is more alike than an impostor pair; a tie counts half."""
     fmr, tar, _ = roc(genuine, impostor)
@@ -116,18 +109,6 @@ def ranks(similarity: Floats, owner: NDArray[np.int64]) -> NDArray[np.int64]:
     own = similarity[np.arange(len(owner)), owner]
     # Not "above or equal": NaN compares with nothing and must not win.
     return np.asarray((~(similarity < own[:, None])).sum(axis=1), np.int64)
-
-
-def cmc(similarity: Floats, owner: NDArray[np.int64], within: Sequence[int] = (1, 5)) -> tuple[float, ...]:
-    """Cumulative match characteristic: for each rank, the share of searches [probes, gallery] whose right column `owner` [probes] is among
-    that many best (closed set: everybody searched for is enrolled once). NaN without searches."""
-    found = ranks(similarity, owner)
-    return tuple(_share(found <= rank) for rank in within)
-
-
-def distances(genuine: Floats, impostor: Floats) -> Distances:
-    """The mean distances, from the cosine similarities of unit vectors."""
-    return Distances(*(float(np.mean(distance(kind), dtype=np.float64)) if len(kind) else float("nan") for kind in (genuine, impostor)))
 
 
 def distance(similarity: Floats) -> Floats:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from daemon.core import bundle as bundles
 from daemon.core.bundle import Card
+from daemon.core.faults import first_line
 from trainer.models.whole import Embed
 
 
@@ -24,7 +25,7 @@ def onnx_embedder(content: bytes | Path, batch: int = 64) -> tuple[Embed, Card]:
     try:
         session = onnxruntime.InferenceSession(content if isinstance(content, bytes) else str(content), providers=["CPUExecutionProvider"])
     except (ort.Fail, ort.InvalidGraph, ort.InvalidProtobuf, ort.InvalidArgument, ort.NotImplemented, ort.RuntimeException) as error:
-        text = str(error).splitlines()[0]
+        text = first_line(error)
         raise bundles.BundleError(f"ONNX Runtime cannot open it: {text}", "give a bundle made by `ostiary-train export`") from error
     card = bundles.read_card(session)
 

@@ -168,14 +168,6 @@ def to_json(report: Report) -> bytes:
     return msgspec.json.format(msgspec.json.encode(report), indent=1)
 
 
-def from_json(content: bytes) -> Report:
-    """A report from its JSON. Raises ReportError."""
-    try:
-        return msgspec.json.decode(content, type=Report)
-    except msgspec.DecodeError as error:
-        raise ReportError(f"the report cannot be read: {error}", "write it again with `ostiary-train report`") from error
-
-
 def _plain(value: object) -> float | str | None:
     """A value of a history line. NaN, and anything that is neither a number nor text, is null."""
     if isinstance(value, str):
