@@ -129,6 +129,8 @@ class Passage:
     def verify(self, claim: Claim, match: Match, nearest: Match, rules: Rules, permit: Permit, now: float) -> Ruling | None:
         """Take what a comparison with the claimed person found (`match`), and a search among all (`nearest`). Returns the answer once the
         claim is settled: every claim that was compared is answered, whatever was said before."""
+        if self.state is PassageState.TWO_PEOPLE:
+            return self.mismatched(claim.person)  # it took the claim before; now nobody can tell which of the two claims
         recognised = nearest.person if near(nearest, rules) and clear(nearest, rules) else None
         same = claim.compared(match.similarity, recognised, rules.pair, rules.claim_looks)
         if same is None:

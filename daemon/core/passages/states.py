@@ -10,7 +10,7 @@ RECOGNISED       =           TWO_PEOPLE  -          UNKNOWN  TWO_PEOPLE  VERIFIE
 FORGOTTEN        RECOGNISED  -           AMBIGUOUS  UNKNOWN  -           VERIFIED  MISMATCHED  -                LOOKING     LEFT
 UNKNOWN          RECOGNISED  TWO_PEOPLE  AMBIGUOUS  =        -           VERIFIED  MISMATCHED  =                LOOKING     LEFT
 AMBIGUOUS        RECOGNISED  TWO_PEOPLE  =          =        -           VERIFIED  MISMATCHED  =                LOOKING     LEFT
-TWO_PEOPLE       -           -           -          -        -           =         =           =                =           LEFT
+TWO_PEOPLE       -           -           -          -        -           -         =           =                =           LEFT
 VERIFIED         -           -           -          -        -           =         MISMATCHED  CLAIM_FORGOTTEN  CLAIM_LOST  LEFT
 CLAIM_FORGOTTEN  -           -           -          UNKNOWN  -           VERIFIED  MISMATCHED  -                CLAIM_LOST  LEFT
 MISMATCHED       -           -           -          -        -           VERIFIED  =           =                CLAIM_LOST  LEFT
@@ -19,7 +19,7 @@ LEFT             -           -           -          -        -           -      
 
 `=`: the state does not change. `-`: this cannot happen, and raises. Only `person found` and `claim held` can lead to an accept, and only
 if nothing forbids the person to pass. The ruling says whether they may pass; the state does not, because the gate goes on looking at both
-alike. A claim that a passage took before it looked like two people is still answered.
+alike. A claim that a passage took before it looked like two people has failed: nobody can tell which of them it belongs to.
 """
 
 from enum import Enum
@@ -109,8 +109,7 @@ _ROWS: dict[PassageState, dict[Event, PassageState]] = {
         E.FACE_LEFT: S.LEFT,
     },
     S.TWO_PEOPLE: {
-        E.CLAIM_HELD: S.TWO_PEOPLE, E.CLAIM_FAILED: S.TWO_PEOPLE, E.PERSON_FORGOTTEN: S.TWO_PEOPLE,
-        E.RULING_LOST: S.TWO_PEOPLE, E.FACE_LEFT: S.LEFT,
+        E.CLAIM_FAILED: S.TWO_PEOPLE, E.PERSON_FORGOTTEN: S.TWO_PEOPLE, E.RULING_LOST: S.TWO_PEOPLE, E.FACE_LEFT: S.LEFT,
     },
     S.VERIFIED: {
         E.CLAIM_HELD: S.VERIFIED, E.CLAIM_FAILED: S.MISMATCHED, E.PERSON_FORGOTTEN: S.CLAIM_FORGOTTEN,
