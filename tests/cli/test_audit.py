@@ -22,8 +22,8 @@ from daemon.edges.store import AuditTable, Store, StoreError, open_store
 from daemon.serving.retention import REST_S, SLICE, UNPROVED_S, Retention
 from tests.conftest import ROOT
 from tests.fixtures.desk import NOW, command, desk, painted
-from tests.serving.test_engine import ALICE as BRIGHT
-from tests.serving.test_engine import CONFIG, Site
+from tests.fixtures.engine_site import ALICE as BRIGHT
+from tests.fixtures.engine_site import CONFIG, Site
 
 ALICE, BOB = painted(100), painted(240)
 DAY_S = 86_400.0

@@ -11,8 +11,8 @@ from daemon.cli.calibrate import text_of
 from daemon.config import ConfigError, read_site_calibration
 from daemon.core.site import Passing, judge
 from daemon.pipeline.model import Raised
-from tests.core.test_site import PEOPLE, TEMPLATES, walks
 from tests.fixtures.desk import NoThreshold
+from tests.fixtures.walks import PEOPLE, TEMPLATES, walks
 
 
 class Card(NoThreshold):

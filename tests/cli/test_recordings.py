@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
@@ -26,14 +26,13 @@ from daemon.edges.detector import open_detector
 from daemon.edges.recorder import RecordedFrames, SealedSink, tapes_in
 from daemon.edges.store import open_store
 from tests.conftest import ROOT
-from tests.core.tapes.test_frames import frames, same
-from tests.serving.test_app import configure, ctl, daemon_running, ostiaryd, result
+from tests.fixtures.frames import frames, same
+from tests.fixtures.running import configure, ctl, daemon_running, ostiaryd, result
+from tests.fixtures.still import RULES, Still, state, still_gate
 
 skimage_data = pytest.importorskip("skimage.data")
 
 COMPARED = ("frame", "passage", "decision", "reason", "person", "similarity", "changes")
-RULES = "[decision]\nmin_s = 0.19\n"
-"""Not a whole number of frames: a sum of floats lies now on this side of it, now on that."""
 RECORDING = f"[recording]\nenabled = true\n{RULES}"
 
 
@@ -50,14 +49,6 @@ def visit(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         noisy = np.clip(scene + noise.normal(0, 3, scene.shape), 0, 255).astype(np.uint8)
         cv2.imwrite(str(folder / "frames" / f"{number:03}.png"), noisy)
     return folder / "portrait.jpg", folder / "frames"
-
-
-def state(folder: Path, people: dict[str, Path], broker: int) -> None:
-    """Enrol these people by a daemon of their own."""
-    config = configure(folder, broker, Path("/dev/video99"))
-    with daemon_running(config):
-        for person, photo in people.items():
-            assert result(ctl(config, "enroll", person, "--image", photo))["status"] == "done"
 
 
 @dataclass(frozen=True)
@@ -198,15 +189,9 @@ def _frames(clip: Path) -> int:
 # ---- ostiaryd record
 
 
-def gate(folder: Path, source: Path) -> Path:
-    """A configuration, and a store with a key."""
-    open_store(folder / "state").close()
-    return configure(folder, 1, source, extra=RULES)
-
-
 def test_record_writes_what_the_camera_gives_sealed_or_plain(tmp_path: Path, visit: tuple[Path, Path]) -> None:
     portrait, source = visit
-    config, enrolled = gate(tmp_path, source), f"E1={portrait}"
+    config, enrolled = still_gate(tmp_path, source), f"E1={portrait}"
     sealed, plain = tmp_path / "e1.tape", tmp_path / "e1"
     done = here("record", "--config", config, "--gate", "north", "--out", sealed)
     assert done.returncode == 0 and "80 frames in 3.2 s, sealed" in done.stdout, done.stderr
@@ -247,7 +232,7 @@ def test_what_cannot_be_done_is_one_line_and_a_hint(
     arguments: list[str], status: int, says: str,
 ) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
-    config = gate(tmp_path, visit[1])
+    config = still_gate(tmp_path, visit[1])
     sink = SealedSink(tmp_path / "clip.tape", b"another" * 4 + b"key!", "north", 0.0)
     sink.close()
     try:
@@ -266,21 +251,6 @@ def test_without_a_store_there_is_no_key_and_plain_needs_none(tmp_path: Path, vi
     assert here("record", "--config", config, "--gate", "north", "--out", tmp_path / "x", "--plain", "--seconds", "0.1").returncode == 0
 
 
-class Still:
-    """A camera that gives these frames and then nothing."""
-
-    live, gate, detail = True, "north", "unplugged"
-    state: Literal["down"] = "down"
-
-    def __init__(self, given: list[Frame]) -> None:
-        self.given, self.dropped = given, dict[str, int]()
-
-    def read(self, timeout_s: float) -> Frame | None:
-        return self.given.pop(0) if self.given else None
-
-    def close(self) -> None: ...
-
-
 def test_a_camera_that_goes_silent_is_an_error_and_what_it_gave_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("daemon.cli.recordings.NO_PICTURE_S", 0.05)
     given = frames(4)
@@ -293,7 +263,7 @@ def test_a_camera_that_goes_silent_is_an_error_and_what_it_gave_is_there(tmp_pat
 
 
 def test_ctrl_c_ends_a_recording_whole(tmp_path: Path) -> None:
-    config = gate(tmp_path, tmp_path / "x")
+    config = still_gate(tmp_path, tmp_path / "x")
     folder = tmp_path / "frames"
     folder.mkdir()
     for number in range(3):
@@ -302,8 +272,8 @@ def test_ctrl_c_ends_a_recording_whole(tmp_path: Path) -> None:
 import signal, sys, itertools
 from daemon.cli import recordings
 from daemon.core.values import Frame
-from tests.core.tapes.test_frames import frames
-from tests.cli.test_recordings import Still
+from tests.fixtures.frames import frames
+from tests.fixtures.still import Still
 class Endless(Still):
     def read(self, timeout_s):
         import time; time.sleep(0.01); print("frame", flush=True)

@@ -1,23 +1,21 @@
 """Stories about enrolment from the gate's own camera: seconds long, beside everything else, one at a time."""
 
 import json
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-from daemon.core.boxes import Box
-from daemon.core.values import Delivery, Face, Probe, Quality, View
+from daemon.core.values import Delivery
 from daemon.demo.stage import Stage
 from daemon.edges.store import Store, StoreError, open_store
 from daemon.serving.mailbox import CameraState
-from tests.fixtures.desk import NOW, command
-from tests.serving.test_app import configure, ctl, daemon_running, result
-from tests.serving.test_engine import Site
+from tests.fixtures.crowds import crowd, results
+from tests.fixtures.desk import command
+from tests.fixtures.engine_site import Site
+from tests.fixtures.running import configure, ctl, daemon_running, result
 
 ALICE, BOB = 100, 240
 TOPIC, FOR_ALL = "ostiary/v1/hq/north/command", "ostiary/v1/hq/all/command"
@@ -35,20 +33,6 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 def capture(person: str = "E1", seconds: float = 2.0, issued: float = 100.0, **more: Any) -> bytes:
     return command("enroll", person, capture={"seconds": seconds}, issued=issued, **more)
-
-
-def crowd(site: Site, *faces: int) -> list[dict[str, Any]]:
-    """A frame with several faces of one size, a moment later."""
-    site.now_s += 0.1
-    probes = tuple(
-        Probe(Face(Box(100 + 90 * i, 100, 80, 80), 1.0), np.full((112, 112, 3), face, np.uint8), Quality.OK) for i, face in enumerate(faces)
-    )
-    site.mailbox.offer(View("north", 0, site.now_s, NOW + site.now_s, probes), threading.Event())
-    return site.turn()
-
-
-def results(told: list[dict[str, Any]]) -> list[tuple[str, str | None]]:
-    return [(each["status"], each["reason"]) for each in told if "status" in each]
 
 
 def test_who_stands_before_the_camera_is_enrolled_and_then_accepted(site: Site) -> None:

@@ -28,12 +28,12 @@ from daemon.edges.store import Store, StoreError
 from daemon.pipeline import steps
 from daemon.pipeline.model import Raised
 from daemon.serving.mailbox import CameraState
-from tests.commands.test_captures import crowd, results
-from tests.commands.test_reembedding import Box as Changeable
+from tests.fixtures.changes import Box as Changeable
+from tests.fixtures.crowds import crowd, results
 from tests.fixtures.desk import NOW, NoThreshold, command, model, painted
-from tests.serving.test_app import configure, daemon_running, ostiaryd, result
-from tests.serving.test_app import ctl as ostiaryctl
-from tests.serving.test_engine import ALICE, CONFIG, STRANGER, Site
+from tests.fixtures.engine_site import ALICE, CONFIG, STRANGER, Site
+from tests.fixtures.running import configure, daemon_running, ostiaryd, result
+from tests.fixtures.running import ctl as ostiaryctl
 
 HERE, FOR_ALL = "ostiary/v1/hq/north/command", "ostiary/v1/hq/all/command"
 LIKE_ALICE = 112

@@ -4,13 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-from daemon.commands.answers import Answer
 from daemon.commands.desk import Desk
-from daemon.core.messages import Result
 from daemon.edges.store import Store, StoreError, open_store
+from tests.fixtures.asking import done, refused, send, who
 from tests.fixtures.desk import DIMENSION, NOW, at, command, desk, painted, tables
 
 ALICE, BOB = painted(100), painted(240)
@@ -19,30 +17,6 @@ ALICE, BOB = painted(100), painted(240)
 @pytest.fixture
 def the_desk(store: Store) -> Desk:
     return desk(store)
-
-
-def send(the_desk: Desk, payload: bytes, now: float = NOW + 1, retained: bool = False) -> Answer:
-    answer = the_desk.handle("north", "ostiary/v1/hq/north/result", payload, retained, now)
-    assert isinstance(answer, Answer)
-    return answer
-
-
-def done(the_desk: Desk, payload: bytes, now: float = NOW + 1) -> Result:
-    result = send(the_desk, payload, now).result
-    assert (result.status, result.reason) == ("done", None), result
-    return result
-
-
-def refused(the_desk: Desk, payload: bytes, reason: str, now: float = NOW + 1, retained: bool = False) -> Result:
-    result = send(the_desk, payload, now, retained).result
-    assert (result.status, result.reason) == ("refused", reason), result
-    return result
-
-
-def who(the_desk: Desk, brightness: int) -> str | None:
-    serving = the_desk.current.serving
-    (match,) = serving.gallery.search(serving.model.embedder.embed(np.full((1, 112, 112, 3), brightness, np.uint8)))
-    return match.person if match.similarity > 0.99 else None
 
 
 def test_one_photo_enrols_and_a_revocation_erases(the_desk: Desk, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from daemon.core.messages import Enroll
 from daemon.core.people.enrol import EnrolError
 from daemon.core.values import Person, Template
 from daemon.edges.store import Store, open_store
-from tests.commands.test_desk import done, refused, send, who
+from tests.fixtures.asking import done, refused, send, who
 from tests.fixtures.desk import MODELS, NOW, command, desk, painted, tables
 
 ALICE, TWIN, LOOKALIKE, ALIKE, FAR, BOB = 100, 110, 114, 120, 125, 240

@@ -9,75 +9,19 @@ import sqlite3
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from daemon.commands import reembedding
-from daemon.commands.enrolment import decoded
-from daemon.commands.reembedding import Made
 from daemon.config import DecisionConfig, GateConfig
 from daemon.core.values import Delivery
 from daemon.edges.store import Store, StoreError, open_store
-from tests.edges.held import Held
-from tests.fixtures.desk import DIMENSION, MODELS, NoThreshold, PaintedEmbedder, command, model, painted
-from tests.serving.test_engine import CONFIG, Site
+from tests.fixtures.changes import GRANTS, Box, need_one_model
+from tests.fixtures.desk import DIMENSION, MODELS, NoThreshold, PaintedEmbedder, command, model
+from tests.fixtures.engine_site import CONFIG
 
 ALICE, MIRRORED, BOB = 100, 155, 240
-GRANTS = frozenset({"reembed", "force", "replace"})
-
-
-class Box(Site):
-    """A site whose change of model goes on when the test says so."""
-
-    def __init__(self, store: Store, **more: Any) -> None:
-        self.asides: list[Held[Made]] = []
-        super().__init__(store, aside=self._held, **more)
-        self.desk.grants = GRANTS
-        self.issued = 100.0
-        self.turn()
-
-    def _held(self) -> Held[Made]:
-        self.asides.append(Held())
-        return self.asides[-1]
-
-    def enrol(self, person: str, *faces: int, **more: Any) -> dict[str, Any]:
-        return self.ask("enroll", person, [painted(face) for face in faces], **more)[0]
-
-    def ask(self, op: str, *what: Any, **more: Any) -> list[dict[str, Any]]:
-        self.issued += 1
-        self.now_s = max(self.now_s, self.issued)
-        return self.asks(command(op, *what, issued=self.issued, **more))
-
-    @property
-    def waits(self) -> bool:
-        """Whether crops are being embedded."""
-        return bool(self.asides) and self.asides[-1].waiting
-
-    def goes_on(self) -> list[dict[str, Any]]:
-        """One batch is embedded, and what that leads to."""
-        self.asides[-1].run()
-        return self.turn()
-
-    def to_the_end(self) -> dict[str, Any]:
-        """The answer to the change under way."""
-        for _ in range(50):
-            told = self.goes_on() if self.waits else self.turn()
-            for one in told:
-                if one.get("op") == "reembed":
-                    return one
-        raise AssertionError("no end")
-
-    def changes(self, **more: Any) -> dict[str, Any]:
-        self.ask("reembed", **more)
-        return self.to_the_end()
-
-    def knows(self, face: int) -> str | None:
-        """Whom the gate takes a face for that comes and goes."""
-        told = [t for t in [*self.sees(face, times=6), *self.sees(None, times=10)] if "decision" in t]
-        assert [t["model"] for t in told] == [self.desk.current.serving.model.id], told
-        return str(told[0]["person"]) if told[0]["decision"] == "accept" else None
 
 
 @pytest.fixture
@@ -158,21 +102,6 @@ def test_what_is_embedded_of_a_template_that_goes_meanwhile_is_dropped(box: Box)
     assert box.enrol("E1", BOB, replace=True)["status"] == "done"
     assert "1 templates embedded" in box.to_the_end()["detail"]
     assert [box.knows(face) for face in (ALICE, BOB)] == [None, "E1"] and len(box.store.vectors("painted-2")) == 1
-
-
-def need_one_model(box: Box) -> None:
-    """The gallery holds exactly what the serving model makes of the crops of everybody enrolled, and nothing else."""
-    expected = {}
-    for person in box.current.people:
-        for template in box.store.templates_of(person):
-            crop = decoded(template.crop)
-            assert crop is not None
-            expected[template.number] = (person, box.current.serving.model.embedder.embed(crop[None])[0])
-    gallery = box.current.serving.gallery
-    assert gallery.templates == len(expected) and gallery.people == len({person for person, _ in expected.values()})
-    for person in box.current.people:
-        vectors = [vector for owner, vector in expected.values() if owner == person]
-        assert np.allclose(sorted(map(tuple, gallery.vectors_of(person))), sorted(map(tuple, vectors)), atol=1e-5), person
 
 
 def test_the_status_tells_how_far_it_has_come_but_not_with_every_batch(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:

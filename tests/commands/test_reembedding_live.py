@@ -13,7 +13,7 @@ from daemon.edges.embedder import bundle_id
 from daemon.edges.store import open_store
 from daemon.pipeline.opening import DEFAULT_BUNDLE
 from tests.fixtures.bundles import reversed_bundle
-from tests.serving.test_app import configure, ctl, daemon_running, ostiaryd, result
+from tests.fixtures.running import configure, ctl, daemon_running, ostiaryd, result
 
 skimage_data = pytest.importorskip("skimage.data")
 

@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from daemon.commands import reembedding
 from daemon.core.values import Published
 from daemon.edges.store import Store, StoreError, open_store
-from tests.commands.test_reembedding import Box, need_one_model
+from tests.fixtures.changes import Box, need_one_model
 from tests.fixtures.desk import MODELS
 
 FACES = (75, 180, 110, 145)

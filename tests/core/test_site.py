@@ -5,24 +5,10 @@ import numpy.typing as npt
 import pytest
 
 from daemon.core.site import ABOVE, Passing, SiteError, beyond, judge
+from tests.fixtures.walks import TEMPLATES, unit, walks
 
-
-def unit(*parts: float) -> npt.NDArray[np.float32]:
-    vector = np.zeros(8, np.float32)
-    vector[: len(parts)] = parts
-    return vector / np.float32(np.linalg.norm(vector))
-
-
-PEOPLE = {name: unit(*np.eye(8)[place]) for place, name in enumerate("ABCDE")}
-TEMPLATES = {name: vector[None] for name, vector in PEOPLE.items()}
 PLENTY = 0.2
 """A target that five people are enough for."""
-
-
-def walks(name: str, like: str | None = None, how_much: float = 0.0) -> Passing:
-    """A passage of somebody, in which they look that much like somebody else at their worst moment."""
-    worst = PEOPLE[name] * np.float32(np.sqrt(1 - how_much**2)) + (PEOPLE[like] * np.float32(how_much) if like else 0)
-    return Passing(name, np.stack([PEOPLE[name], worst]))
 
 
 def test_the_threshold_lies_just_above_the_most_alike_pair() -> None:

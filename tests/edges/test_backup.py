@@ -13,16 +13,11 @@ from daemon.core.values import Person
 from daemon.edges.files import FileError
 from daemon.edges.store import BackupError, StoreError, VaultError, back_up, open_store, read_passphrase, restore, sealed_file
 from daemon.edges.store.sealed_file import Cost, read_sealed, write_sealed
-from tests.edges.test_store import ALICE, VECTOR, put, tampered, two_people
-from tests.edges.test_vault import busy_store, closed
+from tests.fixtures.backups import MADE_AT, NOW, PASSPHRASE, cheap, written
+from tests.fixtures.stored import ALICE, VECTOR, put, tampered, two_people
+from tests.fixtures.vaults import busy_store, closed
 
-PASSPHRASE = "six words drawn by dice"
-MADE_AT, NOW = 1_000.0, 5_000.0
-
-
-@pytest.fixture(autouse=True)
-def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sealed_file, "COST", Cost(4, 8, 1))
+_ = cheap  # for everything here
 
 
 # ---- the sealed file
@@ -102,12 +97,6 @@ def test_a_file_from_who_knows_where_does_not_take_all_the_memory(tmp_path: Path
 
 
 # ---- the passphrase
-
-
-def written(path: Path, content: bytes, mode: int = 0o600) -> Path:
-    path.write_bytes(content)
-    path.chmod(mode)
-    return path
 
 
 def test_the_passphrase_is_the_first_line_the_same_from_every_keyboard(tmp_path: Path) -> None:

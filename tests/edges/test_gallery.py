@@ -1,30 +1,10 @@
-import time
-from collections.abc import Callable
 
 import numpy as np
 import pytest
 
 from daemon.core.passages.match import NOBODY
 from daemon.edges.gallery import Gallery, VectorError
-
-DIMENSION = 16
-
-
-def units(count: int, seed: int = 0, dimension: int = DIMENSION) -> np.ndarray:
-    vectors = np.random.default_rng(seed).normal(size=(count, dimension)).astype(np.float32)
-    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
-
-
-def grown(gallery: Gallery, during: Callable[[], None] = lambda: None) -> Gallery:
-    """The gallery once its graph, built in a real thread, serves; `during` is called now and then until it does."""
-    deadline = time.monotonic() + 300
-    gallery.tend(0.0)
-    while gallery.graph_state.state != "serving":
-        assert gallery.graph_state.state == "building" and time.monotonic() < deadline, gallery.graph_state
-        during()
-        time.sleep(0.005)
-        gallery.tend(0.0)
-    return gallery
+from tests.fixtures.unit_vectors import DIMENSION, grown, units
 
 
 def test_an_empty_gallery_knows_nobody() -> None:

@@ -16,7 +16,7 @@ from daemon.edges.gallery.graph import Graph, GraphError, Stopped, build
 from daemon.edges.gallery.matrix import Matrix, Snapshot
 from tests.conftest import ROOT
 from tests.edges.held import Held
-from tests.edges.test_gallery import DIMENSION, grown, units
+from tests.fixtures.unit_vectors import DIMENSION, grown, units
 
 
 def snapshot(count: int, dimension: int = DIMENSION) -> Snapshot:

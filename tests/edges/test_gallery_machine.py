@@ -12,7 +12,7 @@ from daemon.edges.gallery import Gallery, VectorError, audit
 from daemon.edges.gallery.gallery import AUDIT_EVERY_S, Built
 from daemon.edges.gallery.graph import GraphError
 from tests.edges.held import Held
-from tests.edges.test_gallery import DIMENSION, units
+from tests.fixtures.unit_vectors import DIMENSION, units
 
 PEOPLE = st.sampled_from("abcdefgh")
 SEEDS = st.integers(0, 10_000)

@@ -17,7 +17,7 @@ from daemon.core.tapes.tape import HEAD_BYTES, START_BYTES, Bounds, TapeError, b
 from daemon.core.values import Frame
 from daemon.edges.recorder import RecordedFrames, Recorder, SealedSink, Shelf, Tape, catalogue, erase, tapes_in
 from daemon.edges.recorder.tapes import TapeWriter
-from tests.core.tapes.test_frames import frames, same
+from tests.fixtures.frames import frames, same
 
 KEY, OTHER = b"k" * 32, b"o" * 32
 ROOMY = Bounds(10**9, 1e9, 10**8, 1e9)

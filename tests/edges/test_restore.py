@@ -25,9 +25,9 @@ from daemon.edges.store import (
 from daemon.edges.store import backup as module
 from daemon.edges.store.sealed_file import write_sealed
 from daemon.edges.store.since import DECISIONS_A_SECOND
-from tests.edges.test_backup import MADE_AT, NOW, PASSPHRASE, cheap, written
-from tests.edges.test_store import ALICE, BOB, VECTOR, put, tampered
-from tests.edges.test_vault import KEY, Snapshots, busy_store, closed, write_key
+from tests.fixtures.backups import MADE_AT, NOW, PASSPHRASE, cheap, written
+from tests.fixtures.stored import ALICE, BOB, VECTOR, put, tampered
+from tests.fixtures.vaults import KEY, Snapshots, busy_store, closed, write_key
 
 _ = cheap  # for everything here
 

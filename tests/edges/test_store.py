@@ -11,15 +11,7 @@ import pytest
 from daemon.core.values import Person
 from daemon.edges.store import KEEP_RESULTS_S, Store, StoreError, open_store
 from daemon.edges.store.database import Database
-
-ALICE = Person("E1", name="Alice", valid_from=1.5, valid_until=2.5, gates=("north", "süd"), consent="form 7", enrolled_at=1.0)
-VECTOR = np.arange(4, dtype=np.float32)
-
-
-def put(store: Store, person: Person, vectors: int = 1) -> list[int]:
-    with store.transaction():
-        store.put_person(person)
-        return [store.add_template(person.person, "m-1", VECTOR + i, b"png", 5.0) for i in range(vectors)]
+from tests.fixtures.stored import ALICE, VECTOR, put, tampered, two_people
 
 
 def test_what_was_put_is_there_after_opening_again(tmp_path: Path) -> None:
@@ -106,29 +98,6 @@ def test_a_revocation_that_a_crash_left_in_the_log_is_in_force_and_erased_at_the
 
 
 # ---- damage
-
-
-def tampered(folder: Path, *statements: str) -> Store:
-    with sqlite3.connect(folder / "gallery.sqlite") as db:
-        for statement in statements:
-            db.execute(statement)
-    db.close()
-    return open_store(folder)
-
-
-BOB = Person("E2", name="Bob", suspended=True)
-
-
-def two_people(folder: Path) -> None:
-    store = open_store(folder)
-    put(store, ALICE, 2)
-    put(store, BOB, 2)
-    with store.transaction():
-        store.put_issued("E2", 10.0)
-        store.put_result("c1", b"1", 0.0)
-        store.enqueue("north", "t", b"first")
-        store.enqueue("north", "t", b"second", 3.0)
-    store.close()
 
 
 def seen(store: Store) -> tuple[list[str], list[int], tuple[str, ...], tuple[int, ...]]:

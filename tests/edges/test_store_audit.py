@@ -13,7 +13,7 @@ from daemon.core.audit import AuditError, CommandAnswered, HeadError, KeyChanged
 from daemon.edges.store import Store, StoreError, open_store, rotate_key
 from daemon.edges.store import audit as audit_module
 from daemon.edges.store.records import AuditEnds
-from tests.edges.test_store import ALICE, put
+from tests.fixtures.stored import ALICE, put
 
 DAY_S = 86_400.0
 NOW = 1_800_000_000.0

@@ -11,7 +11,7 @@ from daemon.edges.store.numbers import next_number, take_over_numbers
 from daemon.edges.store.records import Sealer
 from daemon.edges.store.tables import reseal
 from daemon.edges.store.vault import Vault
-from tests.edges.test_store import ALICE, put
+from tests.fixtures.stored import ALICE, put
 
 
 @pytest.fixture

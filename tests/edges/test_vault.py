@@ -1,10 +1,8 @@
 """The vault and its key: what opens, what does not, and which key files are taken."""
 
 import os
-import shutil
 import sqlite3
 import stat
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,9 +13,9 @@ from daemon.core.values import Person
 from daemon.edges.store import Store, StoreError, VaultError, open_store, rotate_key
 from daemon.edges.store.keys import KeyPlace, make_key, read_key
 from daemon.edges.store.vault import Vault
-from tests.edges.test_store import ALICE, VECTOR, put
+from tests.fixtures.stored import ALICE, put
+from tests.fixtures.vaults import KEY, Snapshots, busy_store, closed, write_key
 
-KEY = bytes(range(32))
 PARTS = st.lists(st.one_of(st.text(max_size=8), st.integers(), st.binary(max_size=8)), max_size=5)
 
 
@@ -80,12 +78,6 @@ def test_a_key_of_another_length() -> None:
 
 
 # ---- the key's file
-
-
-def write_key(path: Path, content: bytes, mode: int = 0o600) -> Path:
-    path.write_bytes(content)
-    path.chmod(mode)
-    return path
 
 
 @pytest.mark.parametrize("content", [KEY, KEY.hex().encode(), KEY.hex().upper().encode() + b"\n", KEY.hex().encode() + b"\r\n"])
@@ -240,77 +232,8 @@ def test_the_key_file_of_the_configuration_and_systemds_credential_before_it(tmp
 # ---- another key: cut off at every step
 
 
-class Snapshots:
-    """Copies of a folder before every SQL statement and around every change of a key file: what a crash at any instant would leave."""
-
-    def __init__(self, folder: Path, into: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.taken: list[Path] = []
-        self._folder, self._into = folder, into
-        connect = sqlite3.connect
-
-        def traced(target: str, **settings: object) -> sqlite3.Connection:
-            db = connect(target, **settings)  # type: ignore[call-overload]
-            assert isinstance(db, sqlite3.Connection)
-            if target != ":memory:":
-                db.set_trace_callback(lambda statement: self.take())
-            return db
-
-        monkeypatch.setattr("daemon.edges.store.opening.sqlite3.connect", traced)
-        for name in ("open", "write", "fsync", "link", "unlink", "replace"):
-            monkeypatch.setattr(os, name, self._around(getattr(os, name)))
-
-    def _around(self, real: Callable[..., object]) -> Callable[..., object]:
-        def call(*arguments: object, **more: object) -> object:
-            self.take()
-            done = real(*arguments, **more)
-            self.take()
-            return done
-
-        return call
-
-    def take(self) -> None:
-        folder = self._into / str(len(self.taken))
-        folder.mkdir(parents=True)
-        for path in self._folder.iterdir():
-            if path.name != "lock":
-                copy = folder / path.name
-                with path.open("rb") as source, copy.open("wb") as sink:
-                    shutil.copyfileobj(source, sink)
-                copy.chmod(path.stat().st_mode)
-        self.taken.append(folder)
-
-
-def state(store: Store) -> tuple[object, ...]:
-    templates = [(t.number, t.person, {m: v.tobytes() for m, v in t.vectors.items()}, t.crop) for t in store.templates()]
-    answers = (store.result("c1"), store.last_issued("E1"), store.last_issued("E2"), store.pending("north", 0, 9), store.revision())
-    return (*store.people(), *templates, *answers, bool(store.damage()))
-
-
 RECORDS = 1 + 3 + 3 + 4 + 2 + 1 + 1
 """What `busy_store` seals: people, templates, crops, vectors, orders, answers, messages."""
-
-
-def closed(store: Store) -> tuple[object, ...]:
-    seen = state(store)
-    store.close()
-    return seen
-
-
-def busy_store(folder: Path) -> tuple[object, ...]:
-    """People, a revocation, an answer, a message: one of everything that is sealed. What it holds."""
-    store = open_store(folder)
-    put(store, ALICE, 3)
-    put(store, Person("E2", name="Bob", suspended=True), 1)
-    with store.transaction():
-        store.remove_person("E2")
-        assert store.put_vector(2, "E1", "m-2", VECTOR) and not store.put_vector(4, "E2", "m-2", VECTOR)
-        store.put_serving("m-2")
-        store.put_issued("E1", 7.0)
-        store.put_issued("E2", 8.0)
-        store.put_result("c1", b"done", 5.0)
-        store.enqueue("north", "t", b"payload", 9.0)
-        store.next_revision()
-    return closed(store)
 
 
 def test_another_key_opens_everything_and_the_old_one_nothing(tmp_path: Path) -> None:

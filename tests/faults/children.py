@@ -13,9 +13,9 @@ from daemon.core.values import Frame
 from daemon.edges.recorder import Recorder, Shelf
 from daemon.edges.store import back_up, restore, rotate_key, sealed_file
 from daemon.edges.store.sealed_file import Cost
-from tests.core.tapes.test_frames import camera
 from tests.faults.faces import open_desk
 from tests.fixtures.desk import NOW
+from tests.fixtures.frames import camera
 
 CONTEXT = get_context("forkserver")
 CONTEXT.set_forkserver_preload(["tests.faults.children"])

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from daemon.edges.recorder import RecordedFrames, catalogue, tapes_in
-from tests.core.tapes.test_frames import camera, same
 from tests.faults import children
 from tests.faults.children import killed
+from tests.fixtures.frames import camera, same
 
 KEY = b"k" * 32
 ROUNDS = max(3, int(os.environ.get("OSTIARY_FAULTS", "0")) // 100)

@@ -10,8 +10,6 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +25,11 @@ from daemon.edges.embedder import bundle_id
 from daemon.edges.store import open_store
 from daemon.pipeline.opening import DEFAULT_BUNDLE
 from tests.conftest import ROOT
-from tests.core.faces.test_photo import png_bomb
+from tests.fixtures.bombs import png_bomb
 from tests.fixtures.desk import command
 from tests.fixtures.liveness_models import brightness_model
 from tests.fixtures.mosquitto import free_port
+from tests.fixtures.running import configure, ctl, daemon_running, ostiaryd, result
 
 skimage_data = pytest.importorskip("skimage.data")
 
@@ -53,52 +52,6 @@ def still(tmp_path_factory: pytest.TempPathFactory) -> Path:
         noisy = np.clip(image + noise.normal(0, 3, image.shape), 0, 255).astype(np.uint8)
         cv2.imwrite(str(folder / f"{number:03}.jpg"), noisy)
     return folder
-
-
-def configure(folder: Path, broker: int, source: Path, metrics: int = 0, extra: str = "") -> Path:
-    path = folder / "config.toml"
-    path.write_text(
-        f'site = "test"\nstate_dir = "{folder / "state"}"\n[gates.north]\nsource = "{source}"\n[mqtt]\nport = {broker}\n'
-        f"[metrics]\nport = {metrics}\n{extra}"
-    )
-    return path
-
-
-def ostiaryd(*arguments: object) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-m", "daemon", *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
-    )
-
-
-def ctl(config: Path, *arguments: object) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-m", "daemon.ctl.__main__", *map(str, arguments), "--config", str(config), "--timeout", "30", "--json"],
-        cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
-
-
-def result(done: "subprocess.CompletedProcess[str]") -> dict[str, object]:
-    answer = json.loads(done.stdout.splitlines()[-1])
-    assert isinstance(answer, dict), done
-    return answer
-
-
-@contextmanager
-def daemon_running(config: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    """A daemon that is connected to its broker. What it logs is in `daemon.log` beside its configuration."""
-    path = config.with_name("daemon.log")
-    with path.open("wb") as log:
-        process = subprocess.Popen([sys.executable, "-m", "daemon", "run", "--config", str(config)], cwd=ROOT, stderr=log)
-    try:
-        deadline = time.monotonic() + 60
-        while "broker connected" not in path.read_text():
-            assert process.poll() is None and time.monotonic() < deadline, path.read_text()
-            time.sleep(0.05)
-        yield process
-    finally:
-        if process.poll() is None:
-            process.kill()
-        process.wait(20)
 
 
 @pytest.mark.broker

@@ -1,64 +1,24 @@
 """Stories about the engine: what is published when, and what happens when the broker or the disk fails. Clocks stand still here."""
 
 import json
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
-from daemon.commands.reembedding import Made
-from daemon.config import Config, DecisionConfig, GateConfig, ScheduleConfig, parse
-from daemon.core.boxes import Box
-from daemon.core.passages.gatekeeper import Gatekeeper
-from daemon.core.values import Delivery, Face, Link, Outgoing, Probe, Published, Quality, View
+from daemon.config import parse
+from daemon.core.values import Delivery, Link, Published
 from daemon.edges.gallery import Gallery
-from daemon.edges.gallery.background import Aside
 from daemon.edges.gallery.gallery import Built
-from daemon.edges.metrics import Metrics
 from daemon.edges.store import Store, StoreError, open_store
-from daemon.pipeline import steps
-from daemon.pipeline.model import Model
-from daemon.serving.engine import Engine, EngineFailed
-from daemon.serving.flight import Flight
-from daemon.serving.gate_state import Gate
+from daemon.serving.engine import EngineFailed
 from daemon.serving.mailbox import CameraState, Mailbox, WorkerFailed
 from tests.edges.held import Held
-from tests.fixtures.desk import DIMENSION, MODELS, NOW, command, current, desk, painted
-
-CONFIG = Config(
-    site="hq",
-    gates={"north": GateConfig(source="x")},
-    schedules={"office": ScheduleConfig(zone="UTC", times=("fri 08:00-08:10",))},
-    decision=DecisionConfig(threshold=0.99, patience=6, lost_s=0.5),
-)
-ALICE, STRANGER = 100, 240
-
-
-@dataclass
-class Wire:
-    """A broker's end of the line: what was published, and whether it takes anything."""
-
-    connected: bool = True
-    alive: bool = True
-    sent: list[Outgoing] = field(default_factory=list)
-    acknowledged: list[tuple[int, int, int]] = field(default_factory=list)
-
-    def publish(self, message: Outgoing) -> bool:
-        if self.connected:
-            self.sent.append(message)
-        return self.connected
-
-    def acknowledge(self, receipt: tuple[int, int, int]) -> None:
-        self.acknowledged.append(receipt)
-
-    def is_alive(self) -> bool:
-        return self.alive
+from tests.fixtures.desk import DIMENSION, command, painted
+from tests.fixtures.engine_site import ALICE, STRANGER, Site
 
 
 @dataclass
@@ -70,72 +30,6 @@ class Model80:
 
     def lives(self, faces: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
         return np.full(len(faces), self.says)
-
-
-@dataclass
-class Site:
-    """One gate at one instant, with every edge in the test's hands."""
-
-    store: Store
-    config: Config = CONFIG
-    models: dict[str, Model] = field(default_factory=lambda: MODELS)
-    aside: Callable[[], Aside[Made]] = Held
-    gates: tuple[str, ...] = ("north",)
-    liveness: "Model80 | None" = None
-    flight: Flight | None = None
-    unrecorded: Callable[[], Sequence[str]] = tuple
-
-    def __post_init__(self) -> None:
-        self.now_s, self.in_step = 100.0, True
-        self.wires = {name: Wire() for name in self.gates}
-        self.wire = self.wires["north"]
-        self.mailbox = Mailbox(1)
-        self.current = current(self.store, self.models, partial(steps.rules, self.config))
-        self.desk = desk(self.store, memory=self.current)
-        rules, lost_s = self.current.serving.rules(), self.config.decision.lost_s
-        modes = {name: gate.mode for name, gate in self.config.gates.items()}
-        gates = {name: Gate(Gatekeeper(name, rules, lost_s), wire, mode=modes.get(name, "identify")) for name, wire in self.wires.items()}
-        self.gate = gates["north"]
-        self.engine = Engine(
-            self.config, self.store, self.current, self.desk, gates, self.mailbox, Metrics(), self.models, "1.0",
-            clock=lambda: self.now_s, wall=lambda: NOW + self.now_s, clock_trusted=lambda: self.in_step, aside=self.aside,
-            liveness=self.liveness, flight=self.flight, unrecorded=self.unrecorded,
-        )  # fmt: skip
-        self.receipts = 0
-        self.mailbox.tell(CameraState("north", "up", None, True))
-
-    def turn(self) -> list[dict[str, Any]]:
-        """One turn; what it published on decision and result topics."""
-        before = len(self.wire.sent)
-        self.engine.turn(0)
-        return [json.loads(m.payload) for m in self.wire.sent[before:] if not m.topic.endswith("status")]
-
-    def asks(self, payload: bytes) -> list[dict[str, Any]]:
-        self.receipts += 1
-        self.mailbox.deliver(Delivery("north", "ostiary/v1/hq/north/command", payload, False, (1, self.receipts, 1)))
-        return self.turn()
-
-    def sees(self, brightness: int | None, times: int = 1, age_s: float = 0.0) -> list[dict[str, Any]]:
-        told = []
-        for _ in range(times):
-            self.now_s += 0.1
-            probes: tuple[Probe, ...] = ()
-            if brightness is not None:
-                crop = np.full((112, 112, 3), brightness, np.uint8)
-                probes = (Probe(Face(Box(100, 100, 80, 80), 1.0), crop, Quality.OK, np.zeros((80, 80, 3), np.uint8)),)
-            self.mailbox.offer(View("north", 0, self.now_s - age_s, NOW + self.now_s - age_s, probes), threading.Event())
-            told += self.turn()
-        return told
-
-    def broker_took(self, *rows: int) -> None:
-        for row in rows or [m.row for m in self.wire.sent if m.row]:
-            self.mailbox.deliver(Published("north", row))
-        self.turn()
-
-    def status(self) -> dict[str, Any]:
-        found = [json.loads(m.payload) for m in self.wire.sent if m.topic == "ostiary/v1/hq/north/status"]
-        assert isinstance(found[-1], dict)
-        return found[-1]
 
 
 @pytest.fixture

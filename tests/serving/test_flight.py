@@ -27,9 +27,9 @@ from daemon.serving.flight import Flight
 from daemon.serving.gate_worker import GateWorker
 from daemon.serving.mailbox import CameraState
 from daemon.serving.recorders import open_recorders, recording_room
-from tests.core.tapes.test_frames import frames
 from tests.fixtures.desk import LIMITS, NOW, PaintedDetector, command, painted
-from tests.serving.test_engine import ALICE, CONFIG, STRANGER, Site
+from tests.fixtures.engine_site import ALICE, CONFIG, STRANGER, Site
+from tests.fixtures.frames import frames
 
 
 class Kept:

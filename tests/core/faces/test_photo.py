@@ -1,6 +1,5 @@
 import contextlib
 import struct
-import zlib
 
 import cv2
 import numpy as np
@@ -9,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.core.faces.photo import PhotoError, decode_jpeg, jpeg_header
+from tests.fixtures.bombs import png_bomb
 
 PICTURE = np.random.default_rng(1).integers(0, 255, (90, 120, 3), np.uint8)
 JPEG = cv2.imencode(".jpg", PICTURE)[1].tobytes()
@@ -32,14 +32,6 @@ def test_a_jpeg_is_decoded() -> None:
 
 def test_it_is_turned_upright() -> None:
     assert decode_jpeg(with_exif(6)).shape == (120, 90, 3)
-
-
-def png_bomb() -> bytes:
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
-    header = struct.pack(">IIBBBBB", 20_000, 20_000, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 60_001 * 1000)) + chunk(b"IEND", b"")
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ from daemon.core.passages.liveness import LivenessRules, judge, surroundings
 from daemon.core.passages.rules import HOLD, clear, near
 from daemon.core.passages.tracks import MIN_IOU, RETURN_SHIFT, Tracker
 from daemon.core.values import Face, Liveness, Match, Quality, Vector
-from tests.core.passages.test_claims import MISMATCH, VERIFIED, Gate
-from tests.core.passages.test_gatekeeper import ACCEPT_ALICE, ALICE, AMBIGUOUS, RULES, STRANGER, UNKNOWN, Story, face, said
+from tests.fixtures.claim_stories import MISMATCH, VERIFIED, Gate
+from tests.fixtures.stories import ACCEPT_ALICE, ALICE, AMBIGUOUS, RULES, STRANGER, UNKNOWN, Story, face, said
 
 EXACT = replace(RULES, threshold=0.5, margin=0.125, min_s=0.0, same=-1.0)
 """The numbers have exact binary fractions, so that a similarity can meet them exactly."""

@@ -12,46 +12,13 @@ from daemon.core.passages.claims import LONGEST_S, Claim, seconds_left
 from daemon.core.passages.gatekeeper import Decision
 from daemon.core.passages.rules import Rules
 from daemon.core.values import Quality, Reason, Vector
-from tests.core.passages.test_gatekeeper import (
-    ACCEPT_ALICE,
-    ACCEPT_BOB,
-    ALICE,
-    BAD,
-    BOB,
-    RULES,
-    STRANGER,
-    TURNED,
-    UNKNOWN,
-    Story,
-    face,
-    said,
-)
+from tests.fixtures.claim_stories import BOTH, MISMATCH, OTHER_FACE, VERIFIED, VERIFY, Gate
+from tests.fixtures.stories import ACCEPT_ALICE, ACCEPT_BOB, ALICE, BAD, BOB, RULES, STRANGER, TURNED, UNKNOWN, face, said
 
-VERIFY = replace(RULES, threshold=None, pair=0.35)
-BOTH = replace(RULES, pair=0.35)
 LIKE_BOB = face(0.5, 0.866)
 """Somebody whose template is Bob's, and who is 0.5 like Alice: enough for her badge, were it not clear whose face it is."""
 
-VERIFIED = ("accept", "verified", "alice")
-MISMATCH = ("reject", "claim_mismatch", "alice")
 AMBIGUOUS = ("reject", "ambiguous", None)
-
-
-class Gate(Story):
-    """A gate where people show badges."""
-
-    def badge(self, person: str = "alice", seconds: float = 10.0) -> None:
-        """Shown after the last frame and before the next."""
-        since_s = self.number / 10 - 0.05
-        self.keeper.claims.present(person, since_s, since_s + seconds)
-
-    @property
-    def ends(self) -> list[str]:
-        return [how for _, how in self.keeper.claims.ended]
-
-    @property
-    def stands(self) -> bool:
-        return self.keeper.claims.standing is not None
 
 
 def gate(rules: Rules = VERIFY, **more: object) -> Gate:
@@ -221,9 +188,6 @@ def test_a_face_that_may_be_two_peoples_takes_no_claim() -> None:
 
 
 # ---- how a claim ends, and that it ends
-
-
-OTHER_FACE = face(0, 0, 0, 1)
 
 
 def close(story: Gate) -> list[Decision]:

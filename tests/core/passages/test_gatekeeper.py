@@ -1,94 +1,32 @@
 """Stories about passages: what the gate answers to what it saw."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from math import inf, nan
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.core.boxes import Box
-from daemon.core.passages.gatekeeper import Decision, Gatekeeper
-from daemon.core.passages.match import NOBODY, best_two
-from daemon.core.passages.rules import Rules
-from daemon.core.values import Face, Match, Probe, Quality, Reason, Vector, View
-
-RULES = Rules(threshold=0.5, margin=0.1, min_frames=3, min_s=0.15, patience=8, recheck_s=0.5, tries=4, memory=0.9, same=0.4)
-CROP = np.zeros((112, 112, 3), np.uint8)
-
-
-def face(*parts: float) -> Vector:
-    vector = np.zeros(6, np.float32)
-    vector[: len(parts)] = parts
-    return vector / np.float32(np.linalg.norm(vector))
-
-
-ALICE, BOB, STRANGER, OTHER = face(1), face(0, 1), face(0, 0, 1), face(0, 0, 0, 1)
-BETWEEN = face(1, 1)
-TURNED = face(0.45, 0, 0, 0, 1)
-"""Alice, turned so far that she is not near enough (0.41), but still herself."""
-BAD = face(0, 0, 0, 0, 0, 1)
-"""A frame that shows nobody."""
-
-
-@dataclass
-class Story:
-    """One camera, 10 frames a second; each step is one frame with the faces in it, at fixed places."""
-
-    rules: Rules = RULES
-    forbidden: dict[str, Reason] = field(default_factory=dict)
-    lost_s: float = 0.5
-    gallery: dict[str, Vector] = field(default_factory=lambda: {"alice": ALICE, "bob": BOB})
-
-    def __post_init__(self) -> None:
-        self.keeper = Gatekeeper("north", self.rules, self.lost_s)
-        self.number = 0
-        self.searched = 0
-
-    def find(self, vectors: npt.NDArray[np.float32]) -> list[Match]:
-        self.searched += len(vectors)
-        if not self.gallery:
-            return [NOBODY] * len(vectors)
-        names, known = list(self.gallery), np.stack(list(self.gallery.values()))
-        found = [best_two(known @ vector, np.arange(len(names))) for vector in vectors]
-        return [Match(names[owner], best, rival) for owner, best, rival in found]
-
-    def compare(self, vector: Vector, person: str) -> float:
-        known = self.gallery.get(person)
-        return -1.0 if known is None else float(known @ vector)
-
-    def sees(self, *faces: Vector | Quality | None, times: int = 1, places: Sequence[float] | None = None) -> list[Decision]:
-        """A vector is a good face, a Quality a poor one, None no face at that place."""
-        told: list[Decision] = []
-        for _ in range(times):
-            at = self.number / 10
-            probes: list[Probe] = []
-            vectors: list[Vector | None] = []
-            for place, shown in enumerate(faces):
-                if shown is None:
-                    continue
-                x = places[place] if places is not None else 50 + 200 * place
-                quality = shown if isinstance(shown, Quality) else Quality.OK
-                probes.append(Probe(Face(Box(x, 100, 80, 80), 1.0), CROP, quality))
-                vectors.append(None if isinstance(shown, Quality) or self.rules.closed else shown)
-            view = View("north", self.number, at, 1000 + at, tuple(probes))
-            told += self.keeper.observe(view, vectors, self.find, lambda person, now: self.forbidden.get(person), self.compare)
-            self.number += 1
-        return told
-
-
-def said(decisions: list[Decision]) -> list[tuple[str, str, str | None]]:
-    return [(d.verdict.value, d.reason.value, d.person) for d in decisions]
-
-
-ACCEPT_ALICE = ("accept", "matched", "alice")
-ACCEPT_BOB = ("accept", "matched", "bob")
-UNKNOWN = ("unknown", "no_match", None)
-AMBIGUOUS = ("reject", "ambiguous", None)
-
+from daemon.core.passages.gatekeeper import Decision
+from daemon.core.values import Match, Quality, Reason, Vector
+from tests.fixtures.stories import (
+    ACCEPT_ALICE,
+    ACCEPT_BOB,
+    ALICE,
+    AMBIGUOUS,
+    BAD,
+    BETWEEN,
+    BOB,
+    OTHER,
+    RULES,
+    STRANGER,
+    TURNED,
+    UNKNOWN,
+    Story,
+    face,
+    said,
+)
 
 # ---- the first answer
 

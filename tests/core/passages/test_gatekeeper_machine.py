@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from daemon.core.passages.gatekeeper import Decision
 from daemon.core.values import Quality, Reason, Vector, Verdict
-from tests.core.passages.test_gatekeeper import ALICE, BAD, BOB, RULES, STRANGER, TURNED, Story, face
-from tests.core.passages.test_states import fits
+from tests.fixtures.passage_states import fits
+from tests.fixtures.stories import ALICE, BAD, BOB, RULES, STRANGER, TURNED, Story, face
 
 MODES = {"identify": RULES, "verify": replace(RULES, threshold=None, pair=0.35), "both": replace(RULES, pair=0.35)}
 CLOSED = replace(RULES, threshold=None)

@@ -15,8 +15,8 @@ from daemon.core.passages.gatekeeper import Decision, Gatekeeper
 from daemon.core.passages.liveness import LivenessRules, Lives, Votes, judge, surroundings
 from daemon.core.passages.rules import Rules
 from daemon.core.values import Face, Image, Liveness, Match, Probe, Quality, Reason, Vector, Verdict, View
-from tests.core.passages.test_claims import BOTH, VERIFY
-from tests.core.passages.test_gatekeeper import ALICE, BOB, CROP, RULES, STRANGER, Story, said
+from tests.fixtures.claim_stories import BOTH, VERIFY
+from tests.fixtures.stories import ALICE, BOB, CROP, RULES, STRANGER, Story, said
 
 LOOKED_AT = LivenessRules(frames=3, threshold=0.5, require=False)
 REQUIRED = replace(LOOKED_AT, require=True)

@@ -7,14 +7,13 @@ import pytest
 
 from daemon.core.passages import passage, states
 from daemon.core.passages.gatekeeper import Decision
-from daemon.core.passages.passage import Passage
-from daemon.core.passages.ruling import AMBIGUOUS, NO_MATCH, Ruling, mismatch
+from daemon.core.passages.ruling import Ruling
 from daemon.core.passages.states import TRANSITIONS, Event, PassageState, TransitionError, after
 from daemon.core.values import Quality, Reason, Vector, Verdict
-from tests.core.passages.test_claims import BOTH, OTHER_FACE, Gate
-from tests.core.passages.test_gatekeeper import ALICE, BETWEEN, BOB, STRANGER
+from tests.fixtures.claim_stories import BOTH, OTHER_FACE, Gate
+from tests.fixtures.passage_states import E, S, fits
+from tests.fixtures.stories import ALICE, BETWEEN, BOB, STRANGER
 
-S, E = PassageState, Event
 COLUMNS = list(Event)
 
 
@@ -81,35 +80,6 @@ def test_after_a_claim_nobody_is_searched_for_unless_they_are_forgotten() -> Non
 
 
 # ---- states and rulings
-
-
-def fits(passage: Passage) -> bool:
-    """Whether what was said about a passage, and whose it is, is what its state says."""
-    ruling, named, claimed = passage.ruling, passage.named, passage.claimed
-    by_name = ruling is not None and ruling.person is not None and ruling.reason not in (Reason.CLAIM_MISMATCH, Reason.AMBIGUOUS)
-    match passage.state:
-        case S.LOOKING:
-            return ruling is None and claimed is None
-        case S.RECOGNISED:
-            return by_name and ruling is not None and ruling.person == named and ruling.reason is not Reason.VERIFIED and claimed is None
-        case S.FORGOTTEN:
-            return by_name and named is None and claimed is None
-        case S.UNKNOWN:
-            return ruling == NO_MATCH and claimed is None
-        case S.AMBIGUOUS:
-            return ruling == AMBIGUOUS and claimed is None
-        case S.VERIFIED:
-            return by_name and ruling is not None and ruling.person == named == claimed and ruling.reason is not Reason.MATCHED
-        case S.CLAIM_FORGOTTEN:
-            return by_name and ruling is not None and ruling.person == claimed and named is None
-        case S.MISMATCHED:
-            return claimed is not None and ruling == mismatch(claimed)
-        case S.CLAIM_LOST:
-            return ruling is None and claimed is not None
-        case S.TWO_PEOPLE:
-            return ruling in (None, AMBIGUOUS) or claimed is not None
-        case S.LEFT:
-            return False
 
 
 # ---- a story for every move

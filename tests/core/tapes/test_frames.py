@@ -1,8 +1,5 @@
 """Frames in and out of chunks: exactly what went in."""
 
-from collections.abc import Iterator
-from itertools import count as count_from
-from itertools import islice
 
 import numpy as np
 import pytest
@@ -12,24 +9,7 @@ from hypothesis import strategies as st
 from daemon.core.tapes.frames import Began, Ended, FrameDecoder, FrameEncoder, Lost, frame_head, note_bytes, note_of
 from daemon.core.tapes.tape import TapeError
 from daemon.core.values import Frame, Image
-
-
-def frames(count: int, seed: int = 0, shape: tuple[int, int] = (24, 32)) -> list[Frame]:
-    """The first of a camera's frames."""
-    return list(islice(camera(seed, shape), count))
-
-
-def camera(seed: int = 0, shape: tuple[int, int] = (24, 32)) -> Iterator[Frame]:
-    """A camera with noise, and something that moves."""
-    noise, scene = np.random.default_rng(seed), np.random.default_rng(99).integers(0, 255, (*shape, 3))
-    for number in count_from(0):
-        image = np.clip(scene + noise.normal(0, 2, scene.shape), 0, 255).astype(np.uint8)
-        image[:, number % shape[1]] = 255
-        yield Frame("north", 7 + 2 * number, 100 + number / 30, 1e9 + number / 30, image)
-
-
-def same(a: Frame, b: Frame) -> bool:
-    return (a.gate, a.number, a.at_s, a.captured_at) == (b.gate, b.number, b.at_s, b.captured_at) and np.array_equal(a.image, b.image)
+from tests.fixtures.frames import frames, same
 
 
 def played(chunks: list[bytes]) -> list[Frame]:

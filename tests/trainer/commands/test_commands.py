@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.fixtures.drawings import mnist, omniglot
 from tests.trainer import faces
-from tests.trainer.people.test_datasets import mnist, omniglot
 from trainer.__main__ import main
 from trainer.runs import Run
 

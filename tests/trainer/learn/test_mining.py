@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import pytest
 
-from tests.trainer.models.test_losses import gradient, numpy_of
+from tests.fixtures.tensors import gradient, numpy_of
 from trainer.learn import mining
 from trainer.models import losses
 from trainer.models.networks import unit

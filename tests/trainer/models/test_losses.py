@@ -8,25 +8,11 @@ import keras
 import numpy as np
 import pytest
 
+from tests.fixtures.tensors import gradient, numpy_of
 from trainer.models import losses
 
 if keras.backend.backend() == "tensorflow":
-    import tensorflow as tf
-
-
-def gradient(function: Callable[[Any], Any], x: np.ndarray) -> np.ndarray:
-    if keras.backend.backend() == "tensorflow":
-        variable = tf.Variable(x)
-        with tf.GradientTape() as tape:
-            loss = function(variable)
-        return np.asarray(tape.gradient(loss, variable))
-    import jax  # type: ignore[import-not-found,unused-ignore]
-
-    return np.asarray(jax.grad(function)(x))
-
-
-def numpy_of(tensor: object) -> np.ndarray:
-    return np.asarray(keras.ops.convert_to_numpy(tensor))
+    pass
 
 
 def test_cosine_margin_is_cross_entropy_with_the_margin_taken_off() -> None:

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from daemon.core.bundle import Figure
-from tests.trainer.reports.test_page import Reader
+from tests.fixtures.html_reader import Reader
 from trainer.measure import evaluate
 from trainer.reports import side_by_side
 from trainer.reports.side_by_side import CompareError, better

@@ -1,13 +1,12 @@
 """The parts of a data set, and that they are kept apart by code."""
 
 import dataclasses
-import zipfile
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
+from tests.fixtures.drawings import mnist, omniglot
 from tests.trainer import faces
 from trainer.people import data, datasets
 from trainer.people.data import Crops, DataError
@@ -51,14 +50,6 @@ def test_a_share_of_the_people_to_learn_from_is_within_a_larger_share(tmp_path: 
     assert len(found[0.5]["fit"]) == len(half)
 
 
-def mnist(folder: Path, train: int = 5_100, test: int = 30) -> Path:
-    rng = np.random.default_rng(1)
-    arrays = {f"x_{part}": rng.integers(0, 256, (count, 28, 28), np.uint8) for part, count in (("train", train), ("test", test))}
-    labels = {f"y_{part}": np.arange(count) % 10 for part, count in (("train", train), ("test", test))}
-    np.savez(folder / "mnist.npz", allow_pickle=False, **arrays, **labels)
-    return folder / "mnist.npz"
-
-
 def test_digits_leave_some_unseen(tmp_path: Path) -> None:
     parts = datasets.parts(DIGITS, mnist(tmp_path), None)
     assert {part: len(crops) for part, crops in parts.items()} == {"fit": 100, "val": 5000, "test": 30}
@@ -80,18 +71,6 @@ def test_what_is_not_mnist_is_refused(tmp_path: Path, content: bytes) -> None:
 def test_too_small_an_mnist_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is not MNIST"):
         datasets.parts(DIGITS, mnist(tmp_path, train=50), None)
-
-
-def omniglot(folder: Path) -> Path:
-    rng = np.random.default_rng(1)
-    with zipfile.ZipFile(folder / "images.zip", "w") as archive:
-        for part, characters in (("images_background", 40), ("images_evaluation", 3)):
-            for character in range(characters):
-                for drawing in range(2):
-                    ink = np.where(rng.random((105, 105)) < 0.9, 255, 0).astype(np.uint8)
-                    name = f"omniglot/{part}/Alphabet/character{character:02d}/{drawing}.png"
-                    archive.writestr(name, cv2.imencode(".png", ink)[1].tobytes())
-    return folder / "images.zip"
 
 
 def test_characters_turned_are_other_characters(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import msgspec
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 
 from daemon.core.bundle import Calibration, Card, Cell, Figure, Golden
+from tests.fixtures.html_reader import Reader
 from tests.trainer import faces
 from trainer.measure import evaluate, metrics
 from trainer.people.data import Crops, DataError
@@ -37,45 +37,6 @@ VILLAINS = (
     '"><img src=x onerror=alert(1)>',
     "$x^2$ \\",
 )
-VOID = {"meta", "img", "link", "br", "path", "use"}
-
-
-class Reader(HTMLParser):
-    """What a browser would meet: tags that balance, attributes, text, and anything it would fetch."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.open: list[str] = []
-        self.fetched: list[str] = []
-        self.ids: list[str] = []
-        self.headings: list[str] = []
-        self.text = ""
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        if tag not in VOID:
-            self.open.append(tag)
-        values = dict(attrs)
-        self.fetched += [value or "" for name, value in attrs if name in ("src", "href", "srcset", "xlink:href", "action", "data")]
-        self.fetched += [value or "" for name, value in attrs if name.startswith("on")]
-        self.ids += [values["id"] or ""] if "id" in values else []
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.handle_starttag(tag, attrs)
-        if tag not in VOID:
-            self.open.pop()
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag not in VOID:
-            assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-        if self.open and self.open[-1] == "h2":
-            self.headings.append(data)
 
 
 def crops_of(images: list[int], pixels: bool = False, name: str = "p") -> Crops:
