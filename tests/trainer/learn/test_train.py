@@ -118,7 +118,7 @@ def test_a_bundle_can_be_evaluated_too(made: dict[str, Path], tmp_path: Path) ->
         (["fit", "--data", "CROPS", "--run", "RUN", "--recipe", "RECIPE"], "finished"),
         (["fit", "--data", "CROPS", "--run", "RUN"], "another recipe"),
         (["fit", "--data", "CROPS", "--run", "CROPS"], "not a run"),
-        (["fit", "--data", "CROPS", "--recipe", "BAD", "--run", "new"], "did you mean stages.0.epochs"),
+        (["fit", "--data", "CROPS", "--recipe", "BAD", "--run", "new"], "did you mean `stages.0.epochs`"),
         (["fit", "--data", "CROPS", "--recipe", "ONLY", "--run", "new"], "has no stages"),
         (["export", "CROPS", "new.onnx"], "not a run folder"),
         (["export", "RUN", "new.onnx", "--data", "OTHER"], "is not in"),
