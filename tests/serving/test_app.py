@@ -247,7 +247,8 @@ def state_of_two(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("spoilt", "word"), [("missing", "is missing"), ("wrong", "not the key of"), ("open", "others may read it"), ("cut", "does not hold a key")]
+    ("spoilt", "word"),
+    [("missing", "is missing"), ("wrong", "not the key of"), ("open", "others may read it"), ("cut", "does not hold a key")],
 )
 def test_a_key_that_is_not_right_is_one_line_a_hint_and_exit_78(tmp_path: Path, still: Path, spoilt: str, word: str) -> None:
     state_of_two(tmp_path)
