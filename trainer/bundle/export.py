@@ -4,8 +4,10 @@ Keras."""
 from __future__ import annotations
 
 import datetime
+import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import msgspec
@@ -22,12 +24,25 @@ from trainer.models.whole import PARITY, Embed, embedder, loaded, whole
 from trainer.recipes.values import Recipe
 
 OPSET = 18  # tf2onnx fails on 20 and above
+HALVED_FROM = 4096
+"""Tensors with fewer numbers stay float32: they take no room."""
 GOLDEN_COUNT = 4
-GOLDEN_ALIKE = 0.9
+GOLDEN_ALIKE = 1 - 20 * (1 - bundles.GOLDEN_COSINE)
+"""Another crop's answer must be much farther away than the check allows. An absolute limit of 0.9 would refuse models whose vectors share a
+large mean."""
 
 
 class ExportError(Fault):
     """The bundle cannot be made; `message` and `hint` are one line each."""
+
+
+def stored(recipe: Recipe, weights: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+    """The weights as the bundle will have them: rounded, if the recipe wants them stored as float16. Raises ExportError."""
+    if not recipe.export.half:
+        return list(weights)
+    if max(float(np.max(np.abs(weight), initial=0.0)) for weight in weights) > float(np.finfo(np.float16).max):
+        raise ExportError("a weight is too large for float16", "set export.half = false")
+    return [weight.astype(np.float16).astype(np.float32) for weight in weights]
 
 
 def export(
@@ -40,8 +55,8 @@ def export(
     crops: NDArray[np.uint8],
     notes: str = "",
 ) -> float:
-    """Write the bundle. `crops` are real faces for the parity check, in addition to the golden crops. Returns the largest difference
-    between Keras and ONNX. If ExportError is raised, no file is written."""
+    """Write the bundle. `weights` are what `stored` gives, and `crops` real faces for the parity check, in addition to the golden crops.
+    Returns the largest difference between Keras and ONNX. If ExportError is raised, no file is written."""
     check(recipe, weights)
     embed = embedder(recipe, weights)
     golden = golden_vectors(embed)
@@ -90,23 +105,25 @@ def check(recipe: Recipe, weights: Sequence[NDArray[np.float32]]) -> None:
 
 
 def golden_vectors(embed: Embed) -> tuple[Golden, ...]:
-    """Golden crops that can show a mistake: their pairwise similarity is below 0.9, and each gets another answer (cosine < 0.999) if the
-    channels are swapped, the pixels scaled twice, or the mean left in. Raises ExportError if the model tells too few apart."""
-    seeds = range(64)
-    crops = np.stack([bundles.golden_crop(seed) for seed in seeds])
+    """Golden crops that can show a mistake: they are as far apart as the model tells them, and each gets another answer (cosine < 0.998) if
+    the channels are swapped, the pixels scaled twice, or the mean left in. Raises ExportError if the model tells too few apart."""
+    crops = np.stack([bundles.golden_crop(seed) for seed in range(64)])
     right = embed(crops)
-    wrong = [embed(mistake(crops)) for mistake in MISTAKES]
-    chosen: list[int] = []
-    for seed in seeds:
-        length = float(np.linalg.norm(right[seed]))
-        caught = abs(length - 1) < 1e-3 and all(float(right[seed] @ vectors[seed]) < bundles.GOLDEN_COSINE - 1e-3 for vectors in wrong)
-        if caught and all(float(right[seed] @ right[other]) < GOLDEN_ALIKE for other in chosen):
-            chosen.append(seed)
-        if len(chosen) == GOLDEN_COUNT:
-            return tuple(Golden(seed, tuple(round(float(value), 7) for value in right[seed])) for seed in chosen)
-    raise ExportError(
-        f"the model tells only {len(chosen)} golden crops apart", "train longer: it has collapsed, or has hardly been trained"
-    )
+    caught = np.abs(np.linalg.norm(right, axis=1) - 1) < 1e-3
+    for mistake in MISTAKES:
+        caught &= np.sum(right * embed(mistake(crops)), axis=1) < bundles.GOLDEN_COSINE - 1e-3
+    left = np.flatnonzero(caught)
+    chosen = [int(left[0])] if len(left) else []
+    while chosen and len(chosen) < GOLDEN_COUNT:
+        nearest = (right[left] @ right[chosen].T).max(axis=1)
+        if not nearest.min() < GOLDEN_ALIKE:
+            break
+        chosen.append(int(left[nearest.argmin()]))
+    if len(chosen) < GOLDEN_COUNT:
+        raise ExportError(
+            f"the model tells only {len(chosen)} golden crops apart", "train longer: it has collapsed, or has hardly been trained"
+        )
+    return tuple(Golden(seed, tuple(round(float(value), 7) for value in right[seed])) for seed in chosen)
 
 
 def _swapped(crops: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -126,6 +143,25 @@ def _mean_left_in(crops: NDArray[np.uint8]) -> NDArray[np.uint8]:
 MISTAKES = (_swapped, _scaled_twice, _mean_left_in)
 
 
+def _halve(graph: Any) -> None:
+    """Store the large tensors that float16 can hold without loss, so the rounded weights, as float16, each with a node behind it that makes
+    float32 of it. ONNX Runtime runs these nodes once, when it opens the file."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    casts = []
+    for tensor in graph.initializer:
+        if tensor.data_type != TensorProto.FLOAT or math.prod(tensor.dims) < HALVED_FROM:
+            continue
+        name, values = tensor.name, numpy_helper.to_array(tensor)
+        half = values.astype(np.float16)
+        if (half == values).all():
+            tensor.CopyFrom(numpy_helper.from_array(half, f"{name}/half"))
+            casts.append(helper.make_node("Cast", [tensor.name], [name], f"{name}/single", to=TensorProto.FLOAT))
+    rest = list(graph.node)
+    del graph.node[:]
+    graph.node.extend([*casts, *rest])
+
+
 def _convert(recipe: Recipe, weights: Sequence[NDArray[np.float32]], card: Card) -> bytes:
     import onnx
     import tensorflow as tf
@@ -139,6 +175,8 @@ def _convert(recipe: Recipe, weights: Sequence[NDArray[np.float32]], card: Card)
         port.type.tensor_type.shape.dim[0].dim_param = "N"
     proto.graph.output[0].type.tensor_type.shape.dim[1].dim_value = recipe.network.embedding
     proto.graph.name = recipe.name
+    if recipe.export.half:
+        _halve(proto.graph)
     entry = proto.metadata_props.add()
     entry.key, entry.value = bundles.CARD_KEY, msgspec.json.encode(card).decode()
     try:

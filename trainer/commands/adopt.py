@@ -1,16 +1,47 @@
-"""Make a bundle of any face-embedding ONNX model."""
+"""Make a bundle of any face-embedding ONNX model, or of the weights that a package carries."""
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
-from trainer.bundle import adopt
+import msgspec
+import numpy as np
+from rich.console import Console
+
+from daemon.core.bundle import Calibration, golden_crop
+from daemon.edges.files import replace
+from trainer.bundle import adopt, export
+from trainer.bundle.adopt import AdoptError
+from trainer.measure import calibrate
+from trainer.models import dlib_network
+from trainer.models.whole import embedder
 from trainer.people import datasets
+from trainer.recipes import reading
 from trainer.recipes.values import Recipe
+
+MEASURED = Path(adopt.__file__).with_name("dlib.json")
+
+
+class Measured(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Thresholds that were measured for a recipe's weights, so that nobody needs the people to measure them on."""
+
+    recipe_digest: str
+    data_digest: str
+    calibration: Calibration
 
 
 def run(options: argparse.Namespace) -> None:
     """`adopt`."""
+    if options.package is not None:
+        _package(options)
+        return
+    for name in ("model", "data", "licence"):
+        if getattr(options, name) is None:
+            missing = "MODEL" if name == "model" else f"--{name}"
+            raise AdoptError(f"{missing} is missing", "give MODEL BUNDLE --data CROPS --licence TEXT, or --from dlib BUNDLE")
+    if options.measured is not None:
+        raise AdoptError("--measured goes with --from alone", "leave it out: a bundle's thresholds are in its card")
     # The default recipe reads people as colour crops of 112x112.
     parts = datasets.parts(Recipe(), options.data, options.split)
     adopt.adopt(
@@ -20,9 +51,38 @@ def run(options: argparse.Namespace) -> None:
         parts["calibration"],
         name=options.name or options.model.stem,
         licence=options.licence,
-        order=options.order,
+        order=options.order or "auto",
         mean=options.mean,
         scale=options.scale,
         notes=options.notes,
         source=options.data.name,
     )
+
+
+def _package(options: argparse.Namespace) -> None:
+    """The network as the package has it. Everything about it is known, so no people are needed but to measure thresholds anew."""
+    known = ("model", "licence", "name", "order", "mean", "scale")
+    given = [name for name in known if getattr(options, name) is not None]
+    if given:
+        raise AdoptError(f"{given[0]} does not go with --from", "leave it out: the package's model is known")
+    if options.data is None and (options.split is not None or options.measured is not None):
+        raise AdoptError("--split and --measured need --data", "give --data, or leave them out")
+    recipe = reading.read(reading.find(options.package))
+    weights = export.stored(recipe, dlib_network.weights())
+    faces = np.stack([golden_crop(seed) for seed in range(64)])
+    if options.data is None:
+        measured = msgspec.json.decode(MEASURED.read_bytes(), type=Measured)
+        if measured.recipe_digest != recipe.digest:
+            raise AdoptError(f"{MEASURED.name} was measured for another recipe", "measure it again with --data and --measured")
+    else:
+        people = datasets.parts(recipe, options.data, options.split)["calibration"]
+        if len(people.people) < 2:
+            raise AdoptError("fewer than two people are in the calibration part", "put more people into the part calibration")
+        source = f"{len(people.people)} calibration people of {options.data.name}"
+        table = calibrate.calibrate(embedder(recipe, weights), people, source)
+        measured, faces = Measured(recipe.digest, people.digest, table), people.pixels[:: max(1, len(people) // 64)]
+    worst = export.export(recipe, weights, options.bundle, measured.data_digest, measured.calibration, (), faces, options.notes)
+    if options.measured is not None:
+        replace(options.measured, msgspec.json.format(msgspec.json.encode(measured), indent=1) + b"\n")
+    size = options.bundle.stat().st_size / 1e6
+    Console().print(f"{options.bundle}: {size:.2f} MB, Keras and ONNX differ by {worst:.1e} at most", soft_wrap=True)

@@ -20,7 +20,8 @@ from trainer.runs import Run
 def run(options: argparse.Namespace) -> None:
     """`export`."""
     folder = Run(options.run)
-    chosen, weights, facts = folder.recipe(), folder.weights(), folder.facts()
+    chosen, facts = folder.recipe(), folder.facts()
+    weights = export.stored(chosen, folder.weights())
     export.check(chosen, weights)
     source = options.data or Path(str(facts["data"]))
     split = options.split or (Path(str(facts["split"])) if facts["split"] else None)

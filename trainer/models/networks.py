@@ -18,7 +18,7 @@ import numpy as np
 from keras import layers
 from numpy.typing import NDArray
 
-from trainer.models import losses
+from trainer.models import dlib_network, losses
 from trainer.models.losses import Tensor
 from trainer.recipes.values import Network, Recipe, RecipeError
 
@@ -30,10 +30,16 @@ def encoder(network: Network, dtype: str = "float32") -> keras.Model:
     if len(network.widths) != len(network.blocks):
         raise RecipeError("network.widths and network.blocks differ in length", "give one number of blocks for each width")
     pixels = layers.Input((network.size, network.size, network.channels), dtype="float32", name="pixels")
-    # A drawing's paper is 0, and stays 0: the convolutions' padding then looks like more paper.
+    model = keras.Model(pixels, KINDS[network.kind](pixels, network, dtype), name="encoder")
+    for layer in [layer for layer in model.layers if isinstance(layer, layers.Conv2D)][: network.frozen_layers]:
+        layer.trainable = False
+    return model
+
+
+def _scaled(pixels: Tensor, network: Network) -> Tensor:
+    """Pixels in 0..255 around zero. A drawing's paper is 0, and stays 0: the convolutions' padding then looks like more paper."""
     offset = -127.5 / 128 if network.channels == 3 else 0.0
-    scaled = layers.Rescaling(1 / 128, offset=offset, dtype="float32", name="scale")(pixels)
-    return keras.Model(pixels, KINDS[network.kind](scaled, network, dtype), name="encoder")
+    return layers.Rescaling(1 / 128, offset=offset, dtype="float32", name="scale")(pixels)
 
 
 def unit(embedding: Tensor) -> Tensor:
@@ -140,7 +146,7 @@ def _tower(block: Callable[[Tensor, int, int, str], Tensor]) -> Callable[[Tensor
     """A stem at half the resolution, then one stage per width, each halving it again, then a 1x1 layer of `head` channels."""
 
     def build(x: Tensor, network: Network, dtype: str) -> Tensor:
-        x = _conv(x, network.stem, dtype, stride=2)
+        x = _conv(_scaled(x, network), network.stem, dtype, stride=2)
         for width, blocks in zip(network.widths, network.blocks, strict=True):
             for index in range(blocks):
                 x = block(x, width, 2 if index == 0 else 1, dtype)
@@ -160,6 +166,7 @@ def _plain(x: Tensor, network: Network, dtype: str) -> Tensor:
 
 def _article(x: Tensor, network: Network, dtype: str) -> Tensor:
     """Convolution and pooling for each width, then fully connected layers, no batch norm anywhere; `stem` and `blocks` are not used."""
+    x = _scaled(x, network)
     for width in network.widths:
         x = layers.Conv2D(width, 3, padding="same", activation="relu", kernel_initializer="he_uniform", dtype=dtype)(x)
         x = layers.MaxPooling2D(padding="same", dtype=dtype)(x)
@@ -173,6 +180,7 @@ def _article(x: Tensor, network: Network, dtype: str) -> Tensor:
 KINDS: dict[str, Callable[[Tensor, Network, str], Tensor]] = {
     "residual": _tower(_residual_block),
     "mobile": _tower(_mobile_block),
+    "dlib": dlib_network.trunk,
     "plain": _plain,
     "article": _article,
 }

@@ -38,12 +38,17 @@ def resize_matrix(size: int, side: int = SIDE_PX, zoom: float = 1.0) -> NDArray[
     return np.asarray(weight / weight.sum(axis=1, keepdims=True), np.float32)
 
 
-def disturb(crop: Picture, size: int, settings: Augment, rng: np.random.Generator) -> Picture:
-    """Disturb one crop: uint8 [112, 112, 3] RGB in, uint8 [size, size, 3] RGB out."""
+def disturb(crop: Picture, size: int, settings: Augment, rng: np.random.Generator, camera: int | None = None) -> Picture:
+    """Disturb one crop: uint8 [112, 112, 3] RGB in, uint8 [size, size, 3] RGB out.
+
+    Crops that get the same number as `camera` are seen by one camera: how they are aligned and what is in front of them differs, but
+    pixels, light, colour, blur, noise and compression are the same.
+    """
+    own, rng = rng, rng if camera is None else np.random.default_rng(camera)
     low = rng.random() < settings.low
     # A camera delivers few pixels, and everything else happens to those, so the picture is made small first.
     side = int(rng.integers(settings.low_from_px, settings.low_to_px + 1)) if low else max(size, int(rng.integers(size, SIDE_PX + 1)))
-    image = _warp(crop, side, settings, rng)
+    image = _warp(crop, side, settings, own)
     if rng.random() < settings.light:
         image = _light(image, rng)
     if rng.random() < settings.colour:
@@ -61,13 +66,14 @@ def disturb(crop: Picture, size: int, settings: Augment, rng: np.random.Generato
     if side != size:
         interpolation = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
         image = np.asarray(cv2.resize(image, (size, size), interpolation=interpolation), np.uint8)
-    if rng.random() < settings.erase:
-        image = _erase(image, rng)
+    if own.random() < settings.erase:
+        image = _erase(image, own)
     return image
 
 
-def redrawn(drawing: Picture, size: int, settings: Augment, rng: np.random.Generator) -> Picture:
-    """Move, turn and shear one drawing a little, white ink on black: uint8 [side, side, 1] in, uint8 [size, size, 1] out."""
+def redrawn(drawing: Picture, size: int, settings: Augment, rng: np.random.Generator, camera: int | None = None) -> Picture:
+    """Move, turn and shear one drawing a little, white ink on black: uint8 [side, side, 1] in, uint8 [size, size, 1] out. A drawing was
+    seen by no `camera`."""
     image = _warp(drawing, size, settings, rng)
     if settings.ink:
         image = np.asarray(cv2.convertScaleAbs(image, alpha=float(np.exp(settings.ink * rng.uniform(-1, 1)))), np.uint8)

@@ -43,8 +43,11 @@ class Network:
     """The encoder's shape."""
 
     kind: Annotated[
-        Literal["residual", "mobile", "plain", "article"],
-        Meta(description="The architecture: `residual` and `mobile` for faces, `plain` and `article` for drawings."),
+        Literal["residual", "mobile", "dlib", "plain", "article"],
+        Meta(
+            description="The architecture: `residual` and `mobile` for faces; `dlib` for faces, a larger one of fixed shape whose weights "
+            "are in a package; `plain` and `article` for drawings."
+        ),
     ] = "residual"
     size: Annotated[Count, Meta(description="The side in pixels that the encoder sees. The exported graph resizes crops to it.")] = 64
     channels: Annotated[int, Meta(description="3 for people, which are seen in colour; 1 for drawings.")] = 3
@@ -56,6 +59,7 @@ class Network:
     ] = 384
     embedding: Annotated[Count, Meta(description="How many numbers an embedding has.")] = 128
     dropout: Annotated[float, Meta(ge=0, lt=1, description="The dropout before the embedding.")] = 0.2
+    frozen_layers: Annotated[int, Meta(ge=0, description="How many convolutions, from the first on, are not trained.")] = 0
     compute: Annotated[
         Literal["float32", "mixed_bfloat16", "mixed_float16"],
         Meta(description="The Keras dtype policy while training. Weights and the exported file are float32."),
@@ -86,6 +90,10 @@ class Augment:
     shade: Annotated[Probability, Meta(description="The probability of light from one side.")] = 0.2
     noise: Annotated[Probability, Meta(description="The probability of noise.")] = 0.2
     erase: Annotated[Probability, Meta(description="The probability of something in front of the face.")] = 0.25
+    one_camera: Annotated[
+        Probability,
+        Meta(description="The probability that one camera sees a whole batch: then nothing but the face tells its people apart."),
+    ] = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +107,9 @@ class Export:
     shift_px: Annotated[
         int, Meta(description="Average with crops moved to four sides by this many of the encoder's pixels. 0: they are not.")
     ] = 0
+    half: Annotated[
+        bool, Meta(description="Store the weights as float16: half the file. The graph computes in float32 with the rounded weights.")
+    ] = False
     licence: Annotated[str, Meta(description="What the bundle's card says about its use.")] = "research data, not for production"
 
 
@@ -121,7 +132,7 @@ class Recipe:
 
     @property
     def text(self) -> str:
-        """The whole recipe as TOML, every key written out; `parse` reads it back to an equal recipe."""
+        """The whole recipe as TOML, every key written out but those of LATER; `parse` reads it back to an equal recipe."""
         tables = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         lines = [_line(name, value) for name, value in tables.items() if not dataclasses.is_dataclass(value) and name != "stages"]
         for name in ("data", "network", "augment"):
@@ -136,8 +147,14 @@ class Recipe:
         return hashlib.sha256(self.text.encode()).hexdigest()
 
 
+LATER = ("frozen_layers", "one_camera", "half")
+"""Keys that recipes did not always have. They are written only where they are not the default, so that the digest of a run that was begun
+before does not change."""
+
+
 def _lines(section: Any) -> list[str]:
-    return [_line(f.name, getattr(section, f.name)) for f in dataclasses.fields(section)]
+    values = {f.name: (getattr(section, f.name), f.default) for f in dataclasses.fields(section)}
+    return [_line(name, value) for name, (value, default) in values.items() if name not in LATER or value != default]
 
 
 def _line(name: str, value: object) -> str:

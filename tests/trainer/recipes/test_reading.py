@@ -14,7 +14,7 @@ from trainer.recipes.values import Data, Recipe, RecipeError
 EVERY = tuple(reading.keys())
 KEYS = {key.path: key for key in EVERY}
 SHIPPED = sorted(reading.SHIPPED.glob("*.toml"))
-LEARNING = [path for path in SHIPPED if path.stem not in ("faces-small", "omniglot")]
+LEARNING = [path for path in SHIPPED if path.stem not in ("faces-small", "dlib")]
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
@@ -134,7 +134,7 @@ STAGE = "[[stages]]\nkind = '{}'\n"
         (STAGE.format("triplets") + "steps = -1\n", "stages.0.steps = -1 is out of range (at least 0)", "Default: 0."),
         (STAGE.format("same") + STAGE.format("pairs"), "stages.0 is of kind same and not the last stage", "last"),
         ("[network]\ncompute = 'int8'\n", 'network.compute = "int8" is not one of "float32", "mixed_bfloat16"', "float32"),
-        ("[network]\nkind = 'vit'\n", 'network.kind = "vit" is not one of "residual", "mobile", "plain", "article"', "drawings"),
+        ("[network]\nkind = 'vit'\n", 'network.kind = "vit" is not one of "residual", "mobile", "dlib", "plain", "article"', "drawings"),
         ("[network]\nchannels = 1\n", 'network.channels = 1 does not suit data.kind = "people"', "colour"),
         ("[network]\nwidths = []\n", "network.widths = [] is empty", "Default: [64, 128, 160]."),
         ("[network]\nblocks = [1, 0]\n", "network.blocks = [1, 0] is not a list of whole numbers (not empty, each above 0)", "Default: [2"),
