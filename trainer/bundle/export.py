@@ -40,6 +40,9 @@ def stored(recipe: Recipe, weights: Sequence[NDArray[np.float32]]) -> list[NDArr
     """The weights as the bundle will have them: rounded, if the recipe wants them stored as float16. Raises ExportError."""
     if not recipe.export.half:
         return list(weights)
+    if recipe.network.kind != "dlib":
+        # The conversion folds batch normalisations into the weights, which are then no longer the rounded ones.
+        raise ExportError(f"export.half does not work for a network of kind {recipe.network.kind}", "set export.half = false")
     if max(float(np.max(np.abs(weight), initial=0.0)) for weight in weights) > float(np.finfo(np.float16).max):
         raise ExportError("a weight is too large for float16", "set export.half = false")
     return [weight.astype(np.float16).astype(np.float32) for weight in weights]

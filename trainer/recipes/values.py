@@ -108,7 +108,7 @@ class Export:
         int, Meta(description="Average with crops moved to four sides by this many of the encoder's pixels. 0: they are not.")
     ] = 0
     half: Annotated[
-        bool, Meta(description="Store the weights as float16: half the file. The graph computes in float32 with the rounded weights.")
+        bool, Meta(description="For `dlib`: store the weights as float16, half the file. The graph computes in float32 with these weights.")
     ] = False
     licence: Annotated[str, Meta(description="What the bundle's card says about its use.")] = "research data, not for production"
 

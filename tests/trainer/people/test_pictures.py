@@ -107,3 +107,15 @@ def test_people_by_images() -> None:
     assert np.array_equal(sample(7), sample(7)) and not np.array_equal(sample(7), sample(8))
     with pytest.raises(ValueError, match="two people"):
         samplers.people_by_images(np.zeros(5, np.int64), 2, 2, seed=1)
+
+
+def test_one_camera_sees_a_batch_in_one_light_and_turns_heads_apart() -> None:
+    loud = dataclasses.replace(STILL, light=1, colour=1, noise=1, jpeg=1, low=1, low_from_px=28, low_to_px=64)
+    crop = golden_crop(3)
+    rng = np.random.default_rng(1)
+    first, second = (augment.disturb(crop, 64, loud, rng, camera=7) for _ in range(2))
+    assert (first == second).all()
+    assert np.abs(first.astype(int) - augment.disturb(crop, 64, loud, rng, camera=8)).mean() > 5
+    moved = dataclasses.replace(loud, shift_px=6, rotation_deg=15)
+    first, second = (augment.disturb(crop, 64, moved, rng, camera=7) for _ in range(2))
+    assert (first != second).any()
