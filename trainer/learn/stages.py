@@ -23,6 +23,7 @@ from trainer.recipes.values import Recipe
 Batch: TypeAlias = tuple[NDArray[np.uint8], NDArray[np.float32]]
 Teacher: TypeAlias = Mapping[str, NDArray[np.float32]]
 Loss: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+MEANS_BATCH = 128
 IMAGES = 4  # a person's crops in a batch of identification joined with triplets
 SHARPNESS = (10.0, -5.0)  # where the learned logistic of a cosine verification loss starts: one half at cosine 0.5
 
@@ -97,6 +98,8 @@ def _identify(recipe: Recipe, index: int, settings: Identify, crops: Crops, enco
     head = keras.layers.Dense(people, use_bias=False, kernel_constraint=keras.constraints.UnitNorm(axis=0), dtype="float32", name="people")
     vectors = networks.unit(encoder.output)
     columns = [head(vectors), vectors]
+    if settings.means:
+        head.kernel.assign(_means(recipe, crops, encoder).T)
     if settings.verify_form == "cosine":
         columns.append(networks.Constants(SHARPNESS)(vectors))
     model = keras.Model(encoder.input, _side_by_side(columns))
@@ -115,6 +118,9 @@ def _identify(recipe: Recipe, index: int, settings: Identify, crops: Crops, enco
             steep, shift = (given[0, -2], given[0, -1]) if settings.verify_form == "cosine" else SHARPNESS
             pairs = losses.verification(a, b, same, cast(losses.Form, settings.verify_form), settings.verify_margin, steep, shift)
             total = total + settings.verify * keras.ops.mean(pairs)
+        if settings.apart:
+            person = keras.ops.cast(targets[:, 0], "int32")
+            total = total + settings.apart * losses.apart(given[:, people : people + width], person, settings.apart_at)
         return total
 
     if settings.verify and in_images:
@@ -137,6 +143,18 @@ def _identify(recipe: Recipe, index: int, settings: Identify, crops: Crops, enco
     return _stage(recipe, index, settings, model, encoder, loss, per_epoch, batch)
 
 
+def _means(recipe: Recipe, crops: Crops, encoder: keras.Model) -> NDArray[np.float32]:
+    """The direction of each person's crops from the mean of all, float32 [people, d] of unit length."""
+    found = np.empty((len(crops), recipe.network.embedding), np.float32)
+    for at in range(0, len(crops), MEANS_BATCH):
+        some = slice(at, at + MEANS_BATCH)
+        found[some] = encoder.predict_on_batch(augment.shrink(crops.pixels[some], recipe.network.size))
+    found /= np.linalg.norm(found, axis=1, keepdims=True) + 1e-12
+    means = np.zeros((len(crops.people), found.shape[1]), np.float32)
+    np.add.at(means, crops.person, found - found.mean(axis=0))
+    return np.asarray(means / (np.linalg.norm(means, axis=1, keepdims=True) + 1e-12), np.float32)
+
+
 def _triplets(recipe: Recipe, index: int, settings: Triplets, crops: Crops, encoder: keras.Model) -> Stage:
     model = keras.Model(encoder.input, networks.unit(encoder.output))
     in_rows = settings.mining in ("random", "article")
@@ -148,7 +166,10 @@ def _triplets(recipe: Recipe, index: int, settings: Triplets, crops: Crops, enco
             person = keras.ops.cast(targets[:, 0], "int32")
             apart = losses.distances(vectors, settings.squared)
             positive, negative, usable = mining.MININGS[settings.mining](apart, person, settings.margin, targets[0, 1])
-        return losses.triplet(positive, negative, usable, settings.margin, settings.soft, settings.reduce)
+        total = losses.triplet(positive, negative, usable, settings.margin, settings.soft, settings.reduce)
+        if settings.apart:
+            total = total + settings.apart * losses.apart(vectors, keras.ops.cast(targets[:, 0], "int32"), settings.apart_at)
+        return total
 
     if settings.mining == "article":
         sample = samplers.triplets(crops.person, settings.candidates, recipe.seed)

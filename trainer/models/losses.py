@@ -12,6 +12,7 @@ Tensor: TypeAlias = Any
 Reduce: TypeAlias = Literal["mean", "nonzero", "sum"]
 Form: TypeAlias = Literal["l2", "l1", "cosine"]
 
+APART_SLOPE = 20.0
 ROUNDING = 1e-6
 """What float32 leaves of |a|² + |b|² - 2a·b where a and b are equal, as a share of |a|² + |b|²."""
 
@@ -30,6 +31,17 @@ def cosine_margin(targets: Tensor, cosines: Tensor, label_smoothing: float = 0.0
     if label_smoothing:
         nll = (1 - label_smoothing) * nll - label_smoothing * ops.mean(logarithm, axis=-1)
     return ops.mean(nll)
+
+
+def apart(vectors: Tensor, person: Tensor, at: float) -> Tensor:
+    """How alike the two people of every pair of rows are, as softplus(20 (cosine - at)); mean over these pairs.
+
+    A softmax over people sees no harm in what all rows of a batch share, for instance their camera. A threshold does. vectors: unit rows
+    float [n, d]. person: int [n].
+    """
+    cosines = ops.matmul(vectors, ops.transpose(vectors))
+    others = ops.cast(ops.not_equal(person[:, None], person[None, :]), "float32")
+    return ops.sum(ops.softplus(APART_SLOPE * (cosines - at)) * others) / ops.maximum(ops.sum(others), 1.0)
 
 
 def distances(embeddings: Tensor, squared: bool = False) -> Tensor:

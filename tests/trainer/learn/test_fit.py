@@ -68,6 +68,7 @@ LEARNERS = {
     "joint-l1": 'kind = "identify"\nbatch = 16\nverify = 0.5\nverify_form = "l1"\n',
     "joint-cosine": 'kind = "identify"\nbatch = 16\nverify = 0.5\nverify_form = "cosine"\n',
     "joint-triplets": 'kind = "identify"\nbatch = 16\nverify = 1\nverify_form = "batch-hard"\n',
+    "apart": 'kind = "identify"\nbatch = 16\nmeans = true\napart = 3\napart_at = 0.2\n',
     "contrastive": 'kind = "pairs"\npairs = 8\n',
     "siamese": 'kind = "same"\npairs = 8\n',
     "siamese-every": 'kind = "same"\npairs = 8\nevery = true\n',

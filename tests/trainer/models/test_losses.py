@@ -178,3 +178,18 @@ def test_pairs_of_identical_pictures_stay_finite(name: str, value: float) -> Non
     same = np.array([1, 1, 0, 0], np.float32)
     assert np.isfinite(numpy_of(PAIR_LOSSES[name](x, x, same))).all()
     assert np.isfinite(gradient(lambda v: keras.ops.sum(PAIR_LOSSES[name](v, x, same)), x)).all()
+
+
+def test_people_apart_cost_what_they_are_alike() -> None:
+    rng = np.random.default_rng(3)
+    vectors = rng.normal(size=(6, 5)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    person = np.array([0, 0, 1, 2, 2, 3])
+    pairs = [(i, j) for i in range(6) for j in range(6) if person[i] != person[j]]
+    by_hand = np.mean([np.log1p(np.exp(losses.APART_SLOPE * (vectors[i] @ vectors[j] - 0.3))) for i, j in pairs])
+    assert float(losses.apart(vectors, person, 0.3)) == pytest.approx(by_hand, rel=1e-4)
+    # What all of them share, as one camera gives them, costs.
+    shared = vectors + np.float32(2)
+    shared /= np.linalg.norm(shared, axis=1, keepdims=True)
+    assert float(losses.apart(shared, person, 0.3)) > 5 * by_hand
+    assert float(losses.apart(vectors[:2], person[:2], 0.3)) == 0.0
