@@ -166,10 +166,7 @@ def _triplets(recipe: Recipe, index: int, settings: Triplets, crops: Crops, enco
             person = keras.ops.cast(targets[:, 0], "int32")
             apart = losses.distances(vectors, settings.squared)
             positive, negative, usable = mining.MININGS[settings.mining](apart, person, settings.margin, targets[0, 1])
-        total = losses.triplet(positive, negative, usable, settings.margin, settings.soft, settings.reduce)
-        if settings.apart:
-            total = total + settings.apart * losses.apart(vectors, keras.ops.cast(targets[:, 0], "int32"), settings.apart_at)
-        return total
+        return losses.triplet(positive, negative, usable, settings.margin, settings.soft, settings.reduce)
 
     if settings.mining == "article":
         sample = samplers.triplets(crops.person, settings.candidates, recipe.seed)

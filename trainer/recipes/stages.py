@@ -21,11 +21,6 @@ RateWarmEpochs = Annotated[float, Meta(description="For how many epochs the lear
 Ema = Annotated[
     float, Meta(ge=0, lt=1, description="The weight of the past in the moving average of the weights, which is what a run keeps.")
 ]
-Apart = Annotated[
-    float,
-    Meta(ge=0, description="The weight of a loss on the similarity of every two people of a batch, which rises above `apart_at`. 0: none."),
-]
-ApartAt = Annotated[float, Meta(ge=-1, le=1, description="The similarity of two people above which that loss rises.")]
 Keep = Annotated[
     Literal["better", "always"],
     Meta(description="`better` drops the stage's weights if val people are told apart better without them. `always` keeps them."),
@@ -64,8 +59,11 @@ class Identify:
         bool,
         Meta(description="Start the classifier at the mean vector of each person. For a model that knows faces already."),
     ] = False
-    apart: Apart = 0.0
-    apart_at: ApartAt = 0.3
+    apart: Annotated[
+        NotNegative,
+        Meta(description="The weight of a loss on the similarity of every two people of a batch, which rises above `apart_at`. 0: none."),
+    ] = 0.0
+    apart_at: Annotated[float, Meta(ge=-1, le=1, description="The similarity of two people above which that loss rises.")] = 0.3
     ema: Ema = 0.999
     keep: Keep = "better"
 
@@ -99,8 +97,6 @@ class Triplets:
     rate: Rate = 1e-4
     weight_decay: WeightDecay = 0.05
     rate_warm_epochs: RateWarmEpochs = 0.0
-    apart: Apart = 0.0
-    apart_at: ApartAt = 0.3
     ema: Ema = 0.999
     keep: Keep = "better"
 
