@@ -23,7 +23,7 @@ def test_fresh_weights_say_that_the_face_lies_right_and_no_answer_leaves_the_bou
     points = np.asarray(network.Points()(np.array([[99.0, 0, 0, 0], [0, 99, 0, 0], [0, 0, -99, 99]], np.float32)))
     spread = np.hypot(*(points - points.mean(1, keepdims=True)).transpose(2, 0, 1)).mean(1)
     upright = np.hypot(*(TEMPLATE - TEMPLATE.mean(0)).T).mean()
-    assert spread[0] / upright == pytest.approx(1.45, abs=0.02)
+    assert spread[0] / upright == pytest.approx(1.49, abs=0.02)
     assert points[2] == pytest.approx(TEMPLATE + np.array([-network.MOST_PX, network.MOST_PX]), abs=1e-3)
 
 
