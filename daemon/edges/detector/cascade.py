@@ -20,9 +20,6 @@ SMALLEST_SHARE = 1 / 24
 """The cascade looks for no face smaller than this share of the longer side (27 px of 640, 80 px of 1920), even if the configuration asks
 for less: its time grows with the square of (picture side / smallest face)."""
 CASCADE_PX = 20
-SEARCHED_PX = 25
-"""The picture is scaled down until the smallest face that is looked for has this side. The cascade's own window has 20 pixels, and OpenCV
-looks at every second place for faces below 40 and at every place for larger ones: in a large picture that only costs time."""
 DARK, LIGHT, MIDDLE = 0.01, 0.99, 0.45
 
 
@@ -37,17 +34,13 @@ def open_cascade() -> Callable[[Image, float], list[Face]]:
         raise DetectorError(f"{CASCADE} is missing from {folder}", "reinstall opencv-python")
 
     def find(image: Image, smallest_px: float) -> list[Face]:
-        wanted = max(CASCADE_PX, smallest_px, max(image.shape[:2]) * SMALLEST_SHARE)
-        scale = min(1.0, SEARCHED_PX / wanted)
-        grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
-        if scale < 1:
-            grey = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        grey, side = levelled(np.asarray(grey, np.uint8)), round(wanted * scale)
+        side = round(max(CASCADE_PX, smallest_px, max(image.shape[:2]) * SMALLEST_SHARE))
+        grey = levelled(np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8))
         boxes, _, weights = cascade.detectMultiScale3(
             grey, scaleFactor=HAAR_STEP, minNeighbors=HAAR_NEIGHBOURS, minSize=(side, side), outputRejectLevels=True
         )
         # Without a face OpenCV returns empty tuples instead of arrays.
-        rows = np.asarray(boxes, np.float64).reshape(-1, 4) / scale
+        rows = np.asarray(boxes, np.float64).reshape(-1, 4)
         scores = np.asarray(weights, np.float64).reshape(-1)
         return one_per_face([Face(Box(*map(float, row)), float(score), square=True) for row, score in zip(rows, scores, strict=True)])
 
