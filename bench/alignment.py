@@ -2,10 +2,10 @@
 
     python -m bench.alignment [--yunet YUNET.onnx] [--bundle FILE.onnx ...] [--on val|devtest] [--data FOLDER]
 
-Whole pictures of people that no model learned from are aligned twice, by landmarks (YuNet) and by the cascade's box alone, and compared as
-two sets of crops. The measured differences of the two alignments (turn, scale, shift) are then applied to the crops of `--on`, one drawn
-for each crop with a fixed seed: these crops are called `boxed`. For `48 px` the whole crop is reduced to 48 x 48 and enlarged again, which
-makes a face of about 42 px. DevTest is for released bundles, once each; everything is chosen on val.
+Whole pictures of people that no model learned from are aligned by landmarks (YuNet), by the cascade's box alone, and by the aligner's
+landmarks of this box, and compared as sets of crops. The measured differences of box and landmarks (turn, scale, shift) are then applied to
+the crops of `--on`, one drawn for each crop with a fixed seed: these crops are called `boxed`. For `48 px` the whole crop is reduced to
+48 x 48 and enlarged again, which makes a face of about 42 px. DevTest is for released bundles, once each; everything is chosen on val.
 """
 
 import argparse
@@ -25,6 +25,7 @@ from daemon.core.bundle import Figure
 from daemon.core.faces.align import CROP_PX, align, box_transform, similarity_transform
 from daemon.core.values import Face
 from daemon.edges.detector import Detector, open_detector
+from daemon.edges.detector.aligner import open_aligner
 from daemon.pipeline.opening import DEFAULT_BUNDLE
 from trainer.measure import allpairs, evaluate
 from trainer.models.opened import onnx_embedder
@@ -41,11 +42,12 @@ MIDDLE = np.array([CROP_PX / 2 - 0.5, CROP_PX / 2 - 0.5])
 
 @dataclass(frozen=True, slots=True)
 class Twice:
-    """The pictures in which both detectors find the face in the middle: crops uint8 [n, 112, 112, 3] by landmarks and by box, the person of
-    each [n], and the moves float64 [n, 2, 3] from the first crop to the second."""
+    """The pictures in which both detectors find the face in the middle: crops uint8 [n, 112, 112, 3] by landmarks, by box and by aligner,
+    the person of each [n], and the moves float64 [n, 2, 3] from the first crop to the second."""
 
     landmarks: NDArray[np.uint8]
     boxes: NDArray[np.uint8]
+    placed: NDArray[np.uint8]
     person: NDArray[np.int64]
     moves: NDArray[np.float64]
     total: int
@@ -63,9 +65,9 @@ def middle_face(image: NDArray[np.uint8], detector: Detector) -> Face | None:
 
 
 def align_twice(archive: Path, yunet: str) -> Twice:
-    cascade, landmarks = open_detector("haar"), open_detector(yunet)
+    cascade, landmarks, aligner = open_detector("haar", aligner=None), open_detector(yunet), open_aligner()
     people: dict[str, int] = {}
-    crops: list[tuple[NDArray[np.uint8], NDArray[np.uint8]]] = []
+    crops: list[tuple[NDArray[np.uint8], ...]] = []
     moves, person, total, found = [], [], 0, 0
     with zipfile.ZipFile(archive) as pictures:
         for name in sorted(n for n in pictures.namelist() if n.endswith(".jpg")):
@@ -75,12 +77,13 @@ def align_twice(archive: Path, yunet: str) -> Twice:
             found += by_box is not None
             if by_box is None or by_landmarks is None or by_landmarks.landmarks is None:
                 continue
-            crops.append((align(image, by_landmarks), align(image, by_box)))
+            (placed,) = aligner.place(image, [by_box])
+            crops.append(tuple(align(image, face) for face in (by_landmarks, by_box, placed)))
             first = np.vstack([similarity_transform(by_landmarks.landmarks), [0, 0, 1]])
             moves.append(box_transform(by_box.box) @ np.linalg.inv(first))
             person.append(people.setdefault(name.rsplit("/", 1)[0], len(people)))
-    one, other = (np.stack(column) for column in zip(*crops, strict=True))
-    return Twice(one, other, np.array(person), np.array(moves), total, found)
+    by = [np.stack(column) for column in zip(*crops, strict=True)]
+    return Twice(by[0], by[1], by[2], np.array(person), np.array(moves), total, found)
 
 
 def moved(crops: NDArray[np.uint8], moves: NDArray[np.float64]) -> NDArray[np.uint8]:
@@ -130,7 +133,7 @@ def main() -> None:
     tables = []
     for bundle in arguments.bundle or [DEFAULT_BUNDLE]:
         embed, _ = onnx_embedder(bundle)
-        for kind, pictures in (("landmarks", twice.landmarks), ("box", twice.boxes)):
+        for kind, pictures in (("landmarks", twice.landmarks), ("box", twice.boxes), ("aligner", twice.placed)):
             measured = allpairs.measure(embed(pictures), twice.person, fmrs=(1e-2, 1e-3))
             strict = (f"{point.tar:.1%}" for point in measured.operating)
             whole.add_row(bundle.name, kind, f"{measured.auc:.4f}", f"{measured.eer:.1%}", *strict)

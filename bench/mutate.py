@@ -178,9 +178,16 @@ BREAKAGES = (
     Breakage(
         "colours are exchanged",
         "daemon/core/faces/align.py",
-        "crop[:, :, ::-1]",
-        "crop",
+        "warped(image, placing(face), CROP_PX)[:, :, ::-1]",
+        "warped(image, placing(face), CROP_PX)",
         "tests/core/faces",
+    ),
+    Breakage(
+        "a damaged aligner serves",
+        "daemon/core/faces/glimpse.py",
+        "if not away <= GOLDEN_PX:",
+        "if False:",
+        "tests/core/faces tests/edges/test_aligner.py",
     ),
     Breakage(
         "a site calibration lowers the threshold",

@@ -154,6 +154,13 @@ def _parser(package: bool) -> argparse.ArgumentParser:
     adopt.add_argument("--scale", type=float, help="what it is then divided by (default: measured)")
     adopt.add_argument("--notes", default="", help="a line for the card")
     adopt.add_argument("--measured", type=Path, metavar="JSON", help="with --from: also write the thresholds measured on --data here")
+
+    aligner = commands.add_parser("aligner", help="teach the aligner: the landmarks of faces that a detector found without")
+    aligner.add_argument("aligner", type=Path, help="file to write, for instance aligner.onnx")
+    aligner.add_argument("--data", type=Path, required=True, help="aligned crops: a folder per person, or a zip of such; no labels needed")
+    aligner.add_argument("--split", type=Path, help="csv person,part; without it a hash of the name decides")
+    aligner.add_argument("--steps", type=_count, default=1500, help="batches of 128 crops (default: %(default)s)")
+    aligner.add_argument("--workers", type=_count, default=2, help="threads that prepare batches (default: %(default)s)")
     return parser
 
 

@@ -39,7 +39,7 @@ class QualityConfig:
     max_brightness: Annotated[float, Meta(description="Highest mean grey level of a face (0 to 255).")] = 230.0
     max_yaw: Annotated[
         float,
-        Meta(description="How far the nose may be from the middle of the eyes, in eye distances. Needs a detector with landmarks."),
+        Meta(description="How far the nose may be from the middle of the eyes, in eye distances. Needs a YuNet file."),
     ] = 0.45
 
 

@@ -33,14 +33,16 @@ class Frame:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Face:
-    """A face that the detector found: its box, the detector's score, and five landmarks if the detector gives them.
+    """A face that the detector found: its box, the detector's score, and five landmarks if the detector or the aligner gives them.
 
-    `landmarks` is float32 [5, 2] in frame pixels: the picture's left eye, right eye, nose, left and right corner of the mouth.
+    `landmarks` is float32 [5, 2] in frame pixels: the picture's left eye, right eye, nose, left and right corner of the mouth. `square`:
+    the box is a cascade's, a square, which is wider than the face and less high.
     """
 
     box: Box
     score: float
     landmarks: npt.NDArray[np.float32] | None = None
+    square: bool = False
 
 
 class Quality(StrEnum):

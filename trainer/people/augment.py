@@ -48,7 +48,17 @@ def disturb(crop: Picture, size: int, settings: Augment, rng: np.random.Generato
     low = rng.random() < settings.low
     # A camera delivers few pixels, and everything else happens to those, so the picture is made small first.
     side = int(rng.integers(settings.low_from_px, settings.low_to_px + 1)) if low else max(size, int(rng.integers(size, SIDE_PX + 1)))
-    image = _warp(crop, side, settings, own)
+    image = filmed(_warp(crop, side, settings, own), settings, rng)
+    if side != size:
+        interpolation = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
+        image = np.asarray(cv2.resize(image, (size, size), interpolation=interpolation), np.uint8)
+    if own.random() < settings.erase:
+        image = _erase(image, own)
+    return image
+
+
+def filmed(image: Picture, settings: Augment, rng: np.random.Generator) -> Picture:
+    """What light, camera and compression do to a picture, uint8 [side, side, 3] RGB; nothing in it moves."""
     if rng.random() < settings.light:
         image = _light(image, rng)
     if rng.random() < settings.colour:
@@ -63,11 +73,6 @@ def disturb(crop: Picture, size: int, settings: Augment, rng: np.random.Generato
         image = np.asarray(cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB), np.uint8)
     if rng.random() < settings.jpeg:
         image = _jpeg(image, int(rng.integers(settings.jpeg_from, settings.jpeg_to + 1)))
-    if side != size:
-        interpolation = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
-        image = np.asarray(cv2.resize(image, (size, size), interpolation=interpolation), np.uint8)
-    if own.random() < settings.erase:
-        image = _erase(image, own)
     return image
 
 

@@ -73,8 +73,18 @@ def align(image: Image, face: Face) -> Image:
 
     Only here does the colour order change. Pixels outside the picture become black.
     """
-    matrix = box_transform(face.box) if face.landmarks is None else similarity_transform(face.landmarks)
-    # Warping a large face to 112 px in one step skips pixels, so shrink the picture to about the right scale first.
+    return np.ascontiguousarray(warped(image, placing(face), CROP_PX)[:, :, ::-1], np.uint8)
+
+
+def placing(face: Face) -> np.ndarray:
+    """The transform that brings a face of a frame into its crop, float64 [2, 3]: by its landmarks, or by its box if it has none. Raises
+    ValueError as the two transforms do."""
+    return box_transform(face.box) if face.landmarks is None else similarity_transform(face.landmarks)
+
+
+def warped(image: Image, matrix: np.ndarray, side: int, border: int = cv2.BORDER_CONSTANT) -> Image:
+    """What a transform [2, 3] brings into a square of `side` pixels, uint8 [side, side, 3]; by default black where the picture ends."""
+    # Warping a large face to few pixels in one step skips pixels, so shrink the picture to about the right scale first.
     scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
     if scale < 0.5:
         shrunk = cv2.resize(image, None, fx=2 * scale, fy=2 * scale, interpolation=cv2.INTER_AREA)
@@ -82,5 +92,4 @@ def align(image: Image, face: Face) -> Image:
         kx, ky = image.shape[1] / shrunk.shape[1], image.shape[0] / shrunk.shape[0]
         matrix = matrix @ np.array([[kx, 0, kx / 2 - 0.5], [0, ky, ky / 2 - 0.5], [0, 0, 1]])
         image = np.asarray(shrunk, np.uint8)
-    crop = cv2.warpAffine(image, matrix, (CROP_PX, CROP_PX), flags=cv2.INTER_LINEAR)
-    return np.ascontiguousarray(crop[:, :, ::-1], np.uint8)
+    return np.asarray(cv2.warpAffine(image, matrix, (side, side), flags=cv2.INTER_LINEAR, borderMode=border), np.uint8)

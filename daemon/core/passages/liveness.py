@@ -58,7 +58,7 @@ def surroundings(image: Image, face: Face) -> Image:
 
 
 def _face_box(face: Face) -> Box:
-    if face.landmarks is not None:
+    if not face.square:
         return face.box
     (x, y), width, height = face.box.centre, face.box.width * CASCADE_BOX[0], face.box.height * CASCADE_BOX[1]
     return Box(x - width / 2, y - height / 2, width, height)

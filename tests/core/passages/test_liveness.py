@@ -308,7 +308,7 @@ def test_the_surroundings_are_2_7_boxes_about_the_face() -> None:
 
 def test_a_cascades_square_is_first_made_a_face() -> None:
     image = gradient(250, 250)
-    square = surroundings(image, Face(Box(100, 100, 40, 40), 1.0))
+    square = surroundings(image, Face(Box(100, 100, 40, 40), 1.0, POINTS, square=True))
     face = surroundings(image, Face(Box(120 - 0.41 * 40, 120 - 0.545 * 40, 0.82 * 40, 1.09 * 40), 1.0, POINTS))
     assert np.array_equal(square, face)
 
