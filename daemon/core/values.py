@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from math import isfinite, nan
 
 import numpy as np
 import numpy.typing as npt
@@ -84,13 +85,30 @@ class View:
 class Match:
     """The nearest enrolled person to one probe.
 
-    `person` is None when nobody is enrolled. `rival` is the best similarity of any *other* person (-1 when there is none).
+    `person` is None when nobody is enrolled. `rival` is the best similarity of any *other* person (-1 when there is none). `centred` is the
+    similarity to `person` after what all faces at the gate have in common was taken away (`cohort.py`); None where a gate does not ask.
     Similarities are cosines in [-1, 1].
     """
 
     person: str | None
     similarity: float
     rival: float
+    centred: float | None = None
+
+    @property
+    def counts(self) -> float:
+        """The similarity that a threshold is held against: the smaller of the two; NaN where either is not finite."""
+        if self.centred is None:
+            return self.similarity
+        return min(self.similarity, self.centred) if isfinite(self.similarity) and isfinite(self.centred) else nan
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """How alike two strangers are: the mean and the standard deviation of their similarity."""
+
+    mean: float
+    deviation: float
 
 
 @dataclass(frozen=True, slots=True)

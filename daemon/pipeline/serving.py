@@ -7,7 +7,7 @@ from daemon.core.passages.claims import Mode
 from daemon.core.passages.rules import Rules
 from daemon.core.values import Person
 from daemon.edges.gallery import Gallery
-from daemon.pipeline.model import Model
+from daemon.pipeline.model import Model, Raised
 from daemon.pipeline.steps import Thresholds
 
 Policy = Callable[[Thresholds, int, Mode], Rules]
@@ -27,9 +27,10 @@ class Serving:
     policy: Policy
     left_out: int = 0
 
-    def rules(self, mode: Mode = "identify") -> Rules:
-        """The rules of a gate of this mode, for the present size of the gallery."""
-        return self.policy(self.model.calibration, self.gallery.templates, mode)
+    def rules(self, mode: Mode = "identify", gate: str | None = None) -> Rules:
+        """The rules of a gate of this mode, for the present size of the gallery. Without a gate, those of the gate that was calibrated."""
+        calibration = self.model.calibration
+        return self.policy(calibration.at(gate) if isinstance(calibration, Raised) else calibration, self.gallery.templates, mode)
 
 
 @dataclass(slots=True)

@@ -15,10 +15,11 @@ from daemon.core.faces.align import align
 from daemon.core.faces.quality import Limits, judge
 from daemon.core.passages import defaults
 from daemon.core.passages.claims import Mode
+from daemon.core.passages.cohort import Known
 from daemon.core.passages.liveness import LivenessRules, surroundings
 from daemon.core.passages.rules import Rules
 from daemon.core.timing import Stage
-from daemon.core.values import Face, Frame, Image, Match, Probe, Quality, Vector, View
+from daemon.core.values import Face, Frame, Image, Match, Probe, Quality, Spread, Vector, View
 
 
 class Detector(Protocol):
@@ -33,7 +34,7 @@ class Embeds(Protocol):
     def embed(self, crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]: ...
 
 
-class Searches(Protocol):
+class Searches(Known, Protocol):
     """Finds the nearest person to each of float32 [N, D]."""
 
     def search(self, vectors: npt.NDArray[np.float32]) -> list[Match]: ...
@@ -52,7 +53,17 @@ class Liveness(Protocol):
 
 
 class Thresholds(Protocol):
-    """A card's calibration: thresholds for a gallery size and a rate, for pairs, and for claims; None if the data could not resolve one."""
+    """A card's calibration: thresholds for a gallery size and a rate, for pairs, and for claims; None if the data could not resolve one.
+
+    `strangers` is how alike two of the card's people are, None where the card does not tell. `measured_here` says whether the thresholds
+    hold for the gate's own camera, because passages there were measured.
+    """
+
+    @property
+    def strangers(self) -> Spread | None: ...
+
+    @property
+    def measured_here(self) -> bool: ...
 
     def threshold(self, gallery_size: int, target_fpir: float) -> float | None: ...
 
@@ -126,14 +137,14 @@ def rules(config: Config, calibration: Thresholds, templates: int, mode: Mode = 
     The threshold of a search among all is the operator's, or else the card's for that many templates. The threshold for claims is always
     the card's for pairs: the operator's says nothing about pairs.
     """
-    d = config.decision
+    d, strangers = config.decision, calibration.strangers
     threshold = d.threshold if d.threshold is not None else calibration.threshold(max(1, templates), d.target_fpir)
     same = calibration.pair_threshold(defaults.SAME_FACE_FMR)
     if same is None:  # the strictest that is known: better to cut one face in two than to take two faces for one
         same = threshold if threshold is not None else 1.0
     return Rules(
         threshold=threshold if mode != "verify" else None,
-        margin=d.margin,
+        margin=d.margin * (strangers.deviation if strangers is not None else defaults.UNTOLD_DEVIATION),
         min_frames=d.min_frames,
         min_s=d.min_s,
         patience=d.patience,
@@ -143,6 +154,8 @@ def rules(config: Config, calibration: Thresholds, templates: int, mode: Mode = 
         same=same,
         liveness=LivenessRules(frames=config.liveness.frames, threshold=config.liveness.threshold, require=config.liveness.require),
         pair=calibration.claim_threshold(d.target_fmr) if mode != "identify" else None,
+        # What the operator gives or has measured is taken as it is. Otherwise the gate adapts to its camera by itself.
+        strangers=strangers if d.threshold is None and not calibration.measured_here else None,
     )
 
 

@@ -21,6 +21,9 @@ SAID = {
 
 
 class Card:
+    strangers = None
+    measured_here = False
+
     def threshold(self, gallery_size: int, target_fpir: float) -> float:
         return 0.43
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from math import isfinite
 
 from daemon.core.passages.liveness import NOT_REQUIRED, LivenessRules
-from daemon.core.values import Match
+from daemon.core.values import Match, Spread
 
 HOLD = 0.1
 """Somebody who was recognised stays so while the fused vector is at most this much below the threshold: a turned head is no other head."""
@@ -18,6 +18,8 @@ class Rules:
     `pair` is the threshold for claims; without it the gate verifies nobody. Without both the gate is closed: it looks at nothing.
 
     `same` is the similarity below which a frame does not show the passage's face. `memory` is the weight of a frame relative to the next.
+    `margin` is a difference of similarities. `strangers` is how alike two of the card's strangers are; with it, similarities must hold
+    after what all faces at this gate have in common is taken away, too (`cohort.py`). None for a gate that was calibrated.
     """
 
     threshold: float | None
@@ -31,6 +33,13 @@ class Rules:
     same: float
     pair: float | None = None
     liveness: LivenessRules = NOT_REQUIRED
+    strangers: Spread | None = None
+
+    @property
+    def twin(self) -> float:
+        """From this similarity on, two passages are one face: half-way from the threshold to 1. Strangers under one camera stay below."""
+        threshold = self.threshold if self.threshold is not None else self.pair
+        return 1.0 if threshold is None else (1 + threshold) / 2
 
     @property
     def closed(self) -> bool:
@@ -45,9 +54,9 @@ class Rules:
 
 def near(match: Match, rules: Rules) -> bool:
     """Whether somebody is near enough. Written so that NaN is nobody."""
-    if rules.threshold is None or match.person is None or not isfinite(match.similarity):
+    if rules.threshold is None or match.person is None or not isfinite(match.counts):
         return False
-    return match.similarity >= rules.threshold
+    return match.counts >= rules.threshold
 
 
 def clear(match: Match, rules: Rules) -> bool:
