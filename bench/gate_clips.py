@@ -155,6 +155,8 @@ def run(data: Path, detector: str, bundle: str, folder: Path, calibrated: bool =
             known = [f"{p.person}={gates[gate]}" for gate, p in passages.items() if p.enrolled]
             calibrate = [sys.executable, "-m", "daemon", "calibrate", "--config", str(config), "--out", str(site), *known]
             subprocess.run(calibrate, check=True, cwd=ROOT)
+            # One camera made all clips, and here each of them is a gate.
+            site.write_text(site.read_text().replace('gates = ["door"]', f"gates = {json.dumps(list(gates))}"))
         config = write_config(folder, port, gates, detector, bundle, metrics_port, site)
         scraped = ""
         daemon = subprocess.Popen(

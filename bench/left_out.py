@@ -3,7 +3,7 @@
     python -m bench.left_out [--detector haar --detector YUNET.onnx] [--bundle FILE.onnx] [--data FOLDER]
 
 Each of the five people is enrolled by one frame of their first clip: at 0.2, 0.5, 0.8, 1.1 or 1.4 s, or the first good frame after that.
-One person at a time is left out of the gallery. Their clips are strangers' passages, and the other people's further clips are rightful ones.
+One person at a time is left out of the gallery. Their clips are strangers' passages; the others' further clips are rightful ones.
 The daemon's own gatekeeper with its default rules decides about every clip, in each of these ways:
 
   card        by the threshold of the card, and nothing else

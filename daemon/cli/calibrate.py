@@ -11,7 +11,7 @@ from rich.console import Console
 
 from daemon.cli.recordings import open_source
 from daemon.cli.replay import pairs
-from daemon.config import ConfigError, load
+from daemon.config import Config, ConfigError, load
 from daemon.core.passages.gatekeeper import Gatekeeper
 from daemon.core.passages.match import NOBODY
 from daemon.core.passages.rules import Rules
@@ -42,6 +42,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     calibrate.add_argument("--config", type=Path, required=True, metavar="FILE", help="gallery, model, detector and rules are its")
     calibrate.add_argument("--out", type=Path, required=True, metavar="FILE.toml", help="the file to write")
+    calibrate.add_argument("--gate", metavar="NAME", help="the gate where the recordings were made; needed where several are configured")
     calibrate.add_argument("--fps", type=float, default=25.0, help="frames per second of a folder of pictures (default 25)")
     calibrate.add_argument("--force", action="store_true", help="write over a file that is there")
     calibrate.set_defaults(command=_calibrate)
@@ -49,6 +50,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def _calibrate(arguments: argparse.Namespace) -> int:
     config = load(arguments.config)
+    gate = gate_named(arguments.gate, config)
     # The file may not be there yet that the configuration already names.
     config = replace(config, decision=replace(config.decision, site_calibration=""))
     model, gallery, people = opening.open_serving(config)
@@ -75,7 +77,7 @@ def _calibrate(arguments: argparse.Namespace) -> int:
     except SiteError as error:
         raise ConfigError(f"{error}", "record more people at this gate, each walking up to it as usual") from None
     with placed(arguments.out, arguments.force) as file:
-        file.write(text_of(site, model.id).encode())
+        file.write(text_of(site, model.id, gate).encode())
     card = f"{rules.threshold:.3f}" if rules.threshold is not None else "none"
     Console(highlight=False, soft_wrap=True, markup=False).print(
         f"{arguments.out}: threshold {site.threshold:.3f} for {model.id} (the card's for this gallery: {card}); read it, then set"
@@ -98,12 +100,23 @@ def looks(seen: Iterable[tuple[View, list[Vector | None]]], rules: Rules, lost_s
     return np.array(longest, np.float32)
 
 
-def text_of(site: Site, model: str) -> str:
+def gate_named(gate: str | None, config: Config) -> str:
+    """The gate that `--gate` names, or the only one. Raises ConfigError."""
+    if gate is None and len(config.gates) == 1:
+        return next(iter(config.gates))
+    if gate is None or gate not in config.gates:
+        problem = "several gates are configured" if gate is None else f"there is no gate {gate}"
+        raise ConfigError(f"{problem}, and a calibration holds for one", f"give --gate with one of {', '.join(config.gates)}")
+    return gate
+
+
+def text_of(site: Site, model: str, gate: str) -> str:
     """The file, for a person to read before a gate uses it."""
     lines = [
         "# The threshold of this gate, from recordings made there (`ostiaryd calibrate`). Read it, then name it in",
         "# decision.site_calibration. It only ever raises the threshold of a model's card.",
         f"# {site.passages} passages of {site.people} people.",
+        f'gates = ["{gate}"]',
         "[thresholds]",
         f'"{model}" = {site.threshold:.4f}',
         "",
