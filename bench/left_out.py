@@ -9,6 +9,7 @@ The daemon's own gatekeeper with its default rules decides about every clip, in 
   card        by the threshold of the card, and nothing else
   adaptive    as a gate decides that nobody has calibrated: also by what its faces have in common (daemon/core/passages/cohort.py).
               `cold` has seen nobody yet; `warm` has seen all other clips before, in an order drawn for each case
+  calibrated --live  by the threshold of `calibrate --live`, from the same passages without their names
   calibrated  by the threshold of `ostiaryd calibrate`, from the rightful passages of those who are enrolled
 
 The clips are few, and the constants of the cohort were chosen with them in view: these are development figures.
@@ -27,10 +28,12 @@ from rich.table import Table
 
 from bench.clips import Clip, Seen, embedded, gallery_of, site_of, watch
 from bench.gate_clips import ROOT, enrolment_frame
+from daemon.cli.calibrate import walked
 from daemon.commands.enrolment import enrolment_crop
 from daemon.config import Config, DetectorConfig, GateConfig
 from daemon.core.passages.gatekeeper import Decision, Gatekeeper
-from daemon.core.site import SiteError
+from daemon.core.passages.rules import Rules
+from daemon.core.site import Passing, Site, SiteError, judge
 from daemon.core.values import Vector, Verdict
 from daemon.edges.detector import open_detector
 from daemon.edges.gallery import Gallery
@@ -39,7 +42,7 @@ from daemon.pipeline.model import Model
 from daemon.pipeline.opening import open_model
 
 TIMES_S = (0.2, 0.5, 0.8, 1.1, 1.4)
-WAYS = ("card", "adaptive, cold", "adaptive, warm", "calibrated")
+WAYS = ("card", "adaptive, cold", "adaptive, warm", "calibrated --live", "calibrated")
 
 
 @dataclass(slots=True)
@@ -94,14 +97,16 @@ def _decisions(
     """Each clip that counts, and what one way decides about it."""
     rules, gallery, lost_s = steps.rules(config, model.calibration, len(enrolled)), gallery_of(enrolled), config.decision.lost_s
     if way == "card":
-        rules = replace(rules, strangers=None)
-    elif way == "calibrated":
+        rules = replace(rules, adapts=None)
+    elif way.startswith("calibrated"):
         try:
-            site = site_of(seen, left_out, rules, config)
+            site = (
+                site_of(seen, left_out, rules, config) if way == "calibrated" else _live(seen, enrolled, left_out, rules, gallery, config)
+            )
         except SiteError:
             rules = replace(rules, threshold=None)  # a gate that cannot be calibrated is not opened by guess here
         else:
-            rules = replace(rules, strangers=None, threshold=max(site.threshold, rules.threshold or 1.0))
+            rules = replace(rules, threshold=max(site.threshold, rules.threshold or 1.0))
     for clip in seen.watched.clips:
         if clip.first and clip.person != left_out:
             continue
@@ -110,6 +115,16 @@ def _decisions(
         for place in rng.permutation(len(before)):
             _walk(before[place], seen, gallery, keeper)
         yield clip, _walk(clip, seen, gallery, keeper)
+
+
+def _live(seen: Seen, enrolled: dict[str, Vector], left_out: str, rules: Rules, gallery: Gallery, config: Config) -> Site:
+    """What `calibrate --live` finds in the clips of a day without the one who is left out. Raises SiteError."""
+    passings: list[Passing] = []
+    for clip in seen.watched.clips:
+        if clip.person != left_out and not clip.first:
+            frames = zip(clip.views, seen.vectors[clip.name], strict=True)
+            passings += walked(frames, rules, config.decision.lost_s, gallery, len(passings))
+    return judge(passings, {person: vector[None] for person, vector in enrolled.items()}, config.decision.target_fpir)
 
 
 def _walk(clip: Clip, seen: Seen, gallery: Gallery, keeper: Gatekeeper) -> list[Decision]:

@@ -20,7 +20,6 @@ from daemon.edges.detector import open_detector
 from daemon.edges.mqtt import MqttLink
 from daemon.edges.store import StoreError, gallery_file
 from daemon.pipeline import steps
-from daemon.pipeline.model import Raised
 from daemon.pipeline.opening import bundles, liveness_model, open_gallery, open_model
 from daemon.serving.recorders import recording_room
 
@@ -65,9 +64,9 @@ def check(config: Config) -> list[tuple[str, bool, str]]:
 
     def calibration(name: str) -> str:
         opened = open_model(config)
-        here = opened.calibration.at(name) if isinstance(opened.calibration, Raised) else opened.calibration
+        here = opened.calibration.at(name) if isinstance(opened.calibration, steps.Raised) else opened.calibration
         rules = steps.rules(config, here, 1, config.gates[name].mode)
-        if rules.strangers is not None:
+        if rules.adapts is not None and not here.measured_here:
             return f"none for {opened.id}; {UNCALIBRATED}"
         return "decision.threshold is taken as it is" if config.decision.threshold is not None else f"measured here with {opened.id}"
 

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from math import isfinite, nan
 
 import numpy as np
 import numpy.typing as npt
@@ -94,13 +93,6 @@ class Match:
     similarity: float
     rival: float
     centred: float | None = None
-
-    @property
-    def counts(self) -> float:
-        """The similarity that a threshold is held against: the smaller of the two; NaN where either is not finite."""
-        if self.centred is None:
-            return self.similarity
-        return min(self.similarity, self.centred) if isfinite(self.similarity) and isfinite(self.centred) else nan
 
 
 @dataclass(frozen=True, slots=True)

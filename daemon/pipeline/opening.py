@@ -10,8 +10,8 @@ from daemon.edges.embedder import bundle_id, open_embedder
 from daemon.edges.gallery import Gallery, VectorError
 from daemon.edges.liveness import LivenessModel, open_liveness
 from daemon.edges.store import Store, StoreError, open_store
-from daemon.pipeline.model import Model, Raised
-from daemon.pipeline.steps import Thresholds
+from daemon.pipeline.model import Model
+from daemon.pipeline.steps import Raised, Thresholds
 
 DEFAULT_BUNDLE = Path(__file__).parents[1] / "models" / "faces.onnx"
 LIKENESS_FMR = 0.01

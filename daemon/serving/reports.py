@@ -74,7 +74,7 @@ class Reports:
             recorder=condition.recorder,
             liveness=condition.liveness,
             audit=store.audit.broken,
-            uncalibrated=rules.strangers is not None,
+            uncalibrated=serving.uncalibrated(rules, gate.keeper.gate),
         )
         closing, degrading = trouble.closing, trouble.degrading
         return StatusMessage(

@@ -45,7 +45,7 @@ class RulesInForce:
         revision = reports.revision(self._store)
         for name, gate in self._gates.items():
             rules = serving.rules(gate.mode, name)
-            self._metrics.gate_calibrated(name, rules.strangers is None)
+            self._metrics.gate_calibrated(name, not serving.uncalibrated(rules, name))
             gate.keeper.rules = rules if self._disk.works else replace(rules, threshold=None, pair=None)
             if revision != self._revision:
                 gate.keeper.refresh()

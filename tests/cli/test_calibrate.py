@@ -10,7 +10,7 @@ from daemon.__main__ import main
 from daemon.cli.calibrate import text_of
 from daemon.config import ConfigError, read_site_calibration
 from daemon.core.site import Passing, judge
-from daemon.pipeline.model import Raised
+from daemon.pipeline.steps import Raised
 from tests.fixtures.desk import NoThreshold
 from tests.fixtures.walks import PEOPLE, TEMPLATES, walks
 

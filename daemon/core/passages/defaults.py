@@ -25,7 +25,7 @@ UNTOLD_DEVIATION = 0.2
 
 
 def rules(threshold: float | None, same: float, pair: float | None = None, deviation: float = UNTOLD_DEVIATION) -> Rules:
-    """The rules of a calibrated gate with the default configuration, at these thresholds (see `Rules`). `deviation` is that of the
+    """The rules of a gate that does not adapt, with the default configuration, at these thresholds (see `Rules`). `deviation` is of the
     similarity of two strangers."""
     return Rules(
         threshold=threshold,

@@ -83,7 +83,7 @@ class Gatekeeper:
         """What this frame decides. `vectors` belong to `view.probes`; None for a face that is too poor to be scored, and at a closed gate.
 
         `lives` is asked about a passage that is about to be accepted, and its answer can only deny that. `known` are the enrolled people,
-        for gates whose rules have `strangers`: without it these recognise nobody.
+        for gates that adapt (`Rules.adapts`): without it these recognise nobody.
         """
         decisions = [*self.close(view.at_s), *self._meet_claim(view)]
         shown: list[Passage] = []
@@ -231,11 +231,11 @@ class Gatekeeper:
 
     def _centred(self, fused: Vector, match: Match, known: Known | None) -> Match:
         """The match with its centred similarity, where the rules ask for it. What else was found speaks against a claim as it is."""
-        if self.rules.strangers is None or match.person is None:
+        if self.rules.adapts is None or match.person is None:
             return match
         if known is None:
             return replace(match, centred=nan)
-        away = self.cohort.centre(fused, known.common(), self.rules.strangers, self.rules.twin)
+        away = self.cohort.centre(fused, known.common(), self.rules.adapts.strangers, self.rules.twin)
         return replace(match, centred=centred(fused, known.vectors_of(match.person), away))
 
     def _end(self, numbers: list[int]) -> list[Decision]:
@@ -244,7 +244,7 @@ class Gatekeeper:
             passage, claim = self.passages.pop(number, None), self.claims.leave(number, self.rules.pair is not None)
             if passage is None:
                 continue
-            if self.rules.strangers is not None and passage.evidence.good >= self.rules.min_frames:
+            if self.rules.adapts is not None and passage.evidence.good >= self.rules.min_frames:
                 self.cohort.take(passage.evidence.fused, self.rules.twin)
             had_one = passage.ruling is not None
             failed = passage.mismatched(claim.person) if claim is not None else None

@@ -9,11 +9,12 @@ from daemon.core.boxes import Box
 from daemon.core.passages.cohort import Common, Known
 from daemon.core.passages.gatekeeper import Decision, Gatekeeper
 from daemon.core.passages.match import best_two
+from daemon.core.passages.rules import Adapting
 from daemon.core.values import Face, Match, Probe, Quality, Spread, Vector, View
 from tests.fixtures.cameras import again, people
 from tests.fixtures.stories import CROP, RULES
 
-ADAPTING = replace(RULES, threshold=0.5, margin=0.02, same=0.3, pair=0.5, strangers=Spread(0.0, 0.09))
+ADAPTING = replace(RULES, threshold=0.5, margin=0.02, same=0.3, pair=0.5, adapts=Adapting(Spread(0.0, 0.09), 0.5, 0.5))
 CROWD = people(20, 0.55)
 STAFF = {f"E{number}": vector for number, vector in enumerate(CROWD[:5])}
 VISITORS = CROWD[5:]
@@ -27,7 +28,7 @@ class Gate:
     staff: dict[str, Vector] = field(default_factory=lambda: dict(STAFF))
 
     def __post_init__(self) -> None:
-        self.keeper = Gatekeeper("north", ADAPTING if self.adapts else replace(ADAPTING, strangers=None), 0.5)
+        self.keeper = Gatekeeper("north", ADAPTING if self.adapts else replace(ADAPTING, adapts=None), 0.5)
         self.known: Known | None = self
         self.number = 0
 
@@ -100,7 +101,7 @@ def test_whoever_has_left_is_in_the_cohort_and_a_change_of_people_or_model_empti
     assert not gate.keeper.cohort.faces
 
 
-def test_a_calibrated_gate_keeps_no_cohort() -> None:
+def test_a_gate_whose_threshold_the_operator_gives_keeps_no_cohort() -> None:
     gate = Gate(adapts=False)
     assert gate.passes(VISITORS[0])[0].centred is None and not gate.keeper.cohort.faces
 
@@ -111,3 +112,11 @@ def test_a_thousand_passages_of_a_stranger_shut_nobody_out_and_let_nobody_in() -
         assert not accepted(gate.passes(again(VISITORS[0], walk, 0.5)))
     for person, vector in STAFF.items():
         assert accepted(gate.passes(again(vector, 2))) == {person}
+
+
+def test_a_calibrated_gate_holds_centred_similarities_against_the_cards_threshold() -> None:
+    gate = Gate()
+    gate.keeper.rules = replace(ADAPTING, threshold=0.8)
+    assert accepted(gate.passes(again(STAFF["E0"], 1))) == {"E0"}
+    gate.keeper.rules = replace(ADAPTING, adapts=Adapting(Spread(0.0, 0.09), None, None))
+    assert not accepted(gate.passes(again(STAFF["E0"], 1))), "without a threshold of the card nobody is near"

@@ -63,15 +63,6 @@ def test_nothing_is_known_without_anybody_and_little_with_one() -> None:
     assert centred(one, np.empty((0, D), np.float32), away) == -1.0
 
 
-def test_more_faces_never_make_anybody_more_alike_than_they_are() -> None:
-    """An answer needs the similarity as it is, too: this is the other half of `Match.counts`."""
-    from daemon.core.values import Match
-
-    assert Match("A", 0.5, 0.1, centred=0.9).counts == 0.5
-    assert Match("A", 0.5, 0.1, centred=0.3).counts == 0.3
-    assert np.isnan([Match("A", 0.5, 0.1, centred=np.nan).counts, Match("A", np.nan, 0.1, centred=0.9).counts]).all()
-
-
 def test_whoever_passes_a_thousand_times_counts_once() -> None:
     everybody = people(12, 0.3)
     attacker, victim = everybody[0], everybody[1]
