@@ -6,7 +6,6 @@ normalising happen inside the graph. The ONNX metadata key `ostiary_card` holds 
 
 import math
 from collections.abc import Callable, Sequence
-from statistics import NormalDist
 from typing import Any, Protocol
 
 import msgspec
@@ -20,7 +19,8 @@ from daemon.core.values import Spread
 CARD_KEY = "ostiary_card"
 SCHEMA = 1
 GOLDEN_COSINE = 0.999
-NORMAL = NormalDist()
+AT_TENTH, AT_HUNDREDTH = 1.281552, 2.326348
+"""Above so many standard deviations lies a tenth, and a hundredth, of a normal distribution."""
 
 Crops = npt.NDArray[np.uint8]
 Vectors = npt.NDArray[np.float32]
@@ -90,8 +90,8 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         tenth, hundredth = at.get(0.1), at.get(0.01)
         if tenth is None or hundredth is None or not hundredth > tenth:
             return None
-        deviation = (hundredth - tenth) / (NORMAL.inv_cdf(0.99) - NORMAL.inv_cdf(0.9))
-        return Spread(tenth - NORMAL.inv_cdf(0.9) * deviation, deviation)
+        deviation = (hundredth - tenth) / (AT_HUNDREDTH - AT_TENTH)
+        return Spread(tenth - AT_TENTH * deviation, deviation)
 
     def threshold(self, gallery_size: int, target_fpir: float) -> float | None:
         """τ for a gallery of that many templates: N rounded up to the next row of the table, and the column of exactly that target
