@@ -233,7 +233,7 @@ BREAKAGES = (
     ),
     Breakage(
         "a site calibration lowers the threshold",
-        "daemon/pipeline/model.py",
+        "daemon/pipeline/steps.py",
         "        threshold = self.card.threshold(gallery_size, target_fpir)\n"
         "        return None if threshold is None or self.floor is None else max(threshold, self.floor)",
         "        threshold = self.card.threshold(gallery_size, target_fpir)\n"
