@@ -7,7 +7,8 @@ import msgspec
 
 from daemon.core.messages import StatusMessage
 
-UNCALIBRATED = "uncalibrated: the threshold comes from photos by other cameras, and the gate adapts it by guess; run `ostiaryd calibrate`"
+UNCALIBRATED = "uncalibrated: the threshold comes from photos by other cameras, and nobody has measured this gate; run `ostiaryd calibrate`"
+"""The gate works: it adapts to its camera by itself (`cohort.py`)."""
 
 
 @dataclass(frozen=True, slots=True)
