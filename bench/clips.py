@@ -99,5 +99,5 @@ def play(clip: Clip, seen: Seen, gallery: Gallery, rules: Rules, lost_s: float, 
     """What the gate decides about a clip. Everybody may pass, unless `lives` takes them for a picture."""
     keeper, told = Gatekeeper("clips", rules, lost_s), []
     for view, vectors in zip(clip.views, seen.vectors[clip.name], strict=True):
-        told += keeper.observe(view, vectors, gallery.search, lambda person, now: None, lives=lives)
+        told += keeper.observe(view, vectors, gallery.search, lambda person, now: None, lives=lives, known=gallery)
     return told + keeper.finish()

@@ -58,14 +58,16 @@ class Passages:
         return any(d["decision"] == "accept" and (d["person"] != self.person or not self.enrolled) for d in self.decisions)
 
 
-def enrolment_frame(clip: Path, detector: steps.Detector) -> bytes:
-    """The first frame of a clip that shows one face good enough for enrolment, as a JPEG file."""
+def enrolment_frame(clip: Path, detector: steps.Detector, from_s: float = 0.0) -> bytes:
+    """The first frame of a clip from `from_s` on that shows one face good enough for enrolment, as a JPEG file."""
     config = Config(site="x", gates={"x": GateConfig(source="x")})
     limits = steps.limits(config, config.enrolment.min_face_px)
     video = cv2.VideoCapture(str(clip))
     try:
         while True:
             there, image = video.read()
+            if there and video.get(cv2.CAP_PROP_POS_MSEC) < from_s * 1000:
+                continue
             if not there:
                 raise SystemExit(f"{clip}: no frame shows one face good enough for enrolment")
             view = steps.look(Frame("x", 0, 0.0, 0.0, np.asarray(image, np.uint8)), detector, limits)
@@ -153,6 +155,8 @@ def run(data: Path, detector: str, bundle: str, folder: Path, calibrated: bool =
             known = [f"{p.person}={gates[gate]}" for gate, p in passages.items() if p.enrolled]
             calibrate = [sys.executable, "-m", "daemon", "calibrate", "--config", str(config), "--out", str(site), *known]
             subprocess.run(calibrate, check=True, cwd=ROOT)
+            # One camera made all clips, and here each of them is a gate.
+            site.write_text(site.read_text().replace('gates = ["door"]', f"gates = {json.dumps(list(gates))}"))
         config = write_config(folder, port, gates, detector, bundle, metrics_port, site)
         scraped = ""
         daemon = subprocess.Popen(

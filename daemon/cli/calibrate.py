@@ -11,12 +11,12 @@ from rich.console import Console
 
 from daemon.cli.recordings import open_source
 from daemon.cli.replay import pairs
-from daemon.config import ConfigError, load
+from daemon.config import Config, ConfigError, load
 from daemon.core.passages.gatekeeper import Gatekeeper
 from daemon.core.passages.match import NOBODY
 from daemon.core.passages.rules import Rules
 from daemon.core.site import Passing, Site, SiteError, judge
-from daemon.core.values import Vector, View
+from daemon.core.values import Vector, Verdict, View
 from daemon.edges.camera import frames_of
 from daemon.edges.detector import open_detector
 from daemon.edges.files import placed
@@ -32,16 +32,19 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "calibrate",
         help="raise a gate's threshold by recordings of known people made there",
         description="Look at recordings of people who walk past a gate, each with the person's id, and write the threshold that keeps them"
-        " apart into a file to be read and then named in decision.site_calibration. Nothing else is changed.",
+        " apart into a file to be read and then named in decision.site_calibration. Nothing else is changed. With --live the recordings are"
+        " of a usual day, and the gate itself says who passed; whom it does not know counts as a stranger.",
     )
     calibrate.add_argument(
         "recording",
         nargs="+",
         metavar="PERSON=VIDEO",
-        help="a video file, a folder of pictures or a sealed recording; several of a person are welcome",
+        help="a video file, a folder of pictures or a sealed recording; several of a person are welcome. With --live: without PERSON=",
     )
     calibrate.add_argument("--config", type=Path, required=True, metavar="FILE", help="gallery, model, detector and rules are its")
     calibrate.add_argument("--out", type=Path, required=True, metavar="FILE.toml", help="the file to write")
+    calibrate.add_argument("--gate", metavar="NAME", help="the gate where the recordings were made; needed where several are configured")
+    calibrate.add_argument("--live", action="store_true", help="take recordings that nobody has labelled; labelled ones are better")
     calibrate.add_argument("--fps", type=float, default=25.0, help="frames per second of a folder of pictures (default 25)")
     calibrate.add_argument("--force", action="store_true", help="write over a file that is there")
     calibrate.set_defaults(command=_calibrate)
@@ -49,6 +52,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def _calibrate(arguments: argparse.Namespace) -> int:
     config = load(arguments.config)
+    gate = gate_named(arguments.gate, config)
     # The file may not be there yet that the configuration already names.
     config = replace(config, decision=replace(config.decision, site_calibration=""))
     model, gallery, people = opening.open_serving(config)
@@ -57,14 +61,21 @@ def _calibrate(arguments: argparse.Namespace) -> int:
         open_detector(config.detector.kind, config.detector.min_face_px),
         steps.limits(config, config.detector.min_face_px),
     )
-    passings = []
-    for person, path in pairs(arguments.recording, "calibrate", "PERSON=VIDEO"):
+    passings: list[Passing] = []
+    if arguments.live and rules.adapts is None:
+        raise ConfigError("--live needs a gate that tells people apart by the card", "leave decision.threshold out of the configuration")
+    named = [("", path) for path in arguments.recording] if arguments.live else pairs(arguments.recording, "calibrate", "PERSON=VIDEO")
+    for person, path in named:
         camera = open_source("site", path, arguments.fps, config)
         try:
             if camera.live:
                 raise ConfigError(f"{path} is a live source", "calibrate takes video files and folders of pictures")
             views = (steps.look(frame, detector, limits) for frame in frames_of(camera))
-            seen = looks(((view, steps.embed([view], model.embedder)[0]) for view in views), rules, config.decision.lost_s)
+            frames = ((view, steps.embed([view], model.embedder)[0]) for view in views)
+            if arguments.live:
+                passings += walked(frames, rules, config.decision.lost_s, gallery, len(passings))
+                continue
+            seen = looks(frames, rules, config.decision.lost_s)
         finally:
             camera.close()
         if not len(seen):
@@ -75,7 +86,7 @@ def _calibrate(arguments: argparse.Namespace) -> int:
     except SiteError as error:
         raise ConfigError(f"{error}", "record more people at this gate, each walking up to it as usual") from None
     with placed(arguments.out, arguments.force) as file:
-        file.write(text_of(site, model.id).encode())
+        file.write(text_of(site, model.id, gate, arguments.live).encode())
     card = f"{rules.threshold:.3f}" if rules.threshold is not None else "none"
     Console(highlight=False, soft_wrap=True, markup=False).print(
         f"{arguments.out}: threshold {site.threshold:.3f} for {model.id} (the card's for this gallery: {card}); read it, then set"
@@ -98,12 +109,56 @@ def looks(seen: Iterable[tuple[View, list[Vector | None]]], rules: Rules, lost_s
     return np.array(longest, np.float32)
 
 
-def text_of(site: Site, model: str) -> str:
+def walked(
+    seen: Iterable[tuple[View, list[Vector | None]]], rules: Rules, lost_s: float, gallery: steps.Searches, before: int = 0
+) -> list[Passing]:
+    """Everybody who passes in a recording that nobody has labelled, with the fused vectors that a gate with these rules would search for.
+
+    A passage is whose the adapting gate says. Whoever it does not know is a stranger with a name of their own (`unknown N`, counted from
+    `before` on), and the same face has one name. Passages that it calls ambiguous are left out: it cannot tell whose they are.
+    """
+    gate, look = Gatekeeper("site", rules, lost_s), Gatekeeper("site", replace(rules, threshold=NOBODY_NEAR, adapts=None), lost_s)
+    found: dict[int, list[npt.NDArray[np.float32]]] = {}
+    said: dict[int, tuple[Verdict, str | None]] = {}
+    for view, vectors in seen:
+        told = gate.observe(view, vectors, gallery.search, lambda person, now: None, known=gallery)
+        look.observe(view, vectors, lambda searched: [NOBODY] * len(searched), lambda person, now: None)
+        said |= {decision.passage: (decision.verdict, decision.person) for decision in told}
+        for number, passage in look.passages.items():
+            if passage.looked_s == view.at_s:
+                found.setdefault(number, []).append(passage.evidence.fused)
+    said |= {decision.passage: (decision.verdict, decision.person) for decision in gate.finish()}
+    passings: list[Passing] = []
+    strangers: list[Passing] = []
+    for number, fused in sorted(found.items()):
+        verdict, person = said.get(number, (Verdict.REJECT, None))
+        looked = np.array(fused, np.float32)
+        if verdict is Verdict.ACCEPT and person is not None:
+            passings.append(Passing(person, looked))
+        elif verdict is Verdict.UNKNOWN:
+            same = next((other.person for other in strangers if float(other.looks[-1] @ looked[-1]) >= rules.twin), None)
+            strangers.append(Passing(same or f"unknown {before + number}", looked))
+    return passings + strangers
+
+
+def gate_named(gate: str | None, config: Config) -> str:
+    """The gate that `--gate` names, or the only one. Raises ConfigError."""
+    if gate is None and len(config.gates) == 1:
+        return next(iter(config.gates))
+    if gate is None or gate not in config.gates:
+        problem = "several gates are configured" if gate is None else f"there is no gate {gate}"
+        raise ConfigError(f"{problem}, and a calibration holds for one", f"give --gate with one of {', '.join(config.gates)}")
+    return gate
+
+
+def text_of(site: Site, model: str, gate: str, live: bool = False) -> str:
     """The file, for a person to read before a gate uses it."""
     lines = [
         "# The threshold of this gate, from recordings made there (`ostiaryd calibrate`). Read it, then name it in",
         "# decision.site_calibration. It only ever raises the threshold of a model's card.",
-        f"# {site.passages} passages of {site.people} people.",
+        f"# {site.passages} passages of {site.people} people."
+        + (" Nobody has labelled them: the gate itself said whose they are, so look at the pairs below twice." if live else ""),
+        f'gates = ["{gate}"]',
         "[thresholds]",
         f'"{model}" = {site.threshold:.4f}',
         "",

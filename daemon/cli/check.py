@@ -13,6 +13,7 @@ from rich.table import Table
 from daemon.cli import audit
 from daemon.cli.say import EXIT_FAILED, UNUSABLE
 from daemon.config import Config, ConfigError, load, read_secret
+from daemon.core.status import UNCALIBRATED
 from daemon.edges import clock
 from daemon.edges.camera import CameraError, open_camera
 from daemon.edges.detector import open_detector
@@ -60,6 +61,14 @@ def check(config: Config) -> list[tuple[str, bool, str]]:
         rules = steps.rules(config, opened.calibration, 1, "both")
         claims = f", for claims {rules.pair}" if any(gate.mode != "identify" for gate in config.gates.values()) else ""
         return f"{opened.id} on {opened.provider}, golden check passed, threshold for one template {rules.threshold}{claims}"
+
+    def calibration(name: str) -> str:
+        opened = open_model(config)
+        here = opened.calibration.at(name) if isinstance(opened.calibration, steps.Raised) else opened.calibration
+        rules = steps.rules(config, here, 1, config.gates[name].mode)
+        if rules.adapts is not None and not here.measured_here:
+            return f"none for {opened.id}; {UNCALIBRATED}"
+        return "decision.threshold is taken as it is" if config.decision.threshold is not None else f"measured here with {opened.id}"
 
     def detector() -> str:
         open_detector(config.detector.kind, config.detector.min_face_px)
@@ -144,6 +153,8 @@ def check(config: Config) -> list[tuple[str, bool, str]]:
 
     for part, path in zip(("model", "next model"), bundles(config), strict=False):
         attempt(part, lambda path=path: model(path))  # type: ignore[misc]
+    for name in config.gates:
+        attempt(f"calibration {name}", lambda name=name: calibration(name))  # type: ignore[misc]
     attempt("detector", detector)
     attempt("liveness", liveness)
     attempt("gallery", gallery)

@@ -38,7 +38,7 @@ class Claiming:
             raise Refusal("not_for_all", "a claim is for one gate: send it on that gate's own command topic")
         if arrival.mode == "identify":
             raise Refusal("no_claims", f"gate {gate} only identifies; set gates.{gate}.mode to verify or both")
-        if self._current.serving.rules(arrival.mode).pair is None:
+        if self._current.serving.rules(arrival.mode, gate).pair is None:
             detail = f"gate {gate} has no threshold for decision.target_fmr, so it can verify nobody; set a rate that the card resolves"
             raise Refusal("threshold_unresolved", detail)
         if not arrival.camera_up:

@@ -17,7 +17,7 @@ from daemon.config.sections import (
     RecordingConfig,
     StoreConfig,
 )
-from daemon.config.site_calibration import read_site_calibration
+from daemon.config.site_calibration import SiteCalibration, read_site_calibration
 
 __all__ = [
     "AuditConfig",
@@ -37,6 +37,7 @@ __all__ = [
     "QualityConfig",
     "RecordingConfig",
     "ScheduleConfig",
+    "SiteCalibration",
     "StoreConfig",
     "keys",
     "load",

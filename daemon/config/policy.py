@@ -63,9 +63,15 @@ class DecisionConfig:
         FilePath,
         Meta(description="A file of `ostiaryd calibrate` that raises the card's threshold for this gate. Empty: none."),
     ] = ""
-    margin: Annotated[float, Meta(ge=0, lt=1, description="How much more similar the best person must be than any other person.")] = (
-        defaults.MARGIN
-    )
+    margin: Annotated[
+        float,
+        Meta(
+            ge=0,
+            lt=10,
+            description="How much more similar the best person must be than any other, in standard deviations of the similarity of two "
+            "strangers, which the card tells.",
+        ),
+    ] = defaults.MARGIN
     min_frames: Annotated[int, Meta(ge=1, description="An answer needs this many good frames of a face.")] = defaults.MIN_FRAMES
     min_s: Annotated[float, Meta(ge=0, description="An answer needs good frames over at least this many seconds.")] = defaults.MIN_S
     patience: Annotated[

@@ -7,8 +7,11 @@ from zoneinfo import ZoneInfoNotFoundError
 from daemon.config.errors import ConfigError
 from daemon.config.sections import Config
 from daemon.core.messages import is_topic_segment
+from daemon.core.passages import defaults
 from daemon.core.people.policy import ScheduleError
 
+LEAST_MARGIN = 0.1
+"""A smaller margin is meant as a cosine, as earlier versions took it: taken for standard deviations it would be several times too weak."""
 MIN_RECORDING_MB = 100
 """Less room per gate does not hold half a minute of a small camera."""
 
@@ -28,6 +31,11 @@ def _broken(config: Config) -> Iterator[tuple[str, str]]:
         yield (
             "decision.threshold replaces the card's threshold, and decision.site_calibration raises it",
             "give one of the two",
+        )
+    if 0 < decision.margin < LEAST_MARGIN:
+        yield (
+            f"decision.margin = {decision.margin} would hardly ask for a difference: it is in standard deviations of strangers' similarity",
+            f"earlier versions took a cosine, 0.05 by default, which is {defaults.MARGIN} now; 0 asks for no difference",
         )
     if decision.patience < decision.min_frames:
         yield (

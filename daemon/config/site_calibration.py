@@ -7,21 +7,25 @@ import msgspec
 from daemon.config.errors import ConfigError
 
 
-class _SiteFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class SiteCalibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a file of `ostiaryd calibrate` says: a threshold for each model, by its id, and the gates it was measured at. Without `gates`,
+    as in earlier files, it holds for every gate."""
+
     thresholds: dict[str, float]
+    gates: tuple[str, ...] = ()
 
 
-def read_site_calibration(path: str) -> dict[str, float]:
-    """The thresholds of a file of `ostiaryd calibrate`, by the id of the model they are for. Raises ConfigError."""
+def read_site_calibration(path: str) -> SiteCalibration:
+    """Read a file of `ostiaryd calibrate`. Raises ConfigError."""
     try:
-        thresholds = msgspec.toml.decode(Path(path).read_bytes(), type=_SiteFile).thresholds
+        found = msgspec.toml.decode(Path(path).read_bytes(), type=SiteCalibration)
     except (OSError, msgspec.MsgspecError) as error:
         hint = "make it with `ostiaryd calibrate` as the daemon's user, who must be able to read it"
         raise ConfigError(f"decision.site_calibration: {path} cannot be read ({error})", hint) from None
-    for model, threshold in thresholds.items():
+    for model, threshold in found.thresholds.items():
         if not 0 < threshold < 1:
             raise ConfigError(
                 f"{path}: {threshold} for the model {model} is not a similarity (above 0 and below 1)",
                 "make the file again with `ostiaryd calibrate`",
             )
-    return thresholds
+    return found

@@ -14,10 +14,13 @@ import numpy.typing as npt
 
 from daemon.core.faces.align import ALIGNMENT, CROP_PX
 from daemon.core.faults import Fault
+from daemon.core.values import Spread
 
 CARD_KEY = "ostiary_card"
 SCHEMA = 1
 GOLDEN_COSINE = 0.999
+AT_TENTH, AT_HUNDREDTH = 1.281552, 2.326348
+"""Above so many standard deviations lies a tenth, and a hundredth, of a normal distribution."""
 
 Crops = npt.NDArray[np.uint8]
 Vectors = npt.NDArray[np.float32]
@@ -73,6 +76,22 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Never that of a looser one, as `pair_threshold` gives: it lets people in. None where the data could not resolve it."""
         strict = [p for p in self.fmr if 0 < p.fmr <= target_fmr * (1 + 1e-9)]
         return max(strict, key=lambda point: point.fmr).threshold if strict else None
+
+    @property
+    def measured_here(self) -> bool:
+        """A card's people were photographed elsewhere."""
+        return False
+
+    @property
+    def strangers(self) -> Spread | None:
+        """How alike two of these people are, by the table of FMR: the normal distribution that has its first two thresholds, at rates of
+        0.1 and 0.01. None where the table lacks one of them."""
+        at = {round(point.fmr, 9): point.threshold for point in self.fmr}
+        tenth, hundredth = at.get(0.1), at.get(0.01)
+        if tenth is None or hundredth is None or not hundredth > tenth:
+            return None
+        deviation = (hundredth - tenth) / (AT_HUNDREDTH - AT_TENTH)
+        return Spread(tenth - AT_TENTH * deviation, deviation)
 
     def threshold(self, gallery_size: int, target_fpir: float) -> float | None:
         """τ for a gallery of that many templates: N rounded up to the next row of the table, and the column of exactly that target

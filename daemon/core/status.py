@@ -7,6 +7,9 @@ import msgspec
 
 from daemon.core.messages import StatusMessage
 
+UNCALIBRATED = "uncalibrated: the threshold comes from photos by other cameras, and nobody has measured this gate; run `ostiaryd calibrate`"
+"""The gate works: it adapts to its camera by itself (`cohort.py`)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
@@ -25,6 +28,7 @@ class Trouble:
     standing: what the start found.
     recorder: why something is not recorded.
     liveness: why the liveness model could not judge.
+    uncalibrated: nobody has measured this gate with the serving model.
     """
 
     disk: str | None
@@ -40,6 +44,7 @@ class Trouble:
     standing: Sequence[str]
     recorder: Sequence[str] = ()
     liveness: str | None = None
+    uncalibrated: bool = False
 
     @property
     def closing(self) -> list[str]:
@@ -51,6 +56,7 @@ class Trouble:
         """What needs attention while the gate works."""
         reasons = [] if self.idle else self._unresolved
         reasons += [other_model(self.left_out)] if self.left_out else []
+        reasons += [UNCALIBRATED] if self.uncalibrated and not self.idle else []
         reasons += self.standing
         if self.camera is not None:
             reasons.append(self.camera)

@@ -86,13 +86,23 @@ class View:
 class Match:
     """The nearest enrolled person to one probe.
 
-    `person` is None when nobody is enrolled. `rival` is the best similarity of any *other* person (-1 when there is none).
+    `person` is None when nobody is enrolled. `rival` is the best similarity of any *other* person (-1 when there is none). `centred` is the
+    similarity to `person` after what all faces at the gate have in common was taken away (`cohort.py`); None where a gate does not ask.
     Similarities are cosines in [-1, 1].
     """
 
     person: str | None
     similarity: float
     rival: float
+    centred: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """How alike two strangers are: the mean and the standard deviation of their similarity."""
+
+    mean: float
+    deviation: float
 
 
 @dataclass(frozen=True, slots=True)

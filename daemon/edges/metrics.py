@@ -65,6 +65,7 @@ METRICS = (
     Metric("ostiary_camera_up", "gauge", ("gate",), "1 while the camera shows something new."),
     Metric("ostiary_broker_up", "gauge", ("gate",), "1 while connected to the broker and subscribed."),
     Metric("ostiary_gate_state", "gauge", ("gate", "state"), "1 for the state the gate is in: serving, degraded or closed."),
+    Metric("ostiary_gate_calibrated", "gauge", ("gate",), "0 while nobody has measured the gate with the serving model."),
     Metric("ostiary_recording_bytes", "gauge", (), "What recordings take on the disk."),
     Metric("ostiary_recording_dropped_total", "counter", ("gate",), "Frames looked at that should be on a recording and are not."),
     Metric("ostiary_outbox_depth", "gauge", (), "Messages that wait for the broker."),
@@ -162,6 +163,9 @@ class Metrics:
     def gate_state(self, gate: str, state: GateState) -> None:
         for one in GATE_STATES:
             self._gauges["ostiary_gate_state"].labels(gate, one).set(one == state)
+
+    def gate_calibrated(self, gate: str, calibrated: bool) -> None:
+        self._gauges["ostiary_gate_calibrated"].labels(gate).set(calibrated)
 
     def recording_bytes(self, size: int) -> None:
         self._gauges["ostiary_recording_bytes"].set(size)

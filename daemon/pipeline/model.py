@@ -7,28 +7,6 @@ from daemon.pipeline.steps import Embeds, Thresholds
 
 
 @dataclass(frozen=True, slots=True)
-class Raised:
-    """A card's calibration, raised by a gate's own one. `floor` None closes the gate: it was calibrated, but not with this model."""
-
-    card: Thresholds
-    floor: float | None
-
-    def threshold(self, gallery_size: int, target_fpir: float) -> float | None:
-        """The larger of the two, for this many templates; None if either is None."""
-        threshold = self.card.threshold(gallery_size, target_fpir)
-        return None if threshold is None or self.floor is None else max(threshold, self.floor)
-
-    def pair_threshold(self, fmr: float) -> float | None:
-        """The threshold of the card: enrolments and tracks are judged by it."""
-        return self.card.pair_threshold(fmr)
-
-    def claim_threshold(self, target_fmr: float) -> float | None:
-        """The larger of the two; None if either is None: strangers who look alike at this gate do so with a badge in their hands too."""
-        threshold = self.card.claim_threshold(target_fmr)
-        return None if threshold is None or self.floor is None else max(threshold, self.floor)
-
-
-@dataclass(frozen=True, slots=True)
 class Model:
     """A bundle that is loaded and has passed its golden check. `provider` is where it runs, `dimension` the length of its vectors.
 

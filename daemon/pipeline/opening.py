@@ -10,7 +10,8 @@ from daemon.edges.embedder import bundle_id, open_embedder
 from daemon.edges.gallery import Gallery, VectorError
 from daemon.edges.liveness import LivenessModel, open_liveness
 from daemon.edges.store import Store, StoreError, open_store
-from daemon.pipeline.model import Model, Raised
+from daemon.pipeline.model import Model
+from daemon.pipeline.steps import Raised, Thresholds
 
 DEFAULT_BUNDLE = Path(__file__).parents[1] / "models" / "faces.onnx"
 LIKENESS_FMR = 0.01
@@ -32,8 +33,10 @@ def open_model(config: Config, path: Path | None = None) -> Model:
     check_golden(card, embedder.embed)
     embedder.warm_up()
     ident, calibration = bundle_id(path), card.calibration
-    site = config.decision.site_calibration
-    thresholds = Raised(calibration, read_site_calibration(site).get(ident)) if site else calibration
+    thresholds: Thresholds = calibration
+    if config.decision.site_calibration:
+        site = read_site_calibration(config.decision.site_calibration)
+        thresholds = Raised(calibration, site.thresholds.get(ident), site.gates)
     return Model(ident, embedder, embedder.provider, card.dimension, thresholds, standards(card, config.enrolment.max_templates))
 
 

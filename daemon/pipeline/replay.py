@@ -4,6 +4,7 @@ The same recording, bundle and policy give the same bytes.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from math import isfinite
 
 import msgspec
 
@@ -33,10 +34,14 @@ def replay(
     for frame in frames:
         view = steps.look(frame, detector, limits, liveness=lives is not None)
         (vectors,) = steps.embed([view], embedder)
-        yield from keeper.observe(view, vectors, gallery.search, permit, lives=lives)
+        yield from keeper.observe(view, vectors, gallery.search, permit, lives=lives, known=gallery)
         if watch is not None:
             watch(frame, view, vectors)
     yield from keeper.finish()
+
+
+def _rounded(similarity: float | None) -> float | None:
+    return round(similarity, 3) if similarity is not None and isfinite(similarity) else None
 
 
 def line(decision: Decision) -> str:
@@ -50,7 +55,8 @@ def line(decision: Decision) -> str:
             "decision": decision.verdict.value,
             "reason": decision.reason.value,
             "person": decision.person,
-            "similarity": round(decision.similarity, 3) if decision.similarity is not None else None,
+            "similarity": _rounded(decision.similarity),
+            **({"centred": _rounded(decision.centred)} if decision.centred is not None else {}),
             "changes": decision.changes,
             **liveness,
         }

@@ -4,6 +4,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Protocol
 
 import msgspec
@@ -15,10 +16,11 @@ from daemon.core.faces.align import align
 from daemon.core.faces.quality import Limits, judge
 from daemon.core.passages import defaults
 from daemon.core.passages.claims import Mode
+from daemon.core.passages.cohort import Known
 from daemon.core.passages.liveness import LivenessRules, surroundings
-from daemon.core.passages.rules import Rules
+from daemon.core.passages.rules import Adapting, Rules
 from daemon.core.timing import Stage
-from daemon.core.values import Face, Frame, Image, Match, Probe, Quality, Vector, View
+from daemon.core.values import Face, Frame, Image, Match, Probe, Quality, Spread, Vector, View
 
 
 class Detector(Protocol):
@@ -33,7 +35,7 @@ class Embeds(Protocol):
     def embed(self, crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]: ...
 
 
-class Searches(Protocol):
+class Searches(Known, Protocol):
     """Finds the nearest person to each of float32 [N, D]."""
 
     def search(self, vectors: npt.NDArray[np.float32]) -> list[Match]: ...
@@ -52,7 +54,17 @@ class Liveness(Protocol):
 
 
 class Thresholds(Protocol):
-    """A card's calibration: thresholds for a gallery size and a rate, for pairs, and for claims; None if the data could not resolve one."""
+    """A card's calibration: thresholds for a gallery size and a rate, for pairs, and for claims; None if the data could not resolve one.
+
+    `strangers` is how alike two of the card's people are, None where the card does not tell. `measured_here` says whether the thresholds
+    hold for the gate's own camera, because passages there were measured.
+    """
+
+    @property
+    def strangers(self) -> Spread | None: ...
+
+    @property
+    def measured_here(self) -> bool: ...
 
     def threshold(self, gallery_size: int, target_fpir: float) -> float | None: ...
 
@@ -60,6 +72,46 @@ class Thresholds(Protocol):
 
     def claim_threshold(self, target_fmr: float) -> float | None: ...
 
+
+
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """A card's calibration, raised by a gate's own one. `floor` None closes the gate: it was calibrated, but not with this model.
+
+    `gates` are those where it was measured; empty for all.
+    """
+
+    card: Thresholds
+    floor: float | None
+    gates: tuple[str, ...] = ()
+
+    def at(self, gate: str | None) -> Thresholds:
+        """The thresholds of this gate: the card's, where another gate was measured."""
+        return self.card if gate is not None and self.gates and gate not in self.gates else self
+
+    @property
+    def strangers(self) -> Spread | None:
+        """Those of the card."""
+        return self.card.strangers
+
+    @property
+    def measured_here(self) -> bool:
+        """Whether passages were measured with this model."""
+        return self.floor is not None
+
+    def threshold(self, gallery_size: int, target_fpir: float) -> float | None:
+        """The larger of the two, for this many templates; None if either is None."""
+        threshold = self.card.threshold(gallery_size, target_fpir)
+        return None if threshold is None or self.floor is None else max(threshold, self.floor)
+
+    def pair_threshold(self, fmr: float) -> float | None:
+        """The threshold of the card: enrolments and tracks are judged by it."""
+        return self.card.pair_threshold(fmr)
+
+    def claim_threshold(self, target_fmr: float) -> float | None:
+        """The larger of the two; None if either is None: strangers who look alike at this gate do so with a badge in their hands too."""
+        threshold = self.card.claim_threshold(target_fmr)
+        return None if threshold is None or self.floor is None else max(threshold, self.floor)
 
 
 Observe = Callable[[Stage, float], None]
@@ -126,14 +178,14 @@ def rules(config: Config, calibration: Thresholds, templates: int, mode: Mode = 
     The threshold of a search among all is the operator's, or else the card's for that many templates. The threshold for claims is always
     the card's for pairs: the operator's says nothing about pairs.
     """
-    d = config.decision
+    d, strangers = config.decision, calibration.strangers
     threshold = d.threshold if d.threshold is not None else calibration.threshold(max(1, templates), d.target_fpir)
     same = calibration.pair_threshold(defaults.SAME_FACE_FMR)
     if same is None:  # the strictest that is known: better to cut one face in two than to take two faces for one
         same = threshold if threshold is not None else 1.0
     return Rules(
         threshold=threshold if mode != "verify" else None,
-        margin=d.margin,
+        margin=d.margin * (strangers.deviation if strangers is not None else defaults.UNTOLD_DEVIATION),
         min_frames=d.min_frames,
         min_s=d.min_s,
         patience=d.patience,
@@ -143,7 +195,17 @@ def rules(config: Config, calibration: Thresholds, templates: int, mode: Mode = 
         same=same,
         liveness=LivenessRules(frames=config.liveness.frames, threshold=config.liveness.threshold, require=config.liveness.require),
         pair=calibration.claim_threshold(d.target_fmr) if mode != "identify" else None,
+        adapts=_adapting(calibration, templates, config) if d.threshold is None else None,  # the operator's is taken as it is
     )
+
+
+def _adapting(calibration: Thresholds, templates: int, config: Config) -> Adapting | None:
+    """The rules by which a gate takes its camera into account; None where the card does not tell how alike strangers are. Centred
+    similarities are those of photos by many cameras, so the card's own thresholds are for them, also where passages raised the others."""
+    d, card = config.decision, calibration.card if isinstance(calibration, Raised) else calibration
+    if card.strangers is None:
+        return None
+    return Adapting(card.strangers, card.threshold(max(1, templates), d.target_fpir), card.claim_threshold(d.target_fmr))
 
 
 def policy_digest(config: Config, rules: Rules) -> str:

@@ -129,7 +129,7 @@ def _build(config: Config, stack: ExitStack) -> tuple[Engine, dict[str, MqttLink
     links = _links(config, mailbox)
     gates, workers = {}, []
     for name, gate in config.gates.items():
-        keeper = Gatekeeper(name, current.serving.rules(gate.mode), config.decision.lost_s)
+        keeper = Gatekeeper(name, current.serving.rules(gate.mode, name), config.decision.lost_s)
         gates[name] = Gate(keeper, links[name], stale_s=gate.stale_s, mode=gate.mode)
         workers.append(_worker(config, name, gate, stack, mailbox, metrics, recorders, liveness=liveness is not None))
     trusted = clock.synchronised if config.clock.trust == "synchronised" else lambda: True

@@ -58,7 +58,9 @@ class Deciding:
             seen: list[Vector | None] = [None] * len(view.probes) if view.gate in closed else next(embedded)
             keeper = self._gates[view.gate].keeper
             with steps.timed(self._metrics.stage, "decide"):
-                decisions = keeper.observe(view, seen, self._find, self._permit(view.gate), self._compare, lives)
+                decisions = keeper.observe(
+                    view, seen, self._find, self._permit(view.gate), self._compare, lives, self._current.serving.gallery
+                )
             self._flight.saw(view, keeper)
             self.publish(decisions)
 

@@ -59,7 +59,7 @@ class Reports:
 
     def _composed(self, gate: Gate, condition: Condition) -> StatusMessage:
         serving, store = self.current.serving, self.store
-        rules = serving.rules(gate.mode)
+        rules = serving.rules(gate.mode, gate.keeper.gate)
         trouble = status.Trouble(
             disk=condition.disk,
             unresolved=gate.mode != "verify" and rules.threshold is None,
@@ -74,6 +74,7 @@ class Reports:
             recorder=condition.recorder,
             liveness=condition.liveness,
             audit=store.audit.broken,
+            uncalibrated=serving.uncalibrated(rules, gate.keeper.gate),
         )
         closing, degrading = trouble.closing, trouble.degrading
         return StatusMessage(

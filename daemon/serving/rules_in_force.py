@@ -43,8 +43,9 @@ class RulesInForce:
             self.left_out = min(self.left_out, max(0, self._templates() - serving.gallery.templates))
         self.timed = sum(timed(person) for person in people.values())
         revision = reports.revision(self._store)
-        for gate in self._gates.values():
-            rules = serving.rules(gate.mode)
+        for name, gate in self._gates.items():
+            rules = serving.rules(gate.mode, name)
+            self._metrics.gate_calibrated(name, not serving.uncalibrated(rules, name))
             gate.keeper.rules = rules if self._disk.works else replace(rules, threshold=None, pair=None)
             if revision != self._revision:
                 gate.keeper.refresh()

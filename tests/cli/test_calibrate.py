@@ -1,18 +1,26 @@
 """`ostiaryd calibrate` and the file it writes, and what the file does to a gate."""
 
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from daemon.__main__ import main
-from daemon.cli.calibrate import text_of
-from daemon.config import ConfigError, read_site_calibration
+from daemon.cli.calibrate import gate_named, text_of, walked
+from daemon.config import Config, ConfigError, GateConfig, read_site_calibration
+from daemon.core.boxes import Box
+from daemon.core.passages import defaults
+from daemon.core.passages.rules import Adapting
 from daemon.core.site import Passing, judge
-from daemon.pipeline.model import Raised
+from daemon.core.values import Face, Probe, Quality, Spread, Vector, View
+from daemon.edges.gallery import Gallery
+from daemon.pipeline.steps import Raised
 from tests.fixtures.desk import NoThreshold
-from tests.fixtures.walks import PEOPLE, TEMPLATES, walks
+from tests.fixtures.walks import PEOPLE, TEMPLATES, unit, walks
 
 
 class Card(NoThreshold):
@@ -29,8 +37,9 @@ def test_the_file_reads_back_and_names_who_was_left_out(tmp_path: Path) -> None:
     passings = [walks("A", "B", 0.55), *map(walks, "BCDE"), Passing("A-2", PEOPLE["A"][None])]
     site = judge(passings, {**TEMPLATES, "A-2": TEMPLATES["A"]}, 0.01)
     file = tmp_path / "site.toml"
-    file.write_text(text_of(site, "faces-0123"))
-    assert read_site_calibration(str(file)) == {"faces-0123": pytest.approx(site.threshold, abs=1e-4)}
+    file.write_text(text_of(site, "faces-0123", "north"))
+    assert read_site_calibration(str(file)).gates == ("north",)
+    assert read_site_calibration(str(file)).thresholds == {"faces-0123": pytest.approx(site.threshold, abs=1e-4)}
     assert "A and A-2: 1.000" in file.read_text()
 
 
@@ -54,3 +63,34 @@ def test_recordings_that_show_nobody_are_named_and_nothing_is_written(tmp_path: 
     for recording, says in refusals.items():
         assert main(["calibrate", "--config", str(config), "--out", str(out), recording]) == 78
         assert says in " ".join(capsys.readouterr().err.split()) and not out.exists()
+
+
+def frames(*people: npt.NDArray[np.float32]) -> Iterator[tuple[View, list[Vector | None]]]:
+    """Each of them stands there for a second, at 20 frames a second, and then nobody for two."""
+    number = 0
+    for person in people:
+        for frame in range(60):
+            probes = (Probe(Face(Box(50, 50, 80, 80), 1.0), np.zeros((1, 1, 3), np.uint8), Quality.OK),) if frame < 20 else ()
+            yield View("site", number, number / 20, number / 20, probes), [person] if probes else []
+            number += 1
+
+
+def test_a_day_without_labels_is_told_apart_by_the_adapting_gate() -> None:
+    gallery = Gallery(8)
+    for number, (person, vector) in enumerate(PEOPLE.items()):
+        if person != "E":
+            gallery.add(number, person, vector)
+    rules = replace(defaults.rules(0.6, 0.4), adapts=Adapting(Spread(0.0, 0.1), 0.3, 0.3))
+    day = frames(PEOPLE["A"], PEOPLE["E"], PEOPLE["B"], PEOPLE["E"], unit(1, 1), PEOPLE["A"])
+    found = walked(day, rules, 1.0, gallery, before=3)
+    assert [passing.person for passing in found] == ["A", "B", "A", "unknown 5", "unknown 5"], "the ambiguous one is left out"
+    assert all(len(passing.looks) >= 1 for passing in found)
+
+
+def test_several_gates_ask_for_the_name_of_one() -> None:
+    one = Config(site="hq", gates={"north": GateConfig(source="a")})
+    both = Config(site="hq", gates={"north": GateConfig(source="a"), "south": GateConfig(source="b")})
+    assert [gate_named(None, one), gate_named("south", both)] == ["north", "south"]
+    for gate, config, says in ((None, both, "several gates are configured"), ("east", both, "there is no gate east")):
+        with pytest.raises(ConfigError, match=says):
+            gate_named(gate, config)

@@ -26,7 +26,7 @@ from daemon.demo.stage import Stage
 from daemon.edges.gallery import Gallery
 from daemon.edges.store import Store, StoreError
 from daemon.pipeline import steps
-from daemon.pipeline.model import Raised
+from daemon.pipeline.steps import Raised
 from daemon.serving.mailbox import CameraState
 from tests.fixtures.changes import Box as Changeable
 from tests.fixtures.crowds import crowd, results

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.core import bundle
-from daemon.core.bundle import BundleError, Calibration, Card, Cell, Golden
+from daemon.core.bundle import BundleError, Calibration, Card, Cell, FmrPoint, Golden
 from daemon.core.faces.align import ALIGNMENT
 from daemon.edges.embedder import bundle_id
 
@@ -224,3 +224,13 @@ def test_the_shipped_bundle_takes_any_batch(shipped: Any, batch: int) -> None:
 def test_the_golden_check_sees_a_wrong_preprocessing(shipped: Any, mistake: Any) -> None:
     with pytest.raises(BundleError, match="golden check"):
         bundle.check_golden(bundle.read_card(shipped), lambda crops: embed(shipped, mistake(crops)))
+
+
+def test_how_alike_strangers_are_follows_from_the_table_of_pairs() -> None:
+    def card(*points: tuple[float, float | None]) -> Calibration:
+        return Calibration((), tuple(FmrPoint(fmr, threshold, 1000) for fmr, threshold in points), 100, 1000)
+
+    found = card((0.1, 0.1 + 1.281552 * 0.2), (0.01, 0.1 + 2.326348 * 0.2), (0.001, 0.9)).strangers
+    assert found is not None and [found.mean, found.deviation] == pytest.approx([0.1, 0.2])
+    for unusable in (card(), card((0.1, 0.3)), card((0.1, None), (0.01, 0.4)), card((0.1, 0.4), (0.01, 0.4))):
+        assert unusable.strangers is None and not unusable.measured_here

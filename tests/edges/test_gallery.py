@@ -116,3 +116,14 @@ def test_a_template_number_is_used_once() -> None:
     gallery.add(1, "alice", units(1)[0])
     with pytest.raises(VectorError, match="in use"):
         gallery.add(1, "bob", units(1)[0])
+
+
+def test_what_enrolled_people_have_in_common_counts_everybody_once() -> None:
+    gallery, (a, b, c) = Gallery(DIMENSION), units(3)
+    assert gallery.common().people == 0 and not gallery.common().mean.any()
+    for number, (person, vector) in enumerate([("alice", a), ("alice", a), ("alice", b), ("bob", c)]):
+        gallery.add(number, person, vector)
+    alice = (2.0 * a + b) / np.linalg.norm(2.0 * a + b)
+    assert gallery.common().people == 2 and np.allclose(gallery.common().mean, (alice + c) / 2, atol=1e-6)
+    gallery.remove("alice")
+    assert gallery.common().people == 1 and np.allclose(gallery.common().mean, c, atol=1e-6)

@@ -8,11 +8,13 @@ was unknown.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from math import nan
 
 import numpy as np
 import numpy.typing as npt
 
 from daemon.core.passages.claims import Claim, Claims, Compare, nobody
+from daemon.core.passages.cohort import Cohort, Known, centred
 from daemon.core.passages.evidence import Evidence, begun
 from daemon.core.passages.liveness import Lives, with_liveness
 from daemon.core.passages.match import NOBODY
@@ -26,7 +28,7 @@ from daemon.core.values import Liveness, Match, Probe, Reason, Sighting, Vector,
 @dataclass(frozen=True, slots=True)
 class Decision:
     """The answer to one passage, and the frame that settled it. `changes` is True if it replaces an earlier answer, and `claimed` if the
-    passage was judged by a claim, and so by `Rules.pair`."""
+    passage was judged by a claim, and so by `Rules.pair`. `similarity` and `centred` are those of its last look (see `Match`)."""
 
     gate: str
     passage: int
@@ -41,6 +43,7 @@ class Decision:
     changes: bool
     claimed: bool = False
     liveness: Liveness = Liveness.NOT_EVALUATED
+    centred: float | None = None
 
 
 Find = Callable[[npt.NDArray[np.float32]], list[Match]]
@@ -62,6 +65,7 @@ class Gatekeeper:
     sightings: tuple[Sighting, ...] = ()
     """One for each probe of the last view, with the match of its passage's last look: for those who keep a record."""
     claims: Claims = field(default_factory=Claims)
+    cohort: Cohort = field(default_factory=Cohort)
 
     def __post_init__(self) -> None:
         self.tracker = Tracker(self.lost_s)
@@ -74,10 +78,12 @@ class Gatekeeper:
         permit: Permit,
         compare: Compare = nobody,
         lives: Lives | None = None,
+        known: Known | None = None,
     ) -> list[Decision]:
         """What this frame decides. `vectors` belong to `view.probes`; None for a face that is too poor to be scored, and at a closed gate.
 
-        `lives` is asked about a passage that is about to be accepted, and its answer can only deny that.
+        `lives` is asked about a passage that is about to be accepted, and its answer can only deny that. `known` are the enrolled people,
+        for gates that adapt (`Rules.adapts`): without it these recognise nobody.
         """
         decisions = [*self.close(view.at_s), *self._meet_claim(view)]
         shown: list[Passage] = []
@@ -97,7 +103,7 @@ class Gatekeeper:
         for passage, sighting, claim in due:
             nearest = next(found) if self._searches(passage, claim) else NOBODY
             had_one, allowed = passage.ruling is not None, with_liveness(permit, passage.votes, lives, self.rules.liveness)
-            ruling = self._look(passage, sighting, claim, nearest, compare, allowed)
+            ruling = self._look(passage, sighting, claim, nearest, compare, allowed, known)
             if ruling is None:
                 continue
             if claim is not None:
@@ -120,8 +126,9 @@ class Gatekeeper:
         return self._end(numbers)
 
     def forget(self, person: str) -> None:
-        """Somebody was revoked, suspended or given another face."""
+        """Somebody was revoked, suspended or given another face. Their face may be in the cohort, which does not know names."""
         self.claims.forget(person)
+        self.cohort.forget()
         for passage in self.passages.values():
             passage.forget(person)
 
@@ -133,6 +140,7 @@ class Gatekeeper:
     def begin_anew(self) -> None:
         """Another model serves from now on."""
         self.claims.end("model_changed")
+        self.cohort.forget()
         for passage in self.passages.values():
             passage.begin_anew()
 
@@ -201,11 +209,19 @@ class Gatekeeper:
         return self.rules.threshold is not None and (claim is not None or passage.claimed is None)
 
     def _look(
-        self, passage: Passage, sighting: Sighting, claim: Claim | None, nearest: Match, compare: Compare, permit: Permit
+        self,
+        passage: Passage,
+        sighting: Sighting,
+        claim: Claim | None,
+        nearest: Match,
+        compare: Compare,
+        permit: Permit,
+        known: Known | None,
     ) -> Ruling | None:
         """Look at one passage: compare it with whom it claims or has claimed to be, else take what the search found (`nearest`)."""
         person = claim.person if claim is not None else passage.claimed
         match = nearest if person is None else Match(person, compare(passage.evidence.fused, person), -1.0)
+        match = self._centred(passage.evidence.fused, match, known)
         passage.last, passage.looked_s = replace(sighting, match=match), sighting.at_s
         if claim is not None:
             return passage.verify(claim, match, nearest, self.rules, permit, sighting.captured_at)
@@ -213,12 +229,23 @@ class Gatekeeper:
             return passage.recheck(person, match, self.rules, permit, sighting.captured_at)
         return passage.weigh(sighting, match, self.rules, permit)
 
+    def _centred(self, fused: Vector, match: Match, known: Known | None) -> Match:
+        """The match with its centred similarity, where the rules ask for it. What else was found speaks against a claim as it is."""
+        if self.rules.adapts is None or match.person is None:
+            return match
+        if known is None:
+            return replace(match, centred=nan)
+        away = self.cohort.centre(fused, known.common(), self.rules.adapts.strangers, self.rules.twin)
+        return replace(match, centred=centred(fused, known.vectors_of(match.person), away))
+
     def _end(self, numbers: list[int]) -> list[Decision]:
         decisions = []
         for number in numbers:
             passage, claim = self.passages.pop(number, None), self.claims.leave(number, self.rules.pair is not None)
             if passage is None:
                 continue
+            if self.rules.adapts is not None and passage.evidence.good >= self.rules.min_frames:
+                self.cohort.take(passage.evidence.fused, self.rules.twin)
             had_one = passage.ruling is not None
             failed = passage.mismatched(claim.person) if claim is not None else None
             ruling = passage.leave(self.rules) or failed
@@ -244,6 +271,7 @@ class Gatekeeper:
             changes,
             claimed=passage.claimed is not None,
             liveness=passage.votes.verdict,
+            centred=sighting.match.centred if sighting.match is not None else None,
         )
 
 

@@ -116,7 +116,9 @@ class Passage:
         similarity a little below the threshold."""
         if near(match, rules):
             return True
-        return match.person == self.named and rules.threshold is not None and match.similarity >= rules.threshold - HOLD
+        return match.person == self.named and (
+            rules.threshold is not None and match.similarity >= rules.threshold - HOLD and rules.apart(match, HOLD)
+        )
 
     def seen_twice(self) -> Ruling:
         """Another face in the same frame was accepted as the same person. Which of the two it is stays doubtful until this one has left."""
@@ -132,7 +134,8 @@ class Passage:
         if self.state is PassageState.TWO_PEOPLE:
             return self.mismatched(claim.person)  # it took the claim before; now nobody can tell which of the two claims
         recognised = nearest.person if near(nearest, rules) and clear(nearest, rules) else None
-        same = claim.compared(match.similarity, recognised, rules.pair, rules.claim_looks)
+        similarity = match.similarity if rules.apart(match, claimed=True) else -1.0
+        same = claim.compared(similarity, recognised, rules.pair, rules.claim_looks)
         if same is None:
             return None
         if not same:
@@ -146,8 +149,9 @@ class Passage:
     def recheck(self, person: str, match: Match, rules: Rules, permit: Permit, now: float) -> Ruling | None:
         """Compare somebody who was verified again. Returns the answer if it is a new one: it may be taken back, but no claim accepts
         twice."""
-        least = inf if rules.pair is None else rules.pair - (HOLD if self.state is PassageState.VERIFIED else 0.0)
-        if isfinite(match.similarity) and match.similarity >= least:
+        hold = HOLD if self.state is PassageState.VERIFIED else 0.0
+        least = inf if rules.pair is None else rules.pair - hold
+        if isfinite(match.similarity) and match.similarity >= least and rules.apart(match, hold, claimed=True):
             self.named, self.doubts = person, 0
             self._move(Event.CLAIM_HELD)
             return self._forbidden(Reason.VERIFIED, permit, now)

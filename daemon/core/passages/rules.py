@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from math import isfinite
 
 from daemon.core.passages.liveness import NOT_REQUIRED, LivenessRules
-from daemon.core.values import Match
+from daemon.core.values import Match, Spread
 
 HOLD = 0.1
 """Somebody who was recognised stays so while the fused vector is at most this much below the threshold: a turned head is no other head."""
@@ -13,11 +13,23 @@ DOUBTS = 2
 
 
 @dataclass(frozen=True, slots=True)
+class Adapting:
+    """How a gate takes its own camera into account (`cohort.py`): how alike two strangers of the card are, and the card's thresholds for
+    searches and for claims, which centred similarities are held against."""
+
+    strangers: Spread
+    threshold: float | None
+    pair: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Rules:
     """What an answer needs. `threshold` is for searches: a similarity of fused vectors; without it (None) the gate searches for nobody.
     `pair` is the threshold for claims; without it the gate verifies nobody. Without both the gate is closed: it looks at nothing.
 
     `same` is the similarity below which a frame does not show the passage's face. `memory` is the weight of a frame relative to the next.
+    `margin` is a difference of similarities. With `adapts`, similarities must hold after what all faces at this gate have in common is
+    taken away, too.
     """
 
     threshold: float | None
@@ -31,6 +43,21 @@ class Rules:
     same: float
     pair: float | None = None
     liveness: LivenessRules = NOT_REQUIRED
+    adapts: Adapting | None = None
+
+    @property
+    def twin(self) -> float:
+        """From this similarity on, two passages are one face: half-way from the threshold to 1. Strangers under one camera stay below."""
+        threshold = self.threshold if self.threshold is not None else self.pair
+        return 1.0 if threshold is None else (1 + threshold) / 2
+
+    def apart(self, match: Match, hold: float = 0.0, *, claimed: bool = False) -> bool:
+        """Whether the person is near by more than what all faces at this gate share. `hold` is how far below the threshold still counts.
+        Written so that NaN is not."""
+        if self.adapts is None or match.centred is None:
+            return True
+        least = self.adapts.pair if claimed else self.adapts.threshold
+        return least is not None and match.centred >= least - hold
 
     @property
     def closed(self) -> bool:
@@ -47,7 +74,7 @@ def near(match: Match, rules: Rules) -> bool:
     """Whether somebody is near enough. Written so that NaN is nobody."""
     if rules.threshold is None or match.person is None or not isfinite(match.similarity):
         return False
-    return match.similarity >= rules.threshold
+    return match.similarity >= rules.threshold and rules.apart(match)
 
 
 def clear(match: Match, rules: Rules) -> bool:

@@ -44,6 +44,8 @@ class Moment:
     fused: Match | None
     looked: bool
     aside: bool
+    centred: float | None = None
+    """The centred similarity of the last look; None where the gate does not ask for it (see `Match`)."""
 
     @property
     def standing(self) -> State:
@@ -84,6 +86,7 @@ def moments(keeper: Gatekeeper, view: View, vectors: Sequence[Vector | None], fi
                 together[place],
                 passage is not None and passage.looked_s == view.at_s,
                 passage is not None and vector is not None and passage.evidence.aside is vector,
+                sighting.match.centred if sighting.match is not None else None,
             )
         )
     return tuple(found)

@@ -23,7 +23,8 @@ Name = Callable[[str], str | None]
 class FaceLine(msgspec.Struct, frozen=True, omit_defaults=True):
     """A face in a frame. `box` is x, y, width, height in pixels; `person`, `similarity` and `rival` are of the last look at its passage.
 
-    `good` counts the frames in its evidence; `answer` is the decision and the reason that hold now.
+    `good` counts the frames in its evidence; `centred` is the similarity without what all faces at the gate share (see `Match`); `answer`
+    is the decision and the reason that hold now.
     """
 
     passage: int
@@ -33,6 +34,7 @@ class FaceLine(msgspec.Struct, frozen=True, omit_defaults=True):
     good: int
     similarity: float | None = None
     rival: float | None = None
+    centred: float | None = None
     person: str | None = None
     answer: str | None = None
 
@@ -116,6 +118,7 @@ def frame_line(view: View, keeper: Gatekeeper, name: Name) -> FrameLine:
                 good=passage.evidence.good if passage is not None else 0,
                 similarity=_rounded(match.similarity) if match is not None else None,
                 rival=_rounded(match.rival) if match is not None else None,
+                centred=_rounded(match.centred) if match is not None else None,
                 person=name(match.person) if match is not None and match.person is not None else None,
                 answer=f"{ruling.verdict.value} {ruling.reason.value}" if ruling is not None else None,
             )

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from daemon.core.passages.cohort import Common
 from daemon.core.passages.match import NOBODY, best_two
 from daemon.core.values import Match, Vector
 from daemon.edges.gallery import audit
@@ -77,6 +78,7 @@ class Gallery:
         self._recall: float | None = None
         self._reason: str | None = None
         self._closed = False
+        self._common: Common | None = None
 
     @property
     def templates(self) -> int:
@@ -108,12 +110,14 @@ class Gallery:
             self._next_owner += 1
         self._matrix.append(number, owner, vector)
         self._numbers_of[owner].append(number)
+        self._common = None
 
     def remove(self, person: str) -> int:
         """Remove a person: the next search does not find them. Returns how many templates were removed."""
         owner = self._owner_of.pop(person, None)
         if owner is None:
             return 0
+        self._common = None
         del self._name_of[owner]
         numbers = self._numbers_of.pop(owner)
         for number in numbers:
@@ -131,6 +135,20 @@ class Gallery:
         """The person's vectors, float32 [K, D], K >= 0."""
         numbers = self._numbers_of.get(self._owner_of.get(person, -1), [])
         return np.take(self._matrix.vectors, self._matrix.rows_of(numbers), axis=0)
+
+    def common(self) -> Common:
+        """What all enrolled people have in common; everybody counts once, with however many templates. What is not finite is left out."""
+        if self._common is None:
+            vectors, owners = self._matrix.vectors, self._matrix.owners
+            _, place = np.unique(owners, return_inverse=True)
+            sums = np.zeros((int(place.max(initial=-1)) + 1, self.dimension))
+            np.add.at(sums, place, vectors)
+            lengths = np.linalg.norm(sums, axis=1)
+            usable = np.isfinite(lengths) & (lengths > 0)
+            people = int(usable.sum())
+            units = sums[usable] / lengths[usable, None]
+            self._common = Common(people, units.mean(0) if people else np.zeros(self.dimension))
+        return self._common
 
     def nearest_besides(self, vectors: npt.NDArray[np.float32], person: str) -> tuple[str | None, float]:
         """The nearest person other than `person` to any of float32 [N, D], N >= 1, and the similarity; (None, -1) where there is nobody.
