@@ -68,12 +68,18 @@ def box_transform(box: Box) -> np.ndarray:
     return np.array([[scale, 0.0, BOX_CENTRE[0] - scale * x], [0.0, scale, BOX_CENTRE[1] - scale * y]])
 
 
+def placing(face: Face) -> np.ndarray:
+    """The transform that brings a face of a frame into its crop, float64 [2, 3]: by its landmarks, or by its box if it has none. Raises
+    ValueError as the two transforms do."""
+    return box_transform(face.box) if face.landmarks is None else similarity_transform(face.landmarks)
+
+
 def align(image: Image, face: Face) -> Image:
     """Cut `face` out of a BGR picture as an aligned RGB crop, uint8 [112, 112, 3]. Raises ValueError as the two transforms do.
 
     Only here does the colour order change. Pixels outside the picture become black.
     """
-    matrix = box_transform(face.box) if face.landmarks is None else similarity_transform(face.landmarks)
+    matrix = placing(face)
     # Warping a large face to 112 px in one step skips pixels, so shrink the picture to about the right scale first.
     scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
     if scale < 0.5:

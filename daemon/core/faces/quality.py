@@ -5,13 +5,17 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from daemon.core.boxes import Box, overlap
+from daemon.core.faces.align import CROP_PX, placing
 from daemon.core.values import Face, Image, Quality
 
 SHARPNESS_PX = 56
 FLAT = 4.0
 """If the grey levels of a crop spread by less than this (standard deviation), it shows fog or a wall, without any detail."""
-MIN_INSIDE = 0.9
+MIN_INSIDE = 0.93
+"""Measured on whole pictures (LFW) that were cut off: at the threshold of ten people strangers match in 0.05 % of pairs, and in 0.2, 0.4, 0.8
+and 3.9 % if 10, 15, 20 and 35 % of the crop are missing above. At the sides, where the hair is, a missing fifth changes nothing."""
+MIDDLE = (16, 96)
+"""The columns of the crop that count."""
 FACE_ROWS, FACE_COLUMNS = slice(28, 104), slice(24, 88)
 
 
@@ -49,15 +53,25 @@ def judge(face: Face, frame_shape: tuple[int, int], crop: Image, limits: Limits)
 
 
 def inside(face: Face, frame_shape: tuple[int, int]) -> float:
-    """The share of the face's box that is inside the frame, 0 to 1; 0 if a landmark is outside."""
+    """The share of the face's crop, without its outer columns, that shows the frame, 0 to 1; 0 if a landmark is outside. The rest of the
+    crop is black. Raises ValueError as `placing` does.
+
+    A detector draws a smaller box around a head that is cut off, and the box is then inside the frame; the crop is not.
+    """
     height, width = frame_shape
     if face.landmarks is not None:
         x, y = face.landmarks[:, 0], face.landmarks[:, 1]
         if not bool(((x >= 0) & (x < width) & (y >= 0) & (y < height)).all()):
             return 0.0
-    if not face.box.area > 0:
-        return 0.0
-    return overlap(face.box, Box(0, 0, width, height)) / face.box.area
+    back = np.asarray(cv2.invertAffineTransform(placing(face)), np.float64)
+    seen = (_corners(MIDDLE[0], MIDDLE[1], CROP_PX) @ back[:, :2].T + back[:, 2]).astype(np.float32)
+    area = abs(float(cv2.contourArea(seen)))
+    return float(cv2.intersectConvexConvex(seen, _corners(0, width, height).astype(np.float32))[0]) / area if area > 0 else 0.0
+
+
+def _corners(left: int, right: int, height: int) -> np.ndarray:
+    """The corners of the columns `left` to `right` of a picture, float64 [4, 2]. Pixels lie around whole coordinates."""
+    return np.array([(left, 0), (right, 0), (right, height), (left, height)], np.float64) - 0.5
 
 
 def yaw(face: Face) -> float:
