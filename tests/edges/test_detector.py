@@ -17,7 +17,7 @@ from daemon.edges import detector as edge
 from daemon.edges.detector import Detector, DetectorError, levelled, open_detector
 
 Q = QualityConfig()
-LIMITS = Limits(40, Q.min_sharpness, Q.min_brightness, Q.max_brightness, Q.max_yaw)
+LIMITS = Limits(40, Q.min_sharpness, Q.min_brightness, Q.max_brightness, Q.max_yaw, Q.min_upright, Q.max_covered)
 
 
 @pytest.fixture(scope="module")

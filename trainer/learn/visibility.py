@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daemon.core.faces.visibility import REGIONS
+from trainer.models.losses import Tensor
 from trainer.models.visibility import SIZE, network, whole
 from trainer.people import coverings
 from trainer.people.augment import Picture, disturb
@@ -57,7 +58,7 @@ def example(crop: Picture, other: Picture, rng: np.random.Generator) -> tuple[Pi
 def placed(crop: Picture, turn: int, rng: np.random.Generator) -> Picture:
     """The face turned by quarters and moved, as a detector that knows only upright faces would place it."""
     reach = 9.0 if turn else 4.0
-    matrix = cv2.getRotationMatrix2D((56.0, 66.0), 90.0 * turn, float(np.exp(rng.uniform(-0.02, 0.02) * reach)))
+    matrix = np.asarray(cv2.getRotationMatrix2D((56.0, 66.0), 90.0 * turn, float(np.exp(rng.uniform(-0.02, 0.02) * reach))), np.float64)
     matrix[:, 2] += rng.uniform(-1, 1, 2) * reach
     size = crop.shape[1], crop.shape[0]
     return np.asarray(cv2.warpAffine(crop, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101), np.uint8)
@@ -71,7 +72,7 @@ def batch(crops: NDArray[np.uint8], rng: np.random.Generator) -> Examples:
     return Examples(np.stack(pixels).astype(np.float32), np.array(turns, np.int64), np.stack(covered))
 
 
-def masked(truth: NDArray[np.float32], logits: NDArray[np.float32]) -> NDArray[np.float32]:
+def masked(truth: Tensor, logits: Tensor) -> Tensor:
     """Binary cross-entropy of the regions that are known."""
     ops = keras.ops
     known = ops.cast(truth >= 0, "float32")

@@ -34,4 +34,5 @@ def whole(trained: keras.Model) -> keras.Model:
     """The model as the file has it: crops [N, 112, 112, 3] in 0..255 to the two outputs as probabilities."""
     crops = layers.Input((CROP_PX, CROP_PX, 3), dtype="float32", name="crops")
     logits = trained(layers.AveragePooling2D(CROP_PX // SIZE)(crops), training=False)
-    return keras.Model(crops, {"turn": keras.ops.softmax(logits["turn"]), "covered": keras.ops.sigmoid(logits["covered"])}, name="visibility")
+    answers = {"turn": keras.ops.softmax(logits["turn"]), "covered": keras.ops.sigmoid(logits["covered"])}
+    return keras.Model(crops, answers, name="visibility")

@@ -183,7 +183,8 @@ def thing(rng: np.random.Generator, other: Picture) -> Layer:
 def low_cap(rng: np.random.Generator, other: Picture) -> Layer:
     """A cap or cloth drawn down over the eyes."""
     low, bend = rng.uniform(56, 66), rng.uniform(-8, 10)
-    plane = _filled(np.array([(-9, -9), (121, -9), (121, low + rng.normal(0, 5)), (56, low + bend), (-9, low + rng.normal(0, 5))]), _edge(rng))
+    left, right = low + rng.normal(0, 5, 2)
+    plane = _filled(np.array([(-9, -9), (121, -9), (121, right), (56, low + bend), (-9, left)]), _edge(rng))
     return Layer(_textured(_shaded(_colour(rng), rng), rng, other), plane)
 
 
@@ -258,7 +259,8 @@ def printed_mask(rng: np.random.Generator, other: Picture) -> Layer:
     """A mask with the mouth of somebody else on it."""
     shift = rng.normal(0, 3, 2)
     moved = cv2.warpAffine(other, np.array([[1, 0, shift[0]], [0, 1, shift[1]]]), (SIDE_PX, SIDE_PX), borderMode=cv2.BORDER_REPLICATE)
-    outline = np.array([(20, 68), (40, 64), (56, 60), (72, 64), (92, 68), (90, 92), (72, 112), (40, 112), (22, 92)]) + rng.normal(0, 1.5, (9, 2))
+    outline = np.array([(20, 68), (40, 64), (56, 60), (72, 64), (92, 68), (90, 92), (72, 112), (40, 112), (22, 92)], np.float64)
+    outline += rng.normal(0, 1.5, (9, 2))
     plane = _filled(outline, 0.5)
     hem = np.clip(plane - _filled((outline - (56, 88)) * 0.93 + (56, 88), 0.5), 0, 1)[:, :, None]
     paint = np.asarray(moved, np.float32) * (1 - hem) + _colour(rng) * hem

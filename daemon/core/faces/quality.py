@@ -1,19 +1,22 @@
 """Whether a face is good enough to be scored. Poor faces are counted by reason and decide nothing."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from daemon.core.faces.align import CROP_PX, placing
+from daemon.core.faces.visibility import Sees
+from daemon.core.faces.visibility import judge as visible
 from daemon.core.values import Face, Image, Quality
 
 SHARPNESS_PX = 56
 FLAT = 4.0
 """If the grey levels of a crop spread by less than this (standard deviation), it shows fog or a wall, without any detail."""
 MIN_INSIDE = 0.93
-"""Measured on whole pictures (LFW) that were cut off: at the threshold of ten people strangers match in 0.05 % of pairs, and in 0.2, 0.4, 0.8
-and 3.9 % if 10, 15, 20 and 35 % of the crop are missing above. At the sides, where the hair is, a missing fifth changes nothing."""
+"""Measured on whole pictures (LFW) that were cut off: at the threshold of ten people strangers match in 0.05 % of pairs, and in 0.2, 0.4,
+0.8 and 3.9 % if 10, 15, 20 and 35 % of the crop are missing above. At the sides, where the hair is, a missing fifth changes nothing."""
 MIDDLE = (16, 96)
 """The columns of the crop that count."""
 FACE_ROWS, FACE_COLUMNS = slice(28, 104), slice(24, 88)
@@ -28,10 +31,31 @@ class Limits:
     min_brightness: float
     max_brightness: float
     max_yaw: float
+    min_upright: float
+    max_covered: float
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Whether faces can be scored: by `limits` of what is measured here, and by a model that `sees` whether a face is upright and open."""
+
+    limits: Limits
+    sees: Sees
+
+    def judge(self, faces: Sequence[Face], frame_shape: tuple[int, int], crops: Sequence[Image]) -> list[Quality]:
+        """For each face of a frame the first reason why it cannot be scored, or OK. The model sees only those that nothing else speaks
+        against, all in one batch."""
+        found = [judge(face, frame_shape, crop, self.limits) for face, crop in zip(faces, crops, strict=True)]
+        good = [index for index, quality in enumerate(found) if quality is Quality.OK]
+        if good:
+            answers = self.sees(np.stack([crops[index] for index in good]))
+            for index, answer in zip(good, answers, strict=True):
+                found[index] = visible(answer, self.limits.min_upright, self.limits.max_covered)
+        return found
 
 
 def judge(face: Face, frame_shape: tuple[int, int], crop: Image, limits: Limits) -> Quality:
-    """The first reason why `face` cannot be scored, or OK.
+    """The first reason among the measures why `face` cannot be scored, or OK.
 
     `frame_shape` is (height, width) of the frame, `crop` its aligned RGB crop, uint8 [112, 112, 3]. A measure that is NaN never
     passes.

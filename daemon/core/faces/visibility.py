@@ -19,8 +19,8 @@ from daemon.core.values import Quality
 CARD_KEY = "ostiary_visibility"
 SCHEMA = 1
 TURNS, REGIONS = 4, 2
-MIN_UPRIGHT = 0.5
-"""An upright face has at least this probability of being one."""
+MIN_UPRIGHT, MAX_COVERED = 0.5, 0.5
+"""What a face may be at most and at least, if nobody says otherwise: chosen on val crops, see the card's figures."""
 GOLDEN_WITHIN = 1e-3
 
 Answers = npt.NDArray[np.float32]
@@ -91,10 +91,10 @@ def check_golden(card: Card, sees: Sees) -> None:
         )
 
 
-def judge(answer: npt.NDArray[np.float32], max_covered: float) -> Quality:
-    """NOT_UPRIGHT, COVERED or OK from one crop's answer, float32 [TURNS + REGIONS]. An answer that is NaN never passes; with `max_covered`
-    1 everything passes as open."""
-    if not float(answer[0]) >= MIN_UPRIGHT:
+def judge(answer: npt.NDArray[np.float32], min_upright: float = MIN_UPRIGHT, max_covered: float = MAX_COVERED) -> Quality:
+    """NOT_UPRIGHT, COVERED or OK from one crop's answer, float32 [TURNS + REGIONS]. With the limits 0 and 1 every face passes, but an
+    answer that is NaN never does."""
+    if not float(answer[0]) >= min_upright:
         return Quality.NOT_UPRIGHT
     if not float(answer[TURNS:].max()) <= max_covered:
         return Quality.COVERED
