@@ -55,6 +55,7 @@ Kind = Callable[[np.random.Generator, Picture], Layer]
 
 def _colour(rng: np.random.Generator) -> Plane:
     kind = rng.random()
+    base: NDArray[np.floating]
     if kind < 0.35:  # dark cloth and plastic
         base = np.full(3, rng.uniform(0, 70)) + rng.normal(0, 8, 3)
     elif kind < 0.5:  # paper and cloth
