@@ -10,6 +10,7 @@ from rich.table import Table
 
 from trainer.bundle import visibility as bundle
 from trainer.learn import visibility as learn
+from trainer.models.visibility import seer
 from trainer.people import data
 from trainer.people.data import DataError
 
@@ -25,7 +26,8 @@ def run(options: argparse.Namespace) -> None:
     with Progress(console=console) as progress:
         bar = progress.add_task("learning", total=options.steps)
         network = learn.fit(fit, options.steps, options.seed, lambda step, loss: progress.update(bar, completed=step + 1))
-    answers = [(kind, learn.answers(network, pictures)) for kind, pictures in learn.drawn(val, options.seed)]
+    sees = seer(learn.leaning(network))
+    answers = [(kind, sees(pictures)) for kind, pictures in learn.drawn(val, options.seed)]
     worst = bundle.export(network, options.out, fit.digest, options.licence, options.notes, answers, val.pixels)
     table = Table("val crops", "not upright", "covered", title=f"{len(val)} crops of {len(val.people)} people", title_justify="left")
     for kind, found in answers:

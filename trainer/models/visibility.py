@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 from keras import layers
+from numpy.typing import NDArray
 
 from daemon.core.faces.align import CROP_PX
 from daemon.core.faces.visibility import REGIONS, TURNS
@@ -36,3 +39,14 @@ def whole(trained: keras.Model) -> keras.Model:
     logits = trained(layers.AveragePooling2D(CROP_PX // SIZE)(crops), training=False)
     answers = {"turn": keras.ops.softmax(logits["turn"]), "covered": keras.ops.sigmoid(logits["covered"])}
     return keras.Model(crops, answers, name="visibility")
+
+
+def seer(trained: keras.Model, size: int = 256) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
+    """A trained network as a function of uint8 crops [N, 112, 112, 3], N >= 1, to its answers, float32 [N, TURNS + REGIONS]."""
+    model = whole(trained)
+
+    def sees(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        parts = [model.predict_on_batch(crops[at : at + size].astype(np.float32)) for at in range(0, len(crops), size)]
+        return np.concatenate([np.concatenate([part["turn"], part["covered"]], axis=1) for part in parts])
+
+    return sees

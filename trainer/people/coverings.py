@@ -323,7 +323,7 @@ def spectacles(rng: np.random.Generator, other: Picture) -> Layer:
     tint = np.full(3, rng.choice([20.0, 230.0]), np.float32)
     opacity = np.maximum(rims * np.float32(rng.uniform(0.6, 1)), lenses * np.float32(rng.uniform(0, 0.25)))
     if rng.random() < 0.3:
-        glare = _filled(_round((float(rng.choice([36, 72])), y), (float(rng.uniform(2, 6)), 3), 30), 1.2)
+        glare = _filled(_round((float(rng.choice([36, 72])), y), (float(rng.uniform(2, 10)), float(rng.uniform(2, 7))), 30), 1.2)
         opacity, tint = np.maximum(opacity, glare * np.float32(0.8)), np.full(3, 240, np.float32)
     return Layer(np.asarray(np.where(rims[:, :, None] > 0.3, frame, tint), np.float32), np.asarray(opacity, np.float32))
 
@@ -361,6 +361,14 @@ def small_thing(rng: np.random.Generator, other: Picture) -> Layer:
     return Layer(_textured(_shaded(_colour(rng), rng), rng, other), _filled(shape, _edge(rng)))
 
 
-HARMLESS: Mapping[str, Kind] = {kind.__name__: kind for kind in (spectacles, high_cap, beside, shadow, small_thing)}
-SHADES = frozenset({"shadow"})
-"""Kinds that darken a region and do not hide it, whatever their opacity."""
+def deep_eyes(rng: np.random.Generator, other: Picture) -> Layer:
+    """Eyes in the shadow of the brow, under a lamp."""
+    plane = np.zeros((SIDE_PX, SIDE_PX), np.float32)
+    for x in (38, 74):
+        at = x + float(rng.normal(0, 2)), float(rng.uniform(46, 54))
+        plane = np.maximum(plane, _filled(_round(at, (float(rng.uniform(9, 18)), float(rng.uniform(5, 11))), 0), float(rng.uniform(2, 5))))
+    paint = np.broadcast_to(_skin(rng) * np.float32(rng.uniform(0, 0.5)), (SIDE_PX, SIDE_PX, 3))
+    return Layer(np.asarray(paint, np.float32), plane * np.float32(rng.uniform(0.15, 0.55)))
+
+
+HARMLESS: Mapping[str, Kind] = {kind.__name__: kind for kind in (spectacles, high_cap, beside, shadow, deep_eyes, small_thing)}

@@ -21,7 +21,7 @@ SCHEMA = 1
 TURNS, REGIONS = 4, 2
 MIN_UPRIGHT, MAX_COVERED = 0.5, 0.5
 """What a face may be at most and at least, if nobody says otherwise: chosen on val crops, see the card's figures."""
-GOLDEN_WITHIN = 1e-3
+GOLDEN_WITHIN = 1e-4
 
 Answers = npt.NDArray[np.float32]
 """Float32 [N, TURNS + REGIONS]: `turn` and `covered` of each crop side by side."""
