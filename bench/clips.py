@@ -20,6 +20,7 @@ from daemon.edges.camera import frames_of, open_camera
 from daemon.edges.detector import open_detector
 from daemon.edges.gallery import Gallery
 from daemon.pipeline import steps
+from daemon.pipeline.opening import open_judge
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +46,17 @@ def watch(folder: Path, config: Config, others: Sequence[str] = ()) -> Watched:
     with (folder / "asl/identities.csv").open() as file:
         people: dict[str, str | None] = {f"asl/{row['clip']}": row["person"] for row in csv.DictReader(file)}
     detector = open_detector(config.detector.kind, config.detector.min_face_px)
-    limits = steps.limits(config, config.detector.min_face_px)
+    faces = open_judge(config, config.detector.min_face_px)
     enrolment: dict[str, Image] = {}
     clips: list[Clip] = []
     for name, person in {**people, **dict.fromkeys(others)}.items():
         first = person is not None and person not in enrolment
         if person is not None and first:
             frame = enrolment_frame(folder / name, detector)
-            enrolment[person] = enrolment_crop(frame, 1, detector, steps.limits(config, config.enrolment.min_face_px))
+            enrolment[person] = enrolment_crop(frame, 1, detector, open_judge(config, config.enrolment.min_face_px))
         camera = open_camera("clips", GateConfig(source=str(folder / name)))
         try:
-            views = [steps.look(frame, detector, limits, liveness=bool(config.liveness.model)) for frame in frames_of(camera)]
+            views = [steps.look(frame, detector, faces, liveness=bool(config.liveness.model)) for frame in frames_of(camera)]
         finally:
             camera.close()
         clips.append(Clip(name, person, first, views))

@@ -34,6 +34,7 @@ from daemon.config import Config, GateConfig
 from daemon.core.values import Frame, Quality
 from daemon.edges.detector import open_detector
 from daemon.pipeline import steps
+from daemon.pipeline.opening import open_judge
 from tests.fixtures.mosquitto import Mosquitto, binary, free_port
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -61,7 +62,7 @@ class Passages:
 def enrolment_frame(clip: Path, detector: steps.Detector, from_s: float = 0.0) -> bytes:
     """The first frame of a clip from `from_s` on that shows one face good enough for enrolment, as a JPEG file."""
     config = Config(site="x", gates={"x": GateConfig(source="x")})
-    limits = steps.limits(config, config.enrolment.min_face_px)
+    judge = open_judge(config, config.enrolment.min_face_px)
     video = cv2.VideoCapture(str(clip))
     try:
         while True:
@@ -70,7 +71,7 @@ def enrolment_frame(clip: Path, detector: steps.Detector, from_s: float = 0.0) -
                 continue
             if not there:
                 raise SystemExit(f"{clip}: no frame shows one face good enough for enrolment")
-            view = steps.look(Frame("x", 0, 0.0, 0.0, np.asarray(image, np.uint8)), detector, limits)
+            view = steps.look(Frame("x", 0, 0.0, 0.0, np.asarray(image, np.uint8)), detector, judge)
             if len(view.probes) == 1 and view.probes[0].quality is Quality.OK:
                 return cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
     finally:

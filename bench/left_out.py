@@ -39,7 +39,7 @@ from daemon.edges.detector import open_detector
 from daemon.edges.gallery import Gallery
 from daemon.pipeline import steps
 from daemon.pipeline.model import Model
-from daemon.pipeline.opening import open_model
+from daemon.pipeline.opening import open_judge, open_model
 
 TIMES_S = (0.2, 0.5, 0.8, 1.1, 1.4)
 WAYS = ("card", "adaptive, cold", "adaptive, warm", "calibrated --live", "calibrated")
@@ -75,12 +75,12 @@ def tallies(folder: Path, model: Model, config: Config) -> dict[str, Tally]:
     """All cases of one detector and one model, by way."""
     seen = embedded(watch(folder, config), model.embedder)
     detector = open_detector(config.detector.kind, config.detector.min_face_px)
-    limits = steps.limits(config, config.enrolment.min_face_px)
+    faces = open_judge(config, config.enrolment.min_face_px)
     firsts = {clip.person: clip.name for clip in seen.watched.clips if clip.first and clip.person is not None}
     found = {way: Tally() for way in WAYS}
     rng = np.random.default_rng(1)
     for at_s in TIMES_S:
-        crops = {who: enrolment_crop(enrolment_frame(folder / name, detector, at_s), 1, detector, limits) for who, name in firsts.items()}
+        crops = {who: enrolment_crop(enrolment_frame(folder / name, detector, at_s), 1, detector, faces) for who, name in firsts.items()}
         templates = {who: model.embedder.embed(np.stack([crop]))[0] for who, crop in crops.items()}
         for left_out in firsts:
             enrolled = {who: vector for who, vector in templates.items() if who != left_out}

@@ -41,13 +41,13 @@ def main() -> None:
         vector = random.normal(size=model.dimension).astype(np.float32)
         gallery.add(number, f"p{number}", vector / np.linalg.norm(vector))
     keeper = Gatekeeper("bench", steps.rules(config, model.calibration, gallery.templates), config.decision.lost_s)
-    limits = steps.limits(config, config.detector.min_face_px)
+    judge = opening.open_judge(config, config.detector.min_face_px)
     spent: defaultdict[str, list[float]] = defaultdict(list)
     camera = open_camera("bench", config.gates["bench"])
     whole: list[float] = []
     while (frame := camera.read(1.0)) is not None:
         start = time.perf_counter()
-        view = steps.look(frame, detector, limits, lambda stage, s: spent[stage].append(s))
+        view = steps.look(frame, detector, judge, lambda stage, s: spent[stage].append(s))
         (vectors,) = steps.embed([view], model.embedder, lambda stage, s: spent[stage].append(s))
         with steps.timed(lambda stage, s: spent[stage].append(s), "decide"):
             keeper.observe(view, vectors, gallery.search, lambda person, now: None)

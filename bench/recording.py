@@ -88,15 +88,15 @@ def main() -> None:
     gallery = Gallery(model.dimension)
     for number, person in enumerate(ENROLLED, 1):
         photo = enrolment_frame(clips / next(clip for clip, who in people.items() if who == person), detector)
-        crop = enrolment_crop(photo, 1, detector, steps.limits(config, config.enrolment.min_face_px))
+        crop = enrolment_crop(photo, 1, detector, opening.open_judge(config, config.enrolment.min_face_px))
         gallery.add(number, person, model.embedder.embed(np.stack([crop]))[0])
     rules = steps.rules(config, model.calibration, gallery.templates)
-    limits = steps.limits(config, config.detector.min_face_px)
+    judge = opening.open_judge(config, config.detector.min_face_px)
 
     def decided(frames: Iterator[Frame], watch: Callable[[View, Gatekeeper], None] = lambda view, keeper: None) -> list[Decision]:
         keeper, told = Gatekeeper("bench", rules, config.decision.lost_s), []
         for frame in frames:
-            view = steps.look(frame, detector, limits)
+            view = steps.look(frame, detector, judge)
             (vectors,) = steps.embed([view], model.embedder)
             told += keeper.observe(view, vectors, gallery.search, lambda person, now: None)
             watch(view, keeper)

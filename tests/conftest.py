@@ -37,6 +37,15 @@ def data_dir() -> Path:
 
 
 @pytest.fixture(scope="session")
+def cases_dir(data_dir: Path) -> Path:
+    """The folder with pictures that once went wrong, beside the test data; skips where it is absent."""
+    folder = data_dir.parent / "cases"
+    if not folder.is_dir():
+        _missing(f"no cases in {folder}")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def mosquitto_installed() -> None:
     """Skips where there is no mosquitto."""
     if binary() is None:

@@ -31,7 +31,7 @@ CORE_MAY = {
     "zoneinfo",
     "html",
 }
-SHARED = ("daemon.core", "daemon.pages", "daemon.edges.detector", "daemon.edges.files")
+SHARED = ("daemon.core", "daemon.pages", "daemon.edges.detector", "daemon.edges.files", "daemon.edges.visibility")
 CV2_TOUCHES_THE_WORLD = {
     "VideoCapture",
     "VideoWriter",

@@ -161,6 +161,15 @@ def _parser(package: bool) -> argparse.ArgumentParser:
     aligner.add_argument("--split", type=Path, help="csv person,part; without it a hash of the name decides")
     aligner.add_argument("--steps", type=_count, default=1500, help="batches of 128 crops (default: %(default)s)")
     aligner.add_argument("--workers", type=_count, default=2, help="threads that prepare batches (default: %(default)s)")
+
+    visibility = commands.add_parser("visibility", help="train the model that tells whether a face is upright and not covered")
+    visibility.add_argument("out", type=Path, help="file to write: daemon/models/visibility.onnx")
+    visibility.add_argument("--data", type=Path, required=True, help="crops: a folder per person, or a zip of such folders")
+    visibility.add_argument("--split", type=Path, help="csv person,part; without it a hash of the name decides")
+    visibility.add_argument("--steps", type=_count, default=1500, help="batches of 128 crops (default: %(default)s, ten minutes)")
+    visibility.add_argument("--seed", type=int, default=1, help="for weights and drawings (default: %(default)s)")
+    visibility.add_argument("--licence", required=True, help="under which licence the model may be used, for the card")
+    visibility.add_argument("--notes", default="", help="a line for the card")
     return parser
 
 

@@ -57,10 +57,8 @@ def _calibrate(arguments: argparse.Namespace) -> int:
     config = replace(config, decision=replace(config.decision, site_calibration=""))
     model, gallery, people = opening.open_serving(config)
     rules = steps.rules(config, model.calibration, gallery.templates)
-    detector, limits = (
-        open_detector(config.detector.kind, config.detector.min_face_px),
-        steps.limits(config, config.detector.min_face_px),
-    )
+    size = config.detector.min_face_px
+    detector, faces = open_detector(config.detector.kind, size), opening.open_judge(config, size)
     passings: list[Passing] = []
     if arguments.live and rules.adapts is None:
         raise ConfigError("--live needs a gate that tells people apart by the card", "leave decision.threshold out of the configuration")
@@ -70,7 +68,7 @@ def _calibrate(arguments: argparse.Namespace) -> int:
         try:
             if camera.live:
                 raise ConfigError(f"{path} is a live source", "calibrate takes video files and folders of pictures")
-            views = (steps.look(frame, detector, limits) for frame in frames_of(camera))
+            views = (steps.look(frame, detector, faces) for frame in frames_of(camera))
             frames = ((view, steps.embed([view], model.embedder)[0]) for view in views)
             if arguments.live:
                 passings += walked(frames, rules, config.decision.lost_s, gallery, len(passings))

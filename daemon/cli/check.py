@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
@@ -14,13 +15,15 @@ from daemon.cli import audit
 from daemon.cli.say import EXIT_FAILED, UNUSABLE
 from daemon.config import Config, ConfigError, load, read_secret
 from daemon.core.status import UNCALIBRATED
+from daemon.core.values import Frame, Quality
 from daemon.edges import clock
 from daemon.edges.camera import CameraError, open_camera
 from daemon.edges.detector import open_detector
 from daemon.edges.mqtt import MqttLink
 from daemon.edges.store import StoreError, gallery_file
+from daemon.edges.visibility import open_visibility
 from daemon.pipeline import steps
-from daemon.pipeline.opening import bundles, liveness_model, open_gallery, open_model
+from daemon.pipeline.opening import bundles, liveness_model, open_gallery, open_judge, open_model
 from daemon.serving.recorders import recording_room
 
 
@@ -74,6 +77,9 @@ def check(config: Config) -> list[tuple[str, bool, str]]:
         open_detector(config.detector.kind, config.detector.min_face_px)
         return config.detector.kind
 
+    def visibility() -> str:
+        return f"{open_visibility().id}, golden check passed"
+
     def liveness() -> str:
         model = liveness_model(config)
         if model is None:
@@ -108,9 +114,20 @@ def check(config: Config) -> list[tuple[str, bool, str]]:
                 raise CameraError(
                     f"no picture in 10 s ({opened.detail or 'no reason given'})", "is the address right, the camera on, the network there?"
                 )
-            return f"{frame.image.shape[1]}×{frame.image.shape[0]} pixels"
+            return f"{frame.image.shape[1]}×{frame.image.shape[0]} pixels{turned(name, frame)}"
         finally:
             opened.close()
+
+    def turned(name: str, frame: Frame) -> str:
+        """Advice, if somebody is in view who is upright only when the picture is turned."""
+        size = config.detector.min_face_px
+        finds, judge = open_detector(config.detector.kind, size), open_judge(config, size)
+        for quarters in range(4):
+            image = np.ascontiguousarray(np.rot90(frame.image, -quarters))
+            if any(probe.quality is Quality.OK for probe in steps.look(replace(frame, image=image), finds, judge).probes):
+                rotate = (config.gates[name].rotate + 90 * quarters) % 360
+                return f"; a face is turned: set gates.{name}.rotate = {rotate}" if quarters else ", an upright face in view"
+        return ""
 
     def time_service() -> str:
         if config.clock.trust == "always":
@@ -156,6 +173,7 @@ def check(config: Config) -> list[tuple[str, bool, str]]:
     for name in config.gates:
         attempt(f"calibration {name}", lambda name=name: calibration(name))  # type: ignore[misc]
     attempt("detector", detector)
+    attempt("visibility", visibility)
     attempt("liveness", liveness)
     attempt("gallery", gallery)
     for name in config.gates:

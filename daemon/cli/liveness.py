@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from daemon.config import Config, ConfigError, GateConfig, load
-from daemon.core.faces.quality import Limits
+from daemon.core.faces.quality import Judge as Faces
 from daemon.core.presentations import Presentations, Share
 from daemon.core.values import Image
 from daemon.edges.camera import CameraError, frames_of, open_camera
@@ -75,11 +75,11 @@ def _liveness(arguments: argparse.Namespace) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """What looks at a presentation: a gate's detector, quality limits and liveness model."""
+    """What looks at a presentation: a gate's detector, judge of faces and liveness model."""
 
     model: LivenessModel
     detector: steps.Detector
-    limits: Limits
+    faces: Faces
     frames: int
 
     @classmethod
@@ -89,7 +89,7 @@ class Judge:
         if model is None:
             raise ConfigError("there is no liveness model to measure", "give --model, or a --config with liveness.model")
         size = config.detector.min_face_px
-        return cls(model, open_detector(config.detector.kind, size), steps.limits(config, size), config.liveness.frames)
+        return cls(model, open_detector(config.detector.kind, size), opening.open_judge(config, size), config.liveness.frames)
 
     def answer(self, file: Path) -> float | None:
         """The probability of a living face: a picture's, or the mean over a video's first good frames, of its largest face. None where too
@@ -100,7 +100,7 @@ class Judge:
         try:
             for frame in frames_of(camera):
                 read += 1
-                probes = steps.look(frame, self.detector, self.limits, liveness=True).probes
+                probes = steps.look(frame, self.detector, self.faces, liveness=True).probes
                 if probes and probes[0].surroundings is not None:
                     shown.append(probes[0].surroundings)
                 if len(shown) == self.frames:

@@ -116,7 +116,7 @@ class Scene:
                     f"{source} is a live source", "replay takes a video file or a folder of pictures; `ostiaryd run` serves cameras"
                 )
             detector = open_detector(config.detector.kind, config.detector.min_face_px)
-            limits = steps.limits(config, config.detector.min_face_px)
+            judge = opening.open_judge(config, config.detector.min_face_px)
             keeper = Gatekeeper(self.gate, rules, config.decision.lost_s)
             liveness = opening.liveness_model(config)
 
@@ -128,7 +128,7 @@ class Scene:
             walked = replay(
                 frames_of(camera),
                 detector,
-                limits,
+                judge,
                 self.model.embedder,
                 self.gallery,
                 keeper,
@@ -222,11 +222,11 @@ def _differences(before: list[str], after: list[str], one: str, other: str) -> b
 def _enrolled(texts: list[str], config: Config, model: Model) -> tuple[Gallery, dict[str, Person]]:
     """A gallery of photos, judged as an enrolment command judges them. Raises ConfigError for a photo that would be refused."""
     detector = open_detector(config.detector.kind, config.detector.min_face_px)
-    limits = steps.limits(config, config.enrolment.min_face_px)
+    judge = opening.open_judge(config, config.enrolment.min_face_px)
     gallery, people = Gallery(model.dimension), {}
     for number, (person, path) in enumerate(pairs(texts, "--enroll", "PERSON=JPEG"), 1):
         try:
-            crop = enrolment_crop(Path(path).read_bytes(), 1, detector, limits)
+            crop = enrolment_crop(Path(path).read_bytes(), 1, detector, judge)
         except (OSError, EnrolError) as error:
             raise ConfigError(
                 f"--enroll {person}={path}: {error}", "a JPEG photo that shows one face, upright, sharp and well lit"

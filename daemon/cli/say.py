@@ -5,6 +5,7 @@ from rich.console import Console
 from daemon.config import ConfigError
 from daemon.core.audit import AuditError, HeadError
 from daemon.core.bundle import BundleError
+from daemon.core.faces.visibility import VisibilityError
 from daemon.core.tapes.tape import TapeError
 from daemon.edges.camera import CameraError
 from daemon.edges.detector import DetectorError
@@ -19,7 +20,10 @@ EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_CONFIG = 78  # EX_CONFIG of sysexits.h: the unit file tells systemd that a restart would not help
 
-UNUSABLE = (ConfigError, BundleError, EmbedderError, DetectorError, LivenessError, CameraError, MetricsError, TapeError, VaultError)
+UNUSABLE = (
+    ConfigError, BundleError, EmbedderError, DetectorError, VisibilityError, LivenessError, CameraError, MetricsError, TapeError,
+    VaultError,
+)  # fmt: skip
 """What no restart mends: exit 78."""
 FAILED = (StoreError, FileError, AuditError, HeadError, FilmError)
 """What this attempt did not manage: exit 1."""

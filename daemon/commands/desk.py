@@ -10,7 +10,7 @@ from daemon.commands.deferred import Deferred
 from daemon.commands.handlers import Handlers
 from daemon.commands.order import Order
 from daemon.commands.outcome import Done, Refusal
-from daemon.core.faces.quality import Limits
+from daemon.core.faces.quality import Judge
 from daemon.core.messages import Capture, Command, Enroll, MessageError, Reembed, Revoke, Suspend, Update, Verify, parse_command
 from daemon.core.values import Image
 from daemon.edges.store import Store, StoreError
@@ -31,7 +31,7 @@ class Desk:
     store: Store
     current: Current
     detector: Detector
-    limits: Limits
+    judge: Judge
     grants: frozenset[str] = frozenset()
     schedules: frozenset[str] = frozenset()
     _answers: Answers = field(init=False)
@@ -40,7 +40,7 @@ class Desk:
 
     def __post_init__(self) -> None:
         self._answers, self._order = Answers(self.store), Order(self.store)
-        self._handlers = Handlers(self.store, self.current, self.detector, self.limits)
+        self._handlers = Handlers(self.store, self.current, self.detector, self.judge)
 
     def handle(self, gate: str, topic: str, payload: bytes, retained: bool, now: float) -> Answer | Deferred[Any]:
         """Deal with one payload of a command topic at `now` (UTC seconds). `topic` is where the result will be sent."""

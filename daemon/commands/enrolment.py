@@ -1,6 +1,7 @@
 """From pictures to templates: the same judgement for the photos of a command, the live camera, and the gallery of a replay."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import cv2
@@ -10,14 +11,17 @@ import numpy.typing as npt
 from daemon.core.counts import counted
 from daemon.core.faces.align import align
 from daemon.core.faces.photo import PhotoError, decode_jpeg
-from daemon.core.faces.quality import Limits, judge
+from daemon.core.faces.quality import Judge
 from daemon.core.people import enrol
 from daemon.core.people.enrol import EnrolError, need_quality, the_face
-from daemon.core.values import Image, Person, Template, Vector
+from daemon.core.values import Image, Person, Quality, Template, Vector
 from daemon.edges.gallery import sound
 from daemon.edges.store import Store
 from daemon.pipeline.serving import Serving
 from daemon.pipeline.steps import Detector
+
+TURNED = frozenset({"no_face", Quality.NOT_UPRIGHT})
+"""What is said of a picture that is turned: many detectors find only upright faces."""
 
 Vectors = npt.NDArray[np.float32]
 
@@ -28,18 +32,32 @@ Entry = tuple[int, Vector]
 """The number of a template and its vector of the serving model."""
 
 
-def enrolment_crop(jpeg: bytes, photo: int, detector: Detector, limits: Limits) -> Image:
-    """The aligned crop, uint8 [112, 112, 3] RGB, of the one face in a JPEG file. Raises EnrolError, which names the photo by its number."""
+def enrolment_crop(jpeg: bytes, photo: int, detector: Detector, judge: Judge) -> Image:
+    """The aligned crop, uint8 [112, 112, 3] RGB, of the one face in a JPEG file. A picture on its side or head that does not say so (EXIF)
+    is turned. Raises EnrolError, which names the photo by its number."""
     try:
         image = decode_jpeg(jpeg)
     except PhotoError as error:
         raise EnrolError("bad_image", f"image {photo}: {error}") from None
+    try:
+        return _crop(image, photo, detector, judge)
+    except EnrolError as error:
+        if error.reason not in TURNED:
+            raise
+        for quarters in (2, 1, 3):
+            with suppress(EnrolError):
+                return _crop(np.ascontiguousarray(np.rot90(image, quarters)), photo, detector, judge)
+        raise
+
+
+def _crop(image: Image, photo: int, detector: Detector, judge: Judge) -> Image:
     face = the_face(detector.detect(image), photo)
     try:
         crop = align(image, face)
     except ValueError:
         raise EnrolError("no_face", f"image {photo}: no usable face was found") from None
-    need_quality(judge(face, (image.shape[0], image.shape[1]), crop, limits), photo)
+    (quality,) = judge.judge([face], (image.shape[0], image.shape[1]), [crop])
+    need_quality(quality, photo)
     return crop
 
 

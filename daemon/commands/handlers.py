@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from daemon.commands.enrolment import Enrolment, enrolment_crop
 from daemon.commands.outcome import Done, Enter, Refusal
-from daemon.core.faces.quality import Limits
+from daemon.core.faces.quality import Judge
 from daemon.core.messages import Enroll, Get, List, Ping, Resume, Revoke, Suspend, Update
 from daemon.core.people import records
 from daemon.core.people.enrol import EnrolError
@@ -24,7 +24,7 @@ class Handlers:
     store: Store
     current: Current
     detector: Detector
-    limits: Limits
+    judge: Judge
 
     def handle(self, command: Direct, now: float) -> Done:
         """What the command does."""
@@ -72,7 +72,7 @@ class Handlers:
         return Done(plan.detail, write, barred=command.person if replaced else None)
 
     def _crops(self, images: Sequence[bytes]) -> list[Image]:
-        return [enrolment_crop(image, i + 1, self.detector, self.limits) for i, image in enumerate(images)]
+        return [enrolment_crop(image, i + 1, self.detector, self.judge) for i, image in enumerate(images)]
 
     def _revoke(self, person: str) -> Done:
         def write() -> Enter:

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 from msgspec import Meta
 
 from daemon.config.kinds import NOT_A_PATH, FilePath, Seconds, Share, Similarity
+from daemon.core.faces.visibility import MAX_COVERED, MIN_UPRIGHT
 from daemon.core.passages import defaults
 from daemon.core.people.policy import Schedule, window
 
@@ -41,6 +42,19 @@ class QualityConfig:
         float,
         Meta(description="How far the nose may be from the middle of the eyes, in eye distances. Needs a YuNet file."),
     ] = 0.45
+    min_upright: Annotated[
+        float, Meta(title="probability", ge=0, le=1, description="Lowest probability that a face is upright. 0 takes turned faces too.")
+    ] = MIN_UPRIGHT
+    max_covered: Annotated[
+        float,
+        Meta(
+            title="probability",
+            ge=0,
+            le=1,
+            description="Highest probability that eyes, or nose and mouth, are covered. 1 compares covered faces too, and strangers in the "
+            "same mask, helmet or sunglasses are then taken for each other.",
+        ),
+    ] = MAX_COVERED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

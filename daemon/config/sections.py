@@ -27,6 +27,10 @@ class GateConfig:
     stale_s: Annotated[
         Seconds, Meta(description="A live camera that shows nothing new for this many seconds is down, and no older frame is decided on.")
     ] = 2.0
+    rotate: Annotated[
+        Literal[0, 90, 180, 270],
+        Meta(description="Turn the pictures clockwise by this many degrees, for a camera that hangs on its side or upside down."),
+    ] = 0
     mode: Annotated[
         Mode,
         Meta(

@@ -21,6 +21,7 @@ class Trouble:
     idle: the gate can neither search nor verify.
     left_out: the number of templates without a vector of the serving model.
     camera: what is known of a camera that is not up.
+    turned: most faces come turned.
     graph: why the search is exact.
     refused: what the broker refused.
     audit: the record at which the audit chain is broken.
@@ -37,6 +38,7 @@ class Trouble:
     idle: bool
     left_out: int
     camera: str | None
+    turned: bool
     graph: str | None
     refused: str | None
     audit: int | None
@@ -60,6 +62,8 @@ class Trouble:
         reasons += self.standing
         if self.camera is not None:
             reasons.append(self.camera)
+        if self.turned:
+            reasons.append("faces_turned: most faces are not upright here; turn the camera, or set `rotate` of this gate")
         if self.graph is not None:
             reasons.append(f"exact_search: {self.graph}")
         if self.liveness is not None:

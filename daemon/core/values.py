@@ -55,6 +55,8 @@ class Quality(StrEnum):
     TOO_BRIGHT = "too_bright"
     PROFILE = "profile"
     CUT = "cut"
+    NOT_UPRIGHT = "not_upright"
+    COVERED = "covered"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

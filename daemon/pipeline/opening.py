@@ -4,14 +4,16 @@ from pathlib import Path
 
 from daemon.config import Config, read_site_calibration
 from daemon.core.bundle import Card, check_golden, read_card
+from daemon.core.faces.quality import Judge
 from daemon.core.people.enrol import Standards
 from daemon.core.values import Person
 from daemon.edges.embedder import bundle_id, open_embedder
 from daemon.edges.gallery import Gallery, VectorError
 from daemon.edges.liveness import LivenessModel, open_liveness
 from daemon.edges.store import Store, StoreError, open_store
+from daemon.edges.visibility import open_visibility
 from daemon.pipeline.model import Model
-from daemon.pipeline.steps import Raised, Thresholds
+from daemon.pipeline.steps import Raised, Thresholds, limits
 
 DEFAULT_BUNDLE = Path(__file__).parents[1] / "models" / "faces.onnx"
 LIKENESS_FMR = 0.01
@@ -38,6 +40,11 @@ def open_model(config: Config, path: Path | None = None) -> Model:
         site = read_site_calibration(config.decision.site_calibration)
         thresholds = Raised(calibration, site.thresholds.get(ident), site.gates)
     return Model(ident, embedder, embedder.provider, card.dimension, thresholds, standards(card, config.enrolment.max_templates))
+
+
+def open_judge(config: Config, min_face_px: int) -> Judge:
+    """What judges whether faces of at least `min_face_px` can be scored. Raises VisibilityError."""
+    return Judge(limits(config, min_face_px), open_visibility())
 
 
 def liveness_model(config: Config) -> LivenessModel | None:

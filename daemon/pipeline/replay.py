@@ -8,7 +8,7 @@ from math import isfinite
 
 import msgspec
 
-from daemon.core.faces.quality import Limits
+from daemon.core.faces.quality import Judge
 from daemon.core.passages.gatekeeper import Decision, Gatekeeper
 from daemon.core.passages.liveness import Lives
 from daemon.core.values import Frame, Liveness, Reason, Vector, View
@@ -22,7 +22,7 @@ Watch = Callable[[Frame, View, Sequence[Vector | None]], None]
 def replay(
     frames: Iterable[Frame],
     detector: steps.Detector,
-    limits: Limits,
+    judge: Judge,
     embedder: steps.Embeds,
     gallery: steps.Searches,
     keeper: Gatekeeper,
@@ -32,7 +32,7 @@ def replay(
 ) -> Iterator[Decision]:
     """Walk the line over `frames`, in order, every one of them. `watch` is called after a frame's decisions have been taken."""
     for frame in frames:
-        view = steps.look(frame, detector, limits, liveness=lives is not None)
+        view = steps.look(frame, detector, judge, liveness=lives is not None)
         (vectors,) = steps.embed([view], embedder)
         yield from keeper.observe(view, vectors, gallery.search, permit, lives=lives, known=gallery)
         if watch is not None:

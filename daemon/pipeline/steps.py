@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from daemon.config import Config
 from daemon.core.faces.align import align
-from daemon.core.faces.quality import Limits, judge
+from daemon.core.faces.quality import Judge, Limits
 from daemon.core.passages import defaults
 from daemon.core.passages.claims import Mode
 from daemon.core.passages.cohort import Known
@@ -139,24 +139,28 @@ def limits(config: Config, min_face_px: int) -> Limits:
         min_brightness=q.min_brightness,
         max_brightness=q.max_brightness,
         max_yaw=q.max_yaw,
+        min_upright=q.min_upright,
+        max_covered=q.max_covered,
     )
 
 
-def look(frame: Frame, detector: Detector, limits: Limits, observe: Observe = unobserved, *, liveness: bool = False) -> View:
+def look(frame: Frame, detector: Detector, judge: Judge, observe: Observe = unobserved, *, liveness: bool = False) -> View:
     """Frame to View: find, cut out and judge every face. With `liveness`, good faces are cut out with their surroundings too."""
     with timed(observe, "detect"):
-        faces = detector.detect(frame.image)
+        found = detector.detect(frame.image)
     with timed(observe, "align"):
-        shape = (frame.image.shape[0], frame.image.shape[1])
-        probes = []
-        for face in faces:
+        faces, crops = [], []
+        for face in found:
             try:
-                crop = align(frame.image, face)
-                quality = judge(face, shape, crop, limits)
-                around = surroundings(frame.image, face) if liveness and quality is Quality.OK else None
+                crops.append(align(frame.image, face))
             except ValueError:  # an empty box or landmarks in one point: nothing that could be a face
                 continue
-            probes.append(Probe(face, crop, quality, around))
+            faces.append(face)
+        qualities = judge.judge(faces, (frame.image.shape[0], frame.image.shape[1]), crops)
+        probes = [
+            Probe(face, crop, quality, surroundings(frame.image, face) if liveness and quality is Quality.OK else None)
+            for face, crop, quality in zip(faces, crops, qualities, strict=True)
+        ]
     return View(frame.gate, frame.number, frame.at_s, frame.captured_at, tuple(probes))
 
 

@@ -10,6 +10,8 @@ from functools import partial
 
 from daemon.commands.desk import Desk
 from daemon.config import Config, ConfigError, GateConfig, read_secret
+from daemon.core.faces.quality import Judge
+from daemon.core.faces.visibility import Sees
 from daemon.core.messages import encode, offline_status, topic
 from daemon.core.passages.gatekeeper import Gatekeeper
 from daemon.core.status import offline, other_model
@@ -21,6 +23,7 @@ from daemon.edges.embedder import EmbedderError
 from daemon.edges.metrics import Metrics
 from daemon.edges.mqtt import MqttLink
 from daemon.edges.store import Store, StoreError
+from daemon.edges.visibility import open_visibility
 from daemon.pipeline import steps
 from daemon.pipeline.model import Model
 from daemon.pipeline.opening import bundles, liveness_model, load_gallery, open_gallery, open_model
@@ -106,6 +109,7 @@ def _build(config: Config, stack: ExitStack) -> tuple[Engine, dict[str, MqttLink
     liveness = liveness_model(config)
     if liveness is not None:
         log.info("liveness model %s", liveness.id)
+    sees = open_visibility()
     store = open_gallery(config)
     stack.callback(store.close)
     current = _current(config, store, models)
@@ -119,7 +123,7 @@ def _build(config: Config, stack: ExitStack) -> tuple[Engine, dict[str, MqttLink
         store,
         current,
         open_detector(config.detector.kind, config.detector.min_face_px),
-        steps.limits(config, config.enrolment.min_face_px),
+        Judge(steps.limits(config, config.enrolment.min_face_px), sees),
         grants=frozenset(config.commands.grants),
         schedules=frozenset(config.schedules),
     )
@@ -131,7 +135,7 @@ def _build(config: Config, stack: ExitStack) -> tuple[Engine, dict[str, MqttLink
     for name, gate in config.gates.items():
         keeper = Gatekeeper(name, current.serving.rules(gate.mode, name), config.decision.lost_s)
         gates[name] = Gate(keeper, links[name], stale_s=gate.stale_s, mode=gate.mode)
-        workers.append(_worker(config, name, gate, stack, mailbox, metrics, recorders, liveness=liveness is not None))
+        workers.append(_worker(config, name, gate, stack, mailbox, metrics, recorders, sees=sees, liveness=liveness is not None))
     trusted = clock.synchronised if config.clock.trust == "synchronised" else lambda: True
     flight = Flight(recorders.flight, store.pseudonym)
     engine = Engine(
@@ -183,7 +187,7 @@ def _links(config: Config, mailbox: Mailbox) -> dict[str, MqttLink]:
 
 def _worker(
     config: Config, name: str, gate: GateConfig, stack: ExitStack, mailbox: Mailbox, metrics: Metrics, recorders: Recorders, *,
-    liveness: bool,
+    sees: Sees, liveness: bool,
 ) -> GateWorker:  # fmt: skip
     camera = open_camera(name, gate, start_s=time.monotonic(), start_wall=time.time(), paced=True)
     stack.callback(camera.close)
@@ -191,7 +195,7 @@ def _worker(
         name,
         camera,
         open_detector(config.detector.kind, config.detector.min_face_px),
-        steps.limits(config, config.detector.min_face_px),
+        Judge(steps.limits(config, config.detector.min_face_px), sees),
         mailbox.offer,
         mailbox.tell,
         metrics,

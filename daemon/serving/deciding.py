@@ -56,6 +56,7 @@ class Deciding:
         lives = self._lives if self._liveness is not None else None
         for view in views:
             seen: list[Vector | None] = [None] * len(view.probes) if view.gate in closed else next(embedded)
+            self._gates[view.gate].turns.see(view)
             keeper = self._gates[view.gate].keeper
             with steps.timed(self._metrics.stage, "decide"):
                 decisions = keeper.observe(

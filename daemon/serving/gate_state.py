@@ -1,8 +1,9 @@
 """The state that the engine keeps for one gate."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
+from daemon.core.faces.turns import Turns
 from daemon.core.messages import StatusMessage
 from daemon.core.passages.claims import Mode
 from daemon.core.passages.gatekeeper import Gatekeeper
@@ -11,7 +12,8 @@ from daemon.serving.sender import Broker
 
 @dataclass(slots=True)
 class Gate:
-    """One gate: its passages, its connection, the last known state of its camera, and the last status that it published."""
+    """One gate: its passages, its connection, the last known state of its camera, how its faces come, and the last status that it
+    published."""
 
     keeper: Gatekeeper
     link: Broker
@@ -20,5 +22,6 @@ class Gate:
     live: bool = True
     stale_s: float = 2.0
     mode: Mode = "identify"
+    turns: Turns = field(default_factory=Turns)
     status: StatusMessage | None = None
     status_at_s: float = 0.0

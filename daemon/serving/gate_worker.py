@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from daemon.core.faces.quality import Limits
+from daemon.core.faces.quality import Judge
 from daemon.core.values import Frame, View
 from daemon.edges.camera import Camera
 from daemon.edges.metrics import Metrics
@@ -27,7 +27,7 @@ class GateWorker:
         gate: str,
         camera: Camera,
         detector: Detector,
-        limits: Limits,
+        judge: Judge,
         offer: Callable[[View, threading.Event], bool],
         tell: Callable[[CameraState | WorkerFailed], None],
         metrics: Metrics,
@@ -36,7 +36,7 @@ class GateWorker:
         liveness: bool = False,
     ) -> None:
         self.gate, self._record, self._liveness = gate, record, liveness
-        self._camera, self._detector, self._limits = camera, detector, limits
+        self._camera, self._detector, self._judge = camera, detector, judge
         self._offer, self._tell, self._metrics = offer, tell, metrics
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"gate-{gate}", daemon=True)
@@ -75,7 +75,7 @@ class GateWorker:
             if frame is not None:
                 self._metrics.frame(self.gate)
                 self._record(frame)  # before it is looked at: a frame that brings the worker down is on the recording
-                view = look(frame, self._detector, self._limits, self._metrics.stage, liveness=self._liveness)
+                view = look(frame, self._detector, self._judge, self._metrics.stage, liveness=self._liveness)
                 for probe in view.probes:
                     self._metrics.face(self.gate, probe.quality)
                 if not self._offer(view, self._stop):

@@ -67,6 +67,7 @@ class Reports:
             idle=rules.closed,
             left_out=condition.left_out,
             camera=status.camera_trouble(gate.camera, gate.camera_detail),
+            turned=gate.turns.most,
             graph=condition.graph,
             refused=self.sender.refusal(gate.keeper.gate),
             untimed=condition.untimed,

@@ -12,8 +12,11 @@ from daemon.__main__ import main
 from daemon.cli import liveness
 from daemon.config import Config, ConfigError, GateConfig, LivenessConfig
 from daemon.core.boxes import Box
+from daemon.core.faces.quality import Judge
 from daemon.core.values import Face, Image
 from daemon.edges.detector import open_detector
+from daemon.pipeline import opening, steps
+from tests.fixtures.desk import open_faces
 from tests.fixtures.liveness_models import brightness_model
 
 LEVELS = {"live/a/1": 190, "live/2": 180, "live/3": 150, "live/4": 60, "spoof/print/1": 40, "spoof/print/2": 220, "spoof/0": 70}
@@ -42,6 +45,7 @@ def labelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write("spoof/screen/1", np.zeros((160, 160, 3), np.uint8))
     brightness_model(tmp_path / "m.onnx")
     monkeypatch.setattr(liveness, "open_detector", lambda kind, size: Anything())
+    monkeypatch.setattr(opening, "open_judge", lambda config, size: Judge(steps.limits(config, size), open_faces))
     return tmp_path
 
 

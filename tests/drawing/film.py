@@ -13,12 +13,12 @@ from daemon.drawing.page import About
 from daemon.drawing.trace import Tracer, Witness
 from daemon.edges.gallery import Gallery
 from daemon.pipeline.replay import line, replay
-from tests.fixtures.desk import DIMENSION, LIMITS, PaintedDetector, PaintedEmbedder
+from tests.fixtures.desk import DIMENSION, JUDGE, LIMITS, PaintedDetector, PaintedEmbedder
 
 RULES = Rules(threshold=0.95, margin=0.02, min_frames=3, min_s=0.15, patience=6, recheck_s=0.5, tries=4, memory=0.9, same=0.6)
 SHADES = {"A": 100, "B": 180, "s": 140, "t": 228, "x": 255, " ": 0}
 """Ada and Bob are enrolled, s is a stranger, t one whom nobody resembles, x is overexposed."""
-BRIGHT = replace(LIMITS, max_brightness=250.0)
+BRIGHT = replace(JUDGE, limits=replace(LIMITS, max_brightness=250.0))
 WIDTH, HEIGHT = 320, 100
 
 
@@ -73,7 +73,7 @@ class Film:
         return lines
 
     def about(self) -> About:
-        return About("gate.mkv", "north", "faces-0123 on cpu", "painted", 2, 2, self.rules, "0123456789ab", BRIGHT, 0.5)
+        return About("gate.mkv", "north", "faces-0123 on cpu", "painted", 2, 2, self.rules, "0123456789ab", BRIGHT.limits, 0.5)
 
     def traced(self, faces: bool = True) -> Tracer:
         tracer = Tracer(faces)

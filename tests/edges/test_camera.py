@@ -500,3 +500,15 @@ def test_what_piled_up_is_told_from_what_is_new() -> None:
     # A source that never makes anybody wait is trusted in the end.
     backlog = Backlog(2.0)
     assert [backlog.is_old(0.001) for _ in range(300)].count(True) < 260
+
+
+@pytest.mark.parametrize("degrees", [0, 90, 180, 270])
+def test_a_camera_that_hangs_turned_gives_upright_frames(tmp_path: Path, degrees: int) -> None:
+    upright = picture(40)
+    upright[:8, :8] = (0, 0, 250)
+    hung = np.rot90(upright, degrees // 90)  # what a camera that hangs turned clockwise sees is turned the other way
+    cv2.imwrite(str(tmp_path / "1.png"), hung)
+    camera = open_camera("north", GateConfig(source=str(tmp_path), rotate=degrees))  # type: ignore[arg-type]
+    assert not camera.live and camera.state == "up" and camera.detail is None and not camera.dropped
+    (frame,) = frames_of(camera)
+    assert np.array_equal(frame.image, upright) and frame.image.flags.c_contiguous

@@ -17,7 +17,7 @@ from daemon.edges.detector import Detector, DetectorError, open_detector
 from daemon.edges.detector.cascade import levelled, one_per_face
 
 Q = QualityConfig()
-LIMITS = Limits(40, Q.min_sharpness, Q.min_brightness, Q.max_brightness, Q.max_yaw)
+LIMITS = Limits(40, Q.min_sharpness, Q.min_brightness, Q.max_brightness, Q.max_yaw, Q.min_upright, Q.max_covered)
 
 
 @pytest.fixture(scope="module")
@@ -230,3 +230,12 @@ def test_the_quality_limits_pass_faces_and_stop_blurred_ones(
         total += 1
         passed += judge(face, picture.shape[:2], align(change(picture, face), face), LIMITS) is Quality.OK
     assert total > 80 and at_least <= passed / total <= at_most
+
+
+@pytest.mark.data
+def test_a_head_that_is_cut_off_above_the_eyes_is_cut(yunet: Detector, cases_dir: Path) -> None:
+    for path in sorted((cases_dir / "cut").glob("*.jpg")):
+        picture = np.asarray(cv2.imread(str(path)), np.uint8)
+        (face, *_) = yunet.detect(picture)
+        found = judge(face, picture.shape[:2], align(picture, face), LIMITS)
+        assert found is (Quality.CUT if path.stem.endswith("_cut") else Quality.OK), path.name

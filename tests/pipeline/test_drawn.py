@@ -20,7 +20,6 @@ from daemon.drawing.trace import Tracer
 from daemon.edges.detector import open_detector
 from daemon.edges.gallery import Gallery
 from daemon.pipeline import opening
-from daemon.pipeline.steps import limits
 
 pytestmark = pytest.mark.data
 
@@ -41,7 +40,7 @@ def scene(clips: dict[str, list[Path]]) -> Scene:
     model, detector = opening.open_model(config), open_detector("haar")
     gallery = Gallery(model.dimension)
     for number, (person, own) in enumerate(clips.items(), 1):
-        crop = enrolment_crop(enrolment_frame(own[0], detector), 1, detector, limits(config, config.enrolment.min_face_px))
+        crop = enrolment_crop(enrolment_frame(own[0], detector), 1, detector, opening.open_judge(config, config.enrolment.min_face_px))
         gallery.add(number, person, model.embedder.embed(np.stack([crop]))[0])
     return Scene(config, "test", model, gallery, {person: Person(person) for person in clips})
 

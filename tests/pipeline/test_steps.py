@@ -18,7 +18,7 @@ from daemon.edges.metrics import Metrics
 from daemon.pipeline import steps
 from daemon.serving.gate_worker import GateWorker
 from daemon.serving.mailbox import CameraState, WorkerFailed
-from tests.fixtures.desk import DIMENSION, LIMITS, NoThreshold, PaintedDetector, PaintedEmbedder
+from tests.fixtures.desk import DIMENSION, JUDGE, NoThreshold, PaintedDetector, PaintedEmbedder
 
 CONFIG = Config(site="hq", gates={"north": GateConfig(source="x")})
 
@@ -38,7 +38,7 @@ def gallery() -> Gallery:
 
 
 def test_every_face_gets_the_vector_of_its_own_crop_however_they_are_batched() -> None:
-    views = [steps.look(frame(*people), PaintedDetector(), LIMITS) for people in [(100, 240), (), (170,)]]
+    views = [steps.look(frame(*people), PaintedDetector(), JUDGE) for people in [(100, 240), (), (170,)]]
     vectors = steps.embed(views, PaintedEmbedder())
     found = [[gallery().search(vector[None])[0].person if vector is not None else None for vector in row] for row in vectors]
     assert found == [["p100", "p240"], [], ["p170"]]
@@ -49,18 +49,18 @@ def test_a_poor_face_is_neither_embedded_nor_matched() -> None:
         def embed(self, crops: np.ndarray) -> np.ndarray:
             raise AssertionError("nothing was fit to be embedded")
 
-    strict = steps.limits(CONFIG, 500)
+    strict = replace(JUDGE, limits=steps.limits(CONFIG, 500))
     view = steps.look(frame(100), PaintedDetector(), strict)
     assert [p.quality for p in view.probes] == [Quality.TOO_SMALL]
     assert steps.embed([view], NoEmbedder()) == [[None]]
 
 
 def test_good_faces_are_cut_out_with_their_surroundings_where_liveness_is_looked_at_and_poor_ones_never() -> None:
-    (probe,) = steps.look(frame(100), PaintedDetector(), LIMITS, liveness=True).probes
+    (probe,) = steps.look(frame(100), PaintedDetector(), JUDGE, liveness=True).probes
     assert probe.surroundings is not None and probe.surroundings.shape == (80, 80, 3)
-    (probe,) = steps.look(frame(100), PaintedDetector(), LIMITS).probes
+    (probe,) = steps.look(frame(100), PaintedDetector(), JUDGE).probes
     assert probe.surroundings is None
-    (probe,) = steps.look(frame(100), PaintedDetector(), steps.limits(CONFIG, 500), liveness=True).probes
+    (probe,) = steps.look(frame(100), PaintedDetector(), replace(JUDGE, limits=steps.limits(CONFIG, 500)), liveness=True).probes
     assert probe.surroundings is None
 
 
@@ -69,11 +69,11 @@ def test_a_face_that_cannot_be_cut_out_is_left_out() -> None:
         def detect(self, image: Image) -> list[Face]:
             return [Face(Box(1, 1, 0, 0), 1.0), Face(Box(1, 1, 50, 50), 1.0, np.ones((5, 2), np.float32))]
 
-    assert steps.look(frame(100), Nonsense(), LIMITS).probes == ()
+    assert steps.look(frame(100), Nonsense(), JUDGE).probes == ()
 
 
 def test_time_and_number_walk_along() -> None:
-    view = steps.look(frame(100, number=7), PaintedDetector(), LIMITS)
+    view = steps.look(frame(100, number=7), PaintedDetector(), JUDGE)
     assert (view.gate, view.number, view.at_s, view.captured_at) == ("north", 7, 0.7, 1000.7)
 
 
@@ -146,7 +146,7 @@ def test_a_worker_shows_every_frame_and_says_how_it_ended(fails: bool) -> None:
         return True
 
     film = Film([frame(100, number=n) for n in range(5)], fails)
-    worker = GateWorker("north", film, PaintedDetector(), LIMITS, offer, tell, Metrics(), liveness=fails)
+    worker = GateWorker("north", film, PaintedDetector(), JUDGE, offer, tell, Metrics(), liveness=fails)
     worker.start()
     assert ended.wait(10)
     worker.join(10)

@@ -27,7 +27,7 @@ from daemon.serving.flight import Flight
 from daemon.serving.gate_worker import GateWorker
 from daemon.serving.mailbox import CameraState
 from daemon.serving.recorders import open_recorders, recording_room
-from tests.fixtures.desk import LIMITS, NOW, PaintedDetector, command, painted
+from tests.fixtures.desk import JUDGE, NOW, PaintedDetector, command, painted
 from tests.fixtures.engine_site import ALICE, CONFIG, STRANGER, Site
 from tests.fixtures.frames import frames
 
@@ -184,7 +184,7 @@ def test_a_worker_hands_over_every_frame_before_it_looks_at_it(tmp_path: Path) -
         happened.append(("record", int(frame.image[0, 0, 0])))
 
     camera = open_camera("north", GateConfig(source=str(tmp_path)))
-    worker = GateWorker("north", camera, Watched(), LIMITS, lambda view, stop: True, lambda event: None, Metrics(), record)
+    worker = GateWorker("north", camera, Watched(), JUDGE, lambda view, stop: True, lambda event: None, Metrics(), record)
     worker.start()
     worker.join(10)
     assert happened == [(what, 70 + number) for number in range(5) for what in ("record", "look")]

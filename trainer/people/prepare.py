@@ -15,10 +15,17 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from daemon.core.faces import visibility
 from daemon.core.faces.align import align
+from daemon.core.faces.quality import MIN_INSIDE, inside
+from daemon.core.faces.visibility import Sees
 from daemon.core.faults import Fault
+from daemon.core.values import Quality
 from daemon.edges.detector import Detector, open_detector
+from daemon.edges.visibility import open_visibility
 from trainer.people.data import PICTURES
+
+REFUSED = {Quality.NOT_UPRIGHT: "the face is not upright", Quality.COVERED: "the face is covered"}
 
 
 class PrepareError(Fault):
@@ -34,7 +41,8 @@ class Refused:
 
 
 def prepare(photos: Path, crops: Path, detector: str = "haar") -> list[Refused]:
-    """Write a crop (PNG, 112x112) of every photo with exactly one face. Returns and prints the refused photos.
+    """Write a crop (PNG, 112x112) of every photo with exactly one face, which must be whole, upright and not covered. Returns and prints
+    the refused photos.
 
     The folder `crops` appears at the end, complete. If PrepareError is raised, nothing is written.
     """
@@ -44,12 +52,12 @@ def prepare(photos: Path, crops: Path, detector: str = "haar") -> list[Refused]:
         raise PrepareError(f"{crops} exists and is not an empty folder", "give a new folder for the crops")
     if not found:
         raise PrepareError(f"{photos} contains no photos", "expected PERSON/photo.jpg: a folder per person")
-    machine = open_detector(detector)
+    machine, sees = open_detector(detector), open_visibility()
     unfinished = crops.with_name(f".{crops.name}.{os.getpid()}")
     refused: list[Refused] = []
     try:
         for photo in track(found, "prepare", console=console):
-            crop = crop_of(photo, machine)
+            crop = crop_of(photo, machine, sees)
             if isinstance(crop, str):
                 refused.append(Refused(photo, crop))
                 continue
@@ -73,8 +81,9 @@ def prepare(photos: Path, crops: Path, detector: str = "haar") -> list[Refused]:
     return refused
 
 
-def crop_of(photo: Path, detector: Detector) -> NDArray[np.uint8] | str:
-    """The crop uint8 [112, 112, 3] RGB of a photo, or the reason why there is none."""
+def crop_of(photo: Path, detector: Detector, sees: Sees | None = None) -> NDArray[np.uint8] | str:
+    """The crop uint8 [112, 112, 3] RGB of a photo, or the reason why there is none. Only with `sees` a face that is cut off, turned or
+    covered is a reason."""
     content = np.fromfile(photo, np.uint8)
     image = cv2.imdecode(content, cv2.IMREAD_COLOR) if len(content) else None
     if image is None:
@@ -82,7 +91,12 @@ def crop_of(photo: Path, detector: Detector) -> NDArray[np.uint8] | str:
     faces = detector.detect(np.asarray(image, np.uint8))
     if len(faces) != 1:
         return "no face found" if not faces else f"{len(faces)} faces found"
-    return align(np.asarray(image, np.uint8), faces[0])
+    crop = align(np.asarray(image, np.uint8), faces[0])
+    if sees is None:
+        return crop
+    if not inside(faces[0], (image.shape[0], image.shape[1])) >= MIN_INSIDE:
+        return "the face is cut off"
+    return REFUSED.get(visibility.judge(sees(crop[None])[0]), crop)
 
 
 def _photos(folder: Path) -> Iterator[Path]:

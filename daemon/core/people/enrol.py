@@ -53,6 +53,8 @@ _ADVICE = {
     Quality.TOO_BRIGHT: "the face is overexposed; use less direct light",
     Quality.PROFILE: "the face is turned aside; look at the camera",
     Quality.CUT: "the face is cut off at the edge of the picture; move it to the middle",
+    Quality.NOT_UPRIGHT: "the face is not upright; turn the picture, or hold the head upright",
+    Quality.COVERED: "the face is covered; take off sunglasses, mask, scarf or helmet, and keep hands and hair out of the face",
 }
 
 

@@ -10,6 +10,7 @@ from daemon.core.values import Frame
 from daemon.edges.camera.live import LiveCamera, open_device, open_url
 from daemon.edges.camera.recording import PICTURES, Recording, moments, pictures, video
 from daemon.edges.camera.source import Camera, CameraError
+from daemon.edges.camera.turned import Turned
 
 __all__ = ["Camera", "CameraError", "frames_of", "open_camera", "redacted"]
 
@@ -32,6 +33,13 @@ def open_camera(
     read or, if `paced`, not before `clock` reaches the frame's time. A folder with a table of times (`ostiaryd record --plain`) takes frame
     numbers and distances from its table, and where it is not paced the UTC times too.
     """
+    camera = _open(gate, config, clock, wall, start_s, start_wall, paced)
+    return Turned(camera, config.rotate // 90) if config.rotate else camera
+
+
+def _open(
+    gate: str, config: GateConfig, clock: Callable[[], float], wall: Callable[[], float], start_s: float, start_wall: float, paced: bool
+) -> Camera:
     source = config.source
     if "://" in source and urlsplit(source).scheme != "file":
         url = _with_password(source, config)

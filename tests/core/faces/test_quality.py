@@ -9,11 +9,11 @@ import pytest
 from daemon.config import QualityConfig
 from daemon.core.boxes import Box
 from daemon.core.faces.align import TEMPLATE
-from daemon.core.faces.quality import Limits, brightness, judge, sharpness, yaw
+from daemon.core.faces.quality import Limits, brightness, inside, judge, sharpness, yaw
 from daemon.core.values import Face, Image, Quality
 
 Q = QualityConfig()
-LIMITS = Limits(40, Q.min_sharpness, Q.min_brightness, Q.max_brightness, Q.max_yaw)
+LIMITS = Limits(40, Q.min_sharpness, Q.min_brightness, Q.max_brightness, Q.max_yaw, Q.min_upright, Q.max_covered)
 FRAME = (480, 640)
 BOX = Box(100, 100, 100, 100)
 
@@ -42,10 +42,10 @@ def test_a_good_face_passes() -> None:
         (Face(Box(100, 100, 39, 39), 1.0), texture(), Quality.TOO_SMALL),
         (Face(Box(100, 100, float("nan"), 50), 1.0), texture(), Quality.TOO_SMALL),
         (Face(Box(-20, 100, 100, 100), 1.0), texture(), Quality.CUT),
+        (Face(Box(100, 0, 100, 100), 1.0), texture(), Quality.CUT),  # the box is inside, the forehead is not
         (Face(Box(100, 420, 100, 100), 1.0), texture(), Quality.CUT),
-        (Face(Box(600, 100, 100, 100), 1.0, landmarks()), texture(), Quality.CUT),
+        (Face(Box(590, 100, 100, 100), 1.0, landmarks() + np.array([470, 0], np.float32)), texture(), Quality.CUT),
         (Face(BOX, 1.0, landmarks(30)), texture(), Quality.PROFILE),
-        (Face(BOX, 1.0, landmarks()[[1, 0, 2, 4, 3]]), texture(), Quality.PROFILE),
         (Face(BOX, 1.0), texture(2, 30), Quality.TOO_DARK),
         (Face(BOX, 1.0), texture(225, 255), Quality.TOO_BRIGHT),
         (Face(BOX, 1.0), texture(sigma=9), Quality.BLURRED),
@@ -57,7 +57,20 @@ def test_each_reason(face: Face, crop: Image, reason: Quality) -> None:
 
 
 def test_a_little_outside_the_frame_is_not_cut() -> None:
-    assert judge(Face(Box(-8, 100, 100, 100), 1.0), FRAME, texture(), LIMITS) is Quality.OK
+    assert judge(Face(Box(-8, 100, 100, 100), 1.0), FRAME, texture(), LIMITS) is Quality.OK, "hair at the side"
+    assert judge(Face(Box(100, 12, 100, 100), 1.0), FRAME, texture(), LIMITS) is Quality.OK, "a little hair above"
+
+
+def test_the_share_inside_is_that_of_the_crop_without_its_outer_columns() -> None:
+    at = np.asarray(TEMPLATE, np.float32)
+    for down, missing in ((0, 0), (-10, 10), (-30, 30)):
+        assert inside(Face(BOX, 1.0, at + np.array([100, down], np.float32)), FRAME) == pytest.approx(1 - missing / 112, abs=1e-3)
+    assert inside(Face(BOX, 1.0, at + np.array([-16, 100], np.float32)), FRAME) == pytest.approx(1, abs=1e-3)
+    assert inside(Face(BOX, 1.0, at + np.array([-36, 100], np.float32)), FRAME) == pytest.approx(1 - 20 / 80, abs=1e-3)
+    assert inside(Face(BOX, 1.0, at + np.array([640 - 76, 100], np.float32)), FRAME) == pytest.approx(1 - 20 / 80, abs=1e-3)
+    assert inside(Face(Box(100, -50, 112 / 1.13, 112 / 1.13), 1.0), FRAME) == pytest.approx(1 - 63.4 / 112, abs=0.01)
+    tilt = np.array([[0.94, -0.34], [0.34, 0.94]], np.float32)
+    assert 0.9 < inside(Face(BOX, 1.0, at @ tilt.T + np.array([30, -18], np.float32)), FRAME) < 0.999, "only a corner is missing"
 
 
 def test_landmarks_outside_the_frame_are_cut() -> None:
@@ -100,4 +113,5 @@ def test_yaw_counts_eye_distances_also_on_a_tilted_head() -> None:
     assert yaw(Face(BOX, 1.0, turned)) == pytest.approx(0.4)
     assert yaw(Face(BOX, 1.0, turned @ tilt.T)) == pytest.approx(0.4)
     assert yaw(Face(BOX, 1.0)) == 0
+    assert yaw(Face(BOX, 1.0, eyes[[1, 0, 2, 4, 3]])) == float("inf")
     assert yaw(Face(BOX, 1.0, np.zeros((5, 2), np.float32))) == float("inf")
