@@ -71,9 +71,12 @@ def enrolment_frame(clip: Path, detector: steps.Detector, from_s: float = 0.0) -
                 continue
             if not there:
                 raise SystemExit(f"{clip}: no frame shows one face good enough for enrolment")
-            view = steps.look(Frame("x", 0, 0.0, 0.0, np.asarray(image, np.uint8)), detector, judge)
+            photo = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 95])[1]
+            # As enrolment will see it: compression can turn a face that is just good enough into one that is not.
+            seen = np.asarray(cv2.imdecode(photo, cv2.IMREAD_COLOR), np.uint8)
+            view = steps.look(Frame("x", 0, 0.0, 0.0, seen), detector, judge)
             if len(view.probes) == 1 and view.probes[0].quality is Quality.OK:
-                return cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
+                return photo.tobytes()
     finally:
         video.release()
 

@@ -43,7 +43,7 @@ def test_a_face_that_becomes_another_is_a_passage_of_its_own() -> None:
 def test_two_faces_keep_their_order() -> None:
     film = Film(["As"] * 4)
     film.play()
-    assert [[moment.box.x for moment in frame] for frame in film.seen] == [[20, 170]] * 4
+    assert [[moment.box.x for moment in frame] for frame in film.seen] == [[35, 185]] * 4
     assert {moment.single.person for frame in film.seen for moment in frame if moment.single} == {"ada"}
 
 
