@@ -65,7 +65,7 @@ def middle_face(image: NDArray[np.uint8], detector: Detector) -> Face | None:
 
 
 def align_twice(archive: Path, yunet: str) -> Twice:
-    cascade, landmarks, aligner = open_detector("haar", aligner=None), open_detector(yunet), open_aligner()
+    cascade, landmarks, aligner = open_detector("haar", aligner=None), open_detector(yunet, aligner=None), open_aligner()
     people: dict[str, int] = {}
     crops: list[tuple[NDArray[np.uint8], ...]] = []
     moves, person, total, found = [], [], 0, 0

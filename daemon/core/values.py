@@ -33,16 +33,18 @@ class Frame:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Face:
-    """A face that the detector found: its box, the detector's score, and five landmarks if the detector or the aligner gives them.
+    """A face that the detector found: its box, the detector's score, its landmarks if the detector gives them, and the aligner's anchors.
 
-    `landmarks` is float32 [5, 2] in frame pixels: the picture's left eye, right eye, nose, left and right corner of the mouth. `square`:
-    the box is a cascade's, a square, which is wider than the face and less high.
+    `landmarks` is float32 [5, 2] in frame pixels: the picture's left eye, right eye, nose, left and right corner of the mouth. `anchors`
+    are the same five points as the aligner wants them in the crop: they place the crop, and say nothing about how the head is turned.
+    `square`: the box is a cascade's, a square, which is wider than the face and less high.
     """
 
     box: Box
     score: float
     landmarks: npt.NDArray[np.float32] | None = None
     square: bool = False
+    anchors: npt.NDArray[np.float32] | None = None
 
 
 class Quality(StrEnum):

@@ -42,12 +42,13 @@ def away(one: Face, other: Face) -> float:
 
 def test_the_cascades_faces_have_landmarks_where_eyes_nose_and_mouth_are(astronaut: Image) -> None:
     (face,) = open_detector("haar").detect(astronaut)
-    assert face.landmarks is not None and face.landmarks.shape == (5, 2) and face.landmarks.dtype == np.float32
+    assert face.landmarks is None and face.anchors is not None
+    assert face.anchors.shape == (5, 2) and face.anchors.dtype == np.float32
     # Read off the picture by eye. She laughs, so the corners of her mouth lie wider apart and higher than the template's.
-    assert face.landmarks[:3] == pytest.approx(np.array([[205, 100], [248, 102], [225, 125]]), abs=4)
-    assert face.landmarks[3:] == pytest.approx(np.array([[206, 140], [247, 141]]), abs=10)
+    assert face.anchors[:3] == pytest.approx(np.array([[205, 100], [248, 102], [225, 125]]), abs=4)
+    assert face.anchors[3:] == pytest.approx(np.array([[206, 140], [247, 141]]), abs=10)
     (bare,) = open_detector("haar", aligner=None).detect(astronaut)
-    assert bare.landmarks is None and bare.box == face.box
+    assert bare.anchors is None and bare.box == face.box
 
 
 @pytest.mark.parametrize("degrees", [-15, 15])
@@ -55,8 +56,8 @@ def test_a_turned_head_is_cut_out_upright(astronaut: Image, degrees: float) -> N
     turn = cv2.getRotationMatrix2D((224, 130), degrees, 1.0)
     turned = np.asarray(cv2.warpAffine(astronaut, turn, (512, 512), borderMode=cv2.BORDER_REPLICATE), np.uint8)
     (face,) = open_detector("haar").detect(turned)
-    assert face.landmarks is not None
-    right = face.landmarks[1] - face.landmarks[0]
+    assert face.anchors is not None
+    right = face.anchors[1] - face.anchors[0]
     assert np.degrees(np.arctan2(-right[1], right[0])) == pytest.approx(degrees, abs=4)
 
 

@@ -77,9 +77,10 @@ def align(image: Image, face: Face) -> Image:
 
 
 def placing(face: Face) -> np.ndarray:
-    """The transform that brings a face of a frame into its crop, float64 [2, 3]: by its landmarks, or by its box if it has none. Raises
-    ValueError as the two transforms do."""
-    return box_transform(face.box) if face.landmarks is None else similarity_transform(face.landmarks)
+    """The transform that brings a face of a frame into its crop, float64 [2, 3]: by the aligner's anchors, else by its landmarks, else by
+    its box. Raises ValueError as the two transforms do."""
+    points = face.anchors if face.anchors is not None else face.landmarks
+    return box_transform(face.box) if points is None else similarity_transform(points)
 
 
 def warped(image: Image, matrix: np.ndarray, side: int, border: int = cv2.BORDER_CONSTANT) -> Image:

@@ -1,4 +1,4 @@
-"""Finding faces in a frame: with the Haar cascade that comes with OpenCV and the daemon's own aligner, or with a YuNet file."""
+"""Finding faces in a frame: with the Haar cascade that comes with OpenCV or with a YuNet file, placed by the daemon's own aligner."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -25,7 +25,7 @@ class Detector:
     """Finds faces. Use one for each thread: OpenCV's detectors keep state between calls.
 
     `find` takes a picture of at most SEARCH_PX and the smallest side of a face in it; faces smaller than `min_face_px` are left out.
-    `align`, if there is one, gives the faces of a whole frame their landmarks.
+    `align`, if there is one, gives the faces of a whole frame their anchors.
     """
 
     find: Callable[[Image, float], list[Face]]
@@ -52,11 +52,10 @@ class Detector:
 def open_detector(kind: str, min_face_px: int = 40, aligner: Path | None = ALIGNER) -> Detector:
     """A detector. `kind` is `haar` or the path of a YuNet ONNX file. Faces whose box is smaller than `min_face_px` are left out.
 
-    The cascade's faces get their landmarks from `aligner`; with None they have none. Raises DetectorError.
+    Faces get their anchors from `aligner`; with None they have none. Raises DetectorError.
     """
-    if kind == "haar":
-        return Detector(open_cascade(), min_face_px, open_aligner(aligner).place if aligner is not None else None)
-    return Detector(open_yunet(Path(kind)), min_face_px)
+    find = open_cascade() if kind == "haar" else open_yunet(Path(kind))
+    return Detector(find, min_face_px, open_aligner(aligner).place if aligner is not None else None)
 
 
 def _scaled(face: Face, kx: float, ky: float) -> Face:
@@ -69,4 +68,4 @@ def _finite(face: Face) -> bool:
     box = face.box
     numbers = np.array([box.x, box.y, box.width, box.height, face.score])
     sound = bool(np.isfinite(numbers).all()) and box.width > 0 and box.height > 0
-    return sound and (face.landmarks is None or bool(np.isfinite(face.landmarks).all()))
+    return sound and all(points is None or bool(np.isfinite(points).all()) for points in (face.landmarks, face.anchors))

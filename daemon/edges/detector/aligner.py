@@ -1,4 +1,4 @@
-"""Landmarks for faces that a detector found without: a small network takes a glimpse of each box, run by ONNX Runtime on the CPU."""
+"""Where a face goes in its crop: a small network takes a glimpse of each roughly placed face, run by ONNX Runtime on the CPU."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -30,13 +30,13 @@ class Aligner:
     card: AlignerCard
 
     def place(self, image: Image, faces: Sequence[Face]) -> list[Face]:
-        """The same faces of a BGR frame, with landmarks. Raises DetectorError when the runtime fails."""
+        """The same faces of a BGR frame, with anchors. Raises DetectorError when the runtime fails."""
         placed = list(faces)
         for _ in range(ROUNDS if placed else 0):
             matrices = [placing(face) for face in placed]
             landmarks = self.landmarks(np.stack([glimpse(image, matrix) for matrix in matrices]))
             placed = [
-                dataclasses.replace(face, landmarks=in_frame(points, matrix))
+                dataclasses.replace(face, anchors=in_frame(points, matrix))
                 for face, points, matrix in zip(placed, landmarks, matrices, strict=True)
             ]
         return placed
