@@ -225,6 +225,20 @@ BREAKAGES = (
         "tests/core/faces",
     ),
     Breakage(
+        "a head that is cut off counts as whole",
+        "daemon/core/faces/quality.py",
+        "if not inside(face, frame_shape) >= MIN_INSIDE:",
+        "if inside(face, frame_shape) < 0:",
+        "tests/core/faces",
+    ),
+    Breakage(
+        "a covered face is compared",
+        "daemon/core/faces/quality.py",
+        "found[index] = visible(answer, self.limits.min_upright, self.limits.max_covered)",
+        "found[index] = visible(answer, self.limits.min_upright, 1.0)",
+        "tests/core/faces",
+    ),
+    Breakage(
         "colours are exchanged",
         "daemon/core/faces/align.py",
         "warped(image, placing(face), CROP_PX)[:, :, ::-1]",
