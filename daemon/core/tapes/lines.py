@@ -67,6 +67,7 @@ class DecisionLine(msgspec.Struct, frozen=True):
     frame: int
     similarity: float | None
     changes: bool
+    centred: float | None = None
 
 
 class CameraLine(msgspec.Struct, frozen=True):
@@ -137,6 +138,7 @@ def decision_line(decision: Decision, name: Name) -> DecisionLine:
         frame=decision.number,
         similarity=_rounded(decision.similarity),
         changes=decision.changes,
+        centred=_rounded(decision.centred),
     )
 
 
