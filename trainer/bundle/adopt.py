@@ -80,6 +80,7 @@ def adopt(
     console = Console()
     way, table = settle.settle(raw, crops_val, order, mean, scale)
     truth = raw_model.embedder(raw, way)
+    golden = export.golden_vectors(truth)  # a model that tells nothing apart is refused before the passages, which take minutes
     calibration = calibrate.calibrate(
         truth,
         crops_calibration,
@@ -99,7 +100,7 @@ def adopt(
         notes=notes,
         evaluation=tuple(evaluation),
         calibration=calibration,
-        golden=export.golden_vectors(truth),
+        golden=golden,
     )
     faces = np.concatenate([crops_val.pixels, crops_calibration.pixels])
     batch, worst, content = _proven(raw, way, card, faces[:: max(1, len(faces) // 60)][:60], truth)

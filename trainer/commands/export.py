@@ -32,6 +32,7 @@ def run(options: argparse.Namespace) -> None:
     if len(people.people) < 2:
         raise DataError("fewer than two people are in the calibration part", "put more people into the part calibration")
     embed = embedder(chosen, weights)
+    export.golden_vectors(embed)  # a model that tells nothing apart is refused before the passages, which take minutes
     calibration = calibrate.calibrate(embed, people, f"{len(people.people)} calibration people of {source.name}")
     figures = kept_figures(folder)
     faces = people.pixels[:: max(1, len(people) // 64)]
