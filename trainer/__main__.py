@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -152,6 +153,7 @@ def _parser(package: bool) -> argparse.ArgumentParser:
     adopt.add_argument("--order", choices=("auto", "rgb", "bgr"), help="colour order (default: measured)")
     adopt.add_argument("--mean", type=float, help="what is subtracted from a pixel 0..255 (default: measured)")
     adopt.add_argument("--scale", type=float, help="what it is then divided by (default: measured)")
+    adopt.add_argument("--cut", type=_cut, metavar="X,Y,D", help="where the middle of the eyes comes in its input, and their distance")
     adopt.add_argument("--notes", default="", help="a line for the card")
     adopt.add_argument("--measured", type=Path, metavar="JSON", help="with --from: also write the thresholds measured on --data here")
 
@@ -179,6 +181,15 @@ def _add_measured_on(command: argparse.ArgumentParser) -> None:
     command.add_argument("--split", type=Path, help="csv person,part: with it only the people of --part")
     command.add_argument("--part", choices=("fit", "val", "calibration"), default="val", help="default: %(default)s")
     command.add_argument("--name", help="what to call these people in the table and the card (default: the file's name)")
+
+
+def _cut(text: str) -> Any:
+    from trainer.people.augment import Cut  # not before it is needed: it loads OpenCV
+
+    numbers = [float(number) for number in text.split(",")]
+    if len(numbers) != 3:
+        raise argparse.ArgumentTypeError("must be three numbers, as 74,43,55.7")
+    return Cut(*numbers)
 
 
 def _count(text: str) -> int:

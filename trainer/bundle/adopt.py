@@ -29,6 +29,7 @@ from trainer.bundle.settle import Candidate
 from trainer.measure import calibrate
 from trainer.models.opened import onnx_embedder
 from trainer.models.whole import PARITY, Embed
+from trainer.people.augment import Cut
 from trainer.people.data import Crops
 
 BATCHES: tuple[Batch, ...] = ("mended", "as it is", "one by one")
@@ -61,11 +62,12 @@ def adopt(
     order: Literal["auto", "rgb", "bgr"] = "auto",
     mean: float | None = None,
     scale: float | None = None,
+    cut: Cut | None = None,
     notes: str = "",
     source: str = "",
     evaluation: Sequence[Figure] = (),
 ) -> Adopted:
-    """Write `bundle` from any face-embedding ONNX model, and print what was measured.
+    """Write `bundle` from any face-embedding ONNX model, and print what was measured. The model sees the whole crop, or the part `cut`.
 
     Order, mean and scale are measured on the val people if they are not given. The calibration people (of `source`, a name for the card)
     give the thresholds. If AdoptError, SettleError, OnnxError or ExportError is raised, no file is written.
@@ -78,7 +80,7 @@ def adopt(
         raise AdoptError("fewer than two people are in the calibration part", "put more people into the part calibration")
     raw = raw_model.read(model)
     console = Console()
-    way, table = settle.settle(raw, crops_val, order, mean, scale)
+    way, table = settle.settle(raw, crops_val, order, mean, scale, cut)
     truth = raw_model.embedder(raw, way)
     golden = export.golden_vectors(truth)  # a model that tells nothing apart is refused before the passages, which take minutes
     calibration = calibrate.calibrate(
@@ -157,6 +159,7 @@ def _recipe(model: Path, raw: Raw, way: Way, measured: bool) -> str:
         "mean": repr(way.mean),
         "scale": repr(way.scale),
         "side": str(raw.side),
+        **({"cut": json.dumps([way.cut.x, way.cut.y, way.cut.apart])} if way.cut is not None else {}),
         "measured": str(measured).lower(),
     }
     return "".join(f"{key} = {value}\n" for key, value in lines.items())

@@ -115,13 +115,14 @@ def _loop(raw: Raw, graph: Any, source: str, result: str) -> Any:
 def _before(raw: Raw, way: Way, target: str) -> tuple[list[Any], list[Any]]:
     """The operators from `image` to the model's input. They resize by matrices, as in the trainer's own bundles."""
     steps: list[tuple[str, list[NDArray[Any]], dict[str, Any]]] = [("Cast", [], {"to": TensorProto.FLOAT})]
-    if raw.side == CROP_PX:
+    part = augment.sampling(raw.side, CROP_PX, way.cut)
+    if part is None:
         steps.append(("Transpose", [], {"perm": [0, 3, 1, 2]}))
     else:
         # Colours first and both axes exchanged, so that each product works on the last axis, and the second product exchanges them back.
-        resize = np.ascontiguousarray(augment.resize_matrix(raw.side).T)
-        steps += [("Transpose", [], {"perm": [0, 3, 2, 1]}), ("MatMul", [resize], {})]
-        steps += [("Transpose", [], {"perm": [0, 1, 3, 2]}), ("MatMul", [resize], {})]
+        rows, columns = (np.ascontiguousarray(matrix.T) for matrix in part)
+        steps += [("Transpose", [], {"perm": [0, 3, 2, 1]}), ("MatMul", [rows], {})]
+        steps += [("Transpose", [], {"perm": [0, 1, 3, 2]}), ("MatMul", [columns], {})]
     if way.order == "bgr":
         steps.append(("Gather", [np.array([2, 1, 0], np.int64)], {"axis": 1}))
     steps += [("Sub", [np.array(way.mean, np.float32)], {}), ("Div", [np.array(way.scale, np.float32)], {})]

@@ -23,6 +23,7 @@ from daemon.core.faults import Fault, first_line
 from trainer.models.opened import onnx_embedder
 from trainer.models.whole import PARITY, Embed
 from trainer.people import augment
+from trainer.people.augment import Cut
 
 Order = Literal["rgb", "bgr"]
 ORDERS: tuple[Order, ...] = ("rgb", "bgr")
@@ -41,11 +42,12 @@ class OnnxError(Fault):
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How a model takes pixels of 0..255: in this order of colours, as (x - mean) / scale."""
+    """How a model takes pixels of 0..255: in this order of colours, as (x - mean) / scale, and which part of a crop; None: the whole."""
 
     order: Order
     mean: float
     scale: float
+    cut: Cut | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ class Raw:
 
     def pixels(self, crops: NDArray[np.uint8], way: Way) -> NDArray[np.float32]:
         """Convert crops uint8 [n, 112, 112, 3] RGB to the model's input."""
-        x = augment.shrink(crops, self.side)
+        x = augment.shrink(crops, self.side, way.cut)
         x = (x if way.order == "rgb" else x[..., ::-1]) - np.float32(way.mean)
         x /= np.float32(way.scale)
         return np.ascontiguousarray(x.transpose(0, 3, 1, 2) if self.planes else x)
@@ -154,12 +156,14 @@ def embedder(raw: Raw, way: Way, batch: int = 1) -> Embed:
     return embed
 
 
-def way_of(order: Order, mean: float, scale: float) -> Way:
+def way_of(order: Order, mean: float, scale: float, cut: Cut | None = None) -> Way:
     if order not in ORDERS:
         raise OnnxError(f"the order is {order!r}", "give rgb or bgr")
     if not (math.isfinite(mean) and math.isfinite(scale) and scale > 0):
         raise OnnxError(f"pixels cannot become (x - {mean}) / {scale}", "give numbers for mean and scale, and a scale above 0")
-    return Way(order, float(mean), float(scale))
+    if cut is not None and not (math.isfinite(cut.x) and math.isfinite(cut.y) and math.isfinite(cut.apart) and cut.apart > 0):
+        raise OnnxError(f"the cut is {cut}", "give numbers, and a distance of the eyes above 0")
+    return Way(order, float(mean), float(scale), cut)
 
 
 def _load(path: Path) -> tuple[Any, str]:

@@ -19,6 +19,7 @@ from rich.table import Table
 from daemon.core.faults import Fault
 from trainer.bundle.raw_model import ORDERS, OnnxError, Raw, Way, embedder, way_of
 from trainer.measure import metrics
+from trainer.people.augment import Cut
 from trainer.people.data import Crops
 
 SCALINGS = ((127.5, 127.5), (127.5, 128.0), (0.0, 1.0), (0.0, 255.0))
@@ -52,7 +53,12 @@ class Candidate:
 
 
 def settle(
-    raw: Raw, crops: Crops, order: Literal["auto", "rgb", "bgr"] = "auto", mean: float | None = None, scale: float | None = None
+    raw: Raw,
+    crops: Crops,
+    order: Literal["auto", "rgb", "bgr"] = "auto",
+    mean: float | None = None,
+    scale: float | None = None,
+    cut: Cut | None = None,
 ) -> tuple[Way, tuple[Candidate, ...]]:
     """How the model takes pixels, and the table of all candidates measured on these people, which is printed. It always has both orders, so
     that a forced order is shown beside the other.
@@ -65,7 +71,7 @@ def settle(
     if (mean is None) != (scale is None):
         raise SettleError("only one of mean and scale is given", "give both or none: pixels become (x - mean) / scale")
     scalings = SCALINGS if mean is None or scale is None else ((mean, scale),)
-    ways = [way_of(colours, *scaling) for colours in ORDERS for scaling in scalings]
+    ways = [way_of(colours, *scaling, cut) for colours in ORDERS for scaling in scalings]
     allowed = [way for way in ways if order in ("auto", way.order)]
     few = _few(crops.with_images(2))
     if len(few.people) < LEAST_PEOPLE:

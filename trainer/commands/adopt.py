@@ -53,6 +53,7 @@ def run(options: argparse.Namespace) -> None:
         order=options.order or "auto",
         mean=options.mean,
         scale=options.scale,
+        cut=options.cut,
         notes=options.notes,
         source=options.data.name,
     )
@@ -60,7 +61,7 @@ def run(options: argparse.Namespace) -> None:
 
 def _package(options: argparse.Namespace) -> None:
     """The network as the package has it. Everything about it is known, so no people are needed but to measure thresholds anew."""
-    known = ("licence", "name", "order", "mean", "scale")
+    known = ("licence", "name", "order", "mean", "scale", "cut")
     given = [name for name in known if getattr(options, name) is not None]
     if given:
         raise AdoptError(f"{given[0]} does not go with --from", "leave it out: the package's model is known")

@@ -1,6 +1,6 @@
 """dlib's face recognition network (King 2017, a ResNet of 29 convolutions) in Keras, and its weights from the package that carries them.
 
-The network sees a chip of 150 px that shows less than a crop does: the matrices of `Chip` cut it out of the crop. Where they put the eyes
+The network sees a chip of 150 px that shows less than a crop does: `CUT` takes it out of the crop. Where they put the eyes
 was measured on val people (LOG.md). It decides more than any training: the whole crop squeezed to 150 px has three times the misses.
 """
 
@@ -15,15 +15,16 @@ import numpy as np
 from keras import layers
 from numpy.typing import NDArray
 
-from daemon.core.faces.align import CROP_PX, TEMPLATE
+from daemon.core.faces.align import CROP_PX
 from trainer.models import dlib_file
 from trainer.models.dlib_file import DlibError
 from trainer.models.losses import Tensor
+from trainer.people.augment import Cut
 from trainer.recipes.values import Network, RecipeError
 
 CHIP_PX = 150
-EYES, EYE_DISTANCE_PX = (74.0, 43.0), 55.7
-"""Where the middle between the eyes lies in the chip, and how far the eyes are apart."""
+CUT = Cut(74.0, 43.0, 55.7)
+"""The part of a crop that is a chip; it reaches a few pixels below the crop."""
 MEAN_RGB, SCALE = (122.782, 117.001, 104.298), 256.0
 STEM = 32
 BLOCKS = ((32, 3, False), (64, 4, True), (128, 3, True), (256, 3, True), (256, 1, True))
@@ -76,7 +77,7 @@ class Chip(layers.Layer):  # type: ignore[misc]  # Keras ships no types
     def __init__(self, name: str) -> None:
         super().__init__(name=name, dtype="float32")
         # numpy, not tensors: a tensor made here would become an input of the exported graph.
-        self.rows, self.columns = chip_matrices()
+        self.rows, self.columns = CUT.matrices(CHIP_PX)
         self.mean = np.array(MEAN_RGB, np.float32)[:, None, None]
 
     def call(self, crops: Tensor) -> Tensor:
@@ -84,19 +85,6 @@ class Chip(layers.Layer):  # type: ignore[misc]  # Keras ships no types
         planes = keras.ops.transpose(crops, (0, 3, 1, 2)) - self.mean
         chip = keras.ops.matmul(keras.ops.matmul(self.rows, planes), self.columns.T)
         return keras.ops.transpose(chip, (0, 2, 3, 1)) * np.float32(1 / SCALE)
-
-
-def chip_matrices() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """(rows, columns), each [150, 112]: rows @ crop @ columns.T samples the chip linearly. The chip shows a few pixels below the crop,
-    which repeat its last row."""
-    left, right = TEMPLATE[:2]
-    middle, step = (left + right) / 2, float(np.hypot(*(right - left))) / EYE_DISTANCE_PX
-    across, down = (
-        np.clip(middle[axis] + (np.arange(CHIP_PX) - EYES[axis]) * step, 0, CROP_PX - 1)[:, None] for axis in (0, 1)
-    )
-    place = np.arange(CROP_PX)[None, :]
-    columns, rows = (np.maximum(0, 1 - np.abs(place - at)).astype(np.float32) for at in (across, down))
-    return rows, columns
 
 
 def _block(x: Tensor, width: int, halved: bool, dtype: str) -> Tensor:

@@ -5,24 +5,55 @@ Each function takes one crop and gives one picture of the network's size. The on
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from daemon.core.faces.align import TEMPLATE
 from trainer.recipes.values import Augment
 
 Picture = NDArray[np.uint8]
 SIDE_PX = 112
 
 
-def shrink(crops: NDArray[np.uint8], size: int) -> NDArray[np.float32]:
-    """Resize crops uint8 [n, side, side, channels] to float32 [n, size, size, channels] exactly as the exported graph does (see
-    `resize_matrix`)."""
-    if size == crops.shape[1]:
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Which part of a crop a network sees: the middle between the eyes comes to (`x`, `y`) of its input, and the eyes are `apart` pixels
+    from each other there."""
+
+    x: float
+    y: float
+    apart: float
+
+    def matrices(self, size: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """(rows, columns), each [size, 112]: rows @ crop @ columns.T samples the part linearly. Beyond the crop its edge is repeated."""
+        left, right = TEMPLATE[:2]
+        middle, step = (left + right) / 2, float(np.hypot(*(right - left))) / self.apart
+        across, down = (
+            np.clip(middle[axis] + (np.arange(size) - at) * step, 0, SIDE_PX - 1)[:, None] for axis, at in ((0, self.x), (1, self.y))
+        )
+        place = np.arange(SIDE_PX)[None, :]
+        columns, rows = (np.maximum(0, 1 - np.abs(place - at)).astype(np.float32) for at in (across, down))
+        return rows, columns
+
+
+def sampling(size: int, side: int, cut: Cut | None) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
+    """(rows, columns) that bring a crop of `side` pixels to `size`: the whole of it, or a part; None if nothing changes."""
+    if cut is not None:
+        return cut.matrices(size)
+    return None if size == side else (resize_matrix(size, side),) * 2
+
+
+def shrink(crops: NDArray[np.uint8], size: int, cut: Cut | None = None) -> NDArray[np.float32]:
+    """Resize crops uint8 [n, side, side, channels], or a part of them, to float32 [n, size, size, channels] exactly as the exported graph
+    does (see `resize_matrix`)."""
+    found = sampling(size, crops.shape[1], cut)
+    if found is None:
         return crops.astype(np.float32)
-    matrix = resize_matrix(size, crops.shape[1])
-    rows = np.tensordot(crops.astype(np.float32), matrix, axes=([1], [1]))  # n, x, c, Y
-    both = np.tensordot(rows, matrix, axes=([1], [1]))  # n, c, Y, X
+    rows = np.tensordot(crops.astype(np.float32), found[0], axes=([1], [1]))  # n, x, c, Y
+    both = np.tensordot(rows, found[1], axes=([1], [1]))  # n, c, Y, X
     return np.ascontiguousarray(both.transpose(0, 2, 3, 1))
 
 

@@ -20,6 +20,7 @@ from trainer.bundle import adopt, onnx_graph, raw_model, settle
 from trainer.bundle.raw_model import Way
 from trainer.models.opened import onnx_embedder
 from trainer.people import data
+from trainer.people.augment import Cut
 
 # TensorFlow and what is built on it use things that their own dependencies have deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
@@ -161,6 +162,24 @@ def test_a_bundle_answers_a_batch_as_the_model_answers_crop_by_crop(
         vectors = served.embed(val.pixels[:count])
         assert vectors.shape == (count, DIMENSION) and np.allclose(vectors, raw(val.pixels[:count]), atol=1e-5)
         assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [{}, {"side": 140, "planes": False}, {"end": "flatten"}], ids=str)
+def test_a_model_that_sees_a_part_of_the_crop(run: Run, tmp_path: Path, kind: dict[str, Any]) -> None:
+    cut = Cut(70.0, 50.0, 60.0)
+    path = made_up(tmp_path / "m.onnx", **kind)
+    done = run(path, cut=cut)
+    assert done.way.cut == cut and done.worst_parity <= 1e-5 and "cut = [70.0, 50.0, 60.0]" in done.card.recipe
+    crops = np.stack([faces.picture(3, number) for number in range(4)])
+    raw = raw_model.read(path)
+    seen, whole = (onnx_embedder(tmp_path / "bundle.onnx")[0](crops), raw_model.embedder(raw, TRUE)(crops))
+    assert np.abs(seen - raw_model.embedder(raw, done.way)(crops)).max() < 1e-5 < np.abs(seen - whole).max()
+
+
+@pytest.mark.parametrize("cut", [Cut(1, 1, 0), Cut(1, 1, -3), Cut(float("nan"), 1, 5), Cut(1, float("inf"), 5)])
+def test_a_cut_that_is_none(run: Run, tmp_path: Path, cut: Cut) -> None:
+    with pytest.raises(raw_model.OnnxError, match="cut"):
+        run(made_up(tmp_path / "m.onnx"), cut=cut)
 
 
 def test_the_card_says_where_the_model_came_from(run: Run, tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from daemon.core.bundle import golden_crop
-from daemon.core.faces.align import TEMPLATE
 from trainer.models import dlib_file, dlib_network, networks
 from trainer.models.dlib_file import DlibError
 from trainer.recipes.values import Network, RecipeError
@@ -44,22 +43,6 @@ def test_its_numbers_are_those_of_dlib() -> None:
     behind_the_chip = keras.Model(encoder.get_layer("chip").output, encoder.output)
     seen = (chips().astype(np.float32) - np.array(dlib_network.MEAN_RGB, np.float32)) / np.float32(dlib_network.SCALE)
     assert np.abs(np.asarray(behind_the_chip(seen))[:, ::8] - GOLDEN).max() < 1e-5
-
-
-def test_the_eyes_of_a_crop_come_where_the_chip_wants_them() -> None:
-    rows, columns = dlib_network.chip_matrices()
-    left, right = TEMPLATE[0], TEMPLATE[1]
-    where = np.arange(112.0)
-    # A picture whose brightness is its coordinate tells which place of the crop a place of the chip shows.
-    across, down = columns @ where, rows @ where
-    x, y = dlib_network.EYES
-    middle = (left + right) / 2
-    assert np.interp(x, np.arange(150), across) == pytest.approx(middle[0], abs=0.01)
-    assert np.interp(y, np.arange(150), down) == pytest.approx(middle[1], abs=0.01)
-    half = dlib_network.EYE_DISTANCE_PX / 2
-    assert np.interp([x - half, x + half], np.arange(150), across) == pytest.approx([left[0], right[0]], abs=0.1)
-    assert np.allclose(rows.sum(axis=1), 1) and np.allclose(columns.sum(axis=1), 1)
-    assert down[-1] == 111  # below the crop its last row is repeated
 
 
 def test_frozen_convolutions_are_not_trained() -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from daemon.core.bundle import golden_crop
+from daemon.core.faces.align import TEMPLATE
 from tests.trainer import faces
 from trainer.learn import samplers
 from trainer.models.whole import views
@@ -119,3 +120,23 @@ def test_one_camera_sees_a_batch_in_one_light_and_turns_heads_apart() -> None:
     moved = dataclasses.replace(loud, shift_px=6, rotation_deg=15)
     first, second = (augment.disturb(crop, 64, moved, rng, camera=7) for _ in range(2))
     assert (first != second).any()
+
+
+CUTS = [(150, augment.Cut(74, 43, 55.7)), (160, augment.Cut(80, 60, 50)), (112, augment.Cut(56, 40, 45))]
+
+
+@pytest.mark.parametrize(("size", "cut"), CUTS)
+def test_a_cut_brings_the_eyes_where_the_network_wants_them(size: int, cut: augment.Cut) -> None:
+    rows, columns = cut.matrices(size)
+    left, right = TEMPLATE[0], TEMPLATE[1]
+    # A picture whose brightness is its coordinate tells which place of the crop a place of the input shows.
+    across, down = columns @ np.arange(112.0), rows @ np.arange(112.0)
+    middle = (left + right) / 2
+    assert np.interp(cut.x, np.arange(size), across) == pytest.approx(middle[0], abs=0.02)
+    assert np.interp(cut.y, np.arange(size), down) == pytest.approx(middle[1], abs=0.02)
+    eyes = np.interp([cut.x - cut.apart / 2, cut.x + cut.apart / 2], np.arange(size), across)
+    assert eyes == pytest.approx([left[0], right[0]], abs=0.1)
+    assert np.allclose(rows.sum(axis=1), 1) and np.allclose(columns.sum(axis=1), 1)
+    crop = golden_crop(5)
+    by_hand = np.stack([rows @ crop[:, :, channel].astype(np.float32) @ columns.T for channel in range(3)], axis=-1)
+    assert np.abs(augment.shrink(crop[None], size, cut)[0] - by_hand).max() < 1e-3
