@@ -84,7 +84,7 @@ def test_the_wheel_has_every_module_and_data_file_and_no_other(wheel: Path) -> N
         found = {name for name in content.namelist() if ".dist-info/" not in name}
         metadata = {name.split("/")[-1] for name in content.namelist() if ".dist-info/" in name}
     assert found == wanted
-    assert {Path(name).suffix for name in found} == {".py", ".onnx", ".toml", ".html", ".css", ".js"}
+    assert {Path(name).suffix for name in found} == {".py", ".onnx", ".toml", ".json", ".html", ".css", ".js"}
     assert {"METADATA", "entry_points.txt", "RECORD"} <= metadata
 
 
