@@ -10,7 +10,6 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
@@ -183,13 +182,11 @@ def _add_measured_on(command: argparse.ArgumentParser) -> None:
     command.add_argument("--name", help="what to call these people in the table and the card (default: the file's name)")
 
 
-def _cut(text: str) -> Any:
-    from trainer.people.augment import Cut  # not before it is needed: it loads OpenCV
-
-    numbers = [float(number) for number in text.split(",")]
+def _cut(text: str) -> tuple[float, ...]:
+    numbers = tuple(float(number) for number in text.split(","))
     if len(numbers) != 3:
         raise argparse.ArgumentTypeError("must be three numbers, as 74,43,55.7")
-    return Cut(*numbers)
+    return numbers
 
 
 def _count(text: str) -> int:

@@ -17,6 +17,7 @@ from trainer.measure import calibrate
 from trainer.models import dlib_network
 from trainer.models.whole import embedder
 from trainer.people import datasets
+from trainer.people.augment import Cut
 from trainer.recipes import reading
 from trainer.recipes.values import Recipe
 
@@ -53,7 +54,7 @@ def run(options: argparse.Namespace) -> None:
         order=options.order or "auto",
         mean=options.mean,
         scale=options.scale,
-        cut=options.cut,
+        cut=Cut(*options.cut) if options.cut is not None else None,
         notes=options.notes,
         source=options.data.name,
     )
