@@ -1,5 +1,6 @@
 """The aligner: landmarks for boxes, files that are no aligner, and figures on real faces."""
 
+import dataclasses
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -167,3 +168,13 @@ def test_faces_aligned_by_the_aligner_are_nearer_to_yunets_and_to_each_other_tha
         vectors = embed(np.stack(column))
         alike.append(float((vectors @ vectors.T)[same].mean()))
     assert alike[1] > alike[0]
+
+
+def test_what_cannot_be_a_face_gets_no_anchors_and_stops_nobody(astronaut: Image) -> None:
+    (face,) = open_detector("haar").detect(astronaut)
+    one_point = Face(face.box, 1.0, np.full((5, 2), 100, np.float32))
+    far_away = Face(face.box, 1.0, (np.asarray(face.anchors) * 1000 + 1e6).astype(np.float32))
+    placed = open_aligner().place(astronaut, [one_point, dataclasses.replace(face, anchors=None), far_away])
+    assert placed[0].anchors is None
+    assert placed[1].anchors == pytest.approx(face.anchors, abs=1e-3)
+    assert open_aligner().place(astronaut, [one_point]) == [one_point] and open_aligner().place(astronaut, []) == []

@@ -6,12 +6,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
 from daemon.core.faces.align import placing
-from daemon.core.faces.glimpse import CARD_KEY, GLIMPSE_PX, AlignerCard, AlignerError, check, glimpse, golden_glimpse, in_frame, read_card
+from daemon.core.faces.glimpse import (
+    CARD_KEY,
+    GLIMPSE_PX,
+    AlignerCard,
+    AlignerError,
+    Glimpse,
+    check,
+    glimpse,
+    golden_glimpse,
+    in_frame,
+    read_card,
+)
 from daemon.core.faults import first_line
 from daemon.core.values import Face, Image
 from daemon.edges.detector.errors import DetectorError
@@ -30,15 +42,16 @@ class Aligner:
     card: AlignerCard
 
     def place(self, image: Image, faces: Sequence[Face]) -> list[Face]:
-        """The same faces of a BGR frame, with anchors. Raises DetectorError when the runtime fails."""
+        """The same faces of a BGR frame, with anchors; a face that cannot be cut out at all has none. Raises DetectorError when the runtime
+        fails."""
         placed = list(faces)
-        for _ in range(ROUNDS if placed else 0):
-            matrices = [placing(face) for face in placed]
-            landmarks = self.landmarks(np.stack([glimpse(image, matrix) for matrix in matrices]))
-            placed = [
-                dataclasses.replace(face, anchors=in_frame(points, matrix))
-                for face, points, matrix in zip(placed, landmarks, matrices, strict=True)
-            ]
+        for _ in range(ROUNDS):
+            seen = [(index, *rough) for index, face in enumerate(placed) if (rough := _glimpse(image, face)) is not None]
+            if not seen:
+                break
+            landmarks = self.landmarks(np.stack([picture for _, _, picture in seen]))
+            for (index, matrix, _), points in zip(seen, landmarks, strict=True):
+                placed[index] = dataclasses.replace(placed[index], anchors=in_frame(points, matrix))
         return placed
 
     def landmarks(self, glimpses: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
@@ -50,6 +63,15 @@ class Aligner:
         if not np.isfinite(landmarks).all():
             raise DetectorError("the aligner answers with values that are not finite numbers", HINT)
         return np.asarray(landmarks, np.float32)
+
+
+def _glimpse(image: Image, face: Face) -> tuple[npt.NDArray[np.float64], Glimpse] | None:
+    """The transform of a face into its crop and its glimpse; None for what cannot be a face, as landmarks in one point."""
+    try:
+        matrix = placing(face)
+        return matrix, glimpse(image, matrix)
+    except (ValueError, cv2.error):
+        return None
 
 
 def open_aligner(path: Path = ALIGNER) -> Aligner:
