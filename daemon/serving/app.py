@@ -11,14 +11,14 @@ from functools import partial
 from daemon.commands.desk import Desk
 from daemon.config import Config, ConfigError, GateConfig, read_secret
 from daemon.core.faces.quality import Judge
-from daemon.core.faces.visibility import Sees
+from daemon.core.faces.visibility import Sees, VisibilityError
 from daemon.core.messages import encode, offline_status, topic
 from daemon.core.passages.gatekeeper import Gatekeeper
 from daemon.core.status import offline, other_model
 from daemon.core.values import Outgoing
 from daemon.edges import clock, systemd
 from daemon.edges.camera import open_camera
-from daemon.edges.detector import open_detector
+from daemon.edges.detector import DetectorError, open_detector
 from daemon.edges.embedder import EmbedderError
 from daemon.edges.metrics import Metrics
 from daemon.edges.mqtt import MqttLink
@@ -73,8 +73,8 @@ def run(config: Config, until_end: bool = False) -> None:
             if until_end and not stop.is_set():
                 engine.finish()
                 _turn_while(engine, lambda: not stop.is_set() and not engine.delivered(), 5.0)
-        except EmbedderError as error:
-            # The model worked at the start, so the configuration is right: a GPU fault, and only a new process heals it.
+        except (EmbedderError, DetectorError, VisibilityError) as error:
+            # The models worked at the start, so the configuration is right: a fault of the GPU or of memory, which a new process heals.
             raise EngineFailed(error.message) from error
         finally:
             systemd.stopping()
