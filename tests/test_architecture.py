@@ -30,6 +30,8 @@ CORE_MAY = {
     "msgspec",
     "zoneinfo",
     "html",
+    "cryptography",
+    "binascii",
 }
 SHARED = ("daemon.core", "daemon.pages", "daemon.edges.detector", "daemon.edges.files", "daemon.edges.visibility")
 CV2_TOUCHES_THE_WORLD = {

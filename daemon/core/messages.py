@@ -13,8 +13,11 @@ from daemon.core.passages.claims import LONGEST_S, Mode
 MAX_PAYLOAD_BYTES = 2 * 1024 * 1024
 MAX_IMAGES = 10
 MAX_CAPTURE_S = 30.0
+YEARS = range(2000, 3000)
+"""The years (in UTC) that a command may name: sums and conversions of such times cannot overflow."""
 
-PersonId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$", description="an employee number, never a name")]
+# Python's `$` also stands before a trailing newline, and JSON Schema's does not: `(?!\n)` makes them agree.
+PersonId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$(?!\n)", description="an employee number, never a name")]
 Name = Annotated[str, msgspec.Meta(max_length=200)]
 Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 ScheduleName = Annotated[
@@ -34,19 +37,44 @@ class MessageError(ValueError):
 
 # ---- topics
 
+LANES: dict[str, frozenset[str]] = {
+    "command": frozenset(("enroll", "revoke", "suspend", "resume", "update", "verify", "list", "get", "reembed", "ping")),
+    "command/enrolment": frozenset(("enroll", "update", "resume", "list", "get", "ping")),
+    "command/verify": frozenset(("verify", "ping")),
+    "command/revoke": frozenset(("revoke", "suspend", "ping")),
+}
+"""The leaves of the topics for commands, and what may be asked on each. A broker's ACL tells roles apart by them; it cannot read JSON."""
+
+URGENT = "command/revoke"
+"""The leaf for what shuts somebody out. It has a connection of its own, so that nothing else can stand before it in the broker's queue."""
+
 
 def topic(site: str, gate: str, leaf: str) -> str:
     return f"ostiary/v1/{site}/{gate}/{leaf}"
 
 
-def command_topics(site: str, gate: str) -> tuple[str, str]:
-    """The two topics from which a gate takes commands: its own, and the one for all gates of the site."""
-    return topic(site, gate, "command"), topic(site, "all", "command")
+def leaf_of(topic: str) -> str:
+    """What stands behind the gate in a topic of `topic()`, e.g. `command/verify`."""
+    return topic.split("/", 4)[4]
+
+
+def command_topics(site: str, gate: str) -> tuple[str, ...]:
+    """The topics from which a gate takes commands, without the urgent ones: its own, and those for all gates of the site."""
+    return tuple(topic(site, to, leaf) for leaf in LANES if leaf != URGENT for to in (gate, "all"))
+
+
+def urgent_topics(site: str, gate: str) -> tuple[str, ...]:
+    """The topics for commands that shut somebody out."""
+    return topic(site, gate, URGENT), topic(site, "all", URGENT)
 
 
 def utc(epoch_s: float) -> str:
-    """RFC 3339 in UTC with milliseconds, e.g. 2026-11-21T22:55:00.123Z."""
-    return datetime.fromtimestamp(epoch_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    """RFC 3339 in UTC with milliseconds, e.g. 2026-11-21T22:55:00.123Z. Times outside of the years 1 to 9999 become the nearest of them."""
+    instant = datetime.fromtimestamp(min(max(epoch_s, _FIRST_S), _LAST_S), UTC)
+    return instant.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+_FIRST_S, _LAST_S = datetime(1, 1, 2, tzinfo=UTC).timestamp(), datetime(9999, 12, 30, tzinfo=UTC).timestamp()
 
 
 # ---- commands
@@ -56,6 +84,15 @@ class _Command(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fiel
     command_id: UUID
     issued_at: Instant
     expires_at: Instant
+
+    def __post_init__(self) -> None:
+        for name in ("issued_at", "expires_at", "valid_from", "valid_until"):
+            instant = getattr(self, name, None)
+            if isinstance(instant, datetime) and not _FIRST <= instant <= _LAST:
+                raise ValueError(f"{name} is outside of the years {YEARS[0]} to {YEARS[-1]}")
+
+
+_FIRST, _LAST = datetime(YEARS[0], 1, 1, tzinfo=UTC), datetime(YEARS[-1], 12, 31, tzinfo=UTC)
 
 
 class Capture(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -86,6 +123,7 @@ class Enroll(_Command, frozen=True, tag="enroll", kw_only=True, omit_defaults=Tr
     replace: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if (self.images is None) == (self.capture is None):
             raise ValueError("give either images or capture")
 
@@ -102,6 +140,7 @@ class Update(_Command, frozen=True, tag="update", kw_only=True, omit_defaults=Tr
     consent: Consent | msgspec.UnsetType | None = msgspec.UNSET
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if all(f is msgspec.UNSET for f in (self.name, self.valid_from, self.valid_until, self.gates, self.schedule, self.consent)):
             raise ValueError("the update changes nothing: give name, valid_from, valid_until, gates, schedule or consent")
 
@@ -227,6 +266,9 @@ class Result(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     took_ms: float
     people: list[PersonEntry] | None = None
     next_after: str | None = None
+    key: str | None = None
+    """The name of the key that signed the command; null for a command that was not signed."""
+    sig: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class DecisionMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -252,7 +294,10 @@ class DecisionMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     model: str
     gallery_revision: int
     policy: str
+    clock_trusted: bool = True
+    """False if the wall clock has stepped, so that the times above may be wrong. Such a decision is not `live`."""
     name: str | msgspec.UnsetType | None = msgspec.UNSET
+    sig: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class Reembedding(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -292,6 +337,11 @@ class StatusMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     audit: AuditHead | None = None
     mode: Mode | None = None
     claim_threshold: float | None = None
+    commands: Literal["signed", "unsigned"] | None = None
+    """Whether commands need a signature; null in a last will."""
+    public_key: str | None = None
+    """The Ed25519 key (32 bytes in base64) that the gate signs with."""
+    sig: str | msgspec.UnsetType = msgspec.UNSET
 
 
 def offline_status(version: str) -> StatusMessage:
@@ -321,9 +371,9 @@ def schema() -> dict[str, Any]:
     return {"messages": dict(zip([n.__name__ for n in names], schemas, strict=True)), "$defs": components}
 
 
-_SEGMENT = re.compile(r"^[A-Za-z0-9._-]{1,64}$")
+_SEGMENT = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 def is_topic_segment(text: str) -> bool:
     """Whether a site or gate name can stand in a topic (no slash, wildcard, blank or control character)."""
-    return bool(_SEGMENT.match(text))
+    return bool(_SEGMENT.fullmatch(text))

@@ -61,7 +61,7 @@ def test_a_wrong_password_says_where_to_look(tmp_path: Path, own_broker: Callabl
 def test_a_refused_subscription_says_what_to_do() -> None:
     """mosquitto's ACL file refuses no subscriptions; other brokers do."""
     engine = Engine()
-    with FakeBroker(granted=b"\x87\x01") as broker, linked(broker.port, engine, wait=False) as link:
+    with FakeBroker(granted=b"\x87" + b"\x01" * 5) as broker, linked(broker.port, engine, wait=False) as link:
         detail = engine.next(Link).detail
         assert COMMAND in detail
         assert "Not authorized" in detail

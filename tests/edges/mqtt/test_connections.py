@@ -44,7 +44,7 @@ def test_late_callbacks_of_an_old_connection_are_ignored() -> None:
         old._on_message(client, None, command)
         old._on_publish(client, None, mid, good, nothing)
         old._on_connect(client, None, paho.ConnectFlags(False), good, nothing)
-        old._on_subscribe(client, None, old._subscription or 0, [granted, granted], nothing)
+        old._on_subscribe(client, None, old._subscription or 0, [granted] * 6, nothing)
         old._on_disconnect(client, None, paho.DisconnectFlags(True), good, nothing)
         old.drop("too late")
 
