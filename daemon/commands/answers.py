@@ -16,13 +16,14 @@ from daemon.edges.store import Store, StoreError
 class Answer:
     """The answer to a payload. `durable` False means that the disk did not take it, and that the message must not be acknowledged.
 
-    `barred` is somebody whose earlier evidence no longer counts.
+    `barred` is somebody whose earlier evidence no longer counts. `said` False means that nobody is told: there were too many such messages.
     """
 
     result: Result
     encoded: bytes
     durable: bool
     barred: str | None = None
+    said: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ class Answers:
         encoded = encode(result)
         if done.people is None:
             self.store.put_result(str(request.command_id), encoded, now)
-        self.store.enqueue(request.gate, request.topic, encoded)
+        self.store.enqueue(request.gate, request.topic, encoded, at=now)
         self._record(request, result, now, done.ended)
         return Answer(result, encoded, durable=True, barred=done.barred)
 
@@ -69,7 +70,27 @@ class Answers:
             with self.store.transaction():
                 if keep and request.command_id is not None:
                     self.store.put_result(request.command_id, encoded, now)
-                self.store.enqueue(request.gate, request.topic, encoded)
+                self.store.enqueue(request.gate, request.topic, encoded, at=now)
+                if request.op is not None:
+                    self._record(request, result, now)
+        except StoreError:
+            return Answer(result, encoded, durable=False)
+        return Answer(result, encoded, durable=True)
+
+    def unsaid(self, request: Request, reason: str, detail: str) -> Answer:
+        """Nothing was changed, and nobody is told. Costs neither disk nor network."""
+        result = self._result(request, "refused", reason, detail)
+        return Answer(result, b"", durable=True, said=False)
+
+    def failed(self, request: Request, detail: str, now: float) -> Answer:
+        """The command could not be carried out for a reason of our own. The answer is kept: it is not tried again."""
+        result = self._result(request, "failed", "internal", detail)
+        encoded = encode(result)
+        try:
+            with self.store.transaction():
+                if request.command_id is not None:
+                    self.store.put_result(request.command_id, encoded, now)
+                self.store.enqueue(request.gate, request.topic, encoded, at=now)
                 if request.op is not None:
                     self._record(request, result, now)
         except StoreError:

@@ -34,6 +34,11 @@ class Captures:
         self._desk, self._min_face_px, self._clock, self._wall = desk, min_face_px, clock, wall
         self._running: dict[str, _Running] = {}
 
+    @property
+    def holds_others(self) -> bool:
+        """Never: everything else goes on."""
+        return False
+
     def begin(self, deferred: Deferred[Enroll], arrival: Arrival) -> Answer | None:
         """Begin to look at the gate's camera, or say why not."""
         command, gate = deferred.command, arrival.delivery.gate

@@ -19,6 +19,11 @@ class Claiming:
     def __init__(self, desk: Desk, order: Order, current: Current, clock: Callable[[], float], wall: Callable[[], float]) -> None:
         self._desk, self._order, self._current, self._clock, self._wall = desk, order, current, clock, wall
 
+    @property
+    def holds_others(self) -> bool:
+        """Never: everything else goes on."""
+        return False
+
     def begin(self, deferred: Deferred[Verify], arrival: Arrival) -> Answer:
         """Let a claim stand at its gate, or say why not.
 

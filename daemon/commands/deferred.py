@@ -41,7 +41,11 @@ class Ended:
 
 
 class Waits(Protocol[C_contra]):
-    """Deals with one kind of deferred commands."""
+    """Deals with one kind of deferred commands. While it `holds_others`, the next command is not taken, unless it shuts somebody out: so
+    commands are carried out in their order."""
+
+    @property
+    def holds_others(self) -> bool: ...
 
     def begin(self, deferred: Deferred[C_contra], arrival: Arrival) -> Answer | None:
         """Begin to wait, or answer at once. A command that comes again while it waits joins the one under way."""

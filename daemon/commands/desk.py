@@ -10,6 +10,7 @@ from daemon.commands.deferred import Deferred
 from daemon.commands.handlers import Handlers
 from daemon.commands.order import Order
 from daemon.commands.outcome import Done, Refusal
+from daemon.core.buckets import Refusals
 from daemon.core.faces.quality import Judge
 from daemon.core.messages import Capture, Command, Enroll, MessageError, Reembed, Revoke, Suspend, Update, Verify, parse_command
 from daemon.core.values import Image
@@ -34,6 +35,7 @@ class Desk:
     judge: Judge
     grants: frozenset[str] = frozenset()
     schedules: frozenset[str] = frozenset()
+    refusals: Refusals = field(default_factory=Refusals)
     _answers: Answers = field(init=False)
     _order: Order = field(init=False)
     _handlers: Handlers = field(init=False)
@@ -49,11 +51,11 @@ class Desk:
             command = parse_command(payload)
         except MessageError as error:
             # Not kept under its id: the sender may correct the command and send it again.
-            return self._answers.refused(replace(request, command_id=error.command_id), error.reason, error.detail, now, keep=False)
+            return self._unkept(replace(request, command_id=error.command_id), error.reason, error.detail, now)
         request = request.reading(command)
         if retained:
             detail = "commands must not be retained: the broker would repeat them at every reconnect"
-            return self._answers.refused(request, "retained", detail, now, keep=False)
+            return self._unkept(request, "retained", detail, now)
 
         def deal() -> Answer | Deferred[Any]:
             self._order.check(command, now)
@@ -90,6 +92,16 @@ class Desk:
     def refuse(self, deferred: Deferred[Any], reason: str, detail: str, now: float) -> Answer:
         """The command cannot be begun now. The answer is not kept: the same command may come again."""
         return self._answers.refused(deferred.request, reason, detail, now, keep=False)
+
+    def failed(self, request: Request, error: Exception, now: float) -> Answer:
+        """Dealing with the command has raised `error`. The answer is kept: the same command is not tried again."""
+        return self._answers.failed(request, f"the gate could not carry this out ({type(error).__name__}); its log says more", now)
+
+    def _unkept(self, request: Request, reason: str, detail: str, now: float) -> Answer:
+        """Refuse a message that is not kept. Its sender is told, unless there are too many of them."""
+        if not self.refusals.answered(request.gate, None, request.started_s):
+            return self._answers.unsaid(request, reason, detail)
+        return self._answers.refused(request, reason, detail, now, keep=False)
 
     # ---- once, durably, and with one answer
 

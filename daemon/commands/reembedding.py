@@ -87,6 +87,11 @@ class Reembedder:
             return None
         return Reembedding(model=running.model.id, done=min(running.passed - len(running.asked), running.of), of=running.of)
 
+    @property
+    def holds_others(self) -> bool:
+        """Never: everything else goes on."""
+        return False
+
     def begin(self, deferred: Deferred[Reembed], arrival: Arrival) -> Answer | None:
         """Begin, or say why not. The same command at another gate of the site joins the one under way."""
         running, command = self._running, deferred.command
@@ -117,6 +122,10 @@ class Reembedder:
             over = self._advance(running)
         except (Refusal, StoreError) as error:
             return [self._end(running, error)]
+        except Exception as error:  # noqa: BLE001  no input may end the process
+            self._running = None
+            running.aside.close()
+            return [Ended(tuple(running.deliveries), self._desk.failed(running.deferred.request, error, self._wall()))]
         if over:
             return [self._end(running)]
         if not running.asked:

@@ -213,13 +213,13 @@ def parse_command(payload: bytes) -> Command:
     try:
         command = _decoder.decode(payload)
     except msgspec.ValidationError as error:
-        raise MessageError("malformed", str(error), _readable_id(payload)) from None
+        raise MessageError("malformed", str(error), readable_id(payload)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MessageError("malformed", f"not JSON: {error}") from None
     return command
 
 
-def _readable_id(payload: bytes) -> str | None:
+def readable_id(payload: bytes) -> str | None:
     """The command id of a payload that is JSON but not a valid command, so that its sender gets an answer."""
     try:
         value = json.loads(payload).get("command_id")

@@ -1,14 +1,21 @@
 """What a gate says about itself: its state, and the reasons for it."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import msgspec
 
 from daemon.core.messages import StatusMessage
+from daemon.core.values import Incident
 
 UNCALIBRATED = "uncalibrated: the threshold comes from photos by other cameras, and nobody has measured this gate; run `ostiaryd calibrate`"
 """The gate works: it adapts to its camera by itself (`cohort.py`)."""
+
+_INCIDENTS: dict[Incident, str] = {
+    "session_taken_over": "another client came with this gate's id, and commands that waited may be lost; look for a second daemon, "
+    "change the broker's passwords, and send revocations again that were not answered",
+    "session_lost": "the broker has forgotten the commands that waited for this gate; send revocations again that were not answered",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +37,10 @@ class Trouble:
     recorder: why something is not recorded.
     liveness: why the liveness model could not judge.
     uncalibrated: nobody has measured this gate with the serving model.
+    unsound: what in memory is not as in the store.
+    urgent_down: why the connection for revocations is down while the other one is up.
+    stepped: the wall clock has stepped, and nothing answers for it.
+    incidents: what happened to the gate's session at the broker lately, and when (RFC 3339).
     """
 
     disk: str | None
@@ -47,11 +58,17 @@ class Trouble:
     recorder: Sequence[str] = ()
     liveness: str | None = None
     uncalibrated: bool = False
+    unsound: str | None = None
+    urgent_down: str | None = None
+    incidents: Mapping[Incident, str] = field(default_factory=dict)
+    stepped: bool = False
 
     @property
     def closing(self) -> list[str]:
         """Why the gate accepts nobody."""
-        return ([f"disk: {self.disk}"] if self.disk is not None else []) + (self._unresolved if self.idle else [])
+        reasons = [f"disk: {self.disk}"] if self.disk is not None else []
+        reasons += [f"unsound: {self.unsound}; restart the daemon, which reads the store anew"] if self.unsound is not None else []
+        return reasons + (self._unresolved if self.idle else [])
 
     @property
     def degrading(self) -> list[str]:
@@ -77,6 +94,13 @@ class Trouble:
         reasons += self.recorder
         if self.refused is not None:
             reasons.append(f"publish_refused: {self.refused}")
+        if self.stepped:
+            reasons.append(
+                "clock_stepped: the wall clock has jumped, so no accept is live; set it right by a time service, or restart the daemon"
+            )
+        if self.urgent_down is not None:
+            reasons.append(f"revocations_down: {self.urgent_down}")
+        reasons += [f"{incident}: at {at}; {_INCIDENTS[incident]}" for incident, at in self.incidents.items()]
         return reasons
 
     @property

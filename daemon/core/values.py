@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -219,23 +220,36 @@ class Published:
     gate: str
     row: int
     error: str | None = None
+    late: bool = False
+    """It was not sent: the broker did not answer while the message was still live. It is to be offered again, as a late one."""
+
+
+Incident = Literal["session_taken_over", "session_lost"]
+"""Another client used the gate's id, or the broker has forgotten the gate's session and with it the commands that waited there."""
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """The connection of `gate` to its broker came up or went down; `detail` says why."""
+    """A connection of `gate` to its broker came up or went down; `detail` says why. `urgent` is the one for commands that shut somebody
+    out."""
 
     gate: str
     up: bool
     detail: str
+    urgent: bool = False
+    incident: Incident | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A message on its way out. `row` is its number in the outbox, or 0 if it need not survive a restart (status)."""
+    """A message on its way out. `row` is its number in the outbox, or 0 if it need not survive a restart (status).
+
+    `live_until_s` (on a clock that never steps) is set for a message that says it is live. It is sent only if the broker answers before.
+    """
 
     row: int
     topic: str
     payload: bytes
     retain: bool = False
     expiry_s: int | None = None
+    live_until_s: float | None = None

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disa
 from daemon.core.faults import Fault
 from daemon.core.passages.claims import End
 from daemon.core.timing import Stage
-from daemon.core.values import Quality, Reason, Verdict
+from daemon.core.values import Incident, Quality, Reason, Verdict
 
 GateState = Literal["serving", "degraded", "closed"]
 GraphWord = Literal["unneeded", "building", "serving", "failed"]
@@ -25,7 +25,7 @@ OTHER = "other"
 _STAGE_BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _LATENCY_BUCKETS_S = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 60.0, 600.0)
 _MAX_REASONS = 64
-_WORD = re.compile(r"^[a-z_]{1,40}$")
+_WORD = re.compile(r"[a-z_]{1,40}")
 
 
 class MetricsError(Fault):
@@ -61,9 +61,16 @@ METRICS = (
     Metric("ostiary_graph_recall", "gauge", (), "Share of right answers in the search graph's last audit; NaN before one."),
     Metric("ostiary_threshold", "gauge", (), "Similarity from which a face is a person; NaN while there is none."),
     Metric("ostiary_commands_total", "counter", ("op", "status", "reason"), "Commands answered, by outcome."),
+    Metric("ostiary_commands_unanswered_total", "counter", ("gate",), "Refused messages that got no answer: there were too many."),
     Metric("ostiary_claims_total", "counter", ("gate", "end"), "Claims (badges) by how they ended."),
     Metric("ostiary_camera_up", "gauge", ("gate",), "1 while the camera shows something new."),
     Metric("ostiary_broker_up", "gauge", ("gate",), "1 while connected to the broker and subscribed."),
+    Metric(
+        "ostiary_session_incidents_total",
+        "counter",
+        ("gate", "incident"),
+        "Times that another client took the gate's session at the broker, or the broker forgot it.",
+    ),
     Metric("ostiary_gate_state", "gauge", ("gate", "state"), "1 for the state the gate is in: serving, degraded or closed."),
     Metric("ostiary_gate_calibrated", "gauge", ("gate",), "0 while nobody has measured the gate with the serving model."),
     Metric("ostiary_recording_bytes", "gauge", (), "What recordings take on the disk."),
@@ -150,6 +157,10 @@ class Metrics:
         known = op if op in OPS else OTHER
         self._counters["ostiary_commands_total"].labels(known, status, "" if reason is None else self._word(reason)).inc()
 
+    def unanswered(self, gate: str) -> None:
+        """A refused message got no answer."""
+        self._counters["ostiary_commands_unanswered_total"].labels(gate).inc()
+
     def claim(self, gate: str, end: End) -> None:
         """A claim at a gate has ended."""
         self._counters["ostiary_claims_total"].labels(gate, end).inc()
@@ -159,6 +170,10 @@ class Metrics:
 
     def broker(self, gate: str, up: bool) -> None:
         self._gauges["ostiary_broker_up"].labels(gate).set(up)
+
+    def incident(self, gate: str, incident: Incident) -> None:
+        """Something happened to a gate's session at the broker."""
+        self._counters["ostiary_session_incidents_total"].labels(gate, incident).inc()
 
     def gate_state(self, gate: str, state: GateState) -> None:
         for one in GATE_STATES:
@@ -199,7 +214,7 @@ class Metrics:
     def _word(self, text: str) -> str:
         """A reason as a label value: one of a limited number of plain words, never an id (ids have digits)."""
         if text not in self._reasons:
-            if not _WORD.match(text) or len(self._reasons) >= _MAX_REASONS:
+            if not _WORD.fullmatch(text) or len(self._reasons) >= _MAX_REASONS:
                 return OTHER
             self._reasons.add(text)
         return text

@@ -73,7 +73,6 @@ class Thresholds(Protocol):
     def claim_threshold(self, target_fmr: float) -> float | None: ...
 
 
-
 @dataclass(frozen=True, slots=True)
 class Raised:
     """A card's calibration, raised by a gate's own one. `floor` None closes the gate: it was calibrated, but not with this model.

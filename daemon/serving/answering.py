@@ -1,26 +1,44 @@
-"""Commands to answers: deals with what the broker delivers, goes on with commands that are deferred, and acknowledges what is durable."""
+"""Commands to answers: takes what the broker delivers, as fast as it can be answered, goes on with commands that are deferred, and
+acknowledges what is durable.
 
+Progress: the broker sends no more than a connection takes, a connection takes no more than its lane here has room for, and every turn takes
+at least one command from the lanes. No command waits for anything that only a later command could bring, and every command that is taken
+has its answer after a bounded time. So every backlog shrinks, and nothing in it has to be dropped or delivered twice.
+"""
+
+import hashlib
 import logging
+import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from daemon.commands.answers import Answer
+from daemon.commands.answers import Answer, Request
 from daemon.commands.deferred import Arrival, Deferred, Waits
 from daemon.commands.desk import Desk
-from daemon.core.messages import topic
+from daemon.core.messages import readable_id, topic
 from daemon.core.values import Delivery, Outgoing
 from daemon.edges.metrics import Metrics
 from daemon.pipeline import steps
 from daemon.serving.disk import Disk
 from daemon.serving.gate_state import Gate
+from daemon.serving.mailbox import Commands
 from daemon.serving.rules_in_force import RulesInForce
 
 log = logging.getLogger("ostiary")
 
+TURN_S = 0.01
+"""After this time in a turn no further command is taken: the frames wait."""
+
+MOST_OWED = 32
+"""While this many commands wait for the disk, only those that shut somebody out are taken."""
+
+SAY_EVERY_S = 10.0
+
 
 class Answering:
-    """Owned by the engine. `waits` deal with the commands of a type that are deferred, and get their turns in this order. `wall` is UTC
-    seconds."""
+    """Owned by the engine. `waits` deal with the commands of a type that are deferred, and get their turns in this order. `crowded` says
+    whether the answers of a gate pile up: its next command waits. `wall` is UTC seconds."""
 
     def __init__(
         self,
@@ -28,35 +46,78 @@ class Answering:
         desk: Desk,
         waits: Mapping[type, Waits[Any]],
         gates: Mapping[str, Gate],
+        commands: Commands,
+        crowded: Callable[[str], bool],
         disk: Disk,
         rules: RulesInForce,
         metrics: Metrics,
         wall: Callable[[], float],
     ) -> None:
         self._site, self._desk, self._waits, self._gates = site, desk, waits, gates
+        self._commands, self._crowded = commands, crowded
         self._disk, self._rules, self._metrics, self._wall = disk, rules, metrics, wall
+        self._logged: deque[str] = deque(maxlen=1000)  # payloads that could not be dealt with
+        self._unsaid, self._unsaid_at_s = 0, 0.0
+
+    def serve(self) -> bool:
+        """Take commands for a moment. Returns whether more can be taken at once."""
+        begun_s = time.perf_counter()
+        while (delivery := self._commands.take(self._closed())) is not None:
+            self.take(delivery)
+            if time.perf_counter() - begun_s >= TURN_S:
+                break
+        self._say_unsaid()
+        return self._commands.waiting(self._closed())
+
+    def _closed(self) -> set[str]:
+        """The gates whose next command waits, unless it shuts somebody out."""
+        if self._disk.owes >= MOST_OWED or any(waits.holds_others for waits in self._waits.values()):
+            return set(self._gates)
+        return {name for name in self._gates if self._crowded(name)}
 
     def take(self, delivery: Delivery) -> None:
-        """Deal with a message of a command topic."""
-        name, gate = delivery.gate, self._gates[delivery.gate]
+        """Deal with a message of a command topic. No message may end the process: one that cannot be dealt with is answered `failed`."""
+        name = delivery.gate
         result_topic = topic(self._site, name, "result")
-        with steps.timed(self._metrics.stage, "command"):
-            answer = self._desk.handle(name, result_topic, delivery.payload, delivery.retained, self._wall())
-        if isinstance(answer, Deferred):
-            shared = delivery.topic == topic(self._site, "all", "command")
-            arrival = Arrival(delivery, gate.keeper, gate.mode, shared, camera_up=gate.camera == "up")
-            request, begun = answer.request, self._waits[type(answer.command)].begin(answer, arrival)
-            if begun is None:  # acknowledged when its result is stored
-                log.info("gate %s: command %s%s: begun, its answer follows", name, request.op, _of(request.person))
-                return
-            answer = begun
+        request = Request(name, result_topic, time.perf_counter())
+        try:
+            with steps.timed(self._metrics.stage, "command"):
+                answer = self._desk.handle(name, result_topic, delivery.payload, delivery.retained, self._wall())
+            if isinstance(answer, Deferred):
+                request = answer.request
+                begun = self._begin(delivery, answer)
+                if begun is None:  # acknowledged when its result is stored
+                    log.info("gate %s: command %s%s: begun, its answer follows", name, request.op, _of(request.person))
+                    return
+                answer = begun
+        except Exception as error:  # noqa: BLE001  the one place where an unexpected error does not end the daemon
+            answer = self._failed(delivery, request, error)
         self._answered([delivery], answer)
+
+    def _begin(self, delivery: Delivery, deferred: Deferred[Any]) -> Answer | None:
+        gate = self._gates[delivery.gate]
+        shared = delivery.topic.startswith(topic(self._site, "all", "command"))
+        arrival = Arrival(delivery, gate.keeper, gate.mode, shared, camera_up=gate.camera == "up")
+        return self._waits[type(deferred.command)].begin(deferred, arrival)
+
+    def _failed(self, delivery: Delivery, request: Request, error: Exception) -> Answer:
+        digest = hashlib.sha256(delivery.payload).hexdigest()
+        if digest not in self._logged:
+            self._logged.append(digest)
+            log.error("gate %s: a command failed; its payload has the SHA-256 %s", delivery.gate, digest, exc_info=error)
+        if request.command_id is None:
+            request = Request(request.gate, request.topic, request.started_s, readable_id(delivery.payload))
+        answer = self._desk.failed(request, error, self._wall())
+        self._rules.inspect()
+        return answer
 
     def turn(self) -> None:
         """Go on with the commands that are deferred."""
         for waits in self._waits.values():
             for ended in waits.turn():
                 self._answered(ended.deliveries, ended.answer)
+                if ended.answer.result.reason == "internal":
+                    self._rules.inspect()
 
     def take_owed(self) -> None:
         """The disk works again: deal with the commands that wait for it."""
@@ -68,14 +129,18 @@ class Answering:
         name, result = deliveries[0].gate, answer.result
         gate = self._gates[name]
         self._metrics.command(result.op, result.status, result.reason)
-        log.info(
-            "gate %s: command %s%s: %s%s",
-            name,
-            result.op,
-            _of(result.person),
-            result.status,
-            f" ({result.reason}: {result.detail})" if result.reason else "",
-        )
+        if answer.said:
+            log.info(
+                "gate %s: command %s%s: %s%s",
+                name,
+                result.op,
+                _of(result.person),
+                result.status,
+                f" ({result.reason}: {result.detail})" if result.reason else "",
+            )
+        else:
+            self._unsaid += 1
+            self._metrics.unanswered(name)
         if answer.barred is not None:
             for each in self._gates.values():
                 each.keeper.forget(answer.barred)
@@ -93,6 +158,11 @@ class Answering:
             for delivery in deliveries:
                 if delivery.gate != name:  # the same command at another gate: its answer is stored by now
                     self.take(delivery)
+
+    def _say_unsaid(self) -> None:
+        if self._unsaid and time.monotonic() - self._unsaid_at_s >= SAY_EVERY_S:
+            log.warning("%d refused messages got no answer: there were too many of them", self._unsaid)
+            self._unsaid, self._unsaid_at_s = 0, time.monotonic()
 
 
 def _of(person: str | None) -> str:

@@ -1,6 +1,7 @@
 """The composition root: the only place that builds, connects and closes the edges."""
 
 import logging
+import secrets
 import signal
 import threading
 import time
@@ -21,7 +22,7 @@ from daemon.edges.camera import open_camera
 from daemon.edges.detector import DetectorError, open_detector
 from daemon.edges.embedder import EmbedderError
 from daemon.edges.metrics import Metrics
-from daemon.edges.mqtt import MqttLink
+from daemon.edges.mqtt import Lanes, MqttLink
 from daemon.edges.store import Store, StoreError
 from daemon.edges.visibility import open_visibility
 from daemon.pipeline import steps
@@ -88,7 +89,7 @@ def _turn_while(engine: Engine, holds: Callable[[], bool], longest_s: float) -> 
         systemd.alive()
 
 
-def _stop(engine: Engine, links: dict[str, MqttLink], workers: list[GateWorker], config: Config) -> None:
+def _stop(engine: Engine, links: dict[str, Lanes], workers: list[GateWorker], config: Config) -> None:
     """End everything within 5 seconds, also with a hanging camera or a frozen broker."""
     for worker in workers:
         worker.ask_to_stop()
@@ -104,7 +105,7 @@ def _stop(engine: Engine, links: dict[str, MqttLink], workers: list[GateWorker],
     engine.settle()
 
 
-def _build(config: Config, stack: ExitStack) -> tuple[Engine, dict[str, MqttLink], list[GateWorker]]:
+def _build(config: Config, stack: ExitStack) -> tuple[Engine, dict[str, Lanes], list[GateWorker]]:
     models = {model.id: model for model in (open_model(config, path) for path in bundles(config))}
     liveness = liveness_model(config)
     if liveness is not None:
@@ -130,7 +131,7 @@ def _build(config: Config, stack: ExitStack) -> tuple[Engine, dict[str, MqttLink
     recorders = open_recorders(config, store, metrics)
     stack.callback(recorders.close)
     mailbox = Mailbox(len(config.gates))
-    links = _links(config, mailbox)
+    links = _links(config, store, mailbox)
     gates, workers = {}, []
     for name, gate in config.gates.items():
         keeper = Gatekeeper(name, current.serving.rules(gate.mode, name), config.decision.lost_s)
@@ -140,7 +141,7 @@ def _build(config: Config, stack: ExitStack) -> tuple[Engine, dict[str, MqttLink
     flight = Flight(recorders.flight, store.pseudonym)
     engine = Engine(
         config, store, current, desk, gates, mailbox, metrics, models, version(), _standing_faults(store),
-        clock_trusted=trusted, flight=flight, unrecorded=recorders.trouble, liveness=liveness,
+        clock_trusted=trusted, flight=flight, unrecorded=recorders.trouble, liveness=liveness, synchronised=clock.synchronised,
     )  # fmt: skip
     stack.callback(engine.close)
     return engine, links, workers
@@ -169,20 +170,32 @@ def _standing_faults(store: Store) -> tuple[str, ...]:
     return (f"store_damaged: {damage}; `ostiaryd check` names them; revoke and enrol these people again, or restore a backup",)
 
 
-def _links(config: Config, mailbox: Mailbox) -> dict[str, MqttLink]:
+def _links(config: Config, store: Store, mailbox: Mailbox) -> dict[str, Lanes]:
     password = read_secret(config.mqtt.password_file, "mqtt.password_file") if config.mqtt.password_file else None
-    return {
-        name: MqttLink(
+    tag = _client_tag(store)
+
+    def link(gate: str, *, urgent: bool) -> MqttLink:
+        return MqttLink(
             config.mqtt,
             site=config.site,
-            gate=name,
-            client_id=f"ostiary-{config.site}-{name}",
+            gate=gate,
+            client_id=f"ostiary-{config.site}-{gate}-{tag}" + ("-urgent" if urgent else ""),
             password=password,
-            offline=encode(offline_status(version())),
+            offline=None if urgent else encode(offline_status(version())),
             deliver=mailbox.deliver,
+            urgent=urgent,
         )
-        for name in config.gates
-    }
+
+    return {name: Lanes(link(name, urgent=False), link(name, urgent=True)) for name in config.gates}
+
+
+def _client_tag(store: Store) -> str:
+    """What makes the client ids of this box its own. While the disk takes nothing it is another one at each start, and the broker keeps no
+    commands over a restart."""
+    try:
+        return store.client_tag()
+    except StoreError:
+        return secrets.token_hex(8)
 
 
 def _worker(

@@ -11,6 +11,7 @@ from daemon.core.passages.gatekeeper import Decision
 from daemon.core.passages.ruling import Permit
 from daemon.core.people.policy import forbids
 from daemon.core.values import Match, Reason, Vector, View
+from daemon.core.wall import WallClock
 from daemon.edges.metrics import Metrics
 from daemon.edges.store import StoreError
 from daemon.pipeline import steps
@@ -25,7 +26,8 @@ log = logging.getLogger("ostiary")
 
 
 class Deciding:
-    """Owned by the engine. `wall` is UTC seconds, `clock_trusted` tells whether rules of time can be judged by it."""
+    """Owned by the engine. `wall` is UTC seconds, `clock_trusted` tells whether rules of time can be judged by it, and `wall_clock` whether
+    it has stepped."""
 
     def __init__(
         self,
@@ -40,10 +42,12 @@ class Deciding:
         liveness: steps.Liveness | None,
         wall: Callable[[], float],
         clock_trusted: Callable[[], bool],
+        wall_clock: WallClock,
     ) -> None:
         self._current, self._gates, self._rules, self._decisions, self._sender = current, gates, rules, decisions, sender
         self._flight, self._metrics, self._liveness = flight, metrics, liveness
-        self._wall, self._clock_trusted = wall, clock_trusted
+        self._wall, self._clock_trusted, self._wall_clock = wall, clock_trusted, wall_clock
+        self._live_s = config.decision.accept_valid_s
         self._schedules = {name: schedule.schedule() for name, schedule in config.schedules.items()}
 
     def decide(self, views: Sequence[View]) -> None:
@@ -70,15 +74,22 @@ class Deciding:
         for number, decision in enumerate(decisions):
             gate, person = self._gates[decision.gate], self._current.people.get(decision.person or "")
             try:
-                row = self._decisions.put(decision, person, gate.keeper.rules, self._current.serving.model.id, self._wall())
+                row = self._decisions.put(
+                    decision,
+                    person,
+                    gate.keeper.rules,
+                    self._current.serving.model.id,
+                    self._wall(),
+                    clock_trusted=self._wall_clock.trusted,
+                )
             except StoreError as error:
                 for lost in decisions[number:]:
                     self._gates[lost.gate].keeper.retract(lost)
                 self._rules.close(error.message)
                 return
             self._decisions.forget(decision.gate, {*gate.keeper.passages, decision.passage})
-            if gate.live:
-                self._sender.captured(decision.gate, row, decision.at_s)
+            live_until_s = decision.at_s + self._live_s if self._wall_clock.trusted else None
+            self._sender.decided(decision.gate, row, decision.at_s if gate.live else None, live_until_s)
             self._flight.decided(decision)
             self._metrics.decision(decision.gate, decision.verdict, decision.reason)
             log.info(

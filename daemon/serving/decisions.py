@@ -25,8 +25,9 @@ class Decisions:
     boot_id: str
     _events: dict[tuple[str, int], str] = field(default_factory=dict)
 
-    def put(self, decision: Decision, person: Person | None, rules: Rules, model: str, now: float) -> int:
-        """Make a decision of `now` (UTC seconds) durable; returns its row in the outbox. `person` is whom it names. Raises StoreError."""
+    def put(self, decision: Decision, person: Person | None, rules: Rules, model: str, now: float, *, clock_trusted: bool = True) -> int:
+        """Make a decision of `now` (UTC seconds) durable; returns its row in the outbox. `person` is whom it names. It is not live if the
+        wall clock cannot be trusted. Raises StoreError."""
         store, passage = self.store, (decision.gate, decision.passage)
         event_id = str(uuid.uuid4())
         valid_until = decision.captured_at + self.config.decision.accept_valid_s
@@ -46,15 +47,16 @@ class Decisions:
                 captured_at=utc(decision.captured_at),
                 decided_at=utc(now),
                 valid_until=utc(valid_until),
-                live=True,
+                live=clock_trusted,
                 liveness=decision.liveness.value,
                 faces_in_view=decision.faces_in_view,
                 model=model,
                 gallery_revision=store.revision(),
                 policy=steps.policy_digest(self.config, rules),
+                clock_trusted=clock_trusted,
                 name=person.name if person is not None and self.config.enrolment.publish_names else msgspec.UNSET,
             )
-            row = store.enqueue(decision.gate, topic(self.config.site, decision.gate, "decision"), encode(message), valid_until)
+            row = store.enqueue(decision.gate, topic(self.config.site, decision.gate, "decision"), encode(message), valid_until, now)
             pseudonym = store.pseudonym(decision.person) if decision.person is not None else None
             store.audit.append(now, decided(message, rules.pair if decision.claimed else rules.threshold, pseudonym))
         self._events[passage] = event_id

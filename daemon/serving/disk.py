@@ -46,9 +46,20 @@ class Disk:
 
     def owe(self, deliveries: Iterable[Delivery]) -> None:
         """These commands were refused, or done in memory only, because the disk failed: they are dealt with again when it works."""
-        self._owed += [delivery for delivery in deliveries if delivery not in self._owed]
+        for delivery in deliveries:
+            # The broker delivers it again after each reconnect, and only the newest receipt counts.
+            self._owed = [owed for owed in self._owed if _what(owed) != _what(delivery)] + [delivery]
+
+    @property
+    def owes(self) -> int:
+        """How many commands wait until the disk works."""
+        return len(self._owed)
 
     def take_owed(self) -> list[Delivery]:
         """The commands to deal with again, oldest first. They are owed no longer."""
         owed, self._owed = self._owed, []
         return owed
+
+
+def _what(delivery: Delivery) -> tuple[str, str, bytes]:
+    return delivery.gate, delivery.topic, delivery.payload

@@ -15,7 +15,8 @@ from daemon.commands.reembedding import Made, Reembedder
 from daemon.config import Config
 from daemon.core.audit import Started
 from daemon.core.messages import Enroll, Reembed, Verify
-from daemon.core.values import Delivery, Link, Published, View
+from daemon.core.values import Link, Published, View
+from daemon.core.wall import WallClock
 from daemon.edges.gallery import GraphState
 from daemon.edges.gallery.background import Aside, Background
 from daemon.edges.metrics import Metrics
@@ -34,7 +35,7 @@ from daemon.serving.mailbox import CameraState, Mailbox, WorkerFailed
 from daemon.serving.reports import Condition, Reports
 from daemon.serving.retention import Retention
 from daemon.serving.rules_in_force import RulesInForce
-from daemon.serving.sender import Sender
+from daemon.serving.sender import Sender, Sign
 
 log = logging.getLogger("ostiary")
 
@@ -44,9 +45,11 @@ class EngineFailed(RuntimeError):
 
 
 class Engine:
-    """`clock` never steps (seconds), `wall` is UTC seconds; both are arguments so that tests can hold them.
+    """`clock` never steps (seconds), `wall` is UTC seconds; both are arguments so that tests can hold them. `synchronised` tells whether a
+    time service keeps the wall clock, `clock_trusted` whether rules of time may be judged by it.
 
-    `models` are those of the configured bundles, by id. `standing_faults` are what the start found, for the status.
+    `models` are those of the configured bundles, by id. `standing_faults` are what the start found, for the status. `sign` signs what
+    leaves.
     """
 
     def __init__(
@@ -68,16 +71,19 @@ class Engine:
         flight: Flight | None = None,
         unrecorded: Callable[[], Sequence[str]] = lambda: (),
         liveness: steps.Liveness | None = None,
+        synchronised: Callable[[], bool] = lambda: False,
+        sign: Sign | None = None,
     ) -> None:
         self.gates, self.mailbox, self.metrics = gates, mailbox, metrics
         self.boot_id = uuid.uuid4().hex
         self._store, self._current, self._version = store, current, version
-        self._clock, self._wall, self._clock_trusted = clock, wall, clock_trusted
+        self._clock, self._wall, self._clock_trusted, self._synchronised = clock, wall, clock_trusted, synchronised
         self._liveness, self._unrecorded = liveness, unrecorded
         self._graph: GraphState | None = None
         self._started = False  # and that is in the audit chain
         self._flight = flight if flight is not None else Flight(None, store.pseudonym)
-        self._sender = Sender(store, {name: gate.link for name, gate in gates.items()}, metrics, clock, wall)
+        self._wall_clock = WallClock(clock(), wall())
+        self._sender = Sender(store, {name: gate.link for name, gate in gates.items()}, metrics, clock, sign)
         self.disk = Disk(store, clock)
         self._rules = RulesInForce(current, store, gates, self.disk, self._flight, metrics, version)
         order, modes = Order(store), [gate.mode for gate in gates.values()]
@@ -88,10 +94,13 @@ class Engine:
         )  # fmt: skip
         claiming = Claiming(desk, order, current, clock, wall)
         waits: dict[type, Waits[Any]] = {Enroll: self._captures, Verify: claiming, Reembed: self._reembedder}
-        self._answering = Answering(config.site, desk, waits, gates, self.disk, self._rules, metrics, wall)
+        self._answering = Answering(
+            config.site, desk, waits, gates, mailbox.commands, self._sender.crowded, self.disk, self._rules, metrics, wall
+        )  # fmt: skip
         decisions = Decisions(config, store, self.boot_id)
         self._deciding = Deciding(
-            config, current, gates, self._rules, decisions, self._sender, self._flight, metrics, liveness, wall, clock_trusted
+            config, current, gates, self._rules, decisions, self._sender, self._flight, metrics, liveness, wall, clock_trusted,
+            self._wall_clock,
         )  # fmt: skip
         self._retention = Retention(store, order, config.audit.keep_days * 86_400.0)
         self._reports = Reports(
@@ -101,10 +110,12 @@ class Engine:
     # ---- one turn
 
     def turn(self, timeout_s: float) -> None:
-        """Wait for something to do, and do all of it: commands first, then views, then what is to be sent. Raises EngineFailed."""
+        """Wait for something to do, and do it: some commands first, then all views, then what is to be sent. Raises EngineFailed."""
         self.mailbox.wait(timeout_s)
         self._note_start()
+        self._watch_clock()
         self._take_events()
+        more = self._answering.serve()
         self._decide()
         if self.disk.recovered():
             self._rules.adopt()
@@ -113,8 +124,10 @@ class Engine:
         self._answering.turn()
         self._tend_gallery()
         self._retention.tend(self._clock(), self._wall())
-        self._send()
         self._report()
+        more = self._send() or more
+        if more:
+            self.mailbox.wake.set()
         self._note_claims()
         self.metrics.heartbeat()
         for name, gate in self.gates.items():
@@ -163,8 +176,6 @@ class Engine:
         published: list[Published] = []
         for event in self.mailbox.events():
             match event:
-                case Delivery():
-                    self._answering.take(event)
                 case Published():
                     published.append(event)
                 case Link():
@@ -184,10 +195,30 @@ class Engine:
             self._rules.close(error.message)
 
     def _link(self, link: Link) -> None:
-        self.gates[link.gate].status = None
-        self._sender.reconnected(link.gate)
-        self.metrics.broker(link.gate, link.up)
-        log.info("gate %s: broker %s", link.gate, "connected" if link.up else f"lost: {link.detail}")
+        gate = self.gates[link.gate]
+        if link.incident is not None:
+            gate.incidents[link.incident] = self._wall()
+            self.metrics.incident(link.gate, link.incident)
+        if link.urgent:
+            gate.urgent_down = None if link.up else link.detail
+        else:
+            gate.status = None
+            self._sender.reconnected(link.gate)
+            self.metrics.broker(link.gate, link.up)
+        what = "broker (revocations)" if link.urgent else "broker"
+        log.log(
+            logging.WARNING if link.incident is not None else logging.INFO,
+            "gate %s: %s %s%s", link.gate, what, "connected" if link.up else f"lost: {link.detail}",
+            f" ({link.incident})" if link.incident is not None else "",
+        )  # fmt: skip
+
+    def _watch_clock(self) -> None:
+        trusted = self._wall_clock.trusted
+        if self._wall_clock.watch(self._clock(), self._wall(), synchronised=self._synchronised()):
+            log.warning("the wall clock has stepped: decisions are not live until a time service answers for it, or it is back")
+            self._sender.distrust()
+        elif self._wall_clock.trusted and not trusted:
+            log.info("the wall clock is trusted again")
 
     def _camera(self, event: CameraState) -> None:
         gate = self.gates[event.gate]
@@ -245,13 +276,15 @@ class Engine:
 
     # ---- what goes out
 
-    def _send(self) -> None:
+    def _send(self) -> bool:
+        """Whether there is more to send at once."""
         if not self.disk.works:
-            return
+            return False
         try:
-            self._sender.send()
+            return self._sender.send()
         except StoreError as error:
             self._rules.close(error.message)
+            return False
 
     def _report(self) -> None:
         condition = Condition(
@@ -262,5 +295,7 @@ class Engine:
             recorder=self._unrecorded(),
             reembedding=self._reembedder.progress,
             liveness=self._liveness.fault if self._liveness is not None else None,
+            unsound=self._rules.unsound,
+            stepped=not self._wall_clock.trusted,
         )
         self._reports.publish(self.gates, condition)

@@ -7,13 +7,15 @@ from daemon.core.faces.turns import Turns
 from daemon.core.messages import StatusMessage
 from daemon.core.passages.claims import Mode
 from daemon.core.passages.gatekeeper import Gatekeeper
+from daemon.core.values import Incident
 from daemon.serving.sender import Broker
 
 
 @dataclass(slots=True)
 class Gate:
     """One gate: its passages, its connection, the last known state of its camera, how its faces come, and the last status that it
-    published."""
+    published. `urgent_down` says why the connection for revocations is down. `incidents` are those of its sessions at the broker, each with
+    its time (UTC seconds)."""
 
     keeper: Gatekeeper
     link: Broker
@@ -23,5 +25,7 @@ class Gate:
     stale_s: float = 2.0
     mode: Mode = "identify"
     turns: Turns = field(default_factory=Turns)
+    urgent_down: str | None = None
+    incidents: dict[Incident, float] = field(default_factory=dict)
     status: StatusMessage | None = None
     status_at_s: float = 0.0

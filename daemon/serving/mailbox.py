@@ -2,14 +2,21 @@
 
 import queue
 import threading
+from collections import deque
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
+from daemon.core.messages import URGENT
 from daemon.core.values import Delivery, Link, Published, View
 
 T = TypeVar("T")
 
 EVENTS = 256
+
+COMMANDS = 32
+"""How many commands of a gate may wait on each of its two lanes, and how many bytes of them."""
+COMMAND_BYTES = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +37,66 @@ class WorkerFailed:
     error: BaseException
 
 
-Event = Delivery | Published | Link | CameraState | WorkerFailed
+Event = Published | Link | CameraState | WorkerFailed
+
+
+class Lane:
+    """Commands of one gate that wait, oldest first. One that finds no room waits at its connection, which then reads no further."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[Delivery] = deque()
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def put(self, delivery: Delivery) -> bool:
+        """Leave a command; False if there is no room. A single command always finds room."""
+        full = len(self._waiting) >= COMMANDS or self._bytes + len(delivery.payload) > COMMAND_BYTES
+        if full and self._waiting:
+            return False
+        self._waiting.append(delivery)
+        self._bytes += len(delivery.payload)
+        return True
+
+    def take(self) -> Delivery:
+        """The oldest. Raises IndexError if none waits."""
+        delivery = self._waiting.popleft()
+        self._bytes -= len(delivery.payload)
+        return delivery
+
+
+class Commands:
+    """The commands that wait for the engine: two lanes for each gate. The gates take turns."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._urgent: dict[str, Lane] = {}
+        self._other: dict[str, Lane] = {}
+
+    def put(self, delivery: Delivery) -> bool:
+        """Leave a command; False if its lane has no room."""
+        with self._lock:
+            lanes = self._urgent if delivery.topic.endswith(f"/{URGENT}") else self._other
+            return lanes.setdefault(delivery.gate, Lane()).put(delivery)
+
+    def take(self, closed: Collection[str] = ()) -> Delivery | None:
+        """The next command: what shuts somebody out first. Of the other commands, none of a gate in `closed`. None if there is none."""
+        with self._lock:
+            return self._next(self._urgent, self._urgent) or self._next(self._other, [g for g in self._other if g not in closed])
+
+    def waiting(self, closed: Collection[str] = ()) -> bool:
+        """Whether `take` would find a command."""
+        with self._lock:
+            return any(map(len, self._urgent.values())) or any(len(lane) for g, lane in self._other.items() if g not in closed)
+
+    @staticmethod
+    def _next(lanes: dict[str, Lane], gates: Iterable[str]) -> Delivery | None:
+        for gate in list(gates):
+            if len(lanes[gate]):
+                lanes[gate] = lane = lanes.pop(gate)  # behind the others: the gates take turns
+                return lane.take()
+        return None
 
 
 class Mailbox:
@@ -39,10 +105,15 @@ class Mailbox:
     def __init__(self, gates: int) -> None:
         self._events: queue.Queue[Event] = queue.Queue(EVENTS)
         self._views: queue.Queue[View] = queue.Queue(2 * gates)
+        self.commands = Commands()
         self.wake = threading.Event()
 
-    def deliver(self, event: Event) -> bool:
-        """Leave an event; False if the engine is too far behind to take it."""
+    def deliver(self, event: Event | Delivery) -> bool:
+        """Leave an event or a command; False if the engine is too far behind to take it."""
+        if isinstance(event, Delivery):
+            taken = self.commands.put(event)
+            self.wake.set()
+            return taken
         try:
             self._events.put_nowait(event)
         except queue.Full:
@@ -80,7 +151,7 @@ class Mailbox:
         return _drain(self._views)
 
     def empty(self) -> bool:
-        return self._events.empty() and self._views.empty()
+        return self._events.empty() and self._views.empty() and not self.commands.waiting()
 
 
 def _drain(items: "queue.Queue[T]") -> list[T]:

@@ -14,6 +14,8 @@ from daemon.serving.sender import Sender
 
 STATUS_EVERY_S = 30.0
 PROGRESS_EVERY_S = 2.0
+INCIDENT_S = 3600.0
+"""So long the status speaks of an incident."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,8 @@ class Condition:
     recorder: Sequence[str]
     reembedding: Reembedding | None
     liveness: str | None
+    unsound: str | None
+    stepped: bool
 
 
 @dataclass(slots=True)
@@ -76,6 +80,10 @@ class Reports:
             liveness=condition.liveness,
             audit=store.audit.broken,
             uncalibrated=serving.uncalibrated(rules, gate.keeper.gate),
+            unsound=condition.unsound,
+            stepped=condition.stepped,
+            urgent_down=gate.urgent_down,
+            incidents={what: utc(at) for what, at in gate.incidents.items() if self.wall() - at < INCIDENT_S},
         )
         closing, degrading = trouble.closing, trouble.degrading
         return StatusMessage(

@@ -16,9 +16,20 @@ from daemon.serving.gate_state import Gate
 log = logging.getLogger("ostiary")
 
 
+def difference(current: Current, store: Store) -> str | None:
+    """What of people and templates in memory is not as in the store; None if nothing. Raises StoreError."""
+    stored = {person.person: person for person in store.people()}
+    if current.people != stored:
+        count = sum(current.people.get(person) != stored.get(person) for person in current.people.keys() | stored.keys())
+        return f"the records of {count} people in memory are not as in the store"
+    owners = store.owners()
+    stray = [number for number, person in current.serving.gallery.owners().items() if owners.get(number) != person]
+    return f"{len(stray)} templates in memory are not as in the store" if stray else None
+
+
 class RulesInForce:
     """Owned by the engine. `left_out` is the number of templates that have no vector of the serving model, `timed` the number of people
-    with a rule of time."""
+    with a rule of time, `unsound` why memory cannot be trusted until the next start."""
 
     def __init__(
         self, current: Current, store: Store, gates: Mapping[str, Gate], disk: Disk, flight: Flight, metrics: Metrics, version: str
@@ -27,12 +38,25 @@ class RulesInForce:
         self._flight, self._metrics, self._version = flight, metrics, version
         self._adopted, self._revision = current.serving, 0
         self.left_out, self.timed = current.serving.left_out, 0
+        self.unsound: str | None = None
         self.adopt()
 
     def close(self, detail: str) -> None:
         """A write has failed: nobody is accepted while an accept could be lost."""
         self._disk.failed(detail)
         self.adopt()
+
+    def inspect(self) -> None:
+        """Something unexpected has happened: nobody is accepted any more if memory does not follow from the store."""
+        if self.unsound is not None or not self._disk.works:  # memory may be ahead of a disk that fails
+            return
+        try:
+            self.unsound = difference(self._current, self._store)
+        except StoreError as error:
+            self.close(error.message)
+        if self.unsound is not None:
+            log.error("gate closed: %s", self.unsound)
+            self.adopt()
 
     def adopt(self) -> None:
         """Give every gate its rules. To be called whenever memory, the store or the disk may have changed."""
@@ -46,14 +70,19 @@ class RulesInForce:
         for name, gate in self._gates.items():
             rules = serving.rules(gate.mode, name)
             self._metrics.gate_calibrated(name, not serving.uncalibrated(rules, name))
-            gate.keeper.rules = rules if self._disk.works else replace(rules, threshold=None, pair=None)
+            gate.keeper.rules = rules if self.open else replace(rules, threshold=None, pair=None)
             if revision != self._revision:
                 gate.keeper.refresh()
         if revision != self._revision:
             self._flight.renew()
         self._revision = revision
-        self._metrics.threshold(serving.rules().threshold if self._disk.works else None)
+        self._metrics.threshold(serving.rules().threshold if self.open else None)
         self._metrics.gallery(len(people), serving.gallery.templates, revision)
+
+    @property
+    def open(self) -> bool:
+        """Whether the gates may accept anybody."""
+        return self._disk.works and self.unsound is None
 
     def _change(self, serving: Serving) -> None:
         """Another model serves from the next frame on. What the old one saw of a face counts no more."""

@@ -24,6 +24,7 @@ from tests.conftest import ROOT
 from tests.fixtures.desk import NOW, command, desk, painted
 from tests.fixtures.engine_site import ALICE as BRIGHT
 from tests.fixtures.engine_site import CONFIG, Site
+from tests.fixtures.stored import outbox
 
 ALICE, BOB = painted(100), painted(240)
 DAY_S = 86_400.0
@@ -107,7 +108,7 @@ def test_who_a_record_names_and_that_nothing_tells_whom_after_a_revocation(the_d
     send(the_desk, payloads[-1])
     assert not any(tie[i : i + 16] in path.read_bytes() for path in tmp_path.iterdir() for i in range(0, len(tie) - 16, 16))
     answers = [store.result(json.loads(payload)["command_id"]) or b"" for payload in payloads]
-    assert all(answers) and not [a for a in (*answers, *(m.payload for m in store.pending("north", 0, 99))) if str(alias).encode() in a]
+    assert all(answers) and not [a for a in (*answers, *(m.payload for m in outbox(store))) if str(alias).encode() in a]
     assert alias is not None and [(r["pseudonym"], r["reason"]) for r in records(store)] == [
         (alias, None),
         (alias, None),

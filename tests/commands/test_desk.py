@@ -10,6 +10,7 @@ from daemon.commands.desk import Desk
 from daemon.edges.store import Store, StoreError, open_store
 from tests.fixtures.asking import done, refused, send, who
 from tests.fixtures.desk import DIMENSION, NOW, at, command, desk, painted, tables
+from tests.fixtures.stored import outbox
 
 ALICE, BOB = painted(100), painted(240)
 
@@ -114,7 +115,7 @@ def test_a_command_delivered_twice_is_done_once_and_answered_the_same(the_desk: 
     payload = command("enroll", "E1", [ALICE])
     first, again = send(the_desk, payload), send(the_desk, payload, now=NOW + 10_000)
     assert first.encoded == again.encoded and the_desk.current.serving.gallery.templates == 1
-    assert [m.payload for m in store.pending("north", 0, 10)] == [first.encoded] * 2
+    assert [m.payload for m in outbox(store)] == [first.encoded] * 2
 
 
 def test_a_refusal_is_repeated_too(the_desk: Desk) -> None:

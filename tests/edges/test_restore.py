@@ -26,7 +26,7 @@ from daemon.edges.store import backup as module
 from daemon.edges.store.sealed_file import write_sealed
 from daemon.edges.store.since import DECISIONS_A_SECOND
 from tests.fixtures.backups import MADE_AT, NOW, PASSPHRASE, cheap, written
-from tests.fixtures.stored import ALICE, BOB, VECTOR, put, tampered
+from tests.fixtures.stored import ALICE, BOB, VECTOR, outbox, put, tampered
 from tests.fixtures.vaults import KEY, Snapshots, busy_store, closed, write_key
 
 _ = cheap  # for everything here
@@ -242,7 +242,7 @@ def test_who_was_revoked_or_suspended_since_stays_so(tmp_path: Path, backup: Pat
     assert who(store) == {"E2": True, "E3": True, "E4": not active, "E5": not active, "E6": False}
     assert [store.last_issued(p) for p in ("E0", "E1", "E3", "E5", "E6", "E7")] == [90.0, 100.0, 200.0, 201.0, 105.0, 202.0]
     assert store.revision() == revision + 1 and not store.damage()
-    assert [m.payload for m in store.pending("north", 0, 9)] == [b"of the day of the backup", b"still to be sent"]
+    assert [m.payload for m in outbox(store)] == [b"of the day of the backup", b"still to be sent"]
     with store.transaction():
         assert store.next_sequence("north") == 58
     assert min(put(store, BOB)) > 15, "a number that E4's, E6's or E7's template had is nobody's"

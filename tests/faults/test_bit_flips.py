@@ -17,6 +17,7 @@ import pytest
 from daemon.core.audit import AuditError, CommandAnswered, Place, followed
 from daemon.core.values import Person
 from daemon.edges.store import Store, StoreError, VaultError, open_store
+from tests.fixtures.stored import outbox
 
 FLIPS = int(os.environ.get("OSTIARY_FAULTS", "600"))
 PAGE = 4096
@@ -111,7 +112,7 @@ def look(store: Store) -> Truth:
         served,
         {p: -1.0 if (last := store.last_issued(p)) is None else last for p in PEOPLE},
         results,
-        [(m.topic, m.payload, m.valid_until) for m in store.pending("north", 0, 1000)],
+        [(m.topic, m.payload, m.valid_until) for m in outbox(store)],
         followable(store),
     )
 

@@ -20,6 +20,7 @@ from tests.faults import children, faces
 from tests.faults.children import PASSPHRASE, killed
 from tests.faults.faces import KEEP, PICTURES, Oracle, need_equal, open_desk, picture
 from tests.fixtures.desk import NOW, command
+from tests.fixtures.stored import outbox
 
 ROUNDS = int(os.environ.get("OSTIARY_FAULTS", "1000")) // 40
 """Kills of a serving daemon: 25, or 500 for `make faults`. Of everything else there are a third as many."""
@@ -103,7 +104,7 @@ def test_what_was_acknowledged_is_there_and_who_was_revoked_is_not(tmp_path: Pat
                 for later in commands[len(acknowledged) + 1 :]:
                     assert desk.store.result(json.loads(later[3])["command_id"]) is None
             need_equal(desk, oracle)
-            waiting = [int(m.payload) for m in desk.store.pending("north", 0, 10_000) if m.topic == "decision"]
+            waiting = [int(m.payload) for m in outbox(desk.store) if m.topic == "decision"]
             assert set(sequences) <= set(waiting) and waiting == sorted(set(waiting)), "decisions"
             for drawn, encoded in draw.sample(answered, min(5, len(answered))):
                 again = desk.handle("north", "t", drawn[3], False, drawn[4] + 3600)

@@ -98,6 +98,10 @@ class Gallery:
 
     # ---- who is enrolled
 
+    def owners(self) -> dict[int, str]:
+        """Whose each template is, by number."""
+        return {number: self._name_of[owner] for owner, numbers in self._numbers_of.items() for number in numbers}
+
     def add(self, number: int, person: str, vector: Vector) -> None:
         """Enter a template under its own number. The next search finds it. Raises VectorError and then changes nothing."""
         vector = checked(np.asarray(vector, np.float32)[None], self.dimension)[0]

@@ -1,4 +1,5 @@
-"""One gate's link to its broker. A connection has one last will, the gate's retained status, so every gate has a link of its own.
+"""One gate's links to its broker. A connection has one last will, the gate's retained status, so every gate has links of its own: two of
+them (`Lanes`), because what shuts somebody out must not wait in the broker's queue behind anything else.
 
 A `MqttLink` runs one network thread. The thread makes a `Connection`, serves it until it ends, waits as long as `Backoff` says, and
 makes the next one. Nothing passes from one connection to the next but the `News` that the engine still has to hear.
@@ -9,6 +10,7 @@ that is called under a lock is the engine's mailbox (`deliver`), so that whoever
 mailbox never calls back.
 """
 
+from daemon.edges.mqtt.lanes import Lanes
 from daemon.edges.mqtt.link import MqttLink
 
-__all__ = ["MqttLink"]
+__all__ = ["Lanes", "MqttLink"]

@@ -31,17 +31,17 @@ class Bell:
             except BlockingIOError:
                 return  # thousands of rings are waiting already
 
-    def wait(self, timeout_s: float, sock: HasFileno | None = None, *, writing: bool = False) -> tuple[bool, bool]:
-        """Wait for a ring, or until `sock` can be read or, with `writing`, written. Returns whether it can be read and written."""
+    def wait(self, timeout_s: float, sock: HasFileno | None = None, *, reading: bool = True, writing: bool = False) -> tuple[bool, bool]:
+        """Wait for a ring, or until `sock` can be read or written, as far as asked for. Returns whether it can be read and written."""
         poll = select.poll()  # select.select() would fail once the process has a thousand files open
         poll.register(self._ear, select.POLLIN)
-        if sock is not None:
-            poll.register(sock, select.POLLIN | (select.POLLOUT if writing else 0))
+        if sock is not None and (reading or writing):
+            poll.register(sock, (select.POLLIN if reading else 0) | (select.POLLOUT if writing else 0))
         ready = dict(poll.poll(timeout_s * 1000))
         if self._ear.fileno() in ready:
             self._ear.recv(4096)
         events = ready.get(sock.fileno(), 0) if sock is not None else 0
-        return bool(events & ~select.POLLOUT), bool(events & select.POLLOUT)
+        return reading and bool(events & ~select.POLLOUT), bool(events & select.POLLOUT)
 
     def close(self) -> None:
         with self._lock:

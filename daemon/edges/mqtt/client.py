@@ -13,8 +13,8 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from daemon.config import ConfigError, MqttConfig
 
 RECEIVE_MAXIMUM = 32
-"""How many unacknowledged commands an MQTT 5 broker may have sent, per gate. The engine's mailbox must have room for more. It is not
-less because commands that wait for a working disk stay unacknowledged, and a revocation must still get past them."""
+"""How many unacknowledged commands an MQTT 5 broker may have sent on a connection. It is not less because commands that wait for a
+working disk stay unacknowledged, and a revocation must still get past them."""
 
 MAX_PACKET_BYTES = 16 * 1024 * 1024
 """An MQTT 5 broker does not send us larger messages. It is well above the limit of a command, so that a 10 MB command is still answered
@@ -29,10 +29,13 @@ class Setup:
     gate: str
     client_id: str
     password: str | None = field(repr=False)
-    command_topics: tuple[str, ...]
+    topics: tuple[str, ...]
+    """Where its commands come from."""
     will: tuple[str, bytes] | None
     """Topic and payload of the last will, which the broker retains."""
     tls: ssl.SSLContext | None
+    urgent: bool = False
+    """Whether it is the connection for commands that shut somebody out."""
 
     @property
     def address(self) -> str:
@@ -90,8 +93,14 @@ def subscribe(client: paho.Client, setup: Setup) -> tuple[int, int | None]:
     """Ask for the command topics at QoS 1. Returns paho's error code, and the packet number that the answer will have."""
     if setup.is_v5:
         options = SubscribeOptions(qos=1, retainAsPublished=True, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND)
-        return client.subscribe([(topic, options) for topic in setup.command_topics])
-    return client.subscribe([(topic, 1) for topic in setup.command_topics])
+        return client.subscribe([(topic, options) for topic in setup.topics])
+    return client.subscribe([(topic, 1) for topic in setup.topics])
+
+
+def ask_for_an_answer(client: paho.Client, setup: Setup) -> tuple[int, int | None]:
+    """Ask the broker something that every broker answers and that changes nothing: to end a subscription that never was. Returns paho's
+    error code, and the packet number that the answer will have. (paho has no ping of one's own.)"""
+    return client.unsubscribe(f"{setup.topics[0]}/never")
 
 
 def expiry(setup: Setup, expiry_s: int | None) -> Properties | None:

@@ -1,6 +1,5 @@
 """One connection to the broker, from its first byte to its last. The next connection is another object."""
 
-import logging
 import math
 import ssl
 import threading
@@ -14,7 +13,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from daemon.core.values import Delivery, Link, Outgoing, Published
 from daemon.edges.mqtt.bell import Bell, HasFileno
-from daemon.edges.mqtt.client import Setup, expiry, new_client, subscribe
+from daemon.edges.mqtt.client import Setup, ask_for_an_answer, expiry, new_client, subscribe
 from daemon.edges.mqtt.ending import Ending, refused_connection, refused_subscription
 from daemon.edges.mqtt.limits import Limits, limits
 from daemon.edges.mqtt.news import News
@@ -25,9 +24,14 @@ IN_FLIGHT = 10
 QUEUED = 64
 """How many more messages may wait here. The backlog belongs in the outbox, which is durable."""
 
-_TURN_S = 1.0
+CLEAR_S = 0.01
+"""For so long after the broker has answered, it is taken to answer the next message too."""
 
-_log = logging.getLogger("ostiary.mqtt")
+ANSWER_S = 0.1
+"""A live message is sent only if it stays live for this long, the time that the broker has for its answer."""
+
+_TURN_S = 1.0
+_BRAKED_S = 0.05
 
 
 class State(IntEnum):
@@ -48,14 +52,20 @@ class State(IntEnum):
 
 
 class Connection:
-    """One connection. The network thread runs it (`run`); other threads leave here what they want from it."""
+    """One connection. The network thread runs it (`run`); other threads leave here what they want from it.
 
-    def __init__(self, setup: Setup, generation: int, news: News, bell: Bell) -> None:
-        self.generation = generation
+    The brake: while the engine has no room for a command, nothing is read. So the broker is never faster than the engine, and nothing is
+    dropped.
+    """
+
+    def __init__(self, setup: Setup, generation: int, news: News, bell: Bell, *, resumes: bool = False) -> None:
+        """`generation` is this connection's own number. `resumes` says that the broker has had a session for this client."""
+        self.generation, self._resumes = generation, resumes
         self._setup, self._news, self._bell = setup, news, bell
-        # Guards what other threads use, which are the six below. The network thread reads the state without it, as others only stop it.
+        # Guards what other threads use, which are the seven below. The network thread reads the state without it, as others only stop it.
         self._lock = threading.Lock()
         self._state = State.CONNECTING
+        self._first: deque[Outgoing] = deque()  # live decisions and statuses: they overtake the others
         self._waiting: deque[Outgoing] = deque()
         self._receipts: deque[tuple[int, int]] = deque()
         self._leave_by_s = 0.0
@@ -65,15 +75,19 @@ class Connection:
         # From here on for the network thread alone.
         self._limits = Limits()
         self._in_flight: dict[int, Outgoing] = {}  # packet number → message without an answer
+        self._held: deque[Delivery] = deque()  # commands that the engine had no room for
+        self._question: int | None = None  # the packet number of `ask_for_an_answer`
+        self._clear_until_s = -math.inf
         self._subscription: int | None = None
         self._saying_goodbye = False
-        self._reached = self._greeted = False
+        self._reached = self._greeted = self._forgotten = False
         self._why = self._said = ""
         self._up_since_s: float | None = None
         self._up_s: float | None = None
         self._client = client = new_client(setup)
         client.on_connect = self._on_connect
         client.on_subscribe = self._on_subscribe
+        client.on_unsubscribe = self._on_unsubscribe
         client.on_message = self._on_message
         client.on_publish = self._on_publish
         client.on_disconnect = self._on_disconnect
@@ -88,9 +102,10 @@ class Connection:
     def offer(self, message: Outgoing) -> bool:
         """Take a message to publish. False when the connection is not up, or too many wait."""
         with self._lock:
-            if self._state is not State.UP or len(self._waiting) >= QUEUED:
+            queue = self._first if message.live_until_s is not None or not message.row else self._waiting
+            if self._state is not State.UP or len(queue) >= QUEUED:
                 return False
-            self._waiting.append(message)
+            queue.append(message)
             return True
 
     def acknowledge(self, mid: int, qos: int) -> None:
@@ -152,9 +167,12 @@ class Connection:
     def _turn(self, sock: HasFileno, timeout_s: float) -> None:
         """Do what other threads asked for, then wait for the broker or for a ring, then let paho work."""
         self._tell()
-        self._send()
-        buffered = isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
-        readable, writable = self._bell.wait(0.0 if buffered else timeout_s, sock, writing=self._client.want_write())
+        timeout_s = min(timeout_s, self._send())
+        reading = self._hand_over()
+        if not reading:
+            timeout_s = min(timeout_s, _BRAKED_S)
+        buffered = reading and isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
+        readable, writable = self._bell.wait(0.0 if buffered else timeout_s, sock, reading=reading, writing=self._client.want_write())
         if readable or buffered:
             self._client.loop_read()
         if writable:
@@ -167,7 +185,14 @@ class Connection:
                 self._state = State.UP
                 self._up_since_s = time.monotonic()
 
-    def _send(self) -> None:
+    def _hand_over(self) -> bool:
+        """Give the engine the commands that it had no room for; whether it has taken all of them."""
+        while self._held and self._news.deliver(self._held[0]):
+            self._held.popleft()
+        return not self._held
+
+    def _send(self) -> float:
+        """Send what other threads have left here. Returns in how many seconds there is more to do."""
         with self._lock:
             receipts, self._receipts = self._receipts, deque()
             stopped = self._state is State.STOPPED
@@ -177,13 +202,40 @@ class Connection:
             if not self._saying_goodbye:
                 self._saying_goodbye = True
                 self._client.disconnect()
-            return
-        while len(self._in_flight) < min(IN_FLIGHT, self._limits.receive_maximum):
+            return math.inf
+        while True:
             with self._lock:
-                if self._state is not State.UP or not self._waiting:
-                    return
-                message = self._waiting.popleft()
-            self._publish(message)
+                queue = self._first or self._waiting
+                if self._state is not State.UP or not queue:
+                    return math.inf
+                message = queue[0]
+            wait_s = self._wait_s(message)
+            if wait_s > 0:
+                return wait_s
+            with self._lock:
+                queue.popleft()  # only this thread takes any away
+            if self._is_late(message):
+                self._news.add(Published(self._setup.gate, message.row, late=True))
+            else:
+                self._publish(message)
+
+    def _wait_s(self, message: Outgoing) -> float:
+        """How long the next message has to wait, at most: for its place, and a live one for a broker that answers."""
+        if self._is_late(message):
+            return 0.0
+        left_s = math.inf if message.live_until_s is None else message.live_until_s - ANSWER_S - time.monotonic()
+        if len(self._in_flight) >= min(IN_FLIGHT, self._limits.receive_maximum):
+            return left_s
+        if message.live_until_s is None or time.monotonic() < self._clear_until_s:
+            return 0.0
+        if self._question is None:
+            code, self._question = ask_for_an_answer(self._client, self._setup)
+            if code != paho.MQTT_ERR_SUCCESS:
+                self.drop(f"cannot ask the broker for an answer ({paho.error_string(code)})")
+        return left_s
+
+    def _is_late(self, message: Outgoing) -> bool:
+        return message.live_until_s is not None and time.monotonic() >= message.live_until_s - ANSWER_S
 
     def _publish(self, message: Outgoing) -> None:
         size, largest = len(message.payload) + len(message.topic) + 64, self._limits.packet_bytes
@@ -228,6 +280,7 @@ class Connection:
             self._why = refused_connection(str(reason), self._setup)
             return  # paho ends the connection
         self._limits = limits(properties)
+        self._forgotten = self._resumes and not flags.session_present
         obstacle = self._limits.obstacle()
         if obstacle is not None:
             self.drop(obstacle)
@@ -242,23 +295,26 @@ class Connection:
     ) -> None:
         if mid != self._subscription or self._state is not State.SUBSCRIBING:
             return
-        refused = [f"{t} ({r})" for t, r in zip(self._setup.command_topics, reasons, strict=True) if r.is_failure or r.value == 0]
+        refused = [f"{t} ({r})" for t, r in zip(self._setup.topics, reasons, strict=True) if r.is_failure or r.value == 0]
         if refused:
             self.drop(refused_subscription(refused, self._setup))
             return
-        self._news.add(Link(self._setup.gate, True, f"connected to {self._setup.address} as {self._setup.client_id}"))
+        detail = f"connected to {self._setup.address} as {self._setup.client_id}"
+        self._news.add(Link(self._setup.gate, True, detail, self._setup.urgent, "session_lost" if self._forgotten else None))
         self._enter(State.SUBSCRIBED)
+
+    def _on_unsubscribe(
+        self, client: paho.Client, userdata: object, mid: int, reasons: list[ReasonCode], properties: Properties | None
+    ) -> None:
+        if mid == self._question:
+            self._question, self._clear_until_s = None, time.monotonic() + CLEAR_S
 
     def _on_message(self, client: paho.Client, userdata: object, message: paho.MQTTMessage) -> None:
         if self._state not in (State.SUBSCRIBING, State.SUBSCRIBED, State.UP):
-            return  # left in the socket's buffer; delivered now, it would overtake the one that found no room
-        gate, receipt = self._setup.gate, (self.generation, message.mid, message.qos)
-        if self._news.deliver(Delivery(gate, message.topic, bytes(message.payload), bool(message.retain), receipt)):
-            return
-        if message.qos == 0:  # no broker sends it again
-            _log.warning("gate %s: a command sent at QoS 0 was lost because the mailbox is full; send commands at QoS 1", gate)
-        else:
-            self.drop("the mailbox is full; the broker will deliver again")
+            return  # of a connection that is over: the broker delivers it again
+        receipt = (self.generation, message.mid, message.qos)
+        self._held.append(Delivery(self._setup.gate, message.topic, bytes(message.payload), bool(message.retain), receipt))
+        self._hand_over()
 
     def _on_publish(self, client: paho.Client, userdata: object, mid: int, reason: ReasonCode, properties: Properties) -> None:
         message = self._in_flight.pop(mid, None)

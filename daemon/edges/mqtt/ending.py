@@ -21,12 +21,17 @@ class Ending:
     up_s: float | None
     """How long it was up; None if it never was."""
 
+    @property
+    def taken_over(self) -> bool:
+        """Whether another client has come with the gate's id."""
+        return self.said == "Session taken over"
+
     def detail(self, setup: Setup, *, repeated: bool) -> str:
         """One line for the operator. `repeated` says that the connection before this one did not last either."""
         line = self.why or f"disconnected from {setup.address} ({self.said or 'connection lost'})"
         if not self.reached:
             return line
-        if self.said == "Session taken over" or (self.up_s is not None and not self.why and repeated):
+        if self.taken_over or (self.up_s is not None and not self.why and repeated):
             line += f"; another client may be using the id {setup.client_id}: check that no second daemon runs"
         if not self.greeted and setup.is_v5:
             line += ' before it answered; if the broker does not speak MQTT 5, set mqtt.protocol = "3.1.1"'

@@ -1,13 +1,14 @@
 """A gate's link to its broker: one connection after the other, for as long as the daemon runs."""
 
+import itertools
 import logging
 import threading
 import time
 from collections.abc import Callable
 
 from daemon.config import MqttConfig
-from daemon.core.messages import command_topics, topic
-from daemon.core.values import Link, Outgoing
+from daemon.core.messages import command_topics, topic, urgent_topics
+from daemon.core.values import Incident, Link, Outgoing
 from daemon.edges.mqtt.backoff import Backoff
 from daemon.edges.mqtt.bell import Bell
 from daemon.edges.mqtt.client import Setup, tls_context
@@ -15,14 +16,15 @@ from daemon.edges.mqtt.connection import Connection
 from daemon.edges.mqtt.news import Deliver, News
 
 _log = logging.getLogger("ostiary.mqtt")
+_generations = itertools.count(1)
+"""Numbers every connection of the process, so that a receipt says on which of them its command came."""
 
 
 class MqttLink:
     """Carries commands in and messages out, and survives brokers that restart, disappear or misbehave.
 
-    `deliver` is called on the network thread with what the engine must know; it returns False when the mailbox is full. A
-    command that finds no room stays unacknowledged, and the connection is dropped: brokers redeliver unacknowledged messages
-    only when a session is resumed, never within a connection. Everything else waits here and is offered again.
+    `deliver` is called on the network thread with what the engine must know; it returns False when there is no room. What finds no room
+    waits here and is offered again, and while a command waits nothing more is read from the broker.
 
     Nothing is carried over from one connection to the next. At every Link(up=True) the engine must offer again all rows that
     no Published has answered. (A Link(up=False) that found no room may be left out.)
@@ -38,17 +40,19 @@ class MqttLink:
         password: str | None,
         offline: bytes | None,
         deliver: Deliver,
+        urgent: bool = False,
     ) -> None:
-        """`offline` is the last will, published retained on the gate's status topic; None leaves none. Raises
-        ConfigError for unusable TLS files."""
+        """`offline` is the last will, published retained on the gate's status topic; None leaves none. With `urgent` it takes only the
+        commands that shut somebody out, else only the others. Raises ConfigError for unusable TLS files."""
         will = None if offline is None else (topic(site, gate, "status"), offline)
-        self._setup = Setup(config, gate, client_id, password, tuple(command_topics(site, gate)), will, tls_context(config))
+        topics = urgent_topics(site, gate) if urgent else command_topics(site, gate)
+        self._setup = Setup(config, gate, client_id, password, topics, will, tls_context(config), urgent)
         self._news = News(gate, deliver)
         self._backoff = Backoff()
         self._stopping = threading.Event()
         self._lock = threading.Lock()  # guards the two below; no connection is made once `_stopping` was set under it
         self._connection: Connection | None = None
-        self._generation = 0  # names a connection
+        self._has_session = False
         self._bell: Bell | None = None  # there is one from `start` on
         self._thread: threading.Thread | None = None
 
@@ -57,7 +61,8 @@ class MqttLink:
     def start(self) -> None:
         """Connect in the background and keep trying. Does not fail because the broker is away."""
         self._bell = bell = Bell()
-        self._thread = threading.Thread(target=self._run, args=(bell,), name=f"mqtt-{self._setup.gate}", daemon=True)
+        name = f"mqtt-{self._setup.gate}" + ("-urgent" if self._setup.urgent else "")
+        self._thread = threading.Thread(target=self._run, args=(bell,), name=name, daemon=True)
         self._thread.start()
 
     @property
@@ -124,11 +129,14 @@ class MqttLink:
         while (connection := self._next(bell)) is not None:
             self._guarded(connection, connection.run)
             ending = connection.ending()
+            self._has_session = self._has_session or (ending.greeted and self._setup.config.session_expiry_s > 0)
             if ending.reached:
                 self._backoff.ended(ending.up_s)
             else:
                 self._backoff.unreachable()
-            self._news.add(Link(self._setup.gate, False, ending.detail(self._setup, repeated=self._backoff.setbacks > 1)))
+            detail = ending.detail(self._setup, repeated=self._backoff.setbacks > 1)
+            incident: Incident | None = "session_taken_over" if ending.taken_over else None
+            self._news.add(Link(self._setup.gate, False, detail, self._setup.urgent, incident))
             self._pause(connection, bell)
         bell.close()
 
@@ -137,8 +145,7 @@ class MqttLink:
         with self._lock:
             if self._stopping.is_set():
                 return None
-            self._generation += 1
-            self._connection = Connection(self._setup, self._generation, self._news, bell)
+            self._connection = Connection(self._setup, next(_generations), self._news, bell, resumes=self._has_session)
             return self._connection
 
     def _guarded(self, connection: Connection, step: Callable[[], object]) -> None:

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 
 from daemon.core.values import Delivery, Link, Published
 
@@ -23,8 +24,9 @@ class News:
             if news == self._last:
                 return
             self._last = news
-            if self._waiting and isinstance(self._waiting[-1], Link):
+            if self._waiting and isinstance(before := self._waiting[-1], Link):
                 self._waiting.pop()  # only the newest state matters, and so the queue stays short
+                news = replace(news, incident=news.incident or before.incident)
         self._waiting.append(news)
 
     def flush(self) -> bool:

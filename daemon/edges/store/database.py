@@ -16,6 +16,8 @@ class Database:
     def __init__(self, connection: sqlite3.Connection, sealer: Sealer) -> None:
         self.connection, self.sealer = connection, sealer
         self._unsettled = False
+        self.rolled_back = 0
+        """How many transactions were rolled back: what was read within them does not hold."""
 
     def close(self) -> None:
         self.connection.close()
@@ -30,6 +32,7 @@ class Database:
                 yield
                 self.connection.execute("COMMIT")
         except BaseException:
+            self.rolled_back += 1
             if self.connection.in_transaction:
                 self.connection.execute("ROLLBACK")
             raise

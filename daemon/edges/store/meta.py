@@ -1,5 +1,6 @@
 """Single values about the whole store: the revision of the gallery, the model that serves, the proof of the key."""
 
+import secrets
 import sqlite3
 
 from daemon.edges.store.database import Database, counter
@@ -38,9 +39,17 @@ class MetaTable:
     def put_serving(self, model: str) -> None:
         """Note which bundle serves."""
         self._database.gallery_changes()
-        self._database.execute(
-            "INSERT INTO meta VALUES ('serving', ?) ON CONFLICT(key) DO UPDATE SET value = excluded.value", (model,)
-        )
+        self._database.execute("INSERT INTO meta VALUES ('serving', ?) ON CONFLICT(key) DO UPDATE SET value = excluded.value", (model,))
+
+    def client_tag(self) -> str:
+        """A random word of this box, made when it is first asked for. Whoever does not know it cannot come to the broker as one of the
+        box's gates. Within a transaction. Raises StoreError."""
+        row = self._database.row("SELECT value FROM meta WHERE key = 'client'")
+        if row is not None:
+            return str(row[0])
+        tag = secrets.token_hex(8)
+        self._database.execute("INSERT INTO meta VALUES ('client', ?)", (tag,))
+        return tag
 
     def reseal(self, new: Sealer) -> None:
         """The proof of another key takes the place of this one's."""

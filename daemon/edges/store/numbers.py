@@ -6,8 +6,7 @@ from daemon.edges.store.database import Database, counter
 def next_number(database: Database, table: str, column: str) -> int:
     """The number that AUTOINCREMENT would give the next row. It is needed before the row exists, because the row is sealed with it."""
     row = database.row(
-        "SELECT max((SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = ?),"
-        f" (SELECT coalesce(max({column}), 0) FROM {table}))",
+        f"SELECT max((SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = ?), (SELECT coalesce(max({column}), 0) FROM {table}))",
         (table,),
     )
     return counter(row) + 1

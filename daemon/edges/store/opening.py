@@ -57,9 +57,7 @@ def lock_folder(folder: Path) -> TextIO:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         lock.close()
-        raise StoreError(
-            f"{folder} is in use by another daemon", "stop the other daemon, or give this one its own state_dir"
-        ) from None
+        raise StoreError(f"{folder} is in use by another daemon", "stop the other daemon, or give this one its own state_dir") from None
     return lock
 
 

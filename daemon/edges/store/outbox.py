@@ -1,5 +1,7 @@
 """The outbox: messages that the broker has not taken yet, in order."""
 
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from daemon.edges.store.database import Database
@@ -10,59 +12,68 @@ from daemon.edges.store.records import MessageRecord, Sealer
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A message that the broker has not taken yet. `valid_until` (UTC seconds) is set for a message that loses its meaning with time."""
+    """A message that the broker has not taken yet. `valid_until` (UTC seconds) is set for a message that loses its meaning with time; `at`
+    is when it was stored (UTC seconds), 0 where that is not known."""
 
     row: int
     gate: str
     topic: str
     payload: bytes
     valid_until: float | None
+    at: float = 0.0
 
 
 class OutboxTable:
-    """Messages by their row; rows only grow."""
+    """Messages by their row; rows only grow. The rows of every gate are kept in memory, so that a turn costs the same however many wait."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._rows: dict[str, list[int]] = {}
+        self._read_at: int | None = None  # the count of rolled back transactions when `_rows` was last right
 
-    def put(self, gate: str, topic: str, payload: bytes, valid_until: float | None = None) -> int:
+    def put(self, gate: str, topic: str, payload: bytes, valid_until: float | None = None, at: float = 0.0) -> int:
         """Add a message; returns its row."""
+        rows = self._known()
         row = next_number(self._database, "outbox", "row")
-        sealed = self._database.sealer.message(MessageRecord(topic, payload, valid_until), row, gate)
+        sealed = self._database.sealer.message(MessageRecord(topic, payload, valid_until, at), row, gate)
         self._database.execute("INSERT INTO outbox VALUES (?,?,?)", (row, gate, sealed))
+        rows.setdefault(gate, []).append(row)
         return row
 
-    def pending(self, gate: str, after: int, limit: int) -> list[Pending]:
-        """The oldest messages of a gate with a row above `after`, in order. What does not open is left out. Raises StoreError."""
-        waiting: list[Pending] = []
-        with self._database.reading():
-            for row, sealed in self._database.execute(
-                "SELECT row, sealed FROM outbox WHERE gate = ? AND row > ? ORDER BY row", (gate, after)
-            ):
-                if len(waiting) == limit:
-                    break
-                message = self._opened(sealed, row, gate)
-                if message is not None:
-                    waiting.append(Pending(row, gate, message.topic, message.payload, message.valid_until))
-        return waiting
+    def rows(self, gate: str) -> Sequence[int]:
+        """The rows of a gate's messages, in order. Raises StoreError."""
+        return self._known().get(gate, [])
+
+    def get(self, row: int, gate: str) -> Pending | None:
+        """A message of a gate; None if there is none or it does not open. Raises StoreError."""
+        found = self._database.row("SELECT sealed FROM outbox WHERE row = ?", (row,))
+        message = self._opened(found[0], row, gate) if found is not None else None
+        return Pending(row, gate, message.topic, message.payload, message.valid_until, message.at) if message is not None else None
 
     def containing(self, part: bytes) -> list[tuple[str, bytes]]:
         """(topic, payload) of every message whose payload contains these bytes, by gate and then in order. Raises StoreError."""
-        gates = [gate for (gate,) in self._database.rows("SELECT DISTINCT gate FROM outbox ORDER BY gate")]
-        waiting = [message for gate in gates for message in self.pending(gate, 0, self.depth())]
-        return [(message.topic, message.payload) for message in waiting if part in message.payload]
+        waiting = (self.get(row, gate) for gate, rows in sorted(self._known().items(), key=str) for row in rows)
+        return [(message.topic, message.payload) for message in waiting if message is not None and part in message.payload]
 
     def depth(self) -> int:
         """How many messages wait. Raises StoreError."""
-        return int(self._database.row("SELECT count(*) FROM outbox")[0])
+        return sum(map(len, self._known().values()))
 
-    def remove(self, rows: list[int]) -> None:
+    def remove(self, rows: Iterable[int]) -> None:
         """Delete messages that need not be sent any more."""
-        self._database.execute_each("DELETE FROM outbox WHERE row = ?", [(row,) for row in rows])
+        gone = list(rows)
+        known = self._known()
+        self._database.execute_each("DELETE FROM outbox WHERE row = ?", [(row,) for row in gone])
+        for row in gone:
+            for waiting in known.values():
+                place = bisect_left(waiting, row)
+                if place < len(waiting) and waiting[place] == row:
+                    del waiting[place]
 
     def clear(self) -> None:
         """Delete every message."""
         self._database.execute("DELETE FROM outbox")
+        self._read_at = None
 
     def damaged(self) -> list[int]:
         """The rows of messages that do not open. Raises StoreError."""
@@ -76,7 +87,7 @@ class OutboxTable:
         for row, gate, sealed in other._database.rows("SELECT row, gate, sealed FROM outbox ORDER BY row"):
             message = other._opened(sealed, row, gate)
             if message is not None:
-                self.put(gate, message.topic, message.payload, message.valid_until)
+                self.put(gate, message.topic, message.payload, message.valid_until, message.at)
 
     def reseal(self, new: Sealer) -> int:
         """Seal every message that opens with another key; returns how many."""
@@ -84,6 +95,15 @@ class OutboxTable:
         return self._database.reseal(
             "outbox", "row", lambda row, sealed: new.message(old.open_message(sealed, row, gates[row]), row, gates[row])
         )
+
+    def _known(self) -> dict[str, list[int]]:
+        """The rows by gate. A transaction that was rolled back may have changed them, so they are read again after one."""
+        if self._read_at != self._database.rolled_back:
+            self._rows = {}
+            for gate, row in self._database.rows("SELECT gate, row FROM outbox ORDER BY row"):
+                self._rows.setdefault(gate, []).append(row)
+            self._read_at = self._database.rolled_back
+        return self._rows
 
     def _opened(self, sealed: object, row: int, gate: object) -> MessageRecord | None:
         try:

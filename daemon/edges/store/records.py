@@ -63,11 +63,12 @@ class TemplateRecord:
 
 @dataclass(frozen=True, slots=True)
 class MessageRecord:
-    """A message of the outbox. `valid_until` in UTC seconds."""
+    """A message of the outbox. `valid_until` and `at`, when it was stored, in UTC seconds; `at` is 0 where that is not known."""
 
     topic: str
     payload: bytes
     valid_until: float | None
+    at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

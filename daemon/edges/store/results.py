@@ -1,9 +1,12 @@
 """The table of results: the answers to commands, kept in case a command is delivered again."""
 
+from math import inf
+
 from daemon.edges.store.database import Database
 from daemon.edges.store.errors import VaultError
 from daemon.edges.store.records import Sealer
 
+PRUNE_EVERY_S = 600.0
 KEEP_RESULTS_S = 30 * 86_400
 """How long the answer to a command is kept for its redelivery."""
 
@@ -13,6 +16,7 @@ class ResultsTable:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._pruned_at = -inf
 
     def get(self, command_id: str) -> bytes | None:
         """The answer that was given. None also where it does not open: the command is then applied again, as if it were new.
@@ -26,7 +30,9 @@ class ResultsTable:
             "INSERT INTO results VALUES (?,?,?) ON CONFLICT(command_id) DO UPDATE SET sealed=excluded.sealed, at=excluded.at",
             (command_id, self._database.sealer.result(result, command_id), now),
         )
-        self._database.execute("DELETE FROM results WHERE at < ?", (now - KEEP_RESULTS_S,))
+        if abs(now - self._pruned_at) >= PRUNE_EVERY_S:  # it reads the whole table
+            self._pruned_at = now
+            self._database.execute("DELETE FROM results WHERE at < ?", (now - KEEP_RESULTS_S,))
 
     def containing(self, part: bytes) -> list[tuple[float, bytes]]:
         """(UTC seconds, answer) of every answer that contains these bytes, oldest first. Raises StoreError."""

@@ -169,15 +169,24 @@ class Store:
         """Note which bundle serves."""
         self.tables.meta.put_serving(model)
 
+    def client_tag(self) -> str:
+        """A random word of this box for its client ids at the broker. Raises StoreError where it cannot be stored."""
+        with self.transaction():
+            return self.tables.meta.client_tag()
+
     # ---- outbox
 
-    def enqueue(self, gate: str, topic: str, payload: bytes, valid_until: float | None = None) -> int:
-        """Put a message into the outbox; returns its row."""
-        return self.tables.outbox.put(gate, topic, payload, valid_until)
+    def enqueue(self, gate: str, topic: str, payload: bytes, valid_until: float | None = None, at: float = 0.0) -> int:
+        """Put a message into the outbox, stored `at` (UTC seconds; 0 if not known); returns its row."""
+        return self.tables.outbox.put(gate, topic, payload, valid_until, at)
 
-    def pending(self, gate: str, after: int, limit: int) -> list[Pending]:
-        """The oldest messages of a gate with a row above `after`, in order."""
-        return self.tables.outbox.pending(gate, after, limit)
+    def waiting(self, gate: str) -> Sequence[int]:
+        """The rows of a gate's messages, in order."""
+        return self.tables.outbox.rows(gate)
+
+    def message(self, row: int, gate: str) -> Pending | None:
+        """A message of a gate; None if it has gone."""
+        return self.tables.outbox.get(row, gate)
 
     def depth(self) -> int:
         """How many messages wait."""

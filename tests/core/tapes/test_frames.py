@@ -1,6 +1,5 @@
 """Frames in and out of chunks: exactly what went in."""
 
-
 import numpy as np
 import pytest
 from hypothesis import given

@@ -54,4 +54,3 @@ def test_a_chunks_length_is_believed_only_where_it_was_written(number: int, leng
     flipped = bytearray(written)
     flipped[bit // 8] ^= 1 << bit % 8
     assert length_of(number, bytes(flipped)) is None
-

@@ -72,7 +72,7 @@ def test_a_full_mailbox_loses_nothing_and_keeps_the_order(broker: int, protocol:
         for n in range(5):
             say(client, b"%d" % n)
         time.sleep(0.3)
-        assert not link.connected
+        assert link.connected, "the link reads no further, and stays"
         engine.full = False
         got = []
         for _ in range(5):

@@ -84,9 +84,7 @@ LEARNERS = {
 @pytest.mark.parametrize("learner", LEARNERS)
 def test_every_way_to_learn_learns(people: dict[str, Path], tmp_path: Path, learner: str) -> None:
     """Each tells its people better apart than chance weights do, measured as it compares."""
-    chosen = reading.parse(
-        faces.SHORT + STILL + "[[stages]]\nsteps = 60\nrate = 0.005\nema = 0.8\nmin_images = 2\n" + LEARNERS[learner]
-    )
+    chosen = reading.parse(faces.SHORT + STILL + "[[stages]]\nsteps = 60\nrate = 0.005\nema = 0.8\nmin_images = 2\n" + LEARNERS[learner])
     learned = faces.parts_of(people)[0]
     rng = np.random.default_rng(0)
     # The teacher knows everybody: a random direction for each person, of another length than the student's.
