@@ -83,10 +83,14 @@ class Answers:
         return Answer(result, b"", durable=True, said=False)
 
     def failed(self, request: Request, detail: str, now: float) -> Answer:
-        """The command could not be carried out for a reason of our own. The answer is kept: it is not tried again."""
+        """The command could not be carried out for a reason of our own. The answer is kept: it is not tried again. One that the store has
+        carried out already keeps the answer that it has."""
         result = self._result(request, "failed", "internal", detail)
         encoded = encode(result)
         try:
+            stored = self.store.result(request.command_id) if request.command_id is not None else None
+            if stored is not None:
+                return Answer(msgspec.json.decode(stored, type=Result), stored, durable=True)
             with self.store.transaction():
                 if request.command_id is not None:
                     self.store.put_result(request.command_id, encoded, now)

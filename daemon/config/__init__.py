@@ -14,6 +14,7 @@ from daemon.config.sections import (
     MetricsConfig,
     ModelConfig,
     MqttConfig,
+    OutboxConfig,
     RecordingConfig,
     StoreConfig,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "MetricsConfig",
     "ModelConfig",
     "MqttConfig",
+    "OutboxConfig",
     "QualityConfig",
     "RecordingConfig",
     "ScheduleConfig",

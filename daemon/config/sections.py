@@ -101,6 +101,23 @@ class AuditConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxConfig:
+    """The messages that wait while the broker is away."""
+
+    most: Annotated[
+        int,
+        Meta(
+            ge=1000,
+            le=10_000_000,
+            description="How many messages may wait for the broker. Then the oldest are dropped, and a message on `gap` says which.",
+        ),
+    ] = 100_000
+    keep_days: Annotated[
+        float, Meta(gt=0, le=36_500, description="For how many days a message may wait for the broker. Older ones are dropped likewise.")
+    ] = 7.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RecordingConfig:
     """The frames that the gates look at, kept sealed in `state_dir`/recordings: pictures of everybody who passes."""
 
@@ -189,6 +206,7 @@ class Config:
     enrolment: EnrolmentConfig = field(default_factory=EnrolmentConfig)
     commands: CommandsConfig = field(default_factory=CommandsConfig)
     audit: AuditConfig = field(default_factory=AuditConfig)
+    outbox: OutboxConfig = field(default_factory=OutboxConfig)
     recording: RecordingConfig = field(default_factory=RecordingConfig)
     flight: FlightConfig = field(default_factory=FlightConfig)
     mqtt: MqttConfig = field(default_factory=MqttConfig)

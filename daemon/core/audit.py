@@ -114,6 +114,20 @@ class BackupRestored:
 
 
 @dataclass(frozen=True, slots=True)
+class MessagesDropped:
+    """Messages that waited for the broker were dropped because the outbox was `full` or they were too `old`: `decisions` from number
+    `first` to `last`, and `answers` to commands."""
+
+    KIND: ClassVar[str] = "dropped"
+    gate: str
+    reason: str
+    decisions: int
+    first: int | None
+    last: int | None
+    answers: int
+
+
+@dataclass(frozen=True, slots=True)
 class BreakFound:
     """The records before this one do not end where the store's seal says: at `sealed`, or None where the seal does not open."""
 
@@ -139,7 +153,7 @@ def decided(message: DecisionMessage, threshold: float | None, pseudonym: str | 
     )
 
 
-Entry = CommandAnswered | DecisionMade | Started | KeyChanged | BackupRestored | BreakFound
+Entry = CommandAnswered | DecisionMade | Started | KeyChanged | BackupRestored | MessagesDropped | BreakFound
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):

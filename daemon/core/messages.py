@@ -300,6 +300,20 @@ class DecisionMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     sig: str | msgspec.UnsetType = msgspec.UNSET
 
 
+class GapMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Messages that will never come, because they waited too long for the broker (`old`) or there were too many (`full`): `decisions` of
+    the numbers `first` to `last`, and `answers` to commands. The audit chain of the box has the decisions."""
+
+    gate: str
+    at: str
+    reason: Literal["full", "old"]
+    decisions: int
+    first: int | None
+    last: int | None
+    answers: int
+    sig: str | msgspec.UnsetType = msgspec.UNSET
+
+
 class Reembedding(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The progress of a change of model: `done` of `of` templates have a vector of `model`."""
 
@@ -366,7 +380,7 @@ def offline_status(version: str) -> StatusMessage:
 
 def schema() -> dict[str, Any]:
     """The JSON Schema of every message, for other people's programs."""
-    names = [Enroll, Revoke, Suspend, Resume, Update, Verify, List, Get, Reembed, Ping, Result, DecisionMessage, StatusMessage]
+    names = [Enroll, Revoke, Suspend, Resume, Update, Verify, List, Get, Reembed, Ping, Result, DecisionMessage, GapMessage, StatusMessage]
     schemas, components = msgspec.json.schema_components(names)
     return {"messages": dict(zip([n.__name__ for n in names], schemas, strict=True)), "$defs": components}
 

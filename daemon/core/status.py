@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 import msgspec
 
 from daemon.core.messages import StatusMessage
-from daemon.core.values import Incident
+from daemon.core.values import Incident, LinkName
 
 UNCALIBRATED = "uncalibrated: the threshold comes from photos by other cameras, and nobody has measured this gate; run `ostiaryd calibrate`"
 """The gate works: it adapts to its camera by itself (`cohort.py`)."""
+
+_DOWN: dict[LinkName, str] = {"commands": "commands_down", "urgent": "revocations_down"}
 
 _INCIDENTS: dict[Incident, str] = {
     "session_taken_over": "another client came with this gate's id, and commands that waited may be lost; look for a second daemon, "
@@ -38,8 +40,9 @@ class Trouble:
     liveness: why the liveness model could not judge.
     uncalibrated: nobody has measured this gate with the serving model.
     unsound: what in memory is not as in the store.
-    urgent_down: why the connection for revocations is down while the other one is up.
+    down: the connections to the broker that are down, and why.
     stepped: the wall clock has stepped, and nothing answers for it.
+    dropped: the number of messages that were dropped from the outbox since the start.
     incidents: what happened to the gate's session at the broker lately, and when (RFC 3339).
     """
 
@@ -59,9 +62,10 @@ class Trouble:
     liveness: str | None = None
     uncalibrated: bool = False
     unsound: str | None = None
-    urgent_down: str | None = None
+    down: Mapping[LinkName, str] = field(default_factory=dict)
     incidents: Mapping[Incident, str] = field(default_factory=dict)
     stepped: bool = False
+    dropped: int = 0
 
     @property
     def closing(self) -> list[str]:
@@ -94,12 +98,13 @@ class Trouble:
         reasons += self.recorder
         if self.refused is not None:
             reasons.append(f"publish_refused: {self.refused}")
+        if self.dropped:
+            reasons.append(f"outbox_dropped: {self.dropped} messages to the broker were given up since the start; the audit chain has them")
         if self.stepped:
             reasons.append(
                 "clock_stepped: the wall clock has jumped, so no accept is live; set it right by a time service, or restart the daemon"
             )
-        if self.urgent_down is not None:
-            reasons.append(f"revocations_down: {self.urgent_down}")
+        reasons += [f"{_DOWN[name]}: {detail}" for name, detail in self.down.items() if name in _DOWN]
         reasons += [f"{incident}: at {at}; {_INCIDENTS[incident]}" for incident, at in self.incidents.items()]
         return reasons
 

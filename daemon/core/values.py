@@ -228,15 +228,18 @@ Incident = Literal["session_taken_over", "session_lost"]
 """Another client used the gate's id, or the broker has forgotten the gate's session and with it the commands that waited there."""
 
 
+LinkName = Literal["out", "commands", "urgent"]
+"""A gate's connections: for what it says, for commands, and for the commands that shut somebody out."""
+
+
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A connection of `gate` to its broker came up or went down; `detail` says why. `urgent` is the one for commands that shut somebody
-    out."""
+    """A connection of `gate` to its broker came up or went down; `detail` says why."""
 
     gate: str
     up: bool
     detail: str
-    urgent: bool = False
+    name: LinkName = "out"
     incident: Incident | None = None
 
 

@@ -1,9 +1,9 @@
 """Commands to answers: takes what the broker delivers, as fast as it can be answered, goes on with commands that are deferred, and
 acknowledges what is durable.
 
-Progress: the broker sends no more than a connection takes, a connection takes no more than its lane here has room for, and every turn takes
-at least one command from the lanes. No command waits for anything that only a later command could bring, and every command that is taken
-has its answer after a bounded time. So every backlog shrinks, and nothing in it has to be dropped or delivered twice.
+Progress: a connection for commands reads only what its lane here has room for, so nothing is dropped or delivered twice. Each turn takes a
+command, unless an answer is being made (which ends by itself), the disk fails, or answers pile up (they leave on another connection). No
+command waits for anything that only a later one could bring. So every backlog shrinks.
 """
 
 import hashlib

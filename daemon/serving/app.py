@@ -22,7 +22,7 @@ from daemon.edges.camera import open_camera
 from daemon.edges.detector import DetectorError, open_detector
 from daemon.edges.embedder import EmbedderError
 from daemon.edges.metrics import Metrics
-from daemon.edges.mqtt import Lanes, MqttLink
+from daemon.edges.mqtt import Lanes
 from daemon.edges.store import Store, StoreError
 from daemon.edges.visibility import open_visibility
 from daemon.pipeline import steps
@@ -62,7 +62,7 @@ def run(config: Config, until_end: bool = False) -> None:
             link.start()
         if until_end:
             # Connect first: a short recording must not be over before anybody can hear of it.
-            _turn_while(engine, lambda: not stop.is_set() and not all(link.connected for link in links.values()), 10.0)
+            _turn_while(engine, lambda: not stop.is_set() and not all(link.ready for link in links.values()), 10.0)
         for worker in workers:
             worker.start()
         systemd.ready()
@@ -173,20 +173,18 @@ def _standing_faults(store: Store) -> tuple[str, ...]:
 def _links(config: Config, store: Store, mailbox: Mailbox) -> dict[str, Lanes]:
     password = read_secret(config.mqtt.password_file, "mqtt.password_file") if config.mqtt.password_file else None
     tag = _client_tag(store)
-
-    def link(gate: str, *, urgent: bool) -> MqttLink:
-        return MqttLink(
+    return {
+        name: Lanes(
             config.mqtt,
             site=config.site,
-            gate=gate,
-            client_id=f"ostiary-{config.site}-{gate}-{tag}" + ("-urgent" if urgent else ""),
+            gate=name,
+            client_id=f"ostiary-{config.site}-{name}-{tag}",
             password=password,
-            offline=None if urgent else encode(offline_status(version())),
+            offline=encode(offline_status(version())),
             deliver=mailbox.deliver,
-            urgent=urgent,
         )
-
-    return {name: Lanes(link(name, urgent=False), link(name, urgent=True)) for name in config.gates}
+        for name in config.gates
+    }
 
 
 def _client_tag(store: Store) -> str:

@@ -32,6 +32,7 @@ from daemon.serving.disk import Disk
 from daemon.serving.flight import Flight
 from daemon.serving.gate_state import Gate
 from daemon.serving.mailbox import CameraState, Mailbox, WorkerFailed
+from daemon.serving.overflow import Overflow
 from daemon.serving.reports import Condition, Reports
 from daemon.serving.retention import Retention
 from daemon.serving.rules_in_force import RulesInForce
@@ -102,6 +103,7 @@ class Engine:
             config, current, gates, self._rules, decisions, self._sender, self._flight, metrics, liveness, wall, clock_trusted,
             self._wall_clock,
         )  # fmt: skip
+        self._overflow = Overflow(config.site, store, tuple(gates), config.outbox.most, config.outbox.keep_days * 86_400.0)
         self._retention = Retention(store, order, config.audit.keep_days * 86_400.0)
         self._reports = Reports(
             config.site, store, current, self._sender, metrics, self.boot_id, version, standing_faults, clock, wall
@@ -199,13 +201,14 @@ class Engine:
         if link.incident is not None:
             gate.incidents[link.incident] = self._wall()
             self.metrics.incident(link.gate, link.incident)
-        if link.urgent:
-            gate.urgent_down = None if link.up else link.detail
-        else:
+        gate.down.pop(link.name, None)
+        if not link.up:
+            gate.down[link.name] = link.detail
+        if link.name == "out":
             gate.status = None
             self._sender.reconnected(link.gate)
-            self.metrics.broker(link.gate, link.up)
-        what = "broker (revocations)" if link.urgent else "broker"
+        self.metrics.broker(link.gate, not gate.down)
+        what = f"broker ({link.name})"
         log.log(
             logging.WARNING if link.incident is not None else logging.INFO,
             "gate %s: %s %s%s", link.gate, what, "connected" if link.up else f"lost: {link.detail}",
@@ -281,6 +284,7 @@ class Engine:
         if not self.disk.works:
             return False
         try:
+            self._overflow.tend(self._clock(), self._wall())
             return self._sender.send()
         except StoreError as error:
             self._rules.close(error.message)
@@ -297,5 +301,6 @@ class Engine:
             liveness=self._liveness.fault if self._liveness is not None else None,
             unsound=self._rules.unsound,
             stepped=not self._wall_clock.trusted,
+            dropped=self._overflow.dropped,
         )
         self._reports.publish(self.gates, condition)

@@ -7,14 +7,14 @@ from daemon.core.faces.turns import Turns
 from daemon.core.messages import StatusMessage
 from daemon.core.passages.claims import Mode
 from daemon.core.passages.gatekeeper import Gatekeeper
-from daemon.core.values import Incident
+from daemon.core.values import Incident, LinkName
 from daemon.serving.sender import Broker
 
 
 @dataclass(slots=True)
 class Gate:
     """One gate: its passages, its connection, the last known state of its camera, how its faces come, and the last status that it
-    published. `urgent_down` says why the connection for revocations is down. `incidents` are those of its sessions at the broker, each with
+    published. `down` are the connections that are down, and why. `incidents` are those of its sessions at the broker, each with
     its time (UTC seconds)."""
 
     keeper: Gatekeeper
@@ -25,7 +25,7 @@ class Gate:
     stale_s: float = 2.0
     mode: Mode = "identify"
     turns: Turns = field(default_factory=Turns)
-    urgent_down: str | None = None
+    down: dict[LinkName, str] = field(default_factory=dict)
     incidents: dict[Incident, float] = field(default_factory=dict)
     status: StatusMessage | None = None
     status_at_s: float = 0.0

@@ -15,8 +15,9 @@ T = TypeVar("T")
 EVENTS = 256
 
 COMMANDS = 32
-"""How many commands of a gate may wait on each of its two lanes, and how many bytes of them."""
+"""How many commands of a gate may wait on each of its two lanes."""
 COMMAND_BYTES = 16 * 1024 * 1024
+"""With so many bytes of commands a lane is full."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +51,13 @@ class Lane:
     def __len__(self) -> int:
         return len(self._waiting)
 
+    @property
+    def full(self) -> bool:
+        return len(self._waiting) >= COMMANDS or self._bytes >= COMMAND_BYTES
+
     def put(self, delivery: Delivery) -> bool:
-        """Leave a command; False if there is no room. A single command always finds room."""
-        full = len(self._waiting) >= COMMANDS or self._bytes + len(delivery.payload) > COMMAND_BYTES
-        if full and self._waiting:
+        """Leave a command; False if there is no room."""
+        if self.full:
             return False
         self._waiting.append(delivery)
         self._bytes += len(delivery.payload)

@@ -31,6 +31,7 @@ class Condition:
     liveness: str | None
     unsound: str | None
     stepped: bool
+    dropped: int
 
 
 @dataclass(slots=True)
@@ -82,7 +83,8 @@ class Reports:
             uncalibrated=serving.uncalibrated(rules, gate.keeper.gate),
             unsound=condition.unsound,
             stepped=condition.stepped,
-            urgent_down=gate.urgent_down,
+            dropped=condition.dropped,
+            down=gate.down,
             incidents={what: utc(at) for what, at in gate.incidents.items() if self.wall() - at < INCIDENT_S},
         )
         closing, degrading = trouble.closing, trouble.degrading

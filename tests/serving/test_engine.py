@@ -16,6 +16,7 @@ from daemon.edges.gallery.gallery import Built
 from daemon.edges.store import Store, StoreError, open_store
 from daemon.serving.engine import EngineFailed
 from daemon.serving.mailbox import CameraState, Mailbox, WorkerFailed
+from daemon.serving.rules_in_force import difference
 from tests.edges.held import Held
 from tests.fixtures.desk import DIMENSION, command, painted
 from tests.fixtures.engine_site import ALICE, STRANGER, Site
@@ -293,3 +294,96 @@ def test_a_search_graph_that_fails_degrades_the_gate_with_its_reason_and_the_sea
     assert site.status()["state"] == "serving" and site.status()["reasons"] == []
     assert site.engine.metrics._gauges["ostiary_graph_state"].labels("serving")._value.get() == 1.0
     assert site.engine.metrics._gauges["ostiary_graph_recall"]._value.get() == 1.0
+
+
+def test_a_command_that_raises_is_answered_once_and_the_gate_goes_on(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    site.asks(command("enroll", "E1", [painted(ALICE)], issued=100))
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("a fault of ours")
+
+    poison = command("update", "E1", name="x", issued=101)
+    with monkeypatch.context() as fault:
+        fault.setattr("daemon.commands.handlers.records.updated", broken)
+        for _ in range(2):
+            (result,) = site.asks(poison)
+            assert (result["status"], result["reason"], result["command_id"]) == ("failed", "internal", json.loads(poison)["command_id"])
+            assert site.wire.acknowledged[-1] == (1, site.receipts, 1)
+    (again,) = site.asks(poison)
+    assert again["status"] == "failed", "the answer is kept: it is not tried again"
+    assert caplog.text.count("its payload has the SHA-256") == 1
+    assert site.asks(command("update", "E1", name="y", issued=102))[0]["status"] == "done"
+    assert [d["decision"] for d in site.sees(ALICE, times=6)] == ["accept"]
+    assert site.status()["state"] == "serving"
+
+
+def test_a_fault_between_store_and_memory_closes_the_gate(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.asks(command("enroll", "E1", [painted(ALICE)], issued=100))
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("half done")
+
+    monkeypatch.setattr("daemon.pipeline.serving.Current.remove", broken)
+    (result,) = site.asks(command("revoke", "E1", issued=101))
+    assert result["status"] == "done", "and there is no second answer: the store has forgotten E1"
+    assert site.sees(ALICE, times=10) == [], "memory has not, so nobody is accepted"
+    assert site.status()["state"] == "closed"
+    assert site.status()["reasons"][0].startswith("unsound: the records of 1 people in memory")
+
+
+def test_a_stray_template_is_noticed(site: Site) -> None:
+    site.asks(command("enroll", "E1", [painted(ALICE)], issued=100))
+    assert difference(site.current, site.store) is None
+    site.current.serving.gallery.add(99, "E1", site.current.serving.model.embedder.embed(np.full((1, 112, 112, 3), 70, np.uint8))[0])
+    assert difference(site.current, site.store) == "1 templates in memory are not as in the store"
+
+
+def test_a_flood_of_malformed_messages_is_acknowledged_and_hardly_answered(site: Site) -> None:
+    answers = [answer for _ in range(300) for answer in site.asks(b"{")]
+    assert 10 <= len(answers) <= 30
+    assert len(site.wire.acknowledged) == 300
+    assert site.engine.metrics._counters["ostiary_commands_unanswered_total"].labels("north")._value.get() == 300 - len(answers)
+
+
+def test_a_turn_takes_a_few_commands_and_then_the_frames(site: Site) -> None:
+    for number in range(20):
+        site.mailbox.deliver(Delivery("north", "ostiary/v1/hq/north/command", command("ping", issued=100), False, (1, number, 1)))
+    site.engine.turn(0)
+    taken = len(site.wire.acknowledged)
+    assert taken >= 1
+    while site.mailbox.commands.waiting():
+        assert site.mailbox.wake.is_set(), "the next turn follows at once"
+        site.engine.turn(0)
+    assert len(site.wire.acknowledged) == 20
+
+
+def test_after_a_step_of_the_clock_no_accept_is_live_until_it_is_back(site: Site) -> None:
+    ahead_s = 0.0
+    site.engine._wall = site.engine._deciding._wall = lambda: 1_800_000_000.0 + site.now_s + ahead_s
+    site.asks(command("enroll", "E1", [painted(ALICE)], issued=100))
+    (accept,) = site.sees(ALICE, times=6)
+    assert accept["live"] and accept["clock_trusted"]
+    site.sees(None, times=8)
+    ahead_s = 3600.0
+    (accept,) = site.sees(ALICE, times=6)
+    assert (accept["decision"], accept["live"], accept["clock_trusted"]) == ("accept", False, False)
+    assert any(reason.startswith("clock_stepped") for reason in site.status()["reasons"])
+    site.sees(None, times=8)
+    ahead_s = 0.0
+    (accept,) = site.sees(ALICE, times=6)
+    assert accept["live"] and site.status()["state"] == "serving"
+
+
+def test_what_happened_to_the_session_is_said_for_an_hour(site: Site) -> None:
+    site.mailbox.deliver(Link("north", False, "gone", "urgent", "session_taken_over"))
+    site.turn()
+    reasons = site.status()["reasons"]
+    assert any(r.startswith("revocations_down: gone") for r in reasons) and any(r.startswith("session_taken_over: at ") for r in reasons)
+    site.mailbox.deliver(Link("north", True, "", "urgent"))
+    site.turn()
+    assert [r.split(":")[0] for r in site.status()["reasons"]] == ["session_taken_over"]
+    site.now_s += 3601
+    site.turn()
+    assert site.status()["state"] == "serving"

@@ -1,5 +1,4 @@
-"""One gate's links to its broker. A connection has one last will, the gate's retained status, so every gate has links of its own: two of
-them (`Lanes`), because what shuts somebody out must not wait in the broker's queue behind anything else.
+"""One gate's links to its broker. A connection has one last will, the gate's retained status, so every gate has links of its own (`Lanes`).
 
 A `MqttLink` runs one network thread. The thread makes a `Connection`, serves it until it ends, waits as long as `Backoff` says, and
 makes the next one. Nothing passes from one connection to the next but the `News` that the engine still has to hear.

@@ -11,6 +11,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from daemon.config import ConfigError, MqttConfig
+from daemon.core.values import LinkName
 
 RECEIVE_MAXIMUM = 32
 """How many unacknowledged commands an MQTT 5 broker may have sent on a connection. It is not less because commands that wait for a
@@ -30,12 +31,11 @@ class Setup:
     client_id: str
     password: str | None = field(repr=False)
     topics: tuple[str, ...]
-    """Where its commands come from."""
+    """Where its commands come from, if any do."""
     will: tuple[str, bytes] | None
     """Topic and payload of the last will, which the broker retains."""
     tls: ssl.SSLContext | None
-    urgent: bool = False
-    """Whether it is the connection for commands that shut somebody out."""
+    name: LinkName = "out"
 
     @property
     def address(self) -> str:
@@ -97,10 +97,10 @@ def subscribe(client: paho.Client, setup: Setup) -> tuple[int, int | None]:
     return client.subscribe([(topic, 1) for topic in setup.topics])
 
 
-def ask_for_an_answer(client: paho.Client, setup: Setup) -> tuple[int, int | None]:
+def ask_for_an_answer(client: paho.Client) -> tuple[int, int | None]:
     """Ask the broker something that every broker answers and that changes nothing: to end a subscription that never was. Returns paho's
     error code, and the packet number that the answer will have. (paho has no ping of one's own.)"""
-    return client.unsubscribe(f"{setup.topics[0]}/never")
+    return client.unsubscribe("ostiary/never")
 
 
 def expiry(setup: Setup, expiry_s: int | None) -> Properties | None:

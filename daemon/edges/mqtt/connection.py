@@ -55,7 +55,7 @@ class Connection:
     """One connection. The network thread runs it (`run`); other threads leave here what they want from it.
 
     The brake: while the engine has no room for a command, nothing is read. So the broker is never faster than the engine, and nothing is
-    dropped.
+    dropped. (Receive Maximum is no brake: mosquitto 2.0.11 sends a burst of 1,500 commands ahead, whatever the client allows.)
     """
 
     def __init__(self, setup: Setup, generation: int, news: News, bell: Bell, *, resumes: bool = False) -> None:
@@ -229,7 +229,7 @@ class Connection:
         if message.live_until_s is None or time.monotonic() < self._clear_until_s:
             return 0.0
         if self._question is None:
-            code, self._question = ask_for_an_answer(self._client, self._setup)
+            code, self._question = ask_for_an_answer(self._client)
             if code != paho.MQTT_ERR_SUCCESS:
                 self.drop(f"cannot ask the broker for an answer ({paho.error_string(code)})")
         return left_s
@@ -280,12 +280,15 @@ class Connection:
             self._why = refused_connection(str(reason), self._setup)
             return  # paho ends the connection
         self._limits = limits(properties)
-        self._forgotten = self._resumes and not flags.session_present
+        self._forgotten = self._resumes and bool(self._setup.topics) and not flags.session_present
         obstacle = self._limits.obstacle()
         if obstacle is not None:
             self.drop(obstacle)
             return
         self._enter(State.SUBSCRIBING)
+        if not self._setup.topics:
+            self._subscribed()
+            return
         code, self._subscription = subscribe(client, self._setup)
         if code != paho.MQTT_ERR_SUCCESS:
             self.drop(f"cannot subscribe ({paho.error_string(code)})")
@@ -299,8 +302,11 @@ class Connection:
         if refused:
             self.drop(refused_subscription(refused, self._setup))
             return
+        self._subscribed()
+
+    def _subscribed(self) -> None:
         detail = f"connected to {self._setup.address} as {self._setup.client_id}"
-        self._news.add(Link(self._setup.gate, True, detail, self._setup.urgent, "session_lost" if self._forgotten else None))
+        self._news.add(Link(self._setup.gate, True, detail, self._setup.name, "session_lost" if self._forgotten else None))
         self._enter(State.SUBSCRIBED)
 
     def _on_unsubscribe(

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 
 from daemon.config import MqttConfig
-from daemon.core.messages import command_topics, topic, urgent_topics
-from daemon.core.values import Incident, Link, Outgoing
+from daemon.core.messages import topic
+from daemon.core.values import Incident, Link, LinkName, Outgoing
 from daemon.edges.mqtt.backoff import Backoff
 from daemon.edges.mqtt.bell import Bell
 from daemon.edges.mqtt.client import Setup, tls_context
@@ -40,13 +40,13 @@ class MqttLink:
         password: str | None,
         offline: bytes | None,
         deliver: Deliver,
-        urgent: bool = False,
+        name: LinkName = "out",
+        topics: tuple[str, ...] = (),
     ) -> None:
-        """`offline` is the last will, published retained on the gate's status topic; None leaves none. With `urgent` it takes only the
-        commands that shut somebody out, else only the others. Raises ConfigError for unusable TLS files."""
+        """`offline` is the last will, published retained on the gate's status topic; None leaves none. Commands come from `topics`. Raises
+        ConfigError for unusable TLS files."""
         will = None if offline is None else (topic(site, gate, "status"), offline)
-        topics = urgent_topics(site, gate) if urgent else command_topics(site, gate)
-        self._setup = Setup(config, gate, client_id, password, topics, will, tls_context(config), urgent)
+        self._setup = Setup(config, gate, client_id, password, topics, will, tls_context(config), name)
         self._news = News(gate, deliver)
         self._backoff = Backoff()
         self._stopping = threading.Event()
@@ -61,7 +61,7 @@ class MqttLink:
     def start(self) -> None:
         """Connect in the background and keep trying. Does not fail because the broker is away."""
         self._bell = bell = Bell()
-        name = f"mqtt-{self._setup.gate}" + ("-urgent" if self._setup.urgent else "")
+        name = f"mqtt-{self._setup.gate}-{self._setup.name}"
         self._thread = threading.Thread(target=self._run, args=(bell,), name=name, daemon=True)
         self._thread.start()
 
@@ -136,7 +136,7 @@ class MqttLink:
                 self._backoff.unreachable()
             detail = ending.detail(self._setup, repeated=self._backoff.setbacks > 1)
             incident: Incident | None = "session_taken_over" if ending.taken_over else None
-            self._news.add(Link(self._setup.gate, False, detail, self._setup.urgent, incident))
+            self._news.add(Link(self._setup.gate, False, detail, self._setup.name, incident))
             self._pause(connection, bell)
         bell.close()
 

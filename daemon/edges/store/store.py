@@ -192,6 +192,10 @@ class Store:
         """How many messages wait."""
         return self.tables.outbox.depth()
 
+    def drop(self, rows: list[int]) -> None:
+        """Give these messages up."""
+        self.tables.outbox.remove(rows)
+
     def sent(self, rows: list[int]) -> None:
         """The broker has taken these messages."""
         with self.transaction():

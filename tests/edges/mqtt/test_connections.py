@@ -153,7 +153,7 @@ def test_only_the_network_thread_uses_paho(monkeypatch: pytest.MonkeyPatch) -> N
         engine.next(Link, where=down)
         engine.next(Link, where=up)
         link.stop(Outgoing(0, DECISION, b"goodbye"), 5)
-    assert seen == {(name, "mqtt-north") for name in used}
+    assert seen == {(name, "mqtt-north-out") for name in used}
 
 
 def test_the_engine_is_up_only_once_it_has_heard_of_it() -> None:

@@ -1,0 +1,69 @@
+"""Bounds the outbox: what is too much or too old is dropped, oldest first, and never in silence."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import msgspec
+
+from daemon.core.audit import MessagesDropped
+from daemon.core.messages import DecisionMessage, GapMessage, encode, topic, utc
+from daemon.edges.store import Pending, Store
+
+log = logging.getLogger("ostiary")
+
+LOOK_EVERY_S = 60.0
+
+
+@dataclass(slots=True)
+class Overflow:
+    """Owned by the engine, like the store. At most `most` messages wait for the broker, and none for longer than `keep_s` seconds.
+    `dropped` counts those that were dropped since the start."""
+
+    site: str
+    store: Store
+    gates: Sequence[str]
+    most: int
+    keep_s: float
+    dropped: int = 0
+    _due_s: float = 0.0
+
+    def tend(self, clock_s: float, now: float) -> None:
+        """Drop a slice of what is too much or too old at `now` (UTC seconds); `clock_s` is of a clock that never steps. Raises
+        StoreError."""
+        waiting = {gate: self.store.waiting(gate) for gate in self.gates}
+        if sum(map(len, waiting.values())) > self.most:
+            gate = max(self.gates, key=lambda one: len(waiting[one]))
+            self._drop(gate, self._messages(gate, waiting[gate]), "full", now)
+        elif clock_s >= self._due_s:
+            self._due_s = clock_s + LOOK_EVERY_S
+            for gate in self.gates:
+                old = [one for one in self._messages(gate, waiting[gate]) if 0 < one.at < now - self.keep_s]
+                if old:
+                    self._drop(gate, old, "old", now)
+                    self._due_s = clock_s
+
+    def _messages(self, gate: str, rows: Sequence[int]) -> list[Pending]:
+        """The oldest hundredth of what may wait, so that a full outbox needs few records of what was dropped."""
+        found = [self.store.message(row, gate) for row in rows[: max(1, self.most // 100)]]
+        return [message for message in found if message is not None]
+
+    def _drop(self, gate: str, messages: Sequence[Pending], why: Literal["full", "old"], now: float) -> None:
+        numbers = [_sequence(one) for one in messages if one.valid_until is not None]
+        first, last = (min(numbers), max(numbers)) if numbers else (None, None)
+        answers = len(messages) - len(numbers)
+        gap = GapMessage(gate=gate, at=utc(now), reason=why, decisions=len(numbers), first=first, last=last, answers=answers)
+        with self.store.transaction():
+            self.store.drop([message.row for message in messages])
+            self.store.enqueue(gate, topic(self.site, gate, "gap"), encode(gap), at=now)
+            self.store.audit.append(now, MessagesDropped(gate, why, len(numbers), first, last, answers))
+        self.dropped += len(messages)
+        log.error(
+            "gate %s: %d decisions (%s to %s) and %d answers that waited for the broker were dropped: the outbox is too %s",
+            gate, len(numbers), first, last, answers, why,
+        )  # fmt: skip
+
+
+def _sequence(message: Pending) -> int:
+    return msgspec.json.decode(message.payload, type=DecisionMessage).sequence
