@@ -10,7 +10,7 @@ import hashlib
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from daemon.commands.answers import Answer, Request
@@ -59,15 +59,22 @@ class Answering:
         self._logged: deque[str] = deque(maxlen=1000)  # payloads that could not be dealt with
         self._unsaid, self._unsaid_at_s = 0, 0.0
 
+    def shut_out(self) -> None:
+        """Take commands from the urgent lanes for a moment."""
+        self._serve(lambda: self._gates)
+
     def serve(self) -> bool:
         """Take commands for a moment. Returns whether more can be taken at once."""
+        self._serve(self._closed)
+        self._say_unsaid()
+        return self._commands.waiting(self._closed())
+
+    def _serve(self, closed: Callable[[], Collection[str]]) -> None:
         begun_s = time.perf_counter()
-        while (delivery := self._commands.take(self._closed())) is not None:
+        while (delivery := self._commands.take(closed())) is not None:
             self.take(delivery)
             if time.perf_counter() - begun_s >= TURN_S:
                 break
-        self._say_unsaid()
-        return self._commands.waiting(self._closed())
 
     def _closed(self) -> set[str]:
         """The gates whose next command waits, unless it shuts somebody out."""

@@ -112,13 +112,16 @@ class Engine:
     # ---- one turn
 
     def turn(self, timeout_s: float) -> None:
-        """Wait for something to do, and do it: some commands first, then all views, then what is to be sent. Raises EngineFailed."""
+        """Wait for something to do, and do it: what shuts somebody out, then all views, then some commands, and send what is to be sent.
+        Raises EngineFailed."""
         self.mailbox.wait(timeout_s)
         self._note_start()
         self._watch_clock()
         self._take_events()
-        more = self._answering.serve()
+        self._answering.shut_out()
         self._decide()
+        self._send()  # a decision does not wait for the commands
+        more = self._answering.serve()
         if self.disk.recovered():
             self._rules.adopt()
             self._note_start()
@@ -208,12 +211,9 @@ class Engine:
             gate.status = None
             self._sender.reconnected(link.gate)
         self.metrics.broker(link.gate, not gate.down)
-        what = f"broker ({link.name})"
-        log.log(
-            logging.WARNING if link.incident is not None else logging.INFO,
-            "gate %s: %s %s%s", link.gate, what, "connected" if link.up else f"lost: {link.detail}",
-            f" ({link.incident})" if link.incident is not None else "",
-        )  # fmt: skip
+        level = logging.WARNING if link.incident is not None else logging.INFO
+        what = f"connected ({link.name})" if link.up else f"lost ({link.name}): {link.detail}"
+        log.log(level, "gate %s: broker %s%s", link.gate, what, f"; {link.incident}" if link.incident is not None else "")
 
     def _watch_clock(self) -> None:
         trusted = self._wall_clock.trusted

@@ -58,10 +58,11 @@ def test_from_the_next_frame_after_a_revocation_nothing_accepts(site: Site) -> N
     assert [d["decision"] for d in site.sees(ALICE, times=20)] == ["unknown"]
 
 
-def test_a_command_and_a_view_that_wait_together_are_taken_in_that_order(site: Site) -> None:
+def test_a_revocation_and_a_view_that_wait_together_are_taken_in_that_order(site: Site) -> None:
     site.asks(command("enroll", "E1", [painted(ALICE)], issued=100))
     site.sees(ALICE, times=2)
-    site.mailbox.deliver(Delivery("north", "t", command("revoke", "E1", issued=101), False, (1, 9, 1)))
+    where = "ostiary/v1/hq/north/command/revoke"
+    site.mailbox.deliver(Delivery("north", where, command("revoke", "E1", issued=101), False, (1, 9, 1)))
     assert [d.get("decision") for d in site.sees(ALICE)] == [None]  # the result; the third frame accepts nobody
 
 
