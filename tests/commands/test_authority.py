@@ -23,6 +23,7 @@ from tests.fixtures.signers import GRANTS, KEYS, SECRETS, key, keyed_desk, signe
 
 ALICE, BOB = painted(100), painted(240)
 VERIFY, REVOKE, ALL = f"{TOPIC}/verify", f"{TOPIC}/revoke", "ostiary/v1/hq/all/command"
+UPDATES: dict[str, dict[str, Any]] = {"update": {"name": "x"}}
 MONTH_S = 30 * 86_400.0
 
 
@@ -106,7 +107,7 @@ def test_each_lane_takes_its_ops_and_no_others(store: Store, lane: str) -> None:
     for the_desk, sign in ((desk(store, grants=GRANTS), False), (keyed_desk(store), True)):
         for op in LANES["command"]:
             person = None if op in ("list", "reembed", "ping") else "E9"
-            payload = command(op, person, [ALICE] if op == "enroll" else None, **({"name": "x"} if op == "update" else {}))
+            payload = command(op, person, [ALICE] if op == "enroll" else None, **UPDATES.get(op, {}))
             answer = the_desk.handle("north", "t", signed("hr-1", payload, topic) if sign else payload, False, NOW + 1, topic)
             wrong = isinstance(answer, Answer) and answer.result.reason == "wrong_topic"
             assert wrong == (op not in LANES[lane]), (lane, op)
@@ -122,7 +123,7 @@ def test_a_badge_reader_may_only_say_who_comes_next(the_desk: Desk, tmp_path: Pa
     done(the_desk, signed("hr-1", command("enroll", "E1", [ALICE])))
     before = tables(tmp_path)
     person = None if op in ("list", "reembed", "ping") else "E1"
-    payload = command(op, person, [ALICE] if op == "enroll" else None, issued=0.5, **({"name": "x"} if op == "update" else {}))
+    payload = command(op, person, [ALICE] if op == "enroll" else None, issued=0.5, **UPDATES.get(op, {}))
     refused(the_desk, signed("badge", payload), "not_authorised")
     assert tables(tmp_path) == before and who(the_desk, 100) == "E1"
 
@@ -161,7 +162,10 @@ def test_the_model_of_all_gates_is_not_changed_from_one(the_desk: Desk) -> None:
 
 # ---- about whom: a key of one gate enrols for that gate only
 
-FOR_ALL: list[str] | None = None
+
+def given_gates(gates: list[str] | None) -> dict[str, Any]:
+    """The field of a command, absent for None."""
+    return {} if gates is None else {"gates": gates}
 
 
 @pytest.mark.parametrize("gates", [["vault"], ["north", "vault"], ["NORTH"]])
@@ -173,7 +177,7 @@ def test_a_desk_at_one_gate_enrols_nobody_for_another(the_desk: Desk, tmp_path: 
 
 @pytest.mark.parametrize("gates", [None, ["north"]])
 def test_whom_a_desk_at_one_gate_enrols_may_pass_there_only(the_desk: Desk, gates: list[str] | None) -> None:
-    done(the_desk, signed("north-desk", command("enroll", "E1", [ALICE], **({} if gates is None else {"gates": gates}))))
+    done(the_desk, signed("north-desk", command("enroll", "E1", [ALICE], **given_gates(gates))))
     assert the_desk.current.people["E1"].gates == ("north",)
     done(the_desk, signed("north-desk", command("enroll", "E1", [ALICE], issued=1)))
     done(the_desk, signed("north-desk", command("update", "E1", name="Alice", issued=2)))
@@ -186,7 +190,7 @@ def test_whom_a_desk_at_one_gate_enrols_may_pass_there_only(the_desk: Desk, gate
 @pytest.mark.parametrize("gates", [None, ["vault"], ["north", "vault"]])
 def test_a_desk_at_one_gate_touches_nobody_who_may_pass_another(the_desk: Desk, tmp_path: Path, gates: list[str] | None) -> None:
     """A template added to somebody who may pass the vault would let a stranger into the vault."""
-    done(the_desk, signed("hr-1", command("enroll", "E1", [ALICE], **({} if gates is None else {"gates": gates}))))
+    done(the_desk, signed("hr-1", command("enroll", "E1", [ALICE], **given_gates(gates))))
     before = tables(tmp_path)
     tries: list[bytes] = [
         command("enroll", "E1", [ALICE], issued=1),
