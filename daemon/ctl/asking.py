@@ -10,7 +10,7 @@ import msgspec
 from daemon.core import messages as m
 from daemon.ctl.broker import Broker, Heard
 from daemon.ctl.failures import NO_ANSWER, REFUSED, SAME_VERSION, USAGE, CtlError
-from daemon.ctl.keys import read_signer
+from daemon.ctl.keys import believed, read_signer
 from daemon.ctl.target import target
 
 TIMEOUT_S = 10.0
@@ -36,7 +36,7 @@ def ask(args: argparse.Namespace, command: m.Command, tell: Tell | None = None) 
     """
     payload = _payload(command)
     to = target(args, any_gate=False)
-    signer = read_signer(args.key) if hasattr(args, "key") else None
+    signer, gates = read_signer(args.key) if hasattr(args, "key") else None, believed(args)
     topics = to.command_topics(m.op_of(command))
     messages = [(topic, payload if signer is None else signer.sealed(topic, payload)) for topic in topics]
     capture = command.capture if isinstance(command, m.Enroll) else None
@@ -49,6 +49,8 @@ def ask(args: argparse.Namespace, command: m.Command, tell: Tell | None = None) 
         while (heard := broker.next(since_s + timeout_s - time.monotonic())) is not None:
             if not isinstance(heard, Heard):
                 continue  # the connection was lost, and comes back
+            if not gates.said(heard.topic, heard.payload):
+                continue  # anybody may have said it
             gate, leaf = heard.topic.split("/")[-2:]
             if leaf == "status":
                 status = _status(heard.payload)

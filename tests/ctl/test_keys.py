@@ -2,18 +2,20 @@
 
 import base64
 import json
+import os
 import stat
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from daemon.config import parse
 from daemon.core import signing
 from daemon.ctl import __main__ as ctl
-from tests.ctl.conftest import Ctl
-from tests.fixtures.fake_gate import FakeGate
+from tests.ctl.conftest import Ctl, Later
+from tests.fixtures.fake_gate import FakeGate, decision
 from tests.fixtures.mosquitto import Mosquitto
 
 HERE = "ostiary/v1/acme/north"
@@ -96,11 +98,11 @@ def test_a_command_for_all_gates_is_signed_for_the_topic_of_all(gate: FakeGate, 
     assert signing.holds(signing.public_key(public(key_file)), topic, envelope.body.encode(), envelope.sig)
 
 
-@pytest.mark.broker
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
         (lambda path: path.chmod(0o640), "has mode 0640: others may read the key"),
+        (lambda path: path.chmod(0o602), "has mode 0602: others may read the key"),
         (lambda path: path.unlink(), "No such file"),
         (lambda path: path.write_text(""), "does not hold a key"),
         (lambda path: path.write_text("hr-1"), "does not hold a key"),
@@ -109,23 +111,18 @@ def test_a_command_for_all_gates_is_signed_for_the_topic_of_all(gate: FakeGate, 
         (lambda path: path.write_text("hr/1 " + base64.b64encode(bytes(32)).decode()), "does not hold a key"),
         (lambda path: path.write_text(path.read_text() * 2), "does not hold a key"),
         (lambda path: path.write_bytes(b"\xff" * 100), "does not hold a key"),
-        (lambda path: path.write_bytes(path.read_bytes() + b" " * 1000), ""),
+        (lambda path: (path.unlink(), os.mkfifo(path, 0o600)), "does not hold a key"),
+        (lambda path: (path.unlink(), path.mkdir(0o700)), "does not hold a key"),
     ],
 )
 def test_a_key_that_cannot_be_used_is_one_line_and_a_hint(
-    gate: FakeGate, run: Ctl, key_file: Path, spoil: Callable[[Path], object], said: str
+    key_file: Path, spoil: Callable[[Path], object], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     spoil(key_file)
-    code, out, err = run("revoke", "E1042", "--key", str(key_file))
-    if not said:
-        return  # blanks do no harm
+    code = ctl.main(["--port", "1", "--site", "acme", "--gate", "north", "revoke", "E1042", "--key", str(key_file)])
+    out, err = capsys.readouterr()
     assert (code, out) == (2, "") and said in err and "hint: " in err and len(err.splitlines()) == 2
-    assert not gate.commands
-
-
-def test_a_folder_is_no_key(run: Ctl, tmp_path: Path) -> None:
-    code, _, err = run("ping", "--key", str(tmp_path))
-    assert code == 2 and "does not hold a key" in err
+    assert "may still be accepted" not in err, "nothing was tried"
 
 
 # ---- topics
@@ -189,6 +186,59 @@ def test_an_older_gate_that_knows_one_topic_gets_its_commands_there(broker: int,
     with gate:
         assert run("revoke", "E1")[0] == 0 and run("revoke", "E1", "--gate", "all")[0] == 0
     assert gate.heard_on == gate.topics
+
+
+# ---- what the gate signed
+
+GATE = signing.private_key(bytes(range(32)))
+IMPOSTOR = signing.private_key(bytes(32))
+GATE_KEY = signing.public_text(GATE)
+
+
+@pytest.mark.broker
+@pytest.mark.parametrize("key", [None, IMPOSTOR])
+def test_an_answer_that_the_gate_did_not_sign_is_none(gate: FakeGate, run: Ctl, key: Ed25519PrivateKey | None) -> None:
+    """Who can write to the topic of results must not be able to say that a revocation was carried out."""
+    gate.key = key
+    assert run("revoke", "E1")[0] == 0
+    code, _, err = run("revoke", "E1", "--gate-key", GATE_KEY, "--timeout", "0.5")
+    assert code == 3 and "E1 may still be accepted" in err
+    gate.key = GATE
+    assert run("revoke", "E1", "--gate-key", GATE_KEY)[0] == 0
+    assert run("revoke", "E1", "--gate-key", signing.public_text(IMPOSTOR), "--gate-key", GATE_KEY)[0] == 0
+
+
+@pytest.mark.broker
+def test_a_status_that_the_gate_did_not_sign_is_shown_as_such(gate: FakeGate, run: Ctl) -> None:
+    gate.key = IMPOSTOR
+    gate.status(public_key=GATE_KEY, commands="signed")
+    code, out, _ = run("status", "--gate", "+")
+    assert code == 0 and "commands signed" in out and f"signs with {GATE_KEY}" in out
+    code, out, _ = run("status", "--gate-key", GATE_KEY)
+    assert (code, out) == (1, "✗ north: its status is not signed with --gate-key\n")
+    assert json.loads(run("status", "--json", "--gate-key", GATE_KEY)[1])["gate"] == "north"
+    gate.key = GATE
+    gate.status(public_key=GATE_KEY)
+    assert run("status", "--gate-key", GATE_KEY)[0] == 0
+
+
+@pytest.mark.broker
+def test_decisions_that_the_gate_did_not_sign_are_not_shown(gate: FakeGate, run: Ctl, later: Later) -> None:
+    def speak() -> None:
+        for key, person in ((None, "E1"), (IMPOSTOR, "E2"), (GATE, "E3")):
+            gate.key = key
+            gate.decide([decision(person=person)])
+
+    later(0.5, speak)
+    code, out, _ = run("watch", "--count", "1", "--seconds", "10", "--gate-key", GATE_KEY)
+    assert code == 0 and "E3" in out and "E1 " not in out and "E2" not in out
+    assert out.count(f"a message on {HERE}/decision is not signed with --gate-key") == 2
+
+
+def test_a_key_of_a_gate_that_is_none_is_one_line_and_a_hint(run: Ctl) -> None:
+    for text in ("x", "", "AAAA", "A" * 43 + "="):
+        code, _, err = run("status", "--gate-key", text)
+        assert code == 2 and "--gate-key is not a public key" in err and "hint: " in err
 
 
 # ---- who is to be shut out may not be
