@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from daemon.config import parse
 from daemon.core import signing
 from daemon.ctl import __main__ as ctl
+from daemon.ctl import asking
 from tests.ctl.conftest import Ctl, Later
 from tests.fixtures.fake_gate import FakeGate, decision
 from tests.fixtures.mosquitto import Mosquitto
@@ -79,6 +80,12 @@ def test_keygen_says_what_it_cannot_use(tmp_path: Path, capsys: pytest.CaptureFi
 # ---- using one
 
 
+def pipe_at(path: Path) -> None:
+    """Nobody writes into it: who opens it to read would wait for ever."""
+    path.unlink()
+    os.mkfifo(path, 0o600)
+
+
 @pytest.mark.broker
 @pytest.mark.parametrize("before", [True, False])
 def test_a_command_is_signed_for_its_topic_wherever_the_option_stands(gate: FakeGate, run: Ctl, key_file: Path, before: bool) -> None:
@@ -111,8 +118,8 @@ def test_a_command_for_all_gates_is_signed_for_the_topic_of_all(gate: FakeGate, 
         (lambda path: path.write_text("hr/1 " + base64.b64encode(bytes(32)).decode()), "does not hold a key"),
         (lambda path: path.write_text(path.read_text() * 2), "does not hold a key"),
         (lambda path: path.write_bytes(b"\xff" * 100), "does not hold a key"),
-        (lambda path: (path.unlink(), os.mkfifo(path, 0o600)), "does not hold a key"),
-        (lambda path: (path.unlink(), path.mkdir(0o700)), "does not hold a key"),
+        (lambda path: [path.unlink(), path.mkdir(0o700)], "does not hold a key"),
+        (lambda path: pipe_at(path), "does not hold a key"),
     ],
 )
 def test_a_key_that_cannot_be_used_is_one_line_and_a_hint(
@@ -186,6 +193,43 @@ def test_an_older_gate_that_knows_one_topic_gets_its_commands_there(broker: int,
     with gate:
         assert run("revoke", "E1")[0] == 0 and run("revoke", "E1", "--gate", "all")[0] == 0
     assert gate.heard_on == gate.topics
+
+
+@pytest.mark.broker
+def test_an_older_gate_gets_its_commands_also_if_others_listen_to_the_narrow_topic(
+    broker: int, run: Ctl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "AGAIN_S", 0.3)
+    gate, observer = FakeGate(broker), FakeGate(broker, "observer")
+    gate.topics, observer.topics, observer.silent = [f"{HERE}/command"], ["ostiary/v1/#"], True
+    observer.client.on_message = None
+    with gate, observer:
+        assert run("revoke", "E1")[0] == 0
+    assert gate.heard_on == [f"{HERE}/command"]
+
+
+@pytest.mark.broker
+def test_over_mqtt_3_a_broker_that_allows_one_topic_is_enough_too(
+    old_acl: Mosquitto, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It acknowledges what its ACL forbids, and drops it."""
+    monkeypatch.setattr(asking, "AGAIN_S", 0.3)
+    with FakeGate(old_acl.port) as gate:
+        code = ctl.main(["--port", str(old_acl.port), "--site", "acme", "--gate", "north", "--protocol", "3.1.1", "revoke", "E1"])
+        assert code == 0, capsys.readouterr()
+        assert gate.heard_on == [f"{HERE}/command"]
+
+
+@pytest.mark.broker
+def test_a_gate_that_is_slow_is_asked_the_same_again_and_answers_as_before(
+    gate: FakeGate, run: Ctl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "AGAIN_S", 0.3)
+    gate.answer_after_s = 0.8
+    code, out, _ = run("revoke", "E1")
+    assert code == 0 and out.count("✓") == 1
+    one, two = gate.commands
+    assert one == two and gate.heard_on == [f"{HERE}/command/revoke", f"{HERE}/command"]
 
 
 # ---- what the gate signed
