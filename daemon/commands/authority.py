@@ -62,9 +62,8 @@ class Authority:
         """Raises Refusal for a record that the sender may neither make nor change."""
         if not self.reaches(record):
             # Not for which gates it is: that is none of the sender's business.
-            raise Refusal(
-                "wrong_gate", f"the key {self.name} is for {' and '.join(self.gates or ())} only, and this record would reach further"
-            )
+            detail = f"the key {self.name} is for {' and '.join(self.gates or ())} only, and the record reaches further"
+            raise Refusal("wrong_gate", detail)
 
     def kept_as(self, command_id: str) -> str:
         """Under which id the answer is kept. An id is its sender's own: nobody takes the id of another one's command, or its answer."""
