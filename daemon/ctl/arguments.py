@@ -34,6 +34,13 @@ def parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
     group.add_argument("--ca-file", metavar="PEM", help="a CA certificate; switches TLS on")
     group.add_argument("--cert-file", metavar="PEM", help="this user's certificate")
     group.add_argument("--key-file", metavar="PEM", help="the certificate's key")
+    group.add_argument("--key", type=Path, metavar="FILE", help="sign commands with the key in this file, which `keygen` made")
+    group.add_argument(
+        "--gate-key",
+        action="append",
+        metavar="BASE64",
+        help="believe only what this `public_key` of a gate has signed; may be repeated",
+    )
     group.add_argument("--timeout", type=_seconds, metavar="SECONDS", help="how long to wait for an answer (10)")
     group.add_argument("--json", action="store_true", help="output for machines: one JSON object per line")
     whole = argparse.ArgumentParser(prog="ostiaryctl", description=_ABOUT, epilog=_EXIT_CODES, parents=[shared])
@@ -81,6 +88,9 @@ def parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
     watch = add("watch", "show decisions as they are made")
     watch.add_argument("--count", type=int, metavar="N", help="stop after N decisions")
     watch.add_argument("--seconds", type=_seconds, metavar="N", help="stop after N seconds")
+    keygen = add("keygen", "make a key that signs commands, and print what the gates' configuration needs to know of it")
+    keygen.add_argument("--out", type=Path, required=True, metavar="FILE", help="the new file for the secret; never written over")
+    keygen.add_argument("--name", help="what the gates call the key (the name of FILE without its ending)")
     return whole
 
 

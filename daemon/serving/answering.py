@@ -89,7 +89,7 @@ class Answering:
         request = Request(name, result_topic, time.perf_counter())
         try:
             with steps.timed(self._metrics.stage, "command"):
-                answer = self._desk.handle(name, result_topic, delivery.payload, delivery.retained, self._wall())
+                answer = self._desk.handle(name, result_topic, delivery.payload, delivery.retained, self._wall(), delivery.topic)
             if isinstance(answer, Deferred):
                 request = answer.request
                 begun = self._begin(delivery, answer)

@@ -15,6 +15,7 @@ from daemon.core.messages import DecisionMessage, encode
 from daemon.core.values import Outgoing, Published, Verdict
 from daemon.edges.metrics import Metrics
 from daemon.edges.store import Pending, Store
+from daemon.serving.signature import Sign, unsigned
 
 log = logging.getLogger("ostiary")
 
@@ -26,9 +27,6 @@ OLD_S = 0.004
 
 MOST_UNSENT = 64
 """When more fresh messages of a gate wait to be sent, it takes no further command."""
-
-Sign = Callable[[str, bytes], bytes]
-"""Topic and payload to the payload with the gate's signature."""
 
 
 class Broker(Protocol):
@@ -62,9 +60,7 @@ class Sender:
     the daemon is not.
     """
 
-    def __init__(
-        self, store: Store, links: dict[str, Broker], metrics: Metrics, clock: Callable[[], float], sign: Sign | None = None
-    ) -> None:
+    def __init__(self, store: Store, links: dict[str, Broker], metrics: Metrics, clock: Callable[[], float], sign: Sign = unsigned) -> None:
         self._store, self._links, self._metrics, self._clock, self._sign = store, links, metrics, clock, sign
         self._live: dict[str, dict[int, float]] = {gate: {} for gate in links}  # until when decisions without an answer are live
         self._captured: dict[int, float] = {}  # by row, to measure the latency
@@ -191,8 +187,7 @@ class Sender:
         payload, expiry_s = message.payload, None
         if message.valid_until is not None:
             payload, expiry_s = self._decision(message, live_until_s)
-        if self._sign is not None:
-            payload = self._sign(message.topic, payload)
+        payload = self._sign(message.topic, payload)
         if not link.publish(Outgoing(row, message.topic, payload, expiry_s=expiry_s, live_until_s=live_until_s)):
             return False
         self._connections[gate].in_flight.add(row)

@@ -174,6 +174,14 @@ class Store:
         with self.transaction():
             return self.tables.meta.client_tag()
 
+    def signing_key(self) -> bytes | None:
+        """The secret that the box signs with, where there is one that opens."""
+        return self.tables.meta.signing_key()
+
+    def put_signing_key(self, secret: bytes) -> None:
+        """The box signs with this secret from now on."""
+        self.tables.meta.put_signing_key(secret)
+
     # ---- outbox
 
     def enqueue(self, gate: str, topic: str, payload: bytes, valid_until: float | None = None, at: float = 0.0) -> int:
