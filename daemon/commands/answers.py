@@ -63,7 +63,13 @@ class Answers:
 
     def refused(self, request: Request, reason: str, detail: str, now: float, *, keep: bool) -> Answer:
         """Nothing was changed. Without `keep` the sender may correct the command and send it again under the same id."""
-        result = self._result(request, "refused", reason, detail)
+        return self._undone(request, self._result(request, "refused", reason, detail), now, keep=keep)
+
+    def failed(self, request: Request, detail: str, now: float) -> Answer:
+        """The gate itself failed at it. The answer is kept, so that the same command cannot do it again."""
+        return self._undone(request, self._result(request, "failed", "internal", detail), now, keep=True)
+
+    def _undone(self, request: Request, result: Result, now: float, *, keep: bool) -> Answer:
         encoded = encode(result)
         try:
             with self.store.transaction():

@@ -1,21 +1,20 @@
 """Commands to results: each is applied once, durably, and then always answered the same. Here is the only place that does it."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from daemon.commands.answers import Answer, Answers, Request
 from daemon.commands.deferred import Deferred
+from daemon.commands.enrolment import Pictures
 from daemon.commands.handlers import Handlers
 from daemon.commands.order import Order
 from daemon.commands.outcome import Done, Refusal
-from daemon.core.faces.quality import Judge
-from daemon.core.messages import Capture, Command, Enroll, MessageError, Reembed, Revoke, Suspend, Update, Verify, parse_command
-from daemon.core.values import Image
+from daemon.core.faults import first_line
+from daemon.core.messages import Command, Enroll, MessageError, Reembed, Revoke, Suspend, Update, Verify, parse_command
 from daemon.edges.store import Store, StoreError
 from daemon.pipeline.serving import Current
-from daemon.pipeline.steps import Detector
 
 T = TypeVar("T")
 
@@ -30,8 +29,6 @@ class Desk:
 
     store: Store
     current: Current
-    detector: Detector
-    judge: Judge
     grants: frozenset[str] = frozenset()
     schedules: frozenset[str] = frozenset()
     _answers: Answers = field(init=False)
@@ -40,7 +37,7 @@ class Desk:
 
     def __post_init__(self) -> None:
         self._answers, self._order = Answers(self.store), Order(self.store)
-        self._handlers = Handlers(self.store, self.current, self.detector, self.judge)
+        self._handlers = Handlers(self.store, self.current)
 
     def handle(self, gate: str, topic: str, payload: bytes, retained: bool, now: float) -> Answer | Deferred[Any]:
         """Deal with one payload of a command topic at `now` (UTC seconds). `topic` is where the result will be sent."""
@@ -60,7 +57,7 @@ class Desk:
             self._check_schedule(command)
             self._check_grants(command)
             match command:
-                case Enroll(capture=Capture()) | Reembed() | Verify():
+                case Enroll() | Reembed() | Verify():
                     return Deferred(request, command)
                 case _:
                     return self._carry_out(request, command, self._handlers.handle(command, now), now)
@@ -75,10 +72,10 @@ class Desk:
         request, command = deferred.request, deferred.command
         return self._once(request, command, now, lambda: self._carry_out(request, command, act(), now))
 
-    def finish(self, deferred: Deferred[Enroll], take: Callable[[], Sequence[Image]], now: float) -> Answer:
-        """The camera has been looked at: enrol the crops that `take` gives, or refuse with the EnrolError that it raises.
+    def finish(self, deferred: Deferred[Enroll], take: Callable[[], Pictures], now: float) -> Answer:
+        """Photos or the camera have been looked at: enrol the pictures that `take` gives, or refuse with the EnrolError that it raises.
 
-        Judged as of `now`: somebody who was revoked during the capture is not enrolled by it.
+        Judged as of `now`: somebody who was revoked meanwhile is not enrolled by it.
         """
 
         def act() -> Done:
@@ -90,6 +87,10 @@ class Desk:
     def refuse(self, deferred: Deferred[Any], reason: str, detail: str, now: float) -> Answer:
         """The command cannot be begun now. The answer is not kept: the same command may come again."""
         return self._answers.refused(deferred.request, reason, detail, now, keep=False)
+
+    def failed(self, request: Request, error: Exception, now: float) -> Answer:
+        """Dealing with the command raised something that nobody expected. The answer is kept: it is not tried again."""
+        return self._answers.failed(request, f"{type(error).__name__}: {first_line(error)}; the log says more", now)
 
     # ---- once, durably, and with one answer
 

@@ -1,20 +1,18 @@
 """One handler for each command that can be answered at once: it looks, changes nothing, and says what the command does."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from daemon.commands.enrolment import Enrolment, enrolment_crop
+from daemon.commands.enrolment import Enrolment, Pictures
 from daemon.commands.outcome import Done, Enter, Refusal
-from daemon.core.faces.quality import Judge
 from daemon.core.messages import Enroll, Get, List, Ping, Resume, Revoke, Suspend, Update
 from daemon.core.people import records
 from daemon.core.people.enrol import EnrolError
-from daemon.core.values import Image, Person
+from daemon.core.values import Person
 from daemon.edges.store import Store
 from daemon.pipeline.serving import Current
-from daemon.pipeline.steps import Detector
 
-Direct = Enroll | Revoke | Suspend | Resume | Update | List | Get | Ping
+Direct = Revoke | Suspend | Resume | Update | List | Get | Ping
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +21,10 @@ class Handlers:
 
     store: Store
     current: Current
-    detector: Detector
-    judge: Judge
 
     def handle(self, command: Direct, now: float) -> Done:
         """What the command does."""
         match command:
-            case Enroll(images=images):
-                return self.enroll(command, lambda: self._crops(images or []), now)
             case Revoke(person=person):
                 return self._revoke(person)
             case Suspend(person=person):
@@ -47,8 +41,8 @@ class Handlers:
             case Ping():
                 return Done()
 
-    def enroll(self, command: Enroll, take: Callable[[], Sequence[Image]], now: float) -> Done:
-        """Enrol the crops, uint8 [112, 112, 3] RGB, that `take` gives, or refuse with the EnrolError that it raises."""
+    def enroll(self, command: Enroll, take: Callable[[], Pictures], now: float) -> Done:
+        """Enrol the pictures that `take` gives, or refuse with the EnrolError that it raises."""
         before = self.current.people.get(command.person)
         # Made anew for every command: another model may serve than a moment ago.
         enrolment = Enrolment(self.store, self.current.serving)
@@ -70,9 +64,6 @@ class Handlers:
         # With another face, what was seen of the earlier one counts no more.
         replaced = command.replace and before is not None
         return Done(plan.detail, write, barred=command.person if replaced else None)
-
-    def _crops(self, images: Sequence[bytes]) -> list[Image]:
-        return [enrolment_crop(image, i + 1, self.detector, self.judge) for i, image in enumerate(images)]
 
     def _revoke(self, person: str) -> Done:
         def write() -> Enter:

@@ -14,6 +14,7 @@ from daemon.core.faces.quality import Judge
 from daemon.core.faces.visibility import Sees, VisibilityError
 from daemon.core.messages import encode, offline_status, topic
 from daemon.core.passages.gatekeeper import Gatekeeper
+from daemon.core.people.photo_wire import PhotoSettings
 from daemon.core.status import offline, other_model
 from daemon.core.values import Outgoing
 from daemon.edges import clock, systemd
@@ -22,6 +23,7 @@ from daemon.edges.detector import DetectorError, open_detector
 from daemon.edges.embedder import EmbedderError
 from daemon.edges.metrics import Metrics
 from daemon.edges.mqtt import MqttLink
+from daemon.edges.sandbox import Sandbox
 from daemon.edges.store import Store, StoreError
 from daemon.edges.visibility import open_visibility
 from daemon.pipeline import steps
@@ -105,6 +107,7 @@ def _stop(engine: Engine, links: dict[str, MqttLink], workers: list[GateWorker],
 
 
 def _build(config: Config, stack: ExitStack) -> tuple[Engine, dict[str, MqttLink], list[GateWorker]]:
+    sandbox = _sandbox(config, stack)
     models = {model.id: model for model in (open_model(config, path) for path in bundles(config))}
     liveness = liveness_model(config)
     if liveness is not None:
@@ -122,8 +125,6 @@ def _build(config: Config, stack: ExitStack) -> tuple[Engine, dict[str, MqttLink
     desk = Desk(
         store,
         current,
-        open_detector(config.detector.kind, config.detector.min_face_px),
-        Judge(steps.limits(config, config.enrolment.min_face_px), sees),
         grants=frozenset(config.commands.grants),
         schedules=frozenset(config.schedules),
     )
@@ -139,11 +140,21 @@ def _build(config: Config, stack: ExitStack) -> tuple[Engine, dict[str, MqttLink
     trusted = clock.synchronised if config.clock.trust == "synchronised" else lambda: True
     flight = Flight(recorders.flight, store.pseudonym)
     engine = Engine(
-        config, store, current, desk, gates, mailbox, metrics, models, version(), _standing_faults(store),
+        config, store, current, desk, gates, mailbox, metrics, models, sandbox.crops, version(), _standing_faults(store),
         clock_trusted=trusted, flight=flight, unrecorded=recorders.trouble, liveness=liveness,
     )  # fmt: skip
     stack.callback(engine.close)
+    stack.callback(sandbox.close)  # first: nothing that goes on aside waits for it
     return engine, links, workers
+
+
+def _sandbox(config: Config, stack: ExitStack) -> Sandbox:
+    """It gets ready while everything else is opened."""
+    limits = steps.limits(config, config.enrolment.min_face_px)
+    sandbox = Sandbox(PhotoSettings(config.detector.kind, config.detector.min_face_px, limits))
+    stack.callback(sandbox.close)
+    sandbox.start()
+    return sandbox
 
 
 def _current(config: Config, store: Store, models: dict[str, Model]) -> Current:

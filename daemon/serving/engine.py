@@ -10,6 +10,8 @@ from daemon.commands.captures import Captures
 from daemon.commands.claiming import Claiming
 from daemon.commands.deferred import Waits
 from daemon.commands.desk import Desk
+from daemon.commands.enrolling import Crops, Enrolling
+from daemon.commands.enrolment import Pictures
 from daemon.commands.order import Order
 from daemon.commands.reembedding import Made, Reembedder
 from daemon.config import Config
@@ -46,7 +48,8 @@ class EngineFailed(RuntimeError):
 class Engine:
     """`clock` never steps (seconds), `wall` is UTC seconds; both are arguments so that tests can hold them.
 
-    `models` are those of the configured bundles, by id. `standing_faults` are what the start found, for the status.
+    `models` are those of the configured bundles, by id. `crops` looks at photos from outside. `standing_faults` are what the
+    start found, for the status.
     """
 
     def __init__(
@@ -59,12 +62,14 @@ class Engine:
         mailbox: Mailbox,
         metrics: Metrics,
         models: Mapping[str, Model],
+        crops: Crops,
         version: str,
         standing_faults: tuple[str, ...] = (),
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
         clock_trusted: Callable[[], bool] = lambda: True,
         aside: Callable[[], Aside[Made]] = lambda: Background("ostiary-reembed"),
+        pictures_aside: Aside[Pictures] | None = None,
         flight: Flight | None = None,
         unrecorded: Callable[[], Sequence[str]] = lambda: (),
         liveness: steps.Liveness | None = None,
@@ -86,8 +91,10 @@ class Engine:
             desk, store, current, models, modes,
             disk_works=lambda: self.disk.works, wake=mailbox.wake.set, wall=wall, aside=aside,
         )  # fmt: skip
+        pictures_aside = pictures_aside if pictures_aside is not None else Background("ostiary-enrol", mailbox.wake.set)
+        self._enrolling = Enrolling(desk, current, self._captures, crops, wall, pictures_aside)
         claiming = Claiming(desk, order, current, clock, wall)
-        waits: dict[type, Waits[Any]] = {Enroll: self._captures, Verify: claiming, Reembed: self._reembedder}
+        waits: dict[type, Waits[Any]] = {Enroll: self._enrolling, Verify: claiming, Reembed: self._reembedder}
         self._answering = Answering(config.site, desk, waits, gates, self.disk, self._rules, metrics, wall)
         decisions = Decisions(config, store, self.boot_id)
         self._deciding = Deciding(
@@ -152,6 +159,7 @@ class Engine:
     def close(self) -> None:
         """End what goes on aside."""
         self._reembedder.close()
+        self._enrolling.close()
 
     def settle(self) -> None:
         """The connections are closed: forget what the broker has answered for, so that the next start does not send it again."""
