@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -103,6 +104,9 @@ class Desk:
                 return self._answers.repeated(request, stored)
             return deal()
         except Refusal as refusal:
+            if isinstance(command, Suspend) and refusal.reason == "unknown_person":
+                with suppress(StoreError), self.store.transaction():  # without it the answer cannot be stored either
+                    self._order.note_suspension(command, now)
             return self._answers.refused(request, refusal.reason, refusal.detail, now, keep=True)
         except StoreError as error:
             # A command that was answered once may have been followed by others: it shuts nobody out again.

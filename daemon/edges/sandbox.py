@@ -50,7 +50,7 @@ class Sandbox:
 
     def __init__(self, settings: PhotoSettings, photo_s: float = PHOTO_S) -> None:
         self._settings, self._photo_s = settings, photo_s
-        self._lock = threading.Lock()
+        self._lock, self._in_use = threading.Lock(), threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._line: socket.socket | None = None
         self._ready = self._closed = False
@@ -94,7 +94,8 @@ class Sandbox:
             except PhotoError as error:
                 raise EnrolError("bad_image", f"image {number}: {error}") from None
         last = time.monotonic() + COMMAND_S
-        return [self._crop(jpeg, number, last) for number, jpeg in enumerate(jpegs, 1)]
+        with self._in_use:
+            return [self._crop(jpeg, number, last) for number, jpeg in enumerate(jpegs, 1)]
 
     def close(self) -> None:
         """End the process. Who waits for it gets a SandboxError."""
@@ -103,6 +104,8 @@ class Sandbox:
             if self._process is not None:
                 self._process.kill()
                 self._process.wait()
+        with self._in_use:  # whoever waits for an answer sees the end of the line at once
+            self._tidy()
 
     # ---- one photo
 
