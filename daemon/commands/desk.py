@@ -25,20 +25,21 @@ class Desk:
     """Deals with commands. Owned by the engine, like the store and the memory that commands change.
 
     `grants` is what commands may use of `force`, `replace`, `capture`, `reembed` and `verify`; `schedules` are the names that the
-    configuration knows.
+    configuration knows. With `confirm`, photos alone leave somebody unconfirmed.
     """
 
     store: Store
     current: Current
     grants: frozenset[str] = frozenset()
     schedules: frozenset[str] = frozenset()
+    confirm: bool = False
     _answers: Answers = field(init=False)
     _order: Order = field(init=False)
     _handlers: Handlers = field(init=False)
 
     def __post_init__(self) -> None:
         self._answers, self._order = Answers(self.store), Order(self.store)
-        self._handlers = Handlers(self.store, self.current)
+        self._handlers = Handlers(self.store, self.current, self.confirm)
 
     def handle(self, gate: str, topic: str, payload: bytes, retained: bool, now: float) -> Answer | Deferred[Any]:
         """Deal with one payload of a command topic at `now` (UTC seconds). `topic` is where the result will be sent."""

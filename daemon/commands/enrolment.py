@@ -62,9 +62,10 @@ class Enrolment:
     store: Store
     serving: Serving
 
-    def plan(self, person: str, pictures: Pictures, *, known: bool, replace: bool, force: bool) -> Plan:
+    def plan(self, person: str, pictures: Pictures, *, known: bool, replace: bool, force: bool, confirm: bool = False) -> Plan:
         """Plan what these pictures change about the templates of `person`, who is `known` if there is a record. Changes nothing.
 
+        With `confirm` they must show that person, and take the place of the templates, which may show somebody else as well.
         Raises EnrolError, and StoreError.
         """
         standards, gallery = self.serving.model.standards, self.serving.gallery
@@ -80,10 +81,11 @@ class Enrolment:
             other, similarity = gallery.nearest_besides(vectors, person)
             enrol.need_stranger(other, similarity, self.serving.rules().threshold, standards.same)
         keep = standards.max_templates
-        if not adding:
+        if not adding or confirm:
             chosen = enrol.best_templates(vectors, [enrol.worth(crop) for crop in crops], keep)
             fresh = tuple((crops[i], vectors[i]) for i in chosen)
-            return Plan(person, fresh, f"{counted(len(fresh), 'template')} made{', all earlier ones removed' if known else ''}", anew=True)
+            detail = f"{counted(len(fresh), 'template')} made{', all earlier ones removed' if known else ''}"
+            return Plan(person, fresh, f"confirmed: {detail}" if confirm else detail, anew=True)
         if len(stored) + len(crops) <= keep:
             fresh = tuple(zip(crops, vectors, strict=True))
             return Plan(person, fresh, f"{counted(len(crops), 'template')} added", made=made, stay=_entries(mine))

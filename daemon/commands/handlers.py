@@ -12,6 +12,8 @@ from daemon.core.values import Person
 from daemon.edges.store import Store
 from daemon.pipeline.serving import Current
 
+UNCONFIRMED = "unconfirmed, and rejected so, until a capture at a gate shows the same person: enroll with capture"
+
 Direct = Revoke | Suspend | Resume | Update | List | Get | Ping
 
 
@@ -21,6 +23,8 @@ class Handlers:
 
     store: Store
     current: Current
+    confirm: bool = False
+    """Whether photos alone leave somebody unconfirmed."""
 
     def handle(self, command: Direct, now: float) -> Done:
         """What the command does."""
@@ -44,13 +48,16 @@ class Handlers:
     def enroll(self, command: Enroll, take: Callable[[], Pictures], now: float) -> Done:
         """Enrol the pictures that `take` gives, or refuse with the EnrolError that it raises."""
         before = self.current.people.get(command.person)
+        confirms = before is not None and before.unconfirmed and command.capture is not None and not command.replace
         # Made anew for every command: another model may serve than a moment ago.
         enrolment = Enrolment(self.store, self.current.serving)
         try:
-            plan = enrolment.plan(command.person, take(), known=before is not None, replace=command.replace, force=command.force)
+            plan = enrolment.plan(
+                command.person, take(), known=before is not None, replace=command.replace, force=command.force, confirm=confirms
+            )
         except EnrolError as error:
             raise Refusal(error.reason, error.detail) from None
-        record = records.enrolled(command, before, now)
+        record = records.enrolled(command, before, now, confirm=self.confirm)
 
         def write() -> Enter:
             entries = enrolment.write(plan, record, now)
@@ -61,9 +68,10 @@ class Handlers:
 
             return enter
 
-        # With another face, what was seen of the earlier one counts no more.
-        replaced = command.replace and before is not None
-        return Done(plan.detail, write, barred=command.person if replaced else None)
+        # With another face, or with one that nobody has confirmed, what was seen before counts no more.
+        barred = before is not None and (plan.anew or record.unconfirmed)
+        detail = f"{plan.detail}; {UNCONFIRMED}" if record.unconfirmed else plan.detail
+        return Done(detail, write, barred=command.person if barred else None)
 
     def _revoke(self, person: str) -> Done:
         def write() -> Enter:

@@ -127,6 +127,7 @@ def _build(config: Config, stack: ExitStack) -> tuple[Engine, dict[str, MqttLink
         current,
         grants=frozenset(config.commands.grants),
         schedules=frozenset(config.schedules),
+        confirm=config.enrolment.confirm == "capture",
     )
     recorders = open_recorders(config, store, metrics)
     stack.callback(recorders.close)
