@@ -26,9 +26,9 @@ from daemon.core.values import Image
 
 log = logging.getLogger("ostiary")
 
-PHOTO_S = 15.0
-"""A photo has its answer after this many seconds, or never."""
-COMMAND_S = 30.0
+PHOTO_S = 20.0
+"""A photo has its answer after this many seconds, or never. The process gives way to the gates, so it may wait for its own few seconds."""
+COMMAND_S = 60.0
 """All photos of one command."""
 START_S = 60.0
 ATTEMPTS = 2

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from contextlib import suppress
 
 import cv2
 import numpy as np
@@ -29,7 +30,8 @@ def main() -> None:
     # A whole service is told to stop, and a terminal to interrupt. The daemon decides when this process ends, by closing the line.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    os.nice(NICE)
+    with suppress(OSError):  # where a service may not, it works at full priority
+        os.nice(NICE)
     cv2.setNumThreads(1)
     settings = wire.read_settings(_taken() or b"")
     detector, judge = open_detector(settings.detector, settings.min_face_px), Judge(settings.limits, open_visibility())
