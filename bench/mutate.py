@@ -211,6 +211,13 @@ BREAKAGES = (
         "tests/commands/test_confirming.py",
     ),
     Breakage(
+        "two people whom one record lets in are not noticed",
+        "daemon/core/passages/gatekeeper.py",
+        "self.doubles.take(passage.ruling.person, passage.evidence.fused, self.rules.same)",
+        "pass",
+        "tests/commands/test_confirming.py",
+    ),
+    Breakage(
         "a photo of two thousand scans is decoded",
         "daemon/core/faces/photo.py",
         "if scans > MAX_SCANS:",

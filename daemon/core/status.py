@@ -9,6 +9,8 @@ from daemon.core.messages import StatusMessage
 
 UNCALIBRATED = "uncalibrated: the threshold comes from photos by other cameras, and nobody has measured this gate; run `ostiaryd calibrate`"
 """The gate works: it adapts to its camera by itself (`cohort.py`)."""
+MOST_NAMED = 5
+"""People named in a reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,7 @@ class Trouble:
     recorder: why something is not recorded.
     liveness: why the liveness model could not judge.
     uncalibrated: nobody has measured this gate with the serving model.
+    two_faces: the people under whose ids two different faces were accepted here.
     """
 
     disk: str | None
@@ -47,6 +50,7 @@ class Trouble:
     recorder: Sequence[str] = ()
     liveness: str | None = None
     uncalibrated: bool = False
+    two_faces: Sequence[str] = ()
 
     @property
     def closing(self) -> list[str]:
@@ -64,6 +68,9 @@ class Trouble:
             reasons.append(self.camera)
         if self.turned:
             reasons.append("faces_turned: most faces are not upright here; turn the camera, or set `rotate` of this gate")
+        if self.two_faces:
+            named = ", ".join(self.two_faces[:MOST_NAMED]) + (" and others" if len(self.two_faces) > MOST_NAMED else "")
+            reasons.append(f"two_faces: two different faces were accepted as {named}; see who they are, and enrol with replace or capture")
         if self.graph is not None:
             reasons.append(f"exact_search: {self.graph}")
         if self.liveness is not None:

@@ -123,6 +123,7 @@ class Engine:
         self._send()
         self._report()
         self._note_claims()
+        self._note_doubles()
         self.metrics.heartbeat()
         for name, gate in self.gates.items():
             if not gate.link.is_alive():
@@ -232,6 +233,13 @@ class Engine:
                 self.metrics.claim(name, how)
                 log.info("gate %s: the claim of %s ended: %s", name, person, how)
             gate.keeper.claims.ended.clear()
+
+    def _note_doubles(self) -> None:
+        for name, gate in self.gates.items():
+            for person in gate.keeper.doubles.news:
+                self.metrics.two_faces(name)
+                log.warning("gate %s: two different faces were accepted as %s: is its picture of two people?", name, person)
+            gate.keeper.doubles.news.clear()
 
     # ---- the gallery's graph
 

@@ -76,6 +76,7 @@ class Reports:
             liveness=condition.liveness,
             audit=store.audit.broken,
             uncalibrated=serving.uncalibrated(rules, gate.keeper.gate),
+            two_faces=sorted(gate.keeper.doubles.found),
         )
         closing, degrading = trouble.closing, trouble.degrading
         return StatusMessage(

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from prometheus_client import generate_latest
 
 from daemon.config import EnrolmentConfig
 from daemon.core.values import Person
@@ -142,3 +143,29 @@ def test_a_record_from_before_there_was_such_a_state_opens_as_confirmed() -> Non
     del record["person"]["unconfirmed"]
     sealed = sealer.vault.seal(msgspec.msgpack.encode(record | {"enrolment": b"e" * 16}), 2, "people", "E1")
     assert sealer.open_person(sealed, "E1").person == Person("E1", suspended=True)
+
+
+# ---- and where no camera is asked to confirm
+
+
+def test_two_people_whom_a_morph_lets_in_are_noticed_and_said_until_the_record_is_mended(opened: Opened) -> None:
+    """To these gates people less alike than 0.99 are two."""
+    site = opened(config=CONFIG)
+    enroll(site, "E1", MORPH)
+    for face in (ADA, BEN, ADA):
+        assert decided(site, face) == ("accept", "matched")
+        assert not [reason for reason in site.status()["reasons"] if "two_faces" in reason]
+    assert decided(site, BEN) == ("accept", "matched")
+    (reason,) = [reason for reason in site.status()["reasons"] if "two_faces" in reason]
+    assert "E1" in reason and site.status()["state"] == "degraded"
+    assert 'ostiary_two_faces_total{gate="north"} 1.0' in generate_latest(site.engine.metrics._registry).decode()
+    enroll(site, "E1", ADA, replace=True)
+    assert not [reason for reason in site.status()["reasons"] if "two_faces" in reason]
+
+
+def test_one_person_is_no_two_however_often_they_come(opened: Opened) -> None:
+    site = opened(config=CONFIG)
+    enroll(site, "E1", ADA)
+    for face in (ADA, ADA + 8, ADA - 2, ADA + 8) * 2:
+        assert decided(site, face) == ("accept", "matched")
+    assert site.gate.keeper.doubles.found == set()
