@@ -9,7 +9,6 @@ import numpy as np
 
 from bench.gate_clips import enrolment_frame
 from daemon.cli.calibrate import looks
-from daemon.commands.enrolment import enrolment_crop
 from daemon.config import Config, GateConfig
 from daemon.core.passages.gatekeeper import Decision, Gatekeeper
 from daemon.core.passages.liveness import Lives
@@ -21,6 +20,7 @@ from daemon.edges.detector import open_detector
 from daemon.edges.gallery import Gallery
 from daemon.pipeline import steps
 from daemon.pipeline.opening import open_judge
+from daemon.pipeline.photos import enrolment_crop
 
 
 @dataclass(frozen=True, slots=True)

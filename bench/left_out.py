@@ -29,7 +29,6 @@ from rich.table import Table
 from bench.clips import Clip, Seen, embedded, gallery_of, site_of, watch
 from bench.gate_clips import ROOT, enrolment_frame
 from daemon.cli.calibrate import walked
-from daemon.commands.enrolment import enrolment_crop
 from daemon.config import Config, DetectorConfig, GateConfig
 from daemon.core.passages.gatekeeper import Decision, Gatekeeper
 from daemon.core.passages.rules import Rules
@@ -40,6 +39,7 @@ from daemon.edges.gallery import Gallery
 from daemon.pipeline import steps
 from daemon.pipeline.model import Model
 from daemon.pipeline.opening import open_judge, open_model
+from daemon.pipeline.photos import enrolment_crop
 
 TIMES_S = (0.2, 0.5, 0.8, 1.1, 1.4)
 WAYS = ("card", "adaptive, cold", "adaptive, warm", "calibrated --live", "calibrated")

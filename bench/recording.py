@@ -20,7 +20,6 @@ import numpy as np
 from rich.console import Console
 
 from bench.gate_clips import ENROLLED, ROOT, enrolment_frame
-from daemon.commands.enrolment import enrolment_crop
 from daemon.config import Config, DetectorConfig, GateConfig
 from daemon.core.passages.gatekeeper import Decision, Gatekeeper
 from daemon.core.tapes.frames import FrameDecoder, FrameEncoder
@@ -32,6 +31,7 @@ from daemon.edges.detector import open_detector
 from daemon.edges.gallery import Gallery
 from daemon.edges.recorder import Recorder, Shelf
 from daemon.pipeline import opening, steps
+from daemon.pipeline.photos import enrolment_crop
 from daemon.pipeline.replay import line
 from daemon.serving.flight import Flight
 

@@ -12,7 +12,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from daemon.commands.enrolment import enrolment_crop
 from daemon.config import Config, GateConfig
 from daemon.core.faces.align import align
 from daemon.core.faces.visibility import judge
@@ -22,6 +21,7 @@ from daemon.demo.frames import portrait
 from daemon.edges.detector import open_detector
 from daemon.edges.visibility import open_visibility
 from daemon.pipeline.opening import open_judge
+from daemon.pipeline.photos import enrolment_crop
 from trainer.people import coverings
 
 TILE_PX, CAPTION_PX, COLUMNS = 168, 44, 8

@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from daemon.commands.enrolment import enrolment_crop
 from daemon.config import Config, GateConfig
 from daemon.core.boxes import Box, overlap
 from daemon.core.bundle import read_card
@@ -33,6 +32,7 @@ from daemon.edges.detector import Detector, open_detector
 from daemon.edges.embedder import Embedder, open_embedder
 from daemon.edges.visibility import Visibility, open_visibility
 from daemon.pipeline.opening import DEFAULT_BUNDLE, open_judge
+from daemon.pipeline.photos import enrolment_crop
 from daemon.pipeline.steps import limits
 from trainer.people import coverings, data
 

@@ -62,7 +62,6 @@ ROOMS: dict[str, set[str]] = {
         "daemon.config",
         "daemon.edges",
         "daemon.pipeline",
-        "daemon.commands",
         "daemon.serving",
         "daemon.drawing",
     },

@@ -13,6 +13,7 @@ from daemon.cli import audit
 from daemon.config import load
 from daemon.core.counts import counted
 from daemon.core.messages import utc
+from daemon.core.people.records import state
 from daemon.edges.files import placed
 from daemon.edges.store import KEEP_RESULTS_S, Dossier, StoreError, dossier_of
 from daemon.pipeline import opening
@@ -84,7 +85,7 @@ def contents(held: Dossier, records: Iterable[str]) -> Iterator[tuple[str, bytes
             {
                 "person": person.person,
                 "name": person.name,
-                "state": "suspended" if person.suspended else "active",
+                "state": state(person),
                 "enrolled_at": utc(person.enrolled_at),
                 "valid_from": _when(person.valid_from),
                 "valid_until": _when(person.valid_until),

@@ -11,7 +11,6 @@ import numpy as np
 from rich.console import Console
 
 from daemon.cli.recordings import gate_of, open_source
-from daemon.commands.enrolment import enrolment_crop
 from daemon.config import Config, ConfigError, GateConfig, load
 from daemon.core.counts import counted
 from daemon.core.passages.gatekeeper import Gatekeeper
@@ -28,6 +27,7 @@ from daemon.edges.detector import open_detector
 from daemon.edges.gallery import Gallery
 from daemon.pipeline import opening, steps
 from daemon.pipeline.model import Model
+from daemon.pipeline.photos import enrolment_crop
 from daemon.pipeline.replay import line, replay
 
 OTHERWISE = 1

@@ -14,6 +14,7 @@ from daemon.edges.files import FileError
 from daemon.edges.film import FilmError
 from daemon.edges.liveness import LivenessError
 from daemon.edges.metrics import MetricsError
+from daemon.edges.sandbox import SandboxError
 from daemon.edges.store import StoreError, VaultError
 
 EXIT_FAILED = 1
@@ -25,7 +26,7 @@ UNUSABLE = (
     VaultError,
 )  # fmt: skip
 """What no restart mends: exit 78."""
-FAILED = (StoreError, FileError, AuditError, HeadError, FilmError)
+FAILED = (StoreError, FileError, AuditError, HeadError, FilmError, SandboxError)
 """What this attempt did not manage: exit 1."""
 
 

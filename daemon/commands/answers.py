@@ -71,7 +71,9 @@ class Answers:
 
     def refused(self, request: Request, reason: str, detail: str, now: float, *, keep: bool) -> Answer:
         """Nothing was changed. Without `keep` the sender may correct the command and send it again under the same id."""
-        result = self._result(request, "refused", reason, detail)
+        return self._undone(request, self._result(request, "refused", reason, detail), now, keep=keep)
+
+    def _undone(self, request: Request, result: Result, now: float, *, keep: bool) -> Answer:
         encoded = encode(result)
         try:
             with self.store.transaction():
@@ -92,21 +94,13 @@ class Answers:
     def failed(self, request: Request, detail: str, now: float) -> Answer:
         """The command could not be carried out for a reason of our own. The answer is kept: it is not tried again. One that the store has
         carried out already keeps the answer that it has."""
-        result = self._result(request, "failed", "internal", detail)
-        encoded = encode(result)
         try:
             stored = self.store.result(request.kept_as) if request.command_id is not None else None
-            if stored is not None:
-                return Answer(msgspec.json.decode(stored, type=Result), stored, durable=True)
-            with self.store.transaction():
-                if request.command_id is not None:
-                    self.store.put_result(request.kept_as, encoded, now)
-                self.store.enqueue(request.gate, request.topic, encoded, at=now)
-                if request.op is not None:
-                    self._record(request, result, now)
         except StoreError:
-            return Answer(result, encoded, durable=False)
-        return Answer(result, encoded, durable=True)
+            stored = None
+        if stored is not None:
+            return Answer(msgspec.json.decode(stored, type=Result), stored, durable=True)
+        return self._undone(request, self._result(request, "failed", "internal", detail), now, keep=True)
 
     def repeated(self, request: Request, stored: bytes) -> Answer:
         """The stored answer to a command that came again. Raises StoreError."""

@@ -1,10 +1,10 @@
-"""Enrolments that wait for pictures from a gate's own camera: at most one at a gate, while everything else goes on."""
+"""Pictures for enrolments from a gate's own camera: at most one capture at a gate, while everything else goes on."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from daemon.commands.answers import Answer
-from daemon.commands.deferred import Arrival, Deferred, Ended
+from daemon.commands.deferred import Arrival, Deferred
 from daemon.commands.desk import Desk
 from daemon.core.messages import Enroll
 from daemon.core.people.capture import Capture
@@ -13,8 +13,8 @@ from daemon.core.values import Delivery, Image, View
 
 
 @dataclass(slots=True)
-class _Running:
-    """A capture under way. `deliveries` are all messages that brought the command: the broker delivers again after each reconnect."""
+class Taking:
+    """A capture. `deliveries` are all messages that brought the command: the broker delivers again after each reconnect."""
 
     deferred: Deferred[Enroll]
     capture: Capture
@@ -22,6 +22,7 @@ class _Running:
     camera_lost: bool = False
 
     def crops(self) -> list[Image]:
+        """The crops, uint8 [112, 112, 3] RGB, that the camera gave. Raises EnrolError."""
         if self.camera_lost:
             raise EnrolError("no_camera", "the camera was lost during the capture; see the gate's status")
         return self.capture.crops()
@@ -32,7 +33,7 @@ class Captures:
 
     def __init__(self, desk: Desk, min_face_px: float, clock: Callable[[], float], wall: Callable[[], float]) -> None:
         self._desk, self._min_face_px, self._clock, self._wall = desk, min_face_px, clock, wall
-        self._running: dict[str, _Running] = {}
+        self._running: dict[str, Taking] = {}
 
     @property
     def holds_others(self) -> bool:
@@ -54,7 +55,7 @@ class Captures:
         if not arrival.camera_up:
             return self._refuse(deferred, "no_camera", "the gate's camera gives no pictures now; see the gate's status")
         capture = Capture(self._clock(), command.capture.seconds, self._min_face_px)
-        self._running[gate] = _Running(deferred, capture, [arrival.delivery])
+        self._running[gate] = Taking(deferred, capture, [arrival.delivery])
         return None
 
     def _refuse(self, deferred: Deferred[Enroll], reason: str, detail: str) -> Answer:
@@ -72,8 +73,7 @@ class Captures:
         if running is not None:
             running.camera_lost = True
 
-    def turn(self) -> list[Ended]:
-        """Enrol or refuse where the time of a capture is over."""
-        over = [gate for gate, one in self._running.items() if one.camera_lost or one.capture.over(self._clock())]
-        ended = [self._running.pop(gate) for gate in over]
-        return [Ended(tuple(one.deliveries), self._desk.finish(one.deferred, one.crops, self._wall())) for one in ended]
+    def over(self) -> list[Taking]:
+        """The captures whose time is over; each is returned once."""
+        gates = [gate for gate, one in self._running.items() if one.camera_lost or one.capture.over(self._clock())]
+        return [self._running.pop(gate) for gate in gates]

@@ -1,23 +1,22 @@
 """Commands to results: each is applied once, durably, and then always answered the same. Here is the only place that does it."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from daemon.commands.answers import Answer, Answers, Request
 from daemon.commands.authority import Authorities, Key
 from daemon.commands.deferred import Deferred
+from daemon.commands.enrolment import Pictures
 from daemon.commands.handlers import Handlers
 from daemon.commands.order import Order
 from daemon.commands.outcome import Done, Refusal
 from daemon.core.buckets import Refusals
-from daemon.core.faces.quality import Judge
-from daemon.core.messages import Capture, Command, Enroll, MessageError, Reembed, Revoke, Suspend, Update, Verify, parse_command
-from daemon.core.values import Image
+from daemon.core.messages import Command, Enroll, MessageError, Reembed, Revoke, Suspend, Update, Verify, parse_command
 from daemon.edges.store import Store, StoreError
 from daemon.pipeline.serving import Current
-from daemon.pipeline.steps import Detector
 
 T = TypeVar("T")
 
@@ -27,15 +26,15 @@ class Desk:
     """Deals with commands. Owned by the engine, like the store and the memory that commands change.
 
     `keys` are those who may ask something, by name. Without keys everybody may, and `grants` is what commands may use of `force`,
-    `replace`, `capture`, `reembed` and `verify`. `schedules` are the names that the configuration knows.
+    `replace`, `capture`, `reembed` and `verify`. `schedules` are the names that the configuration knows. With `confirm`, photos alone leave
+    somebody unconfirmed.
     """
 
     store: Store
     current: Current
-    detector: Detector
-    judge: Judge
     grants: frozenset[str] = frozenset()
     schedules: frozenset[str] = frozenset()
+    confirm: bool = False
     keys: Mapping[str, Key] = field(default_factory=dict)
     refusals: Refusals = field(default_factory=Refusals)
     _authorities: Authorities = field(init=False)
@@ -46,7 +45,7 @@ class Desk:
     def __post_init__(self) -> None:
         self._authorities = Authorities(self.keys)
         self._answers, self._order = Answers(self.store), Order(self.store)
-        self._handlers = Handlers(self.store, self.current, self.detector, self.judge)
+        self._handlers = Handlers(self.store, self.current, self.confirm)
 
     def handle(self, gate: str, topic: str, payload: bytes, retained: bool, now: float, came_on: str) -> Answer | Deferred[Any]:
         """Deal with one payload of the command topic `came_on` at `now` (UTC seconds). `topic` is where the result will be sent."""
@@ -74,7 +73,7 @@ class Desk:
             self._check_grants(request, command)
             self._check_reach(request, command)
             match command:
-                case Enroll(capture=Capture()) | Reembed() | Verify():
+                case Enroll() | Reembed() | Verify():
                     return Deferred(request, command)
                 case _:
                     return self._carry_out(request, command, self._handlers.handle(command, now, authority), now)
@@ -89,10 +88,10 @@ class Desk:
         request, command = deferred.request, deferred.command
         return self._once(request, command, now, lambda: self._carry_out(request, command, act(), now))
 
-    def finish(self, deferred: Deferred[Enroll], take: Callable[[], Sequence[Image]], now: float) -> Answer:
-        """The camera has been looked at: enrol the crops that `take` gives, or refuse with the EnrolError that it raises.
+    def finish(self, deferred: Deferred[Enroll], take: Callable[[], Pictures], now: float) -> Answer:
+        """Photos or the camera have been looked at: enrol the pictures that `take` gives, or refuse with the EnrolError that it raises.
 
-        Judged as of `now`: somebody who was revoked during the capture is not enrolled by it.
+        Judged as of `now`: somebody who was revoked meanwhile is not enrolled by it.
         """
 
         def act() -> Done:
@@ -128,6 +127,9 @@ class Desk:
                 return self._answers.repeated(request, stored)
             return deal()
         except Refusal as refusal:
+            if isinstance(command, Suspend) and refusal.reason == "unknown_person":
+                with suppress(StoreError), self.store.transaction():  # without it the answer cannot be stored either
+                    self._order.note_suspension(command, now)
             return self._answers.refused(request, refusal.reason, refusal.detail, now, keep=True)
         except StoreError as error:
             # A command that was answered once may have been followed by others: it shuts nobody out again.

@@ -1,21 +1,21 @@
 """One handler for each command that can be answered at once: it looks, changes nothing, and says what the command does."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from daemon.commands.authority import Authority
-from daemon.commands.enrolment import Enrolment, enrolment_crop
+from daemon.commands.enrolment import Enrolment, Pictures
 from daemon.commands.outcome import Done, Enter, Refusal
-from daemon.core.faces.quality import Judge
 from daemon.core.messages import Enroll, Get, List, Ping, Resume, Revoke, Suspend, Update
 from daemon.core.people import records
 from daemon.core.people.enrol import EnrolError
-from daemon.core.values import Image, Person
+from daemon.core.values import Person
 from daemon.edges.store import Store
 from daemon.pipeline.serving import Current
-from daemon.pipeline.steps import Detector
 
-Direct = Enroll | Revoke | Suspend | Resume | Update | List | Get | Ping
+UNCONFIRMED = "unconfirmed, and rejected so, until a capture at a gate shows the same person: enroll with capture"
+
+Direct = Revoke | Suspend | Resume | Update | List | Get | Ping
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +24,12 @@ class Handlers:
 
     store: Store
     current: Current
-    detector: Detector
-    judge: Judge
+    confirm: bool = False
+    """Whether photos alone leave somebody unconfirmed."""
 
     def handle(self, command: Direct, now: float, authority: Authority) -> Done:
         """What the command does. It is about nobody beyond the reach of its sender's `authority`, and makes no record that would be."""
         match command:
-            case Enroll(images=images):
-                return self.enroll(command, lambda: self._crops(images or []), now, authority)
             case Revoke(person=person):
                 return self._revoke(person)
             case Suspend(person=person):
@@ -50,18 +48,21 @@ class Handlers:
             case Ping():
                 return Done()
 
-    def enroll(self, command: Enroll, take: Callable[[], Sequence[Image]], now: float, authority: Authority) -> Done:
-        """Enrol the crops, uint8 [112, 112, 3] RGB, that `take` gives, or refuse with the EnrolError that it raises."""
+    def enroll(self, command: Enroll, take: Callable[[], Pictures], now: float, authority: Authority) -> Done:
+        """Enrol the pictures that `take` gives, or refuse with the EnrolError that it raises."""
         before = self.current.people.get(command.person)
-        record = records.enrolled(command, before, now, authority.gates)
+        record = records.enrolled(command, before, now, authority.gates, confirm=self.confirm)
         for one in (before, record):
             if one is not None:
                 # The record of before too: a new face on it could pass wherever the record may.
                 authority.need_reach(one)
+        confirms = before is not None and before.unconfirmed and command.capture is not None and not command.replace
         # Made anew for every command: another model may serve than a moment ago.
         enrolment = Enrolment(self.store, self.current.serving)
         try:
-            plan = enrolment.plan(command.person, take(), known=before is not None, replace=command.replace, force=command.force)
+            plan = enrolment.plan(
+                command.person, take(), known=before is not None, replace=command.replace, force=command.force, confirm=confirms
+            )
         except EnrolError as error:
             raise Refusal(error.reason, error.detail) from None
 
@@ -74,12 +75,10 @@ class Handlers:
 
             return enter
 
-        # With another face, what was seen of the earlier one counts no more.
-        replaced = command.replace and before is not None
-        return Done(plan.detail, write, barred=command.person if replaced else None)
-
-    def _crops(self, images: Sequence[bytes]) -> list[Image]:
-        return [enrolment_crop(image, i + 1, self.detector, self.judge) for i, image in enumerate(images)]
+        # With another face, or with one that nobody has confirmed, what was seen before counts no more.
+        barred = before is not None and (plan.anew or record.unconfirmed)
+        detail = f"{plan.detail}; {UNCONFIRMED}" if record.unconfirmed else plan.detail
+        return Done(detail, write, barred=command.person if barred else None)
 
     def _revoke(self, person: str) -> Done:
         def write() -> Enter:

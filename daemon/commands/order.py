@@ -64,6 +64,12 @@ class Order:
             if last is not None and command.issued_at.timestamp() < last:
                 raise Refusal("superseded", f"a newer command for this person, issued at {utc(last)}, has already been applied")
 
+    def note_suspension(self, command: Suspend, now: float) -> None:
+        """Somebody was suspended whom nobody knows. If they are being enrolled at this moment, by an older command, they must not get in.
+
+        Call it within a transaction."""
+        self._put_place(command, now)
+
     def note(self, command: Command, now: float) -> None:
         """Note the place of a command in the order of its person, and what it proves about the time.
 
@@ -73,8 +79,11 @@ class Order:
             return
         issued = command.issued_at.timestamp()
         if not isinstance(command, Reembed):
-            # Nothing bounds the time that a command which shuts somebody out may claim. Noted as it is, it could shut them out for ever.
-            self.store.put_issued(command.person, min(issued, self.time(now) + FUTURE_S))
+            self._put_place(command, now)
         # Both clocks must agree that it is at least this late. A single clock that is wrong would make every later command look expired.
         self.store.put_issued(CLOCK, min(issued, now))
         self.store.next_revision()
+
+    def _put_place(self, command: Enroll | Revoke | Suspend | Resume | Update, now: float) -> None:
+        # Nothing bounds the time that a command which shuts somebody out may claim. Noted as it is, it could shut them out for ever.
+        self.store.put_issued(command.person, min(command.issued_at.timestamp(), self.time(now) + FUTURE_S))

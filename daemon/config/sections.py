@@ -77,6 +77,13 @@ class EnrolmentConfig:
 
     min_face_px: Annotated[int, Meta(description="Faces on enrolment photos must be at least this large, in pixels.")] = 50
     max_templates: Annotated[int, Meta(ge=1, description="How many templates are kept per person.")] = 10
+    confirm: Annotated[
+        Literal["none", "capture"],
+        Meta(
+            description="`capture` rejects people who were enrolled from photos (`unconfirmed`) until a gate's camera has seen them too "
+            "(enroll with capture), and keeps only what the camera saw."
+        ),
+    ] = "none"
     publish_names: Annotated[bool, Meta(description="Send people's names with decisions.")] = False
 
 

@@ -254,12 +254,15 @@ def encode(message: msgspec.Struct) -> bytes:
 Outcome = Literal["done", "refused", "failed"]
 
 
+PersonState = Literal["active", "suspended", "unconfirmed"]
+
+
 class PersonEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One row of a `list` answer, or the content of a `get` answer. Only `get` includes the consent."""
 
     person: str
     name: str | None
-    state: Literal["active", "suspended"]
+    state: PersonState
     templates: int
     enrolled_at: str
     valid_from: str | None = None

@@ -10,6 +10,8 @@ from daemon.core.values import Incident, LinkName
 
 UNCALIBRATED = "uncalibrated: the threshold comes from photos by other cameras, and nobody has measured this gate; run `ostiaryd calibrate`"
 """The gate works: it adapts to its camera by itself (`cohort.py`)."""
+MOST_NAMED = 5
+"""People named in a reason."""
 
 _DOWN: dict[LinkName, str] = {"commands": "commands_down", "urgent": "revocations_down"}
 
@@ -44,6 +46,7 @@ class Trouble:
     stepped: the wall clock has stepped, and nothing answers for it.
     dropped: the number of messages that were dropped from the outbox since the start.
     incidents: what happened to the gate's session at the broker lately, and when (RFC 3339).
+    two_faces: the people under whose ids two different faces were accepted here.
     """
 
     disk: str | None
@@ -66,6 +69,7 @@ class Trouble:
     incidents: Mapping[Incident, str] = field(default_factory=dict)
     stepped: bool = False
     dropped: int = 0
+    two_faces: Sequence[str] = ()
 
     @property
     def closing(self) -> list[str]:
@@ -85,6 +89,9 @@ class Trouble:
             reasons.append(self.camera)
         if self.turned:
             reasons.append("faces_turned: most faces are not upright here; turn the camera, or set `rotate` of this gate")
+        if self.two_faces:
+            named = ", ".join(self.two_faces[:MOST_NAMED]) + (" and others" if len(self.two_faces) > MOST_NAMED else "")
+            reasons.append(f"two_faces: two different faces were accepted as {named}; see who they are, and enrol with replace or capture")
         if self.graph is not None:
             reasons.append(f"exact_search: {self.graph}")
         if self.liveness is not None:

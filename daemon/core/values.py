@@ -125,7 +125,10 @@ class Sighting:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody enrolled. `person` is an employee number; times are UTC seconds; no `gates` means all of them, no `schedule` any time."""
+    """Somebody enrolled. `person` is an employee number; times are UTC seconds; no `gates` means all of them, no `schedule` any time.
+
+    `unconfirmed`: the templates come from photos, and a gate's camera has not yet seen the person whom they should show.
+    """
 
     person: str
     name: str | None = None
@@ -136,6 +139,7 @@ class Person:
     consent: str | None = None
     enrolled_at: float = 0.0
     schedule: str | None = None
+    unconfirmed: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -183,6 +187,7 @@ class Reason(StrEnum):
     MATCHED = "matched"
     VERIFIED = "verified"
     SUSPENDED = "suspended"
+    UNCONFIRMED = "unconfirmed"
     EXPIRED = "expired"
     NOT_YET_VALID = "not_yet_valid"
     NOT_PERMITTED_HERE = "not_permitted_here"

@@ -18,6 +18,7 @@ REASONS = {
     "matched": "recognised",
     "verified": "recognised as the claimed person",
     "suspended": "recognised, but suspended",
+    "unconfirmed": "recognised, but only by photos that no camera has confirmed",
     "expired": "recognised, but no longer valid",
     "not_yet_valid": "recognised, but not valid yet",
     "not_permitted_here": "recognised, but not permitted at this gate",

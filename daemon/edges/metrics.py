@@ -63,6 +63,7 @@ METRICS = (
     Metric("ostiary_commands_total", "counter", ("op", "status", "reason"), "Commands answered, by outcome."),
     Metric("ostiary_commands_unanswered_total", "counter", ("gate",), "Refused messages that got no answer: there were too many."),
     Metric("ostiary_claims_total", "counter", ("gate", "end"), "Claims (badges) by how they ended."),
+    Metric("ostiary_two_faces_total", "counter", ("gate",), "People found under whose ids two different faces were accepted."),
     Metric("ostiary_camera_up", "gauge", ("gate",), "1 while the camera shows something new."),
     Metric("ostiary_broker_up", "gauge", ("gate",), "1 while connected to the broker and subscribed."),
     Metric(
@@ -178,6 +179,10 @@ class Metrics:
     def gate_state(self, gate: str, state: GateState) -> None:
         for one in GATE_STATES:
             self._gauges["ostiary_gate_state"].labels(gate, one).set(one == state)
+
+    def two_faces(self, gate: str) -> None:
+        """Two different faces were accepted as one person."""
+        self._counters["ostiary_two_faces_total"].labels(gate).inc()
 
     def gate_calibrated(self, gate: str, calibrated: bool) -> None:
         self._gauges["ostiary_gate_calibrated"].labels(gate).set(calibrated)

@@ -63,10 +63,14 @@ class Answering:
         """Take commands from the urgent lanes for a moment."""
         self._serve(lambda: self._gates)
 
-    def serve(self) -> bool:
-        """Take commands for a moment. Returns whether more can be taken at once."""
+    def serve(self) -> None:
+        """Take commands for a moment."""
         self._serve(self._closed)
         self._say_unsaid()
+
+    @property
+    def has_more(self) -> bool:
+        """Whether a command waits that can be taken at once."""
         return self._commands.waiting(self._closed())
 
     def _serve(self, closed: Callable[[], Collection[str]]) -> None:

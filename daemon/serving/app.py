@@ -17,6 +17,7 @@ from daemon.core.faces.quality import Judge
 from daemon.core.faces.visibility import Sees, VisibilityError
 from daemon.core.messages import encode, offline_status, topic
 from daemon.core.passages.gatekeeper import Gatekeeper
+from daemon.core.people.photo_wire import PhotoSettings
 from daemon.core.status import offline, other_model
 from daemon.core.values import Outgoing
 from daemon.edges import clock, systemd
@@ -25,6 +26,7 @@ from daemon.edges.detector import DetectorError, open_detector
 from daemon.edges.embedder import EmbedderError
 from daemon.edges.metrics import Metrics
 from daemon.edges.mqtt import Lanes
+from daemon.edges.sandbox import Sandbox
 from daemon.edges.store import Store, StoreError
 from daemon.edges.visibility import open_visibility
 from daemon.pipeline import steps
@@ -110,6 +112,7 @@ def _stop(engine: Engine, links: dict[str, Lanes], workers: list[GateWorker], co
 
 
 def _build(config: Config, stack: ExitStack) -> tuple[Engine, dict[str, Lanes], list[GateWorker], Sign]:
+    sandbox = _sandbox(config, stack)
     models = {model.id: model for model in (open_model(config, path) for path in bundles(config))}
     liveness = liveness_model(config)
     if liveness is not None:
@@ -127,11 +130,10 @@ def _build(config: Config, stack: ExitStack) -> tuple[Engine, dict[str, Lanes], 
     desk = Desk(
         store,
         current,
-        open_detector(config.detector.kind, config.detector.min_face_px),
-        Judge(steps.limits(config, config.enrolment.min_face_px), sees),
         grants=frozenset(config.commands.grants),
         schedules=frozenset(config.schedules),
         keys=_keys(config),
+        confirm=config.enrolment.confirm == "capture",
     )
     key = box_key(store)
     sign = signer(key)
@@ -147,11 +149,12 @@ def _build(config: Config, stack: ExitStack) -> tuple[Engine, dict[str, Lanes], 
     trusted = clock.synchronised if config.clock.trust == "synchronised" else lambda: True
     flight = Flight(recorders.flight, store.pseudonym)
     engine = Engine(
-        config, store, current, desk, gates, mailbox, metrics, models, version(), _standing_faults(store),
+        config, store, current, desk, gates, mailbox, metrics, models, sandbox.crops, version(), _standing_faults(store),
         clock_trusted=trusted, flight=flight, unrecorded=recorders.trouble, liveness=liveness, synchronised=clock.synchronised,
         sign=sign, public_key=signing.public_text(key),
     )  # fmt: skip
     stack.callback(engine.close)
+    stack.callback(sandbox.close)  # first: nothing that goes on aside waits for it
     return engine, links, workers, sign
 
 
@@ -160,6 +163,15 @@ def _keys(config: Config) -> dict[str, Key]:
         name: Key(signing.public_key(key.public), frozenset(key.ops), key.gates, frozenset(key.grants), key.rate)
         for name, key in config.commands.keys.items()
     }
+
+
+def _sandbox(config: Config, stack: ExitStack) -> Sandbox:
+    """It gets ready while everything else is opened."""
+    limits = steps.limits(config, config.enrolment.min_face_px)
+    sandbox = Sandbox(PhotoSettings(config.detector.kind, config.detector.min_face_px, limits))
+    stack.callback(sandbox.close)
+    sandbox.start()
+    return sandbox
 
 
 def _current(config: Config, store: Store, models: dict[str, Model]) -> Current:

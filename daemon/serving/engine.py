@@ -10,6 +10,8 @@ from daemon.commands.captures import Captures
 from daemon.commands.claiming import Claiming
 from daemon.commands.deferred import Waits
 from daemon.commands.desk import Desk
+from daemon.commands.enrolling import Crops, Enrolling
+from daemon.commands.enrolment import Pictures
 from daemon.commands.order import Order
 from daemon.commands.reembedding import Made, Reembedder
 from daemon.config import Config
@@ -50,8 +52,8 @@ class Engine:
     """`clock` never steps (seconds), `wall` is UTC seconds; both are arguments so that tests can hold them. `synchronised` tells whether a
     time service keeps the wall clock, `clock_trusted` whether rules of time may be judged by it.
 
-    `models` are those of the configured bundles, by id. `standing_faults` are what the start found, for the status. `sign` signs what the
-    gates say, with the key whose public half is `public_key`.
+    `models` are those of the configured bundles, by id. `crops` looks at photos from outside. `standing_faults` are what the start found,
+    for the status. `sign` signs what the gates say, with the key whose public half is `public_key`.
     """
 
     def __init__(
@@ -64,12 +66,14 @@ class Engine:
         mailbox: Mailbox,
         metrics: Metrics,
         models: Mapping[str, Model],
+        crops: Crops,
         version: str,
         standing_faults: tuple[str, ...] = (),
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
         clock_trusted: Callable[[], bool] = lambda: True,
         aside: Callable[[], Aside[Made]] = lambda: Background("ostiary-reembed"),
+        pictures_aside: Aside[Pictures] | None = None,
         flight: Flight | None = None,
         unrecorded: Callable[[], Sequence[str]] = lambda: (),
         liveness: steps.Liveness | None = None,
@@ -95,8 +99,10 @@ class Engine:
             desk, store, current, models, modes,
             disk_works=lambda: self.disk.works, wake=mailbox.wake.set, wall=wall, aside=aside,
         )  # fmt: skip
+        pictures_aside = pictures_aside if pictures_aside is not None else Background("ostiary-enrol", mailbox.wake.set)
+        self._enrolling = Enrolling(desk, current, self._captures, crops, wall, pictures_aside)
         claiming = Claiming(desk, order, current, clock, wall)
-        waits: dict[type, Waits[Any]] = {Enroll: self._captures, Verify: claiming, Reembed: self._reembedder}
+        waits: dict[type, Waits[Any]] = {Enroll: self._enrolling, Verify: claiming, Reembed: self._reembedder}
         self._answering = Answering(
             config.site, desk, waits, gates, mailbox.commands, self._sender.crowded, self.disk, self._rules, metrics, wall
         )  # fmt: skip
@@ -124,7 +130,7 @@ class Engine:
         self._answering.shut_out()
         self._decide()
         self._send()  # a decision does not wait for the commands
-        more = self._answering.serve()
+        self._answering.serve()
         if self.disk.recovered():
             self._rules.adopt()
             self._note_start()
@@ -133,10 +139,10 @@ class Engine:
         self._tend_gallery()
         self._retention.tend(self._clock(), self._wall())
         self._report()
-        more = self._send() or more
-        if more:
+        if self._send() or self._answering.has_more:
             self.mailbox.wake.set()
         self._note_claims()
+        self._note_doubles()
         self.metrics.heartbeat()
         for name, gate in self.gates.items():
             if not gate.link.is_alive():
@@ -173,6 +179,7 @@ class Engine:
     def close(self) -> None:
         """End what goes on aside."""
         self._reembedder.close()
+        self._enrolling.close()
 
     def settle(self) -> None:
         """The connections are closed: forget what the broker has answered for, so that the next start does not send it again."""
@@ -261,6 +268,13 @@ class Engine:
                 self.metrics.claim(name, how)
                 log.info("gate %s: the claim of %s ended: %s", name, person, how)
             gate.keeper.claims.ended.clear()
+
+    def _note_doubles(self) -> None:
+        for name, gate in self.gates.items():
+            for person in gate.keeper.doubles.news:
+                self.metrics.two_faces(name)
+                log.warning("gate %s: two different faces were accepted as %s: is its picture of two people?", name, person)
+            gate.keeper.doubles.news.clear()
 
     # ---- the gallery's graph
 

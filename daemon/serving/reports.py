@@ -95,6 +95,7 @@ class Reports:
             dropped=condition.dropped,
             down=gate.down,
             incidents={what: utc(at) for what, at in gate.incidents.items() if self.wall() - at < INCIDENT_S},
+            two_faces=sorted(gate.keeper.doubles.found),
         )
         closing, degrading = trouble.closing, trouble.degrading
         return StatusMessage(

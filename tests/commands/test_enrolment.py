@@ -14,7 +14,7 @@ import pytest
 from daemon.commands.answers import Answer
 from daemon.commands.deferred import Deferred
 from daemon.commands.desk import Desk
-from daemon.commands.enrolment import decoded
+from daemon.commands.enrolment import Pictures, decoded, embedded
 from daemon.core.messages import Enroll
 from daemon.core.people.enrol import EnrolError
 from daemon.core.values import Person, Template
@@ -225,10 +225,10 @@ def test_a_capture_waits_for_its_pictures_and_is_judged_when_they_are_there(gran
         assert isinstance(waiting, Deferred) and store.depth() == depth
         return waiting
 
-    def crops(*faces: int) -> list[np.ndarray]:
-        return [np.full((112, 112, 3), face, np.uint8) for face in faces]
+    def crops(*faces: int) -> Pictures:
+        return embedded([np.full((112, 112, 3), face, np.uint8) for face in faces], granted.current.serving.model)
 
-    def too_dark() -> list[np.ndarray]:
+    def too_dark() -> Pictures:
         raise EnrolError("too_dark", "more light")
 
     depth = 0

@@ -8,6 +8,31 @@ from daemon.edges.gallery.graph import Stopped
 T = TypeVar("T")
 
 
+class AtOnce(Generic[T]):
+    """An `Aside` without a thread, where work is done as soon as it is started."""
+
+    def __init__(self) -> None:
+        self._outcome: T | Exception | None = None
+
+    @property
+    def busy(self) -> bool:
+        return self._outcome is not None
+
+    def start(self, work: Work[T]) -> None:
+        assert self._outcome is None
+        try:
+            self._outcome = work(lambda: False)
+        except Exception as error:  # noqa: BLE001  as in a thread
+            self._outcome = error
+
+    def outcome(self) -> T | Exception | None:
+        outcome, self._outcome = self._outcome, None
+        return outcome
+
+    def close(self) -> None:
+        pass
+
+
 class Held(Generic[T]):
     """An `Aside` without a thread: `run` does the held work at once, `fail` lets it have raised."""
 

@@ -7,7 +7,6 @@ import cv2
 import numpy as np
 import pytest
 
-from daemon.commands.enrolment import enrolment_crop
 from daemon.config import Config, GateConfig
 from daemon.core.faces.align import align
 from daemon.core.faces.visibility import VisibilityError, judge, read_card
@@ -17,6 +16,7 @@ from daemon.demo.frames import enrolment_photo, walking
 from daemon.edges.detector import Detector, open_detector
 from daemon.edges.visibility import DEFAULT, Visibility, open_visibility
 from daemon.pipeline.opening import open_judge
+from daemon.pipeline.photos import enrolment_crop
 
 CONFIG = Config(site="hq", gates={"north": GateConfig(source="x")})
 

@@ -13,7 +13,7 @@ from daemon.core.values import Template
 from daemon.edges.gallery import Gallery
 from daemon.edges.store import Store, open_store
 from daemon.pipeline.model import Model
-from tests.fixtures.desk import JUDGE, NoThreshold, PaintedDetector, current, fixed
+from tests.fixtures.desk import DirectDesk, NoThreshold, current, fixed
 
 DIMENSION = 64
 FACES, PICTURES = 30, 6
@@ -65,7 +65,7 @@ def open_desk(folder: Path) -> Desk:
 def desk_of(store: Store) -> Desk:
     memory = current(store, {"painted-1": MODEL}, fixed(THRESHOLD))
     assert not memory.serving.left_out and not store.damage()
-    return Desk(store, memory, PaintedDetector(), JUDGE, grants=frozenset({"force", "replace", "capture"}))
+    return DirectDesk(store, memory, grants=frozenset({"force", "replace", "capture"}))
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from daemon.commands.desk import Desk
 from daemon.config import CommandsConfig, Config, DecisionConfig, GateConfig, MetricsConfig, MqttConfig
 from daemon.core.boxes import Box
 from daemon.core.messages import encode, offline_status
@@ -28,7 +29,7 @@ from daemon.pipeline import steps
 from daemon.serving.engine import Engine
 from daemon.serving.gate_state import Gate
 from daemon.serving.mailbox import CameraState, Mailbox
-from tests.fixtures.desk import MODELS, current, desk
+from tests.fixtures.desk import MODELS, current, desk, painted_crops
 
 ALICE, STRANGER = 100, 240
 FRAMES = 3
@@ -80,8 +81,8 @@ def main() -> None:
         deliver=mailbox.deliver,
     )  # fmt: skip
     gate = Gate(Gatekeeper("north", memory.serving.rules(), config.decision.lost_s), lanes)
-    the_desk = desk(store, frozenset(config.commands.grants), memory)
-    engine = Engine(config, store, memory, the_desk, {"north": gate}, mailbox, Metrics(), MODELS, "1")
+    the_desk = desk(store, frozenset(config.commands.grants), memory, kind=Desk)
+    engine = Engine(config, store, memory, the_desk, {"north": gate}, mailbox, Metrics(), MODELS, painted_crops, "1")
     stop = threading.Event()
 
     def on_signal(*_: object) -> None:

@@ -10,7 +10,6 @@ import pytest
 
 from bench.gate_clips import enrolment_frame
 from daemon.cli.replay import Scene
-from daemon.commands.enrolment import enrolment_crop
 from daemon.config import Config, GateConfig
 from daemon.core.passages.rules import HOLD
 from daemon.core.values import Person
@@ -20,6 +19,7 @@ from daemon.drawing.trace import Tracer
 from daemon.edges.detector import open_detector
 from daemon.edges.gallery import Gallery
 from daemon.pipeline import opening
+from daemon.pipeline.photos import enrolment_crop
 
 pytestmark = pytest.mark.data
 

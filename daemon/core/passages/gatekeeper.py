@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from daemon.core.passages.claims import Claim, Claims, Compare, nobody
 from daemon.core.passages.cohort import Cohort, Known, centred
+from daemon.core.passages.doubles import Doubles
 from daemon.core.passages.evidence import Evidence, begun
 from daemon.core.passages.liveness import Lives, with_liveness
 from daemon.core.passages.match import NOBODY
@@ -66,6 +67,7 @@ class Gatekeeper:
     """One for each probe of the last view, with the match of its passage's last look: for those who keep a record."""
     claims: Claims = field(default_factory=Claims)
     cohort: Cohort = field(default_factory=Cohort)
+    doubles: Doubles = field(default_factory=Doubles)
 
     def __post_init__(self) -> None:
         self.tracker = Tracker(self.lost_s)
@@ -129,6 +131,7 @@ class Gatekeeper:
         """Somebody was revoked, suspended or given another face. Their face may be in the cohort, which does not know names."""
         self.claims.forget(person)
         self.cohort.forget()
+        self.doubles.forget(person)
         for passage in self.passages.values():
             passage.forget(person)
 
@@ -141,6 +144,7 @@ class Gatekeeper:
         """Another model serves from now on."""
         self.claims.end("model_changed")
         self.cohort.forget()
+        self.doubles.forget_all()
         for passage in self.passages.values():
             passage.begin_anew()
 
@@ -246,6 +250,8 @@ class Gatekeeper:
                 continue
             if self.rules.adapts is not None and passage.evidence.good >= self.rules.min_frames:
                 self.cohort.take(passage.evidence.fused, self.rules.twin)
+            if passage.ruling is not None and passage.ruling.verdict is Verdict.ACCEPT and passage.ruling.person is not None:
+                self.doubles.take(passage.ruling.person, passage.evidence.fused, self.rules.same)
             had_one = passage.ruling is not None
             failed = passage.mismatched(claim.person) if claim is not None else None
             ruling = passage.leave(self.rules) or failed

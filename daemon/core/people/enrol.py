@@ -46,7 +46,10 @@ class Standards:
     max_templates: int
 
 
-_ADVICE = {
+_ADVICE: dict[str, str] = {
+    "bad_image": "the JPEG file cannot be decoded; save it again as a usual photo",
+    "no_face": "no face was found; use an upright frontal photo",
+    "several_faces": "more than one face was found; use a photo of one person",
     Quality.TOO_SMALL: "the face is too small; come closer or send a larger photo",
     Quality.BLURRED: "the face is blurred; hold still or clean the lens",
     Quality.TOO_DARK: "the face is too dark; add light from the front",
@@ -58,20 +61,29 @@ _ADVICE = {
 }
 
 
+PHOTO_REASONS = tuple(_ADVICE)
+"""Everything that can be wrong with one picture by itself."""
+
+
+def bad_photo(reason: str, photo: int | None) -> EnrolError:
+    """The error for one of PHOTO_REASONS. `photo` is the number of the photo, or None for the live camera."""
+    return EnrolError(reason, f"image {photo}: {_ADVICE[reason]}" if photo is not None else _ADVICE[reason])
+
+
 def the_face(faces: list[Face], photo: int) -> Face:
     """The only face of photo number `photo`. Raises EnrolError if there is none, or more than one."""
     if not faces:
-        raise EnrolError("no_face", f"image {photo}: no face was found; use an upright frontal photo")
+        raise bad_photo("no_face", photo)
     first, *rest = sorted(faces, key=lambda face: -face.box.area)
     if any(face.box.area >= BYSTANDER_AREA * first.box.area for face in rest):
-        raise EnrolError("several_faces", f"image {photo}: more than one face was found; use a photo of one person")
+        raise bad_photo("several_faces", photo)
     return first
 
 
 def need_quality(quality: Quality, photo: int | None) -> None:
     """Raises EnrolError unless the face can be scored. `photo` is the number of its photo, or None for the live camera."""
     if quality is not Quality.OK:
-        raise EnrolError(quality.value, f"image {photo}: {_ADVICE[quality]}" if photo is not None else _ADVICE[quality])
+        raise bad_photo(quality.value, photo)
 
 
 def need_consistency(new: Vectors, alike: float | None) -> None:

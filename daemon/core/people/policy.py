@@ -81,6 +81,8 @@ def forbids(person: Person, gate: str, now: float, schedules: Mapping[str, Sched
     """
     if person.suspended:
         return Reason.SUSPENDED
+    if person.unconfirmed:
+        return Reason.UNCONFIRMED
     if person.gates is not None and gate not in person.gates:
         return Reason.NOT_PERMITTED_HERE
     if timed(person) and not clock_trusted:

@@ -6,16 +6,17 @@ from typing import TypeVar
 
 import msgspec
 
-from daemon.core.messages import Enroll, PersonEntry, Update, utc
+from daemon.core.messages import Enroll, PersonEntry, PersonState, Update, utc
 from daemon.core.values import Person
 
 T = TypeVar("T")
 
 
-def enrolled(command: Enroll, before: Person | None, now: float, gates: tuple[str, ...] | None = None) -> Person:
+def enrolled(command: Enroll, before: Person | None, now: float, gates: tuple[str, ...] | None = None, *, confirm: bool = False) -> Person:
     """The record after an enrolment at `now` (UTC seconds). A field that the command omits stays. A suspension stays.
 
-    Somebody new may pass `gates` unless the command names others; None is all of them.
+    Somebody new may pass `gates` unless the command names others; None is all of them. With `confirm`, photos leave the record unconfirmed.
+    Only a capture ends that.
     """
     known = before or Person(command.person, enrolled_at=now, gates=gates)
     return replace(
@@ -26,6 +27,7 @@ def enrolled(command: Enroll, before: Person | None, now: float, gates: tuple[st
         gates=tuple(command.gates) if command.gates is not None else known.gates,
         consent=command.consent if command.consent is not None else known.consent,
         schedule=command.schedule if command.schedule is not None else known.schedule,
+        unconfirmed=command.capture is None and (confirm or known.unconfirmed),
     )
 
 
@@ -43,12 +45,17 @@ def updated(command: Update, before: Person) -> Person:
     )
 
 
+def state(person: Person) -> PersonState:
+    """The state of a record in one word."""
+    return "suspended" if person.suspended else "unconfirmed" if person.unconfirmed else "active"
+
+
 def entry(person: Person, templates: int, whole: bool = False) -> PersonEntry:
     """The record as a row of an answer; `whole` adds what only `get` shows."""
     return PersonEntry(
         person=person.person,
         name=person.name,
-        state="suspended" if person.suspended else "active",
+        state=state(person),
         templates=templates,
         enrolled_at=utc(person.enrolled_at),
         valid_from=utc(person.valid_from) if person.valid_from is not None else None,

@@ -28,11 +28,12 @@ class Aside(Protocol[T]):
 
 
 class Background(Generic[T]):
-    """Owned by one thread, which starts the work and fetches its outcome. `name` is the name of the background thread."""
+    """Owned by one thread, which starts the work and fetches its outcome. `name` is the name of the background thread, which calls `wake`
+    when the outcome is there."""
 
-    def __init__(self, name: str = "ostiary-graph") -> None:
-        self._name = name
-        self._stop = threading.Event()
+    def __init__(self, name: str = "ostiary-graph", wake: Callable[[], object] = lambda: None) -> None:
+        self._name, self._wake = name, wake
+        self._stop, self._over = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
         self._outcome: T | Exception | None = None
 
@@ -47,12 +48,13 @@ class Background(Generic[T]):
         # A daemon thread, although it stops when asked: a C call cannot be interrupted, and must not delay the end of the process.
         thread = threading.Thread(target=self._run, args=(work,), name=self._name, daemon=True)
         self._outcome = None
+        self._over.clear()
         thread.start()
         self._thread = thread
 
     def outcome(self) -> T | Exception | None:
         """The outcome of the work, once, when it is over; an exception that it raised is returned. None before."""
-        if self._thread is None or self._thread.is_alive():
+        if self._thread is None or not self._over.is_set():
             return None
         self._thread.join()
         self._thread, outcome, self._outcome = None, self._outcome, None
@@ -73,3 +75,5 @@ class Background(Generic[T]):
             self._outcome = work(self._stop.is_set)
         except Exception as error:  # noqa: BLE001  the thread's outermost frame: the owner fetches the error and goes on without the work
             self._outcome = error
+        self._over.set()
+        self._wake()

@@ -19,6 +19,9 @@ SCHEDULES = {"office": OFFICE, "night": NIGHT}
     [
         (Person("a"), None),
         (Person("a", suspended=True), Reason.SUSPENDED),
+        (Person("a", unconfirmed=True), Reason.UNCONFIRMED),
+        (Person("a", unconfirmed=True, suspended=True), Reason.SUSPENDED),
+        (Person("a", unconfirmed=True, gates=("south",)), Reason.UNCONFIRMED),
         (Person("a", valid_from=NOW + 1), Reason.NOT_YET_VALID),
         (Person("a", valid_from=NOW), None),
         (Person("a", valid_until=NOW), Reason.EXPIRED),

@@ -1,0 +1,94 @@
+"""A whole daemon and photos from outside: the gate goes on, and nothing stays behind when it ends."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.fixtures.bombs import jpeg, scan_bomb
+from tests.fixtures.running import configure, ctl, daemon_running, result
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()]
+
+
+def gone(pid: int, within_s: float) -> bool:
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        try:
+            if ") Z " in Path(f"/proc/{pid}/stat").read_text():
+                return True
+        except OSError:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def begun(config: Path, *arguments: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "daemon.ctl.__main__", *arguments, "--config", str(config), "--timeout", "30", "--json"]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+
+
+@pytest.fixture
+def config(tmp_path: Path, broker: int) -> Path:
+    (tmp_path / "frames").mkdir()
+    (tmp_path / "frames" / "1.jpg").write_bytes(jpeg(640, 480))
+    return configure(tmp_path, broker, tmp_path / "frames")
+
+
+@pytest.mark.broker
+def test_bombs_are_refused_while_the_gate_goes_on(tmp_path: Path, config: Path) -> None:
+    files = {"scans": scan_bomb(2_000), "thin": jpeg(33, 50_000), "large": scan_bomb(8, 3_000, 3_000), "nothing": b"\xff\xd8\xff"}
+    with daemon_running(config) as process:
+        (sandbox,) = children(process.pid)
+        for name, data in files.items():
+            (tmp_path / f"{name}.jpg").write_bytes(data)
+            enroll = ["enroll", "E1", "--image", tmp_path / f"{name}.jpg"]
+            answer = result(ctl(config, *enroll))
+            assert (answer["status"], answer["reason"]) == ("refused", "no_face" if name == "large" else "bad_image"), answer
+            if name != "large":
+                assert float(str(answer["took_ms"])) < 1_000 and children(process.pid) == [sandbox]
+            assert result(ctl(config, "ping"))["status"] == "done"
+        os.kill(sandbox, signal.SIGKILL)
+        assert result(ctl(config, "enroll", "E1", "--image", tmp_path / "large.jpg"))["reason"] == "no_face", "by another process"
+        assert result(ctl(config, "list"))["people"] == []
+        assert process.poll() is None
+
+
+@pytest.mark.broker
+def test_a_photo_that_takes_long_holds_up_no_other_command(tmp_path: Path, config: Path) -> None:
+    (tmp_path / "large.jpg").write_bytes(scan_bomb(40, 2_000, 2_000))
+    with daemon_running(config) as process:
+        (sandbox,) = children(process.pid)
+        result(ctl(config, "enroll", "E1", "--image", tmp_path / "large.jpg"))  # it has been started by now
+        os.kill(sandbox, signal.SIGSTOP)
+        enrolment = begun(config, "enroll", "E1", "--image", str(tmp_path / "large.jpg"))
+        try:
+            for _ in range(3):
+                answer = result(ctl(config, "ping"))
+                assert answer["status"] == "done" and float(str(answer["took_ms"])) < 200
+            assert enrolment.poll() is None
+            assert result(ctl(config, "revoke", "E1"))["status"] == "done"
+            os.kill(sandbox, signal.SIGCONT)
+            out, _ = enrolment.communicate(timeout=30)
+            assert json.loads(out.splitlines()[-1])["reason"] in ("no_face", "superseded")
+        finally:
+            enrolment.kill()
+            enrolment.wait()
+
+
+@pytest.mark.broker
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_no_process_stays_behind(config: Path, number: int) -> None:
+    with daemon_running(config) as process:
+        (sandbox,) = children(process.pid)
+        process.send_signal(number)
+        process.wait(20)
+        assert gone(sandbox, 5.0)
