@@ -24,8 +24,8 @@ T = TypeVar("T")
 class Desk:
     """Deals with commands. Owned by the engine, like the store and the memory that commands change.
 
-    `grants` is what commands may use of `force`, `replace`, `capture`, `reembed` and `verify`; `schedules` are the names that the
-    configuration knows.
+    `grants` is what commands may use of `force`, `replace`, `capture`, `reembed` and `verify`; `schedules` and `gates` are the names that
+    the configuration knows.
     """
 
     store: Store
@@ -34,6 +34,7 @@ class Desk:
     judge: Judge
     grants: frozenset[str] = frozenset()
     schedules: frozenset[str] = frozenset()
+    gates: frozenset[str] = frozenset()
     _answers: Answers = field(init=False)
     _order: Order = field(init=False)
     _handlers: Handlers = field(init=False)
@@ -57,7 +58,7 @@ class Desk:
 
         def deal() -> Answer | Deferred[Any]:
             self._order.check(command, now)
-            self._check_schedule(command)
+            self._check_names(command)
             self._check_grants(command)
             match command:
                 case Enroll(capture=Capture()) | Reembed() | Verify():
@@ -130,11 +131,16 @@ class Desk:
 
     # ---- may it be done?
 
-    def _check_schedule(self, command: Command) -> None:
-        name = command.schedule if isinstance(command, Enroll | Update) else None
-        if isinstance(name, str) and name not in self.schedules:
-            configured = ", ".join(sorted(self.schedules)) or "none"
-            raise Refusal("unknown_schedule", f"this gate's configuration has no schedule `{name}`; it has {configured}")
+    def _check_names(self, command: Command) -> None:
+        """A record that names a schedule or a gate wrongly would shut its person out without a word."""
+        if not isinstance(command, Enroll | Update):
+            return
+        if isinstance(name := command.schedule, str) and name not in self.schedules:
+            raise Refusal("unknown_schedule", f"this gate's configuration has no schedule `{name}`; it has {_listed(self.schedules)}")
+        for name in command.gates if isinstance(command.gates, list) else ():
+            if name not in self.gates:
+                detail = f"this gate's configuration has no gate `{name}` (gates, other_gates); it has {_listed(self.gates)}"
+                raise Refusal("unknown_gate", detail)
 
     def _check_grants(self, command: Command) -> None:
         match command:
@@ -148,3 +154,7 @@ class Desk:
                 return
         for grant in [name for name, wanted in used.items() if wanted and name not in self.grants]:
             raise Refusal("not_granted", f"`{grant}` is not among commands.grants in this gate's configuration")
+
+
+def _listed(names: frozenset[str]) -> str:
+    return ", ".join(sorted(names)) or "none"

@@ -69,7 +69,7 @@ class Handlers:
 
         # With another face, what was seen of the earlier one counts no more.
         replaced = command.replace and before is not None
-        return Done(plan.detail, write, barred=command.person if replaced else None)
+        return Done(plan.detail, write=write, barred=command.person if replaced else None)
 
     def _crops(self, images: Sequence[bytes]) -> list[Image]:
         return [enrolment_crop(image, i + 1, self.detector, self.judge) for i, image in enumerate(images)]
@@ -79,8 +79,11 @@ class Handlers:
             self.store.remove_person(person)
             return lambda: self.current.remove(person)
 
-        detail = None if person in self.current.people else "nobody was enrolled under this id"
-        return Done(detail, write, barred=person, ended=self.store.pseudonym(person))
+        done = Done(write=write, barred=person, ended=self.store.pseudonym(person))
+        if person in self.current.people or self.store.holds(person):
+            return done
+        # Done all the same: older commands that would enrol this id are superseded from now on.
+        return replace(done, reason="nobody_enrolled", detail="nobody was enrolled under this id; is it the right one?")
 
     def _change(self, record: Person, barred: str | None = None) -> Done:
         def write() -> Enter:

@@ -35,6 +35,8 @@ class Done:
     """
 
     detail: str | None = None
+    reason: str | None = None
+    """A name of the MQTT contract, where the command is done and the sender should still look twice."""
     write: Callable[[], Enter] = unchanged
     barred: str | None = None
     ended: str | None = None

@@ -25,7 +25,7 @@ OTHER = "other"
 _STAGE_BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _LATENCY_BUCKETS_S = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 60.0, 600.0)
 _MAX_REASONS = 64
-_WORD = re.compile(r"^[a-z_]{1,40}$")
+_WORD = re.compile(r"[a-z_]{1,40}")
 
 
 class MetricsError(Fault):
@@ -199,7 +199,7 @@ class Metrics:
     def _word(self, text: str) -> str:
         """A reason as a label value: one of a limited number of plain words, never an id (ids have digits)."""
         if text not in self._reasons:
-            if not _WORD.match(text) or len(self._reasons) >= _MAX_REASONS:
+            if not _WORD.fullmatch(text) or len(self._reasons) >= _MAX_REASONS:
                 return OTHER
             self._reasons.add(text)
         return text

@@ -9,7 +9,7 @@ from contextlib import ExitStack, suppress
 from functools import partial
 
 from daemon.commands.desk import Desk
-from daemon.config import Config, ConfigError, GateConfig, read_secret
+from daemon.config import Config, ConfigError, GateConfig
 from daemon.core.faces.quality import Judge
 from daemon.core.faces.visibility import Sees, VisibilityError
 from daemon.core.messages import encode, offline_status, topic
@@ -126,6 +126,7 @@ def _build(config: Config, stack: ExitStack) -> tuple[Engine, dict[str, MqttLink
         Judge(steps.limits(config, config.enrolment.min_face_px), sees),
         grants=frozenset(config.commands.grants),
         schedules=frozenset(config.schedules),
+        gates=frozenset((*config.gates, *config.other_gates)),
     )
     recorders = open_recorders(config, store, metrics)
     stack.callback(recorders.close)
@@ -170,14 +171,13 @@ def _standing_faults(store: Store) -> tuple[str, ...]:
 
 
 def _links(config: Config, mailbox: Mailbox) -> dict[str, MqttLink]:
-    password = read_secret(config.mqtt.password_file, "mqtt.password_file") if config.mqtt.password_file else None
     return {
         name: MqttLink(
-            config.mqtt,
+            (mqtt := config.mqtt.of(name)),
             site=config.site,
             gate=name,
             client_id=f"ostiary-{config.site}-{name}",
-            password=password,
+            password=mqtt.password(),
             offline=encode(offline_status(version())),
             deliver=mailbox.deliver,
         )
