@@ -81,6 +81,9 @@ def parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
     watch = add("watch", "show decisions as they are made")
     watch.add_argument("--count", type=int, metavar="N", help="stop after N decisions")
     watch.add_argument("--seconds", type=_seconds, metavar="N", help="stop after N seconds")
+    documents = add("schema", "print the JSON Schemas of all messages; needs no broker").add_mutually_exclusive_group()
+    documents.add_argument("--asyncapi", action="store_true", help="print an AsyncAPI 3 document instead")
+    documents.add_argument("--markdown", action="store_true", help="print the tables of daemon/CONTRACT.md instead")
     return whole
 
 
