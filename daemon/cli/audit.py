@@ -119,4 +119,5 @@ def _line(record: Record) -> str:
     outcome = record.status or record.decision or (f"version {record.version}, model {record.model}" if record.version else "")
     why = f" ({record.reason})" if record.reason else ""
     where = f"  {record.gate}" if record.gate else ""
-    return f"{record.number:>8}  {record.at}  {what:<8}  {record.pseudonym or '–':<32}  {outcome}{why}{where}"
+    by = f"  key {record.key}" if record.key else ""
+    return f"{record.number:>8}  {record.at}  {what:<8}  {record.pseudonym or '–':<32}  {outcome}{why}{where}{by}"

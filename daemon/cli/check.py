@@ -14,6 +14,7 @@ from rich.table import Table
 from daemon.cli import audit
 from daemon.cli.say import EXIT_FAILED, UNUSABLE
 from daemon.config import Config, ConfigError, load
+from daemon.core import signing
 from daemon.core.status import UNCALIBRATED
 from daemon.core.values import Frame, Quality
 from daemon.edges import clock
@@ -106,6 +107,23 @@ def check(config: Config) -> list[tuple[str, bool, str]]:
         finally:
             store.close()
 
+    def commands() -> str:
+        if config.commands.keys:
+            return f"signed by {', '.join(config.commands.keys)}"
+        return "not signed: whoever may publish at the broker may ask anything"
+
+    def signing_key() -> str:
+        secret = None
+        if gallery_file(Path(config.state_dir)).exists():
+            store = open_gallery(config, read_only=True)
+            try:
+                secret = store.signing_key()
+            finally:
+                store.close()
+        if secret is None:
+            return "none yet, it is made at the first start"
+        return f"the gates sign with {signing.public_text(signing.private_key(secret))}"
+
     def camera(name: str) -> str:
         opened = open_camera(name, config.gates[name], paced=False)
         try:
@@ -174,6 +192,8 @@ def check(config: Config) -> list[tuple[str, bool, str]]:
     attempt("visibility", visibility)
     attempt("liveness", liveness)
     attempt("gallery", gallery)
+    attempt("commands", commands)
+    attempt("signing key", signing_key)
     for name in config.gates:
         attempt(f"camera {name}", lambda name=name: camera(name))  # type: ignore[misc]
     for name in config.gates:

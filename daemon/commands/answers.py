@@ -2,13 +2,14 @@
 stays the same. A payload that was not understood gets an answer and no record: a flood of them must not fill the chain."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
+from daemon.commands.authority import UNPROVED, Authority
 from daemon.commands.outcome import Done
 from daemon.core.audit import CommandAnswered
-from daemon.core.messages import Command, Outcome, Result, encode
+from daemon.core.messages import Command, Outcome, Result, encode, op_of
 from daemon.edges.store import Store, StoreError
 
 
@@ -27,8 +28,8 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Who asked for what: the gate, the topic for the result, when the payload came (`perf_counter` seconds), and what could be read of
-    it."""
+    """Who asked for what: the gate, the topic for the result, when the payload came (`perf_counter` seconds), what the sender may do, and
+    what could be read of the payload."""
 
     gate: str
     topic: str
@@ -36,11 +37,17 @@ class Request:
     command_id: str | None = None
     op: str | None = None
     person: str | None = None
+    authority: Authority = UNPROVED
+
+    @property
+    def kept_as(self) -> str:
+        """Under which id the answer is kept."""
+        return self.authority.kept_as(str(self.command_id))
 
     def reading(self, command: Command) -> "Request":
         """The same request, now that its payload is read."""
         person = getattr(command, "person", None)
-        return Request(self.gate, self.topic, self.started_s, str(command.command_id), str(command.__struct_config__.tag), person)
+        return replace(self, command_id=str(command.command_id), op=op_of(command), person=person)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +63,7 @@ class Answers:
             result = msgspec.structs.replace(result, people=list(done.people), next_after=done.next_after)
         encoded = encode(result)
         if done.people is None:
-            self.store.put_result(str(request.command_id), encoded, now)
+            self.store.put_result(request.kept_as, encoded, now)
         self.store.enqueue(request.gate, request.topic, encoded)
         self._record(request, result, now, done.ended)
         return Answer(result, encoded, durable=True, barred=done.barred)
@@ -68,7 +75,7 @@ class Answers:
         try:
             with self.store.transaction():
                 if keep and request.command_id is not None:
-                    self.store.put_result(request.command_id, encoded, now)
+                    self.store.put_result(request.kept_as, encoded, now)
                 self.store.enqueue(request.gate, request.topic, encoded)
                 if request.op is not None:
                     self._record(request, result, now)
@@ -99,6 +106,7 @@ class Answers:
             reason=result.reason,
             pseudonym=pseudonym,
             gallery_revision=result.gallery_revision,
+            key=result.key,
         )
         self.store.audit.append(now, entry)
 
@@ -116,4 +124,5 @@ class Answers:
             person=request.person,
             gallery_revision=revision,
             took_ms=round((time.perf_counter() - request.started_s) * 1000, 1),
+            key=request.authority.name,
         )

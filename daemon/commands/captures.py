@@ -39,7 +39,7 @@ class Captures:
         command, gate = deferred.command, arrival.delivery.gate
         assert command.capture is not None
         running = self._running.get(gate)
-        if running is not None and running.deferred.command.command_id == command.command_id:
+        if running is not None and running.deferred.request.kept_as == deferred.request.kept_as:
             running.deliveries.append(arrival.delivery)
             return None
         if arrival.shared:

@@ -1,11 +1,12 @@
 """Commands to results: each is applied once, durably, and then always answered the same. Here is the only place that does it."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from daemon.commands.answers import Answer, Answers, Request
+from daemon.commands.authority import Authorities, Key
 from daemon.commands.deferred import Deferred
 from daemon.commands.handlers import Handlers
 from daemon.commands.order import Order
@@ -24,8 +25,9 @@ T = TypeVar("T")
 class Desk:
     """Deals with commands. Owned by the engine, like the store and the memory that commands change.
 
-    `grants` is what commands may use of `force`, `replace`, `capture`, `reembed` and `verify`; `schedules` and `gates` are the names that
-    the configuration knows.
+    `keys` are those who may ask something, by name. Without keys everybody may, and `grants` is what commands may use of `force`,
+    `replace`, `capture`, `reembed` and `verify`. `schedules` and `gates` are the names that the
+    configuration knows.
     """
 
     store: Store
@@ -35,36 +37,47 @@ class Desk:
     grants: frozenset[str] = frozenset()
     schedules: frozenset[str] = frozenset()
     gates: frozenset[str] = frozenset()
+    keys: Mapping[str, Key] = field(default_factory=dict)
+    _authorities: Authorities = field(init=False)
     _answers: Answers = field(init=False)
     _order: Order = field(init=False)
     _handlers: Handlers = field(init=False)
 
     def __post_init__(self) -> None:
+        self._authorities = Authorities(self.keys)
         self._answers, self._order = Answers(self.store), Order(self.store)
         self._handlers = Handlers(self.store, self.current, self.detector, self.judge)
 
-    def handle(self, gate: str, topic: str, payload: bytes, retained: bool, now: float) -> Answer | Deferred[Any]:
-        """Deal with one payload of a command topic at `now` (UTC seconds). `topic` is where the result will be sent."""
+    def handle(self, gate: str, topic: str, payload: bytes, retained: bool, now: float, came_on: str) -> Answer | Deferred[Any]:
+        """Deal with one payload of the command topic `came_on` at `now` (UTC seconds). `topic` is where the result will be sent."""
         request = Request(gate, topic, time.perf_counter())
         try:
-            command = parse_command(payload)
+            body, authority = self._authorities.opened(came_on, payload, self.grants)
+            request = replace(request, authority=authority)
+            command = parse_command(body)
+            self._authorities.count(authority, command, request.started_s)
         except MessageError as error:
             # Not kept under its id: the sender may correct the command and send it again.
             return self._answers.refused(replace(request, command_id=error.command_id), error.reason, error.detail, now, keep=False)
         request = request.reading(command)
+        try:
+            self._authorities.check(authority, command, gate, came_on)
+        except Refusal as refusal:
+            return self._answers.refused(request, refusal.reason, refusal.detail, now, keep=False)
         if retained:
             detail = "commands must not be retained: the broker would repeat them at every reconnect"
             return self._answers.refused(request, "retained", detail, now, keep=False)
 
         def deal() -> Answer | Deferred[Any]:
-            self._order.check(command, now)
+            self._order.check(command, now, signed=authority.key is not None)
             self._check_names(command)
-            self._check_grants(command)
+            self._check_grants(request, command)
+            self._check_reach(request, command)
             match command:
                 case Enroll(capture=Capture()) | Reembed() | Verify():
                     return Deferred(request, command)
                 case _:
-                    return self._carry_out(request, command, self._handlers.handle(command, now), now)
+                    return self._carry_out(request, command, self._handlers.handle(command, now, authority), now)
 
         return self._once(request, command, now, deal)
 
@@ -84,7 +97,7 @@ class Desk:
 
         def act() -> Done:
             self._order.check_place(deferred.command)
-            return self._handlers.enroll(deferred.command, take, now)
+            return self._handlers.enroll(deferred.command, take, now, deferred.request.authority)
 
         return self.settle(deferred, act, now)
 
@@ -98,7 +111,7 @@ class Desk:
         """The stored answer, if there is one. Otherwise what `deal` returns, its refusal, or word that the disk did not take it."""
         stored = None
         try:
-            stored = self.store.result(str(command.command_id))
+            stored = self.store.result(request.kept_as)
             if stored is not None:
                 return self._answers.repeated(request, stored)
             return deal()
@@ -106,7 +119,7 @@ class Desk:
             return self._answers.refused(request, refusal.reason, refusal.detail, now, keep=True)
         except StoreError as error:
             # A command that was answered once may have been followed by others: it shuts nobody out again.
-            shut_out = stored is None and self._shut_out(command)
+            shut_out = stored is None and self._shut_out(request, command)
             return self._answers.not_durable(request, error, shut_out=shut_out)
 
     def _carry_out(self, request: Request, command: Command, done: Done, now: float) -> Answer:
@@ -118,8 +131,11 @@ class Desk:
         enter()
         return answer
 
-    def _shut_out(self, command: Command) -> bool:
-        """Shut somebody out in memory, although the disk failed. Returns whether this is what the command asks for."""
+    def _shut_out(self, request: Request, command: Command) -> bool:
+        """Shut somebody out in memory, although the disk failed. Returns whether this is what the command asks for, and may ask for."""
+        record = self.current.people.get(request.person or "")
+        if record is not None and not request.authority.reaches(record):
+            return False
         match command:
             case Revoke(person=person):
                 self.current.remove(person)
@@ -142,7 +158,13 @@ class Desk:
                 detail = f"this gate's configuration has no gate `{name}` (gates, other_gates); it has {_listed(self.gates)}"
                 raise Refusal("unknown_gate", detail)
 
-    def _check_grants(self, command: Command) -> None:
+    def _check_reach(self, request: Request, command: Command) -> None:
+        """Raises Refusal if the command is about somebody whose record is beyond its sender. A claim changes no record."""
+        record = self.current.people.get(request.person or "")
+        if record is not None and not isinstance(command, Verify):
+            request.authority.need_reach(record)
+
+    def _check_grants(self, request: Request, command: Command) -> None:
         match command:
             case Enroll():
                 used = {"force": command.force, "replace": command.replace, "capture": command.capture is not None}
@@ -152,8 +174,9 @@ class Desk:
                 used = {"verify": True}
             case _:
                 return
-        for grant in [name for name, wanted in used.items() if wanted and name not in self.grants]:
-            raise Refusal("not_granted", f"`{grant}` is not among commands.grants in this gate's configuration")
+        for grant in [name for name, wanted in used.items() if wanted and name not in request.authority.grants]:
+            where = f"commands.keys.{request.authority.name}.grants" if request.authority.name is not None else "commands.grants"
+            raise Refusal("not_granted", f"`{grant}` is not among {where} in this gate's configuration")
 
 
 def _listed(names: frozenset[str]) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from daemon.commands.authority import Authority
 from daemon.commands.enrolment import Enrolment, enrolment_crop
 from daemon.commands.outcome import Done, Enter, Refusal
 from daemon.core.faces.quality import Judge
@@ -26,11 +27,11 @@ class Handlers:
     detector: Detector
     judge: Judge
 
-    def handle(self, command: Direct, now: float) -> Done:
-        """What the command does."""
+    def handle(self, command: Direct, now: float, authority: Authority) -> Done:
+        """What the command does. It is about nobody beyond the reach of its sender's `authority`, and makes no record that would be."""
         match command:
             case Enroll(images=images):
-                return self.enroll(command, lambda: self._crops(images or []), now)
+                return self.enroll(command, lambda: self._crops(images or []), now, authority)
             case Revoke(person=person):
                 return self._revoke(person)
             case Suspend(person=person):
@@ -38,25 +39,31 @@ class Handlers:
             case Resume(person=person):
                 return self._change(replace(self._known(person), suspended=False))
             case Update(person=person):
-                return self._change(records.updated(command, self._known(person)))
+                record = records.updated(command, self._known(person))
+                authority.need_reach(record)
+                return self._change(record)
             case List():
-                return self._list(command)
+                return self._list(command, authority)
             case Get(person=person):
                 entry = records.entry(self._known(person), self.store.template_counts().get(person, 0), whole=True)
                 return Done(people=(entry,))
             case Ping():
                 return Done()
 
-    def enroll(self, command: Enroll, take: Callable[[], Sequence[Image]], now: float) -> Done:
+    def enroll(self, command: Enroll, take: Callable[[], Sequence[Image]], now: float, authority: Authority) -> Done:
         """Enrol the crops, uint8 [112, 112, 3] RGB, that `take` gives, or refuse with the EnrolError that it raises."""
         before = self.current.people.get(command.person)
+        record = records.enrolled(command, before, now, authority.gates)
+        for one in (before, record):
+            if one is not None:
+                # The record of before too: a new face on it could pass wherever the record may.
+                authority.need_reach(one)
         # Made anew for every command: another model may serve than a moment ago.
         enrolment = Enrolment(self.store, self.current.serving)
         try:
             plan = enrolment.plan(command.person, take(), known=before is not None, replace=command.replace, force=command.force)
         except EnrolError as error:
             raise Refusal(error.reason, error.detail) from None
-        record = records.enrolled(command, before, now)
 
         def write() -> Enter:
             entries = enrolment.write(plan, record, now)
@@ -92,8 +99,9 @@ class Handlers:
 
         return Done(write=write, barred=barred)
 
-    def _list(self, command: List) -> Done:
-        counts, people = self.store.template_counts(), self.current.people
+    def _list(self, command: List, authority: Authority) -> Done:
+        counts = self.store.template_counts()
+        people = {person: record for person, record in self.current.people.items() if authority.reaches(record)}
         ids = sorted(person for person in people if command.after is None or person > command.after)
         page = ids[: command.limit]
         entries = tuple(records.entry(people[person], counts.get(person, 0)) for person in page)

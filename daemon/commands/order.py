@@ -5,11 +5,14 @@ from datetime import timedelta
 
 from daemon.commands.outcome import Refusal
 from daemon.core.messages import Command, Enroll, Reembed, Resume, Revoke, Suspend, Update, utc
-from daemon.edges.store import Store
+from daemon.edges.store import KEEP_RESULTS_S, Store
 
 LONGEST_LIFE = timedelta(minutes=10)
 FUTURE_S = 60.0
 """How far ahead of our clock a command may claim to be from. One from next year would supersede everything until then."""
+
+REMEMBERED_S = KEEP_RESULTS_S - 86_400.0
+"""For so long after a command was issued its answer is certainly kept, unless the sender's clock was a day ahead of ours."""
 
 CLOCK = "*"
 """Stands beside the ids of people (none of which begins so) for the newest time that a command has proved."""
@@ -29,9 +32,11 @@ class Order:
         """Our clock, or the newest proved time if our clock has stepped back behind it: what has expired stays expired."""
         return max(now, self.proved_time() or now)
 
-    def check(self, command: Command, now: float) -> None:
+    def check(self, command: Command, now: float, *, signed: bool) -> None:
         """Raises Refusal for a command that is too late, too early, or older than one that was applied."""
         if isinstance(command, Revoke | Suspend):
+            if signed:
+                self._check_repeated(command, now)
             return  # never too late to shut somebody out
         if command.expires_at > command.issued_at + LONGEST_LIFE:
             raise Refusal("expires_too_late", "expires_at must lie within 10 minutes of issued_at")
@@ -41,6 +46,16 @@ class Order:
         if issued > now + FUTURE_S:
             raise Refusal("from_the_future", f"issued at {utc(issued)}, but it is {utc(now)} here; check both clocks")
         self.check_place(command)
+
+    def _check_repeated(self, command: Revoke | Suspend, now: float) -> None:
+        """Raises Refusal for a command that is older than answers are kept, and older than one that was applied to the person.
+
+        Its own answer may be forgotten by now, so somebody may have recorded it and send it again, about a person enrolled anew.
+        """
+        last, issued = self.store.last_issued(command.person), command.issued_at.timestamp()
+        if last is not None and issued < min(last, self.time(now) - REMEMBERED_S):
+            detail = f"issued at {utc(issued)}, too long ago to tell it from a repetition, and a newer command was applied; send a new one"
+            raise Refusal("superseded", detail)
 
     def check_place(self, command: Command) -> None:
         """Raises Refusal for a command that lets somebody in and is older than one that was applied to them."""

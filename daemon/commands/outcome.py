@@ -35,11 +35,11 @@ class Done:
     """
 
     detail: str | None = None
-    reason: str | None = None
-    """A name of the MQTT contract, where the command is done and the sender should still look twice."""
     write: Callable[[], Enter] = unchanged
     barred: str | None = None
     ended: str | None = None
     people: tuple[PersonEntry, ...] | None = None
     """The answer to a question. It is not kept: the same question may have another answer later, and asking changes nothing."""
     next_after: str | None = None
+    reason: str | None = None
+    """A name of the MQTT contract, where the command is done and its sender should still look twice."""

@@ -90,7 +90,7 @@ class Reembedder:
     def begin(self, deferred: Deferred[Reembed], arrival: Arrival) -> Answer | None:
         """Begin, or say why not. The same command at another gate of the site joins the one under way."""
         running, command = self._running, deferred.command
-        if running is not None and running.deferred.command.command_id == command.command_id:
+        if running is not None and running.deferred.request.kept_as == deferred.request.kept_as:
             running.deliveries.append(arrival.delivery)
             return None
         if running is not None:

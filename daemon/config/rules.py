@@ -9,6 +9,7 @@ from daemon.config.sections import Config
 from daemon.core.messages import is_topic_segment
 from daemon.core.passages import defaults
 from daemon.core.people.policy import ScheduleError
+from daemon.core.signing import public_key
 
 LEAST_MARGIN = 0.1
 """A smaller margin is meant as a cosine, as earlier versions took it: taken for standard deviations it would be several times too weak."""
@@ -58,10 +59,12 @@ def _broken(config: Config) -> Iterator[tuple[str, str]]:
         yield f"flight.most_mb = {config.flight.most_mb} is less than 1 for each gate ({gates} configured)", "the default is 64"
     if bool(config.mqtt.cert_file) != bool(config.mqtt.key_file):
         yield "mqtt.cert_file and mqtt.key_file belong together", "give both or neither"
-    if not config.mqtt.allow_unsigned_commands and not _is_loopback(config.mqtt.host):
+    yield from _keys(config)
+    if not config.commands.keys and not config.mqtt.allow_unsigned_commands and not _is_loopback(config.mqtt.host):
         yield (
             f"mqtt.host = {config.mqtt.host!r} is not on this machine, and commands are not signed",
-            "anybody who can publish there could enrol a face: use a broker on 127.0.0.1, or set mqtt.allow_unsigned_commands = true",
+            "anybody who can publish there could enrol a face: add [commands.keys.NAME] (`ostiaryctl keygen`), use a broker on 127.0.0.1, "
+            "or set mqtt.allow_unsigned_commands = true",
         )
 
 
@@ -78,6 +81,32 @@ def _names(config: Config) -> Iterator[tuple[str, str]]:
 
 def _is_name(text: str) -> bool:
     return is_topic_segment(text) and text != "all"
+
+
+def _keys(config: Config) -> Iterator[tuple[str, str]]:
+    commands, named = config.commands, dict[bytes, str]()
+    for name, key in commands.keys.items():
+        if not is_topic_segment(name):
+            yield f"commands.keys: {name!r} is not the name of a key", "use 1 to 64 letters, digits, '.', '_' and '-'"
+        try:
+            public = public_key(key.public).public_bytes_raw()
+        except ValueError as error:
+            yield f"commands.keys.{name}.public is not an Ed25519 public key: {error}", "take the line that `ostiaryctl keygen` printed"
+            continue
+        # An answer is kept under the key: with two names for one, a command could be signed once and carried out twice.
+        if public in named:
+            yield f"commands.keys.{name}.public is the key of {named[public]}", "make a key for each of them: `ostiaryctl keygen`"
+        named[public] = name
+        for gate in key.gates:
+            if gate not in config.gates:
+                yield f"commands.keys.{name}.gates names the gate {gate!r}", f"this box has {', '.join(config.gates)}"
+    if commands.keys and commands.grants:
+        yield "commands.grants is for unsigned commands, and with [commands.keys] none is taken", "move the grants to `grants` of the keys"
+    if commands.keys and config.mqtt.allow_unsigned_commands:
+        yield (
+            "mqtt.allow_unsigned_commands = true, but with [commands.keys] every command must be signed",
+            "remove mqtt.allow_unsigned_commands, or the keys",
+        )
 
 
 def _schedules(config: Config) -> Iterator[tuple[str, str]]:

@@ -10,6 +10,9 @@ from daemon.config.policy import ClockConfig, DecisionConfig, DetectorConfig, Li
 from daemon.config.secret import read_secret
 from daemon.core.passages.claims import Mode
 
+Grants = tuple[Literal["force", "replace", "capture", "reembed", "verify"], ...]
+Ops = tuple[Literal["enroll", "revoke", "suspend", "resume", "update", "verify", "list", "get", "reembed", "ping"], ...]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateConfig:
@@ -79,17 +82,37 @@ class EnrolmentConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KeyConfig:
+    """Somebody's key for commands. `ostiaryctl keygen` makes it, and prints this table."""
+
+    public: Annotated[str, Meta(description="The public half of the key: Ed25519, 32 bytes in base64.")]
+    ops: Annotated[Ops, Meta(description="The commands that this key may sign. An empty list: none.")]
+    gates: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="The gates at which this key may act. It then enrols people for these gates only, and changes nobody who may pass "
+            "others. Empty: all gates."
+        ),
+    ] = ()
+    grants: Annotated[Grants, Meta(description="What commands with this key may do beyond the usual, as in `commands.grants`.")] = ()
+    rate: Annotated[
+        float, Meta(gt=0, description="How many commands with this key are taken per minute. `revoke` and `suspend` are always taken.")
+    ] = 600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CommandsConfig:
-    """What commands may do beyond the usual."""
+    """Who may ask something, and what commands may do beyond the usual."""
 
     grants: Annotated[
-        tuple[Literal["force", "replace", "capture", "reembed", "verify"], ...],
+        Grants,
         Meta(
             description="`force` enrols somebody who looks like another person, or changes the model though templates are lost. "
             "`replace` puts another face on a record. `capture` uses the camera. `reembed` changes the model. "
             "`verify` names the next person."
         ),
     ] = ()
+    keys: dict[str, KeyConfig] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +183,7 @@ class MqttConfig:
         int, Meta(description="For how many seconds the broker keeps commands for a gate that is offline. 0 keeps none.")
     ] = 86_400
     allow_unsigned_commands: Annotated[
-        bool, Meta(description="Must be true to take commands from a broker that is not on this machine.")
+        bool, Meta(description="Must be true to take unsigned commands from a broker that is not on this machine.")
     ] = False
 
     def of(self, gate: str) -> "MqttConfig":

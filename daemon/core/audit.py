@@ -52,7 +52,8 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class CommandAnswered:
-    """A command was answered. `reason` is one word; the answer's detail may name people and is left out."""
+    """A command was answered. `reason` is one word; the answer's detail may name people and is left out. `key` is the name of the key that
+    signed the command, or None."""
 
     KIND: ClassVar[str] = "command"
     gate: str
@@ -62,6 +63,7 @@ class CommandAnswered:
     reason: str | None
     pseudonym: str | None
     gallery_revision: int
+    key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,14 +158,18 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
     version: str | None = None
     model: str | None = None
+    key: str | None = None
 
 
 _reader = msgspec.json.Decoder(Record)
 
 
 def record_bytes(number: int, at_s: float, entry: Entry) -> bytes:
-    """The canonical record of what happened at `at_s` (UTC seconds)."""
-    body = {f.name: getattr(entry, f.name) for f in fields(entry)}
+    """The canonical record of what happened at `at_s` (UTC seconds).
+
+    A member with a default was added later, and is left out where it has the default.
+    """
+    body = {f.name: value for f in fields(entry) if (value := getattr(entry, f.name)) != f.default}
     return _canonical({**body, "number": number, "at": utc(at_s), "kind": entry.KIND})
 
 

@@ -1,6 +1,5 @@
 """The MQTT contract: topics; commands in; decisions, results and status out. JSON in UTF-8, strict in both directions."""
 
-import json
 import re
 from datetime import UTC, datetime
 from typing import Annotated, Literal
@@ -12,6 +11,9 @@ from msgspec import Meta
 from daemon.core.passages.claims import LONGEST_S, Mode
 
 MAX_PAYLOAD_BYTES = 2 * 1024 * 1024
+"""How long a command may be."""
+MAX_ENVELOPE_BYTES = MAX_PAYLOAD_BYTES + 64 * 1024
+"""How long the envelope of a signed command may be: it writes the quotes of the command as two characters."""
 MAX_IMAGES = 10
 MAX_CAPTURE_S = 30.0
 YEARS = range(2000, 3000)
@@ -58,7 +60,7 @@ def topic(site: str, gate: str, leaf: str) -> str:
 
 def leaf_of(topic: str) -> str:
     """What stands behind the gate in a topic of `topic()`, e.g. `command/verify`."""
-    return topic.split("/", 4)[4]
+    return "/".join(topic.split("/")[4:])
 
 
 def command_topics(site: str, gate: str) -> tuple[str, ...]:
@@ -215,24 +217,38 @@ _decoder: msgspec.json.Decoder[Command] = msgspec.json.Decoder(Command)
 def parse_command(payload: bytes) -> Command:
     """Parse the bytes of a command topic. Raises MessageError, with the command's id if it could be read."""
     if len(payload) > MAX_PAYLOAD_BYTES:
-        raise MessageError(
-            "too_large", f"the payload has {len(payload)} bytes, and {MAX_PAYLOAD_BYTES} are allowed; send fewer or smaller images"
-        )
+        raise too_large(payload, MAX_PAYLOAD_BYTES)
     try:
         command = _decoder.decode(payload)
     except msgspec.ValidationError as error:
-        raise MessageError("malformed", str(error), _readable_id(payload)) from None
+        raise MessageError("malformed", str(error), readable_id(payload)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MessageError("malformed", f"not JSON: {error}") from None
     return command
 
 
-def _readable_id(payload: bytes) -> str | None:
+def too_large(payload: bytes, most: int) -> MessageError:
+    """The error of a payload that has more than `most` bytes."""
+    return MessageError("too_large", f"the payload has {len(payload)} bytes, and {most} are allowed; send fewer or smaller images")
+
+
+def op_of(command: Command) -> str:
+    """The name of what a command asks for, e.g. `enroll`."""
+    return str(command.__struct_config__.tag)
+
+
+class _Identified(msgspec.Struct, frozen=True):
+    command_id: UUID
+
+
+_identified = msgspec.json.Decoder(_Identified)
+
+
+def readable_id(payload: bytes) -> str | None:
     """The command id of a payload that is JSON but not a valid command, so that its sender gets an answer."""
     try:
-        value = json.loads(payload).get("command_id")
-        return str(UUID(value))
-    except (ValueError, AttributeError, TypeError, RecursionError):
+        return str(_identified.decode(payload).command_id)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
 
 

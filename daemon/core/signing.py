@@ -38,8 +38,19 @@ def public_text(key: Ed25519PrivateKey) -> str:
 
 
 def public_key(text: str) -> Ed25519PublicKey:
-    """The inverse of `public_text`. Raises ValueError."""
-    return Ed25519PublicKey.from_public_bytes(base64.b64decode(text, validate=True))
+    """The inverse of `public_text`. Raises ValueError, also for a weak key: anybody can forge signatures of those."""
+    raw = base64.b64decode(text, validate=True)
+    if len(raw) != KEY_BYTES:
+        raise ValueError(f"{len(raw)} bytes, and {KEY_BYTES} are needed")
+    if (int.from_bytes(raw, "little") & _Y_BITS) % _P in _WEAK:
+        raise ValueError("a weak key, for which anybody can sign")
+    return Ed25519PublicKey.from_public_bytes(raw)
+
+
+_P, _Y_BITS = 2**255 - 19, 2**255 - 1
+_EIGHTH = 0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7
+_WEAK = frozenset((0, 1, _P - 1, _EIGHTH, _P - _EIGHTH))
+"""The y coordinates of the points whose order divides 8 (RFC 8032, section 5.1)."""
 
 
 def signature(key: Ed25519PrivateKey, topic: str, body: bytes) -> bytes:
@@ -48,12 +59,13 @@ def signature(key: Ed25519PrivateKey, topic: str, body: bytes) -> bytes:
 
 
 def holds(key: Ed25519PublicKey, topic: str, body: bytes, sig: str | bytes) -> bool:
-    """Whether `sig` is this key's signature over topic and body."""
+    """Whether `sig` is this key's signature over topic and body, as `signature` writes it: nobody can write it in another way."""
     try:
-        key.verify(base64.b64decode(sig, validate=True), _signed(topic, body))
+        raw = base64.b64decode(sig, validate=True)
+        key.verify(raw, _signed(topic, body))
     except (InvalidSignature, binascii.Error, ValueError):
         return False
-    return True
+    return base64.b64encode(raw) == (sig.encode() if isinstance(sig, str) else sig)
 
 
 def sealed(name: str, key: Ed25519PrivateKey, topic: str, body: bytes) -> bytes:

@@ -14,6 +14,7 @@ from rich.text import Text
 from daemon.config import ConfigError
 from daemon.ctl.arguments import Run, parser
 from daemon.ctl.failures import INTERRUPTED, USAGE, CtlError
+from daemon.ctl.keys import make_key
 from daemon.ctl.people import show_one, show_people
 from daemon.ctl.requests import change_model, send
 from daemon.ctl.schema import show_schema
@@ -29,6 +30,7 @@ RUNS: dict[str, Run] = {
     "status": show_status,
     "watch": watch,
     "schema": show_schema,
+    "keygen": make_key,
 }
 
 

@@ -34,6 +34,7 @@ def parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
     group.add_argument("--ca-file", metavar="PEM", help="a CA certificate; switches TLS on")
     group.add_argument("--cert-file", metavar="PEM", help="this user's certificate")
     group.add_argument("--key-file", metavar="PEM", help="the certificate's key")
+    group.add_argument("--key", type=Path, metavar="FILE", help="sign commands with the key in this file, which `keygen` made")
     group.add_argument("--timeout", type=_seconds, metavar="SECONDS", help="how long to wait for an answer (10)")
     group.add_argument("--json", action="store_true", help="output for machines: one JSON object per line")
     whole = argparse.ArgumentParser(prog="ostiaryctl", description=_ABOUT, epilog=_EXIT_CODES, parents=[shared])
@@ -84,6 +85,9 @@ def parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
     documents = add("schema", "print the JSON Schemas of all messages; needs no broker").add_mutually_exclusive_group()
     documents.add_argument("--asyncapi", action="store_true", help="print an AsyncAPI 3 document instead")
     documents.add_argument("--markdown", action="store_true", help="print the tables of daemon/CONTRACT.md instead")
+    keygen = add("keygen", "make a key that signs commands, and print what the gates' configuration needs to know of it")
+    keygen.add_argument("--out", type=Path, required=True, metavar="FILE", help="the new file for the secret; never written over")
+    keygen.add_argument("--name", help="what the gates call the key (the name of FILE without its ending)")
     return whole
 
 

@@ -10,6 +10,7 @@ import msgspec
 from daemon.core import messages as m
 from daemon.ctl.broker import Broker, Heard
 from daemon.ctl.failures import NO_ANSWER, REFUSED, SAME_VERSION, USAGE, CtlError
+from daemon.ctl.keys import read_signer
 from daemon.ctl.target import target
 
 TIMEOUT_S = 10.0
@@ -35,13 +36,16 @@ def ask(args: argparse.Namespace, command: m.Command, tell: Tell | None = None) 
     """
     payload = _payload(command)
     to = target(args, any_gate=False)
+    signer = read_signer(args.key) if hasattr(args, "key") else None
+    topics = to.command_topics(m.op_of(command))
+    messages = [(topic, payload if signer is None else signer.sealed(topic, payload)) for topic in topics]
     capture = command.capture if isinstance(command, m.Enroll) else None
     timeout_s = getattr(args, "timeout", TIMEOUT_S) + (capture.seconds if capture is not None else 0.0)
     answers: dict[str, Answer] = {}
     online: dict[str, bool] = {}
     with Broker(to.address, [to.topic("status"), to.topic("result")]) as broker:
         begun_s = since_s = time.monotonic()
-        broker.publish(to.command_topic(), payload, timeout_s)
+        broker.publish(messages, timeout_s)
         while (heard := broker.next(since_s + timeout_s - time.monotonic())) is not None:
             if not isinstance(heard, Heard):
                 continue  # the connection was lost, and comes back
@@ -59,7 +63,9 @@ def ask(args: argparse.Namespace, command: m.Command, tell: Tell | None = None) 
             # Retained statuses come before any answer, so by now it is known which gates there are to wait for.
             if answers and all(name in answers for name, is_on in online.items() if is_on):
                 break
-    missing = sorted(name for name, is_on in online.items() if is_on and name not in answers)
+    # Who is to be shut out may still be let in where nobody answers.
+    every = isinstance(command, m.Revoke | m.Suspend)
+    missing = sorted(name for name, is_on in online.items() if (is_on or every) and name not in answers)
     if not answers or missing:
         raise _no_answer(to.gate, timeout_s, online, missing if answers else [])
     return [answers[name] for name in sorted(answers)]

@@ -4,6 +4,7 @@ import queue
 import secrets
 import socket
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal
@@ -15,6 +16,8 @@ from paho.mqtt.reasoncodes import ReasonCode
 from daemon.ctl.failures import NO_ANSWER, REFUSED, USAGE, CtlError
 
 CONNECT_TIMEOUT_S = 5.0
+_NOBODY, _DENIED = 0x10, 0x87
+"""Reason codes of MQTT 5: nobody has subscribed to the topic; this user may not write to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,7 @@ class Broker:
         self._address, self._topics = address, topics
         self._mail: queue.Queue[Heard | Lost] = queue.Queue()
         self._answers: queue.Queue[str] = queue.Queue()  # one per CONNACK and SUBACK: "" or what the broker refused
-        self._published: queue.Queue[tuple[int, str]] = queue.Queue()
+        self._published: queue.Queue[tuple[int, ReasonCode]] = queue.Queue()
         version = MQTTProtocolVersion.MQTTv5 if address.protocol == "5" else MQTTProtocolVersion.MQTTv311
         self._client = paho.Client(CallbackAPIVersion.VERSION2, f"ostiaryctl-{secrets.token_hex(6)}", protocol=version)
 
@@ -100,21 +103,34 @@ class Broker:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._close()
 
-    def publish(self, topic: str, payload: bytes, timeout_s: float) -> None:
-        """Publish at QoS 1 and wait for the broker's answer. Raises CtlError."""
-        mid = self._client.publish(topic, payload, qos=1).mid
+    def publish(self, messages: Sequence[tuple[str, bytes]], timeout_s: float) -> None:
+        """Publish one of these (topic, payload): the first that the broker takes and has somebody for. MQTT 3.1.1 takes any.
+
+        At QoS 1, and waits for the broker's answers. Raises CtlError.
+        """
         deadline_s = time.monotonic() + timeout_s
+        reasons = []
+        for topic, payload in messages:
+            reasons.append(self._published_as(topic, payload, deadline_s))
+            if not reasons[-1].is_failure and reasons[-1].value != _NOBODY:
+                return
+            if reasons[-1].is_failure and reasons[-1].value != _DENIED:
+                break
+        if reasons[-1].is_failure and all(reason.is_failure for reason in reasons):
+            who, topic = self._address.username or "this user", messages[0][0]
+            hint = f"allow {who} in the broker's ACL to write to {topic}"
+            raise CtlError(REFUSED, f"the broker refused the command: {reasons[-1]}", hint)
+
+    def _published_as(self, topic: str, payload: bytes, deadline_s: float) -> ReasonCode:
+        mid = self._client.publish(topic, payload, qos=1).mid
         try:
             while True:
-                answered, refused = self._published.get(timeout=max(0.0, deadline_s - time.monotonic()))
+                answered, reason = self._published.get(timeout=max(0.0, deadline_s - time.monotonic()))
                 if answered == mid:
-                    break
+                    return reason
         except queue.Empty:
             hint = "check the broker's limit on the size of messages (mosquitto: message_size_limit); in a slow network raise --timeout"
             raise CtlError(NO_ANSWER, "the broker did not acknowledge the command", hint) from None
-        if refused:
-            who = self._address.username or "this user"
-            raise CtlError(REFUSED, f"the broker refused the command: {refused}", f"allow {who} in the broker's ACL to write to {topic}")
 
     def next(self, timeout_s: float | None) -> Heard | Lost | None:
         """The next message, or None when none came in time (seconds; None waits without a limit)."""
@@ -138,7 +154,7 @@ class Broker:
         self._answers.put("; ".join(f"{t}: {r}" for t, r in zip(self._topics, reasons, strict=False) if r.is_failure))
 
     def _on_publish(self, client: paho.Client, userdata: object, mid: int, reason: ReasonCode, properties: object) -> None:
-        self._published.put((mid, str(reason) if reason.is_failure else ""))
+        self._published.put((mid, reason))
 
     def _on_message(self, client: paho.Client, userdata: object, message: paho.MQTTMessage) -> None:
         self._mail.put(Heard(message.topic, bytes(message.payload)))

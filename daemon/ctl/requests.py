@@ -8,13 +8,20 @@ from rich.text import Text
 from daemon.core import messages as m
 from daemon.ctl.asking import Answer, ask
 from daemon.ctl.commands import build
-from daemon.ctl.failures import DONE, REFUSED
+from daemon.ctl.failures import DONE, REFUSED, USAGE, CtlError
 from daemon.ctl.text import safe, to_json
 
 
 def send(args: argparse.Namespace, out: Console) -> int:
     """Every command that is answered at once."""
-    return show_answers(args, ask(args, build(args)), out)
+    try:
+        answers = ask(args, build(args))
+    except CtlError as error:
+        if args.op not in ("revoke", "suspend") or error.code == USAGE:
+            raise
+        hint = f"{error.hint}. Send it again until it is answered; until then watch the door, or stop the gate"
+        raise CtlError(error.code, f"{args.person} may still be accepted: {error.message}", hint) from None
+    return show_answers(args, answers, out)
 
 
 def change_model(args: argparse.Namespace, out: Console) -> int:

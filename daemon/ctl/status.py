@@ -96,5 +96,8 @@ def _daemons(found: dict[str, StatusMessage]) -> list[Text]:
         model = " on ".join(part for part in (one.model, one.provider) if part) or "no model"
         audit = "no audit" if one.audit is None else f"audit {one.audit.number}: {one.audit.head[:12]}…"
         gallery = f"{one.people} people, {counted(one.templates, 'template')}, revision {one.gallery_revision}"
-        said.setdefault(f"{model}; {gallery}; {one.outbox_depth} in the outbox; {audit}; ostiary {one.version}", []).append(name)
+        parts = [model, gallery, f"{one.outbox_depth} in the outbox", audit, f"ostiary {one.version}"]
+        parts += [f"commands {one.commands}"] if one.commands is not None else []
+        parts += [f"signs with {one.public_key}"] if one.public_key is not None else []
+        said.setdefault("; ".join(parts), []).append(name)
     return [Text.assemble(safe(", ".join(gates), "cyan"), safe(f": {what}")) for what, gates in said.items()]

@@ -26,8 +26,10 @@ class Target:
     def is_every_gate(self) -> bool:
         return self.gate in ("all", "+")
 
-    def command_topic(self) -> str:
-        return m.topic(self.site, self.gate, "command")
+    def command_topics(self, op: str) -> list[str]:
+        """Where this may be asked, narrowest first: a broker that tells roles apart may allow this user one of them only."""
+        lanes = [lane for lane, ops in m.LANES.items() if op in ops]
+        return [m.topic(self.site, self.gate, lane) for lane in sorted(lanes, key=lambda lane: lane == "command")]
 
     def topic(self, leaf: str) -> str:
         """The topic of what the gates say; for every gate it has a wildcard."""

@@ -41,9 +41,9 @@ class Answering:
         name, gate = delivery.gate, self._gates[delivery.gate]
         result_topic = topic(self._site, name, "result")
         with steps.timed(self._metrics.stage, "command"):
-            answer = self._desk.handle(name, result_topic, delivery.payload, delivery.retained, self._wall())
+            answer = self._desk.handle(name, result_topic, delivery.payload, delivery.retained, self._wall(), delivery.topic)
         if isinstance(answer, Deferred):
-            shared = delivery.topic == topic(self._site, "all", "command")
+            shared = delivery.topic.startswith(topic(self._site, "all", ""))
             arrival = Arrival(delivery, gate.keeper, gate.mode, shared, camera_up=gate.camera == "up")
             request, begun = answer.request, self._waits[type(answer.command)].begin(answer, arrival)
             if begun is None:  # acknowledged when its result is stored

@@ -8,8 +8,10 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from functools import partial
 
+from daemon.commands.authority import Key
 from daemon.commands.desk import Desk
 from daemon.config import Config, ConfigError, GateConfig
+from daemon.core import signing
 from daemon.core.faces.quality import Judge
 from daemon.core.faces.visibility import Sees, VisibilityError
 from daemon.core.messages import encode, offline_status, topic
@@ -34,6 +36,7 @@ from daemon.serving.gate_state import Gate
 from daemon.serving.gate_worker import GateWorker
 from daemon.serving.mailbox import Mailbox
 from daemon.serving.recorders import Recorders, open_recorders
+from daemon.serving.signature import Sign, box_key, signer
 from daemon.version import version
 
 log = logging.getLogger("ostiary")
@@ -46,7 +49,7 @@ def run(config: Config, until_end: bool = False) -> None:
     """Serve until SIGTERM or SIGINT, or, with `until_end`, until every recorded source has been seen to its end."""
     stop = threading.Event()
     with ExitStack() as stack:
-        engine, links, workers = _build(config, stack)
+        engine, links, workers, sign = _build(config, stack)
         if until_end and any(worker.live for worker in workers):
             raise ConfigError("--until-end: a live camera has no end", "give every gate a video file or a folder of pictures")
 
@@ -78,7 +81,7 @@ def run(config: Config, until_end: bool = False) -> None:
             raise EngineFailed(error.message) from error
         finally:
             systemd.stopping()
-            _stop(engine, links, workers, config)
+            _stop(engine, links, workers, config, sign)
 
 
 def _turn_while(engine: Engine, holds: Callable[[], bool], longest_s: float) -> None:
@@ -88,7 +91,7 @@ def _turn_while(engine: Engine, holds: Callable[[], bool], longest_s: float) -> 
         systemd.alive()
 
 
-def _stop(engine: Engine, links: dict[str, MqttLink], workers: list[GateWorker], config: Config) -> None:
+def _stop(engine: Engine, links: dict[str, MqttLink], workers: list[GateWorker], config: Config, sign: Sign) -> None:
     """End everything within 5 seconds, also with a hanging camera or a frozen broker."""
     for worker in workers:
         worker.ask_to_stop()
@@ -99,12 +102,13 @@ def _stop(engine: Engine, links: dict[str, MqttLink], workers: list[GateWorker],
     deadline = time.monotonic() + LAST_WORDS_S
     for name, link in links.items():
         status = engine.gates[name].status
-        farewell = Outgoing(0, topic(config.site, name, "status"), encode(offline(status)), retain=True) if status is not None else None
+        to = topic(config.site, name, "status")
+        farewell = Outgoing(0, to, sign(to, encode(offline(status))), retain=True) if status is not None else None
         link.stop(farewell, max(0.1, deadline - time.monotonic()))
     engine.settle()
 
 
-def _build(config: Config, stack: ExitStack) -> tuple[Engine, dict[str, MqttLink], list[GateWorker]]:
+def _build(config: Config, stack: ExitStack) -> tuple[Engine, dict[str, MqttLink], list[GateWorker], Sign]:
     models = {model.id: model for model in (open_model(config, path) for path in bundles(config))}
     liveness = liveness_model(config)
     if liveness is not None:
@@ -127,11 +131,14 @@ def _build(config: Config, stack: ExitStack) -> tuple[Engine, dict[str, MqttLink
         grants=frozenset(config.commands.grants),
         schedules=frozenset(config.schedules),
         gates=frozenset((*config.gates, *config.other_gates)),
+        keys=_keys(config),
     )
+    key = box_key(store)
+    sign = signer(key)
     recorders = open_recorders(config, store, metrics)
     stack.callback(recorders.close)
     mailbox = Mailbox(len(config.gates))
-    links = _links(config, mailbox)
+    links = _links(config, mailbox, sign)
     gates, workers = {}, []
     for name, gate in config.gates.items():
         keeper = Gatekeeper(name, current.serving.rules(gate.mode, name), config.decision.lost_s)
@@ -142,9 +149,17 @@ def _build(config: Config, stack: ExitStack) -> tuple[Engine, dict[str, MqttLink
     engine = Engine(
         config, store, current, desk, gates, mailbox, metrics, models, version(), _standing_faults(store),
         clock_trusted=trusted, flight=flight, unrecorded=recorders.trouble, liveness=liveness,
+        sign=sign, public_key=signing.public_text(key),
     )  # fmt: skip
     stack.callback(engine.close)
-    return engine, links, workers
+    return engine, links, workers, sign
+
+
+def _keys(config: Config) -> dict[str, Key]:
+    return {
+        name: Key(signing.public_key(key.public), frozenset(key.ops), key.gates, frozenset(key.grants), key.rate)
+        for name, key in config.commands.keys.items()
+    }
 
 
 def _current(config: Config, store: Store, models: dict[str, Model]) -> Current:
@@ -170,7 +185,7 @@ def _standing_faults(store: Store) -> tuple[str, ...]:
     return (f"store_damaged: {damage}; `ostiaryd check` names them; revoke and enrol these people again, or restore a backup",)
 
 
-def _links(config: Config, mailbox: Mailbox) -> dict[str, MqttLink]:
+def _links(config: Config, mailbox: Mailbox, sign: Sign) -> dict[str, MqttLink]:
     return {
         name: MqttLink(
             (mqtt := config.mqtt.of(name)),
@@ -178,7 +193,7 @@ def _links(config: Config, mailbox: Mailbox) -> dict[str, MqttLink]:
             gate=name,
             client_id=f"ostiary-{config.site}-{name}",
             password=mqtt.password(),
-            offline=encode(offline_status(version())),
+            offline=sign(topic(config.site, name, "status"), encode(offline_status(version()))),
             deliver=mailbox.deliver,
         )
         for name in config.gates

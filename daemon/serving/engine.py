@@ -35,6 +35,7 @@ from daemon.serving.reports import Condition, Reports
 from daemon.serving.retention import Retention
 from daemon.serving.rules_in_force import RulesInForce
 from daemon.serving.sender import Sender
+from daemon.serving.signature import Sign, unsigned
 
 log = logging.getLogger("ostiary")
 
@@ -46,7 +47,8 @@ class EngineFailed(RuntimeError):
 class Engine:
     """`clock` never steps (seconds), `wall` is UTC seconds; both are arguments so that tests can hold them.
 
-    `models` are those of the configured bundles, by id. `standing_faults` are what the start found, for the status.
+    `models` are those of the configured bundles, by id. `standing_faults` are what the start found, for the status. `sign` signs what the
+    gates say, with the key whose public half is `public_key`.
     """
 
     def __init__(
@@ -68,6 +70,8 @@ class Engine:
         flight: Flight | None = None,
         unrecorded: Callable[[], Sequence[str]] = lambda: (),
         liveness: steps.Liveness | None = None,
+        sign: Sign = unsigned,
+        public_key: str | None = None,
     ) -> None:
         self.gates, self.mailbox, self.metrics = gates, mailbox, metrics
         self.boot_id = uuid.uuid4().hex
@@ -95,7 +99,8 @@ class Engine:
         )  # fmt: skip
         self._retention = Retention(store, order, config.audit.keep_days * 86_400.0)
         self._reports = Reports(
-            config.site, store, current, self._sender, metrics, self.boot_id, version, standing_faults, clock, wall
+            config.site, store, current, self._sender, metrics, self.boot_id, version, standing_faults, clock, wall,
+            commands="signed" if config.commands.keys else "unsigned", public_key=public_key, sign=sign,
         )  # fmt: skip
 
     # ---- one turn

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from daemon.core import status
 from daemon.core.messages import AuditHead, Reembedding, StatusMessage, encode, topic, utc
@@ -11,6 +12,7 @@ from daemon.edges.store import Store, StoreError
 from daemon.pipeline.serving import Current
 from daemon.serving.gate_state import Gate
 from daemon.serving.sender import Sender
+from daemon.serving.signature import Sign, unsigned
 
 STATUS_EVERY_S = 30.0
 PROGRESS_EVERY_S = 2.0
@@ -31,7 +33,10 @@ class Condition:
 
 @dataclass(slots=True)
 class Reports:
-    """Owned by the engine. `clock` never steps (seconds), `wall` is UTC seconds; `standing` are the faults that the start found."""
+    """Owned by the engine. `clock` never steps (seconds), `wall` is UTC seconds; `standing` are the faults that the start found.
+
+    `commands` says whether these must be signed, and `public_key` whose signature `sign` makes.
+    """
 
     site: str
     store: Store
@@ -43,6 +48,9 @@ class Reports:
     standing: tuple[str, ...]
     clock: Callable[[], float]
     wall: Callable[[], float]
+    commands: Literal["signed", "unsigned"] = "unsigned"
+    public_key: str | None = None
+    sign: Sign = unsigned
 
     def publish(self, gates: Mapping[str, Gate], condition: Condition) -> None:
         """Publish the status of every gate that has something new to say, or has not said anything for a while."""
@@ -54,7 +62,8 @@ class Reports:
             due = self.clock() - gate.status_at_s >= every_s
             if not (due or gate.status is None or not status.alike(said, gate.status)):
                 continue
-            if gate.link.publish(Outgoing(0, topic(self.site, name, "status"), encode(said), retain=True)):
+            to = topic(self.site, name, "status")
+            if gate.link.publish(Outgoing(0, to, self.sign(to, encode(said)), retain=True)):
                 gate.status, gate.status_at_s = said, self.clock()
 
     def _composed(self, gate: Gate, condition: Condition) -> StatusMessage:
@@ -97,6 +106,8 @@ class Reports:
             audit=_audit_head(store),
             mode=gate.mode,
             claim_threshold=gate.keeper.rules.pair,
+            commands=self.commands,
+            public_key=self.public_key,
         )
 
 

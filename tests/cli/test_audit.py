@@ -21,7 +21,7 @@ from daemon.core.audit import read
 from daemon.edges.store import AuditTable, Store, StoreError, open_store
 from daemon.serving.retention import REST_S, SLICE, UNPROVED_S, Retention
 from tests.conftest import ROOT
-from tests.fixtures.desk import NOW, command, desk, painted
+from tests.fixtures.desk import NOW, TOPIC, command, desk, painted
 from tests.fixtures.engine_site import ALICE as BRIGHT
 from tests.fixtures.engine_site import CONFIG, Site
 
@@ -44,7 +44,7 @@ def records(store: Store) -> list[dict[str, Any]]:
 
 
 def send(the_desk: Desk, payload: bytes, retained: bool = False, now: float = NOW + 1) -> Answer:
-    answer = the_desk.handle("north", "t", payload, retained, now)
+    answer = the_desk.handle("north", "t", payload, retained, now, TOPIC)
     assert isinstance(answer, Answer)
     return answer
 
@@ -147,7 +147,7 @@ def test_what_is_no_command_fills_no_chain(the_desk: Desk, store: Store, payload
 
 def test_a_command_that_was_retained_or_came_at_a_bad_time_is_recorded(the_desk: Desk, store: Store) -> None:
     send(the_desk, command("ping"), retained=True)
-    waiting = the_desk.handle("north", "t", command("enroll", "E1", capture={"seconds": 2}), False, NOW + 1)
+    waiting = the_desk.handle("north", "t", command("enroll", "E1", capture={"seconds": 2}), False, NOW + 1, TOPIC)
     assert isinstance(waiting, Deferred) and [r["reason"] for r in records(store)] == ["retained"], "it is not answered yet"
     the_desk.refuse(waiting, "no_camera", "none", NOW + 1)
     assert [r["reason"] for r in records(store)] == ["retained", "no_camera"]
@@ -287,7 +287,7 @@ def test_old_records_go_in_slices_between_the_turns(store: Store) -> None:
         site.turn()
     assert len(records(store)) == count, "nothing is old"
     later = NOW + 400 * DAY_S
-    site.desk.handle("north", "t", command("revoke", "E9", now=later), False, later)
+    site.desk.handle("north", "t", command("revoke", "E9", now=later), False, later, TOPIC)
     site.now_s += 400 * DAY_S
     site.turn()
     assert len(records(store)) == count + 1 - SLICE
@@ -309,7 +309,7 @@ def test_a_clock_that_is_years_ahead_costs_no_records(the_desk: Desk, store: Sto
     keeper.tend(REST_S + 1, NOW + 4000 * DAY_S)
     assert len(records(store)) == 4
     later = NOW + 365 * DAY_S - UNPROVED_S + 5
-    the_desk.handle("north", "t", command("revoke", "E1", now=later), False, later)
+    the_desk.handle("north", "t", command("revoke", "E1", now=later), False, later, TOPIC)
     keeper.tend(2 * REST_S + 2, NOW + 4000 * DAY_S)
     assert len(records(store)) == 1, "but those that are old also by what a command proved"
 

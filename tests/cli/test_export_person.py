@@ -12,7 +12,7 @@ import pytest
 from daemon.__main__ import main
 from daemon.edges.store import Store, open_store, sealed_file
 from daemon.edges.store.sealed_file import Cost
-from tests.fixtures.desk import NOW, command, desk, painted
+from tests.fixtures.desk import NOW, TOPIC, command, desk, painted
 
 FACE, OTHER = 120, 220
 
@@ -41,7 +41,7 @@ def serving(folder: Path) -> Store:
         command("enroll", "E7", [painted(FACE)], issued=3),  # refused: it is E1042's face
     )
     for number, payload in enumerate(payloads):
-        at_desk.handle("north", "t", payload, False, NOW + number)
+        at_desk.handle("north", "t", payload, False, NOW + number, TOPIC)
     return store
 
 

@@ -20,7 +20,7 @@ from daemon.core.people.enrol import EnrolError
 from daemon.core.values import Person, Template
 from daemon.edges.store import Store, open_store
 from tests.fixtures.asking import done, refused, send, who
-from tests.fixtures.desk import MODELS, NOW, command, desk, painted, tables
+from tests.fixtures.desk import MODELS, NOW, TOPIC, command, desk, painted, tables
 
 ALICE, TWIN, LOOKALIKE, ALIKE, FAR, BOB = 100, 110, 114, 120, 125, 240
 
@@ -221,7 +221,7 @@ def test_what_was_let_go_is_gone_after_a_restart_too(the_desk: Desk, store: Stor
 
 def test_a_capture_waits_for_its_pictures_and_is_judged_when_they_are_there(granted: Desk, store: Store) -> None:
     def look(payload: bytes) -> Deferred[Enroll]:
-        waiting = granted.handle("north", "t", payload, False, NOW + 1)
+        waiting = granted.handle("north", "t", payload, False, NOW + 1, TOPIC)
         assert isinstance(waiting, Deferred) and store.depth() == depth
         return waiting
 
@@ -241,7 +241,7 @@ def test_a_capture_waits_for_its_pictures_and_is_judged_when_they_are_there(gran
     assert granted.finish(look(command("enroll", "E2", capture={"seconds": 5})), too_dark, NOW + 6).result.reason == "too_dark"
     depth = 3
     late = look(command("enroll", "E1", capture={"seconds": 5}, issued=1))
-    answer = granted.handle("north", "t", command("revoke", "E1", issued=2), False, NOW + 3)
+    answer = granted.handle("north", "t", command("revoke", "E1", issued=2), False, NOW + 3, TOPIC)
     assert isinstance(answer, Answer)
     assert granted.finish(late, lambda: crops(ALICE), NOW + 6).result.reason == "superseded"
     assert granted.current.people == {} and granted.current.serving.gallery.templates == 0

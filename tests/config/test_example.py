@@ -12,7 +12,9 @@ from tests.conftest import ROOT
 
 EXAMPLE = ROOT / "deploy" / "config.toml"
 # A key without a value in TOML (None) is commented out; without the `#` the file must still be valid.
-TEXT = re.sub(r"^# ([a-z_]+ = )", r"\1", EXAMPLE.read_text("utf-8"), flags=re.MULTILINE)
+TEXT = re.sub(r"^# ([a-z_]+ = |\[commands\.keys)", r"\1", EXAMPLE.read_text("utf-8"), flags=re.MULTILINE)
+NAMES = {"gates": "north", "schedules": "office", "commands.keys": "hr-1"}
+"""What the example calls the tables of which there may be several."""
 KEYS = {key.path: key for key in keys()}
 
 
@@ -21,7 +23,7 @@ def comments() -> dict[str, str]:
     found, section, lines = {}, "", list[str]()
     for line in TEXT.splitlines():
         if line.startswith("["):
-            section = re.sub(r"^(gates|schedules)\..*", r"\1.NAME", line.strip("[]"))
+            section = re.sub(rf"^({'|'.join(NAMES)})\..*", r"\1.NAME", line.strip("[]"))
         elif (shows := re.match(r"[a-z_]+(?= = )", line)) is not None:
             found[".".join(filter(None, (section, shows[0])))] = " ".join(lines)
         lines = [*lines, line[2:]] if line.startswith("# ") else []
@@ -39,8 +41,10 @@ def test_the_example_shows_every_key_and_no_other() -> None:
 
 @pytest.mark.parametrize("path", KEYS)
 def test_the_example_shows_the_default_and_the_description(path: str) -> None:
-    table = tomllib.loads(TEXT)
-    for part in path.replace("gates.NAME", "gates.north").replace("schedules.NAME", "schedules.office").split("."):
+    table, there = tomllib.loads(TEXT), path
+    for kind, name in NAMES.items():
+        there = there.replace(f"{kind}.NAME", f"{kind}.{name}")
+    for part in there.split("."):
         table = table[part]
     default = KEYS[path].default
     if default is not MISSING and default is not None:

@@ -1,3 +1,4 @@
+import base64
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,19 @@ from daemon.config import ConfigError, load, parse
 
 GOOD: dict[str, Any] = {"site": "hq", "gates": {"north": {"source": "rtsp://camera/1"}}}
 NAN = float("nan")
+PUBLIC = "A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg="  # RFC 8032, section 7.1: of a secret that everybody knows
+P = 2**255 - 19
+WEAK = {
+    *(y.to_bytes(32, "little") for y in (0, 1, P - 1, P, P + 1)),
+    bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"),
+    bytes.fromhex("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a"),
+}
+"""The points of small order, as they can be written without the bit of their sign."""
+
+
+def keys(grants: list[str] | None = None, **tables: dict[str, Any]) -> dict[str, Any]:
+    """A [commands] section with these keys."""
+    return {"commands": {"keys": tables} | ({} if grants is None else {"grants": grants})}
 
 
 def test_the_least_configuration_has_the_documented_defaults() -> None:
@@ -97,6 +111,29 @@ def test_the_least_configuration_has_the_documented_defaults() -> None:
             "`force`",
         ),
         ({"commands": {"grant": ["force"]}}, "unknown key `commands.grant`", "did you mean `commands.grants`?"),
+        (keys(hr={"ops": []}), "commands.keys.hr.public is missing", "base64"),
+        (keys(hr={"public": PUBLIC}), "commands.keys.hr.ops is missing", "none"),
+        (
+            keys(hr={"public": PUBLIC, "ops": ["fly"]}),
+            'commands.keys.hr.ops = ["fly"] is not a list of strings (each one of "enroll"',
+            "sign",
+        ),
+        (keys(hr={"public": "", "ops": []}), "commands.keys.hr.public is not an Ed25519 public key: 0 bytes", "keygen"),
+        (keys(hr={"public": PUBLIC[:-4], "ops": []}), "commands.keys.hr.public is not an Ed25519 public key", "keygen"),
+        (keys(hr={"public": "secret!", "ops": []}), "commands.keys.hr.public is not an Ed25519 public key", "keygen"),
+        (keys(hr={"public": "A" * 43 + "=", "ops": []}), "commands.keys.hr.public is not an Ed25519 public key: a weak key", "keygen"),
+        (keys(**{"h r": {"public": PUBLIC, "ops": []}}), "commands.keys: 'h r' is not the name of a key", "letters"),
+        (keys(hr={"public": PUBLIC, "ops": [], "gates": ["south"]}), "commands.keys.hr.gates names the gate 'south'", "this box has north"),
+        (keys(hr={"public": PUBLIC, "ops": [], "rate": 0}), "commands.keys.hr.rate = 0 is out of range (above 0)", "600"),
+        (keys(hr={"public": PUBLIC, "ops": [], "rate": NAN}), "commands.keys.hr.rate = nan is out of range (above 0)", "600"),
+        (keys(hr={"public": PUBLIC, "ops": [], "grants": ["roster"]}), "commands.keys.hr.grants", "commands.grants"),
+        (keys(a={"public": PUBLIC, "ops": []}, b={"public": PUBLIC, "ops": []}), "commands.keys.b.public is the key of a", "keygen"),
+        (keys(["force"], hr={"public": PUBLIC, "ops": []}), "commands.grants is for unsigned commands", "`grants` of the keys"),
+        (
+            {**keys(hr={"public": PUBLIC, "ops": []}), "mqtt": {"allow_unsigned_commands": True}},
+            "mqtt.allow_unsigned_commands = true, but with [commands.keys] every command must be signed",
+            "remove",
+        ),
     ],
 )
 def test_what_cannot_be_used_is_named_with_a_hint(change: dict[str, Any], message: str, hint: str) -> None:
@@ -111,6 +148,19 @@ def test_what_must_be_given_is_missed() -> None:
         with pytest.raises(ConfigError) as error:
             parse({name: value for name, value in GOOD.items() if name != key})
         assert error.value.message == f"configuration: {key} is missing" and hint in error.value.hint
+
+
+def test_a_broker_elsewhere_takes_signed_commands() -> None:
+    config = parse({**GOOD, **keys(hr={"public": PUBLIC, "ops": ["ping"], "gates": ["north"]}), "mqtt": {"host": "10.0.0.7"}})
+    assert config.commands.keys["hr"].ops == ("ping",) and config.commands.keys["hr"].grants == ()
+
+
+@pytest.mark.parametrize("point", sorted(WEAK))
+def test_a_key_for_which_anybody_can_sign_is_none(point: bytes) -> None:
+    for sign_bit in (0, 0x80):
+        public = base64.b64encode(point[:-1] + bytes([point[-1] | sign_bit])).decode()
+        with pytest.raises(ConfigError, match="a weak key"):
+            parse({**GOOD, **keys(hr={"public": public, "ops": []})})
 
 
 def test_a_broker_elsewhere_must_be_allowed_explicitly() -> None:

@@ -87,6 +87,32 @@ def test_on_another_box_everybody_comes_back_suspended(tmp_path: Path, backup: P
     after.close()
 
 
+def signing_key(folder: Path) -> bytes | None:
+    store = open_store(folder, read_only=True)
+    try:
+        return store.signing_key()
+    finally:
+        store.close()
+
+
+def put_signing_key(folder: Path, secret: bytes) -> None:
+    store = open_store(folder)
+    with store.transaction():
+        store.put_signing_key(secret)
+    store.close()
+
+
+def test_a_restored_box_signs_as_before_and_keeps_a_key_that_it_has(tmp_path: Path) -> None:
+    fill(tmp_path / "state")
+    put_signing_key(tmp_path / "state", b"a" * 32)
+    back_up(tmp_path / "state", tmp_path / "b", PASSPHRASE, MADE_AT)
+    restore(tmp_path / "other", tmp_path / "b", PASSPHRASE, NOW)
+    assert signing_key(tmp_path / "other") == b"a" * 32, "on another computer it is the same gate for its consumers"
+    put_signing_key(tmp_path / "other", b"b" * 32)
+    restore(tmp_path / "other", tmp_path / "b", PASSPHRASE, NOW, replace=True)
+    assert signing_key(tmp_path / "other") == b"b" * 32
+
+
 def test_who_may_enter_is_as_at_the_backup_if_the_operator_says_so(tmp_path: Path, backup: Path) -> None:
     assert restore(tmp_path / "other", backup, PASSPHRASE, NOW, active=True).suspended == 0
     store = open_store(tmp_path / "other")

@@ -14,7 +14,7 @@ from daemon.edges.recorder import Recorder, Shelf
 from daemon.edges.store import back_up, restore, rotate_key, sealed_file
 from daemon.edges.store.sealed_file import Cost
 from tests.faults.faces import open_desk
-from tests.fixtures.desk import NOW
+from tests.fixtures.desk import NOW, TOPIC
 from tests.fixtures.frames import camera
 
 CONTEXT = get_context("forkserver")
@@ -31,7 +31,7 @@ def serve(answers: Connection, folder: Path, commands: list[tuple[bytes, float]]
     desk = open_desk(folder)
     answers.send("open")
     for number, (payload, now) in enumerate(commands):
-        answer = desk.handle("north", "t", payload, False, now)
+        answer = desk.handle("north", "t", payload, False, now, TOPIC)
         if answer.durable:  # type: ignore[union-attr]
             answers.send(("answer", number, answer.encoded))  # type: ignore[union-attr]
         if number % 3 == 0:
@@ -78,7 +78,7 @@ def on_a_disk_that_fills(answers: Connection, folder: Path, payloads: dict[str, 
     desk = open_desk(folder)
 
     def deal(name: str) -> None:
-        answer = desk.handle("north", "t", payloads[name], False, NOW)
+        answer = desk.handle("north", "t", payloads[name], False, NOW, TOPIC)
         answers.send((name, answer.result, answer.durable, sorted(desk.current.people), desk.current.serving.gallery.people))  # type: ignore[union-attr]
 
     deal("before")

@@ -11,7 +11,7 @@ from daemon.commands.answers import Answer
 from daemon.edges.store import Store, back_up, sealed_file
 from tests.faults.children import CHEAP, PASSPHRASE
 from tests.faults.faces import open_desk, vector_of
-from tests.fixtures.desk import NOW, command
+from tests.fixtures.desk import NOW, TOPIC, command
 
 WINDOW = 16
 PERSON, NAME, CONSENT = "E-10421042", "Ada Königin von Lovelace", "cabinet 7, folder of 2027"
@@ -69,7 +69,7 @@ def test_nothing_that_shows_or_names_somebody_is_on_the_disk(tmp_path: Path, mon
     desk = open_desk(folder)
 
     def send(op: str, pictures: list[bytes] | None, issued: float, **more: Any) -> None:
-        answer = desk.handle("north", "t", command(op, PERSON, pictures, issued=issued, **more), False, NOW + issued)
+        answer = desk.handle("north", "t", command(op, PERSON, pictures, issued=issued, **more), False, NOW + issued, TOPIC)
         assert isinstance(answer, Answer) and answer.result.status == "done", answer
 
     send("enroll", [noisy(1), noisy(2)], 0, name=NAME, consent=CONSENT)

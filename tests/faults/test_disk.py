@@ -20,7 +20,7 @@ from tests.conftest import ROOT
 from tests.faults import children
 from tests.faults.children import killed
 from tests.faults.faces import VECTORS, Oracle, need_equal, open_desk, picture
-from tests.fixtures.desk import NOW, command
+from tests.fixtures.desk import NOW, TOPIC, command
 
 
 def enroll(person: str, face: int, issued: float = 0.0, now: float = NOW) -> bytes:
@@ -28,7 +28,7 @@ def enroll(person: str, face: int, issued: float = 0.0, now: float = NOW) -> byt
 
 
 def handled(desk: Desk, payload: bytes, now: float = NOW) -> Answer:
-    answer = desk.handle("north", "t", payload, False, now)
+    answer = desk.handle("north", "t", payload, False, now, TOPIC)
     assert isinstance(answer, Answer)
     if answer.result.detail is not None:
         assert "\n" not in answer.result.detail

@@ -19,7 +19,7 @@ from daemon.edges.store import back_up, restore, sealed_file
 from tests.faults import children, faces
 from tests.faults.children import PASSPHRASE, killed
 from tests.faults.faces import KEEP, PICTURES, Oracle, need_equal, open_desk, picture
-from tests.fixtures.desk import NOW, command
+from tests.fixtures.desk import NOW, TOPIC, command
 
 ROUNDS = int(os.environ.get("OSTIARY_FAULTS", "1000")) // 40
 """Kills of a serving daemon: 25, or 500 for `make faults`. Of everything else there are a third as many."""
@@ -106,7 +106,7 @@ def test_what_was_acknowledged_is_there_and_who_was_revoked_is_not(tmp_path: Pat
             waiting = [int(m.payload) for m in desk.store.pending("north", 0, 10_000) if m.topic == "decision"]
             assert set(sequences) <= set(waiting) and waiting == sorted(set(waiting)), "decisions"
             for drawn, encoded in draw.sample(answered, min(5, len(answered))):
-                again = desk.handle("north", "t", drawn[3], False, drawn[4] + 3600)
+                again = desk.handle("north", "t", drawn[3], False, drawn[4] + 3600, TOPIC)
                 assert isinstance(again, Answer) and again.encoded == encoded, "answers repeat"
             need_equal(desk, oracle)
             desk.store.audit.verify()
@@ -123,7 +123,7 @@ def lived(tmp_path: Path) -> tuple[Path, Oracle]:
     stream, oracle = Stream(3), Oracle()
     desk = open_desk(tmp_path / "state")
     for op, person, more, payload, now in stream.draw(oracle, 40):
-        answer = desk.handle("north", "t", payload, False, now)
+        answer = desk.handle("north", "t", payload, False, now, TOPIC)
         assert isinstance(answer, Answer) and answer.result.status == "done", answer
         oracle.apply(op, person, more)
     desk.store.close()
@@ -180,7 +180,7 @@ def test_a_restoring_in_place_of_a_gallery(lived: tuple[Path, Oracle], backup: P
     folder, oracle = lived
     gone, *_ = sorted(oracle.known)
     desk = open_desk(folder)
-    desk.handle("north", "t", command("revoke", gone, issued=5_000), False, NOW + 5_000)
+    desk.handle("north", "t", command("revoke", gone, issued=5_000), False, NOW + 5_000, TOPIC)
     desk.store.close()
     oracle.apply("revoke", gone, {})
     draw, swaps = random.Random(10), 0

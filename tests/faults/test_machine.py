@@ -21,7 +21,7 @@ from daemon.core.people.policy import forbids
 from daemon.core.values import Reason
 from daemon.edges.store import Store, StoreError, open_store
 from tests.faults.faces import DIMENSION, KEEP, PICTURES, STANDARDS, THRESHOLD, VECTORS, desk_of, need_same_answers, picture, vector_of
-from tests.fixtures.desk import NOW, command
+from tests.fixtures.desk import NOW, TOPIC, command
 
 EXAMPLES = max(1, int(os.environ.get("OSTIARY_FAULTS", "1000")) // 25)
 """40, or 800 for `make faults`."""
@@ -95,7 +95,7 @@ class AgainstADictionary(RuleBasedStateMachine):
         """A command of a second later, and its answer, which is kept to be asked for again."""
         self.now += 1
         payload = command(op, person, images, now=self.now, **more)
-        answer = self.desk.handle("north", "t", payload, False, self.now)
+        answer = self.desk.handle("north", "t", payload, False, self.now, TOPIC)
         assert isinstance(answer, Answer) and answer.durable
         if op not in ("get", "list"):
             assert answer.result.command_id is not None
@@ -203,7 +203,7 @@ class AgainstADictionary(RuleBasedStateMachine):
         more = {"name": "Mallory"} if op == "update" else {}
         self.now += 1
         payload = command(op, person, images, now=self.truth.issued[person], issued=-earlier, life=500, **more)
-        answer = self.desk.handle("north", "t", payload, False, self.now)
+        answer = self.desk.handle("north", "t", payload, False, self.now, TOPIC)
         assert isinstance(answer, Answer)
         late = self.now >= self.truth.issued[person] - earlier + 500
         assert (answer.result.status, answer.result.reason) == ("refused", "expired" if late else "superseded")
@@ -212,7 +212,7 @@ class AgainstADictionary(RuleBasedStateMachine):
     @rule(data=st.data(), later=st.sampled_from([0.0, 10.0, 3600.0]))
     def the_same_command_again(self, data: st.DataObject, later: float) -> None:
         payload, encoded = self.truth.answers[data.draw(st.sampled_from(sorted(self.truth.answers)))]
-        answer = self.desk.handle("north", "t", payload, False, self.now + later)
+        answer = self.desk.handle("north", "t", payload, False, self.now + later, TOPIC)
         assert isinstance(answer, Answer) and answer.encoded == encoded
 
     @rule()

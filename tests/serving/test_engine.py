@@ -17,7 +17,7 @@ from daemon.edges.store import Store, StoreError, open_store
 from daemon.serving.engine import EngineFailed
 from daemon.serving.mailbox import CameraState, Mailbox, WorkerFailed
 from tests.edges.held import Held
-from tests.fixtures.desk import DIMENSION, command, painted
+from tests.fixtures.desk import DIMENSION, TOPIC, command, painted
 from tests.fixtures.engine_site import ALICE, STRANGER, Site
 
 
@@ -60,7 +60,7 @@ def test_from_the_next_frame_after_a_revocation_nothing_accepts(site: Site) -> N
 def test_a_command_and_a_view_that_wait_together_are_taken_in_that_order(site: Site) -> None:
     site.asks(command("enroll", "E1", [painted(ALICE)], issued=100))
     site.sees(ALICE, times=2)
-    site.mailbox.deliver(Delivery("north", "t", command("revoke", "E1", issued=101), False, (1, 9, 1)))
+    site.mailbox.deliver(Delivery("north", TOPIC, command("revoke", "E1", issued=101), False, (1, 9, 1)))
     assert [d.get("decision") for d in site.sees(ALICE)] == [None]  # the result; the third frame accepts nobody
 
 

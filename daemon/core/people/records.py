@@ -12,9 +12,12 @@ from daemon.core.values import Person
 T = TypeVar("T")
 
 
-def enrolled(command: Enroll, before: Person | None, now: float) -> Person:
-    """The record after an enrolment at `now` (UTC seconds). A field that the command omits stays. A suspension stays."""
-    known = before or Person(command.person, enrolled_at=now)
+def enrolled(command: Enroll, before: Person | None, now: float, gates: tuple[str, ...] | None = None) -> Person:
+    """The record after an enrolment at `now` (UTC seconds). A field that the command omits stays. A suspension stays.
+
+    Somebody new may pass `gates` unless the command names others; None is all of them.
+    """
+    known = before or Person(command.person, enrolled_at=now, gates=gates)
     return replace(
         known,
         name=command.name if command.name is not None else known.name,

@@ -1,8 +1,10 @@
-"""Single values about the whole store: the revision of the gallery, the model that serves, the proof of the key."""
+"""Single values about the whole store: the revision of the gallery, the model that serves, the key that the box signs with, the proof of
+the key that seals."""
 
 import sqlite3
 
 from daemon.edges.store.database import Database, counter
+from daemon.edges.store.errors import VaultError
 from daemon.edges.store.records import Sealer
 
 
@@ -42,9 +44,27 @@ class MetaTable:
             "INSERT INTO meta VALUES ('serving', ?) ON CONFLICT(key) DO UPDATE SET value = excluded.value", (model,)
         )
 
+    def signing_key(self) -> bytes | None:
+        """The secret that the box signs with, 32 bytes; None where there is none that opens. Raises StoreError."""
+        row = self._database.row("SELECT value FROM meta WHERE key = 'signing_key'")
+        try:
+            return self._database.sealer.open_signing_key(row[0]) if row is not None else None
+        except VaultError:
+            return None
+
+    def put_signing_key(self, secret: bytes, sealer: Sealer | None = None) -> None:
+        """The box signs with this secret from now on."""
+        sealed = (sealer or self._database.sealer).signing_key(secret)
+        self._database.execute(
+            "INSERT INTO meta VALUES ('signing_key', ?) ON CONFLICT(key) DO UPDATE SET value = excluded.value", (sealed,)
+        )
+
     def reseal(self, new: Sealer) -> None:
-        """The proof of another key takes the place of this one's."""
+        """The proof of another key takes the place of this one's. The box goes on to sign with the same secret."""
         self._database.execute("UPDATE meta SET value = ? WHERE key = 'proof'", (new.proof(),))
+        secret = self.signing_key()
+        if secret is not None:
+            self.put_signing_key(secret, new)
 
 
 def stored_proof(connection: sqlite3.Connection) -> object:

@@ -152,6 +152,12 @@ class Sealer:
     def open_audit_ends(self, sealed: object) -> AuditEnds:
         return _decoded(self.vault.open(sealed, FORMAT, "meta", "audit"), AuditEnds)
 
+    def signing_key(self, secret: bytes) -> bytes:
+        return self.vault.seal(secret, FORMAT, "meta", "signing_key")
+
+    def open_signing_key(self, sealed: object) -> bytes:
+        return self.vault.open(sealed, FORMAT, "meta", "signing_key")
+
     def proof(self) -> bytes:
         """A sealed constant. The key that opens it is the key of this store."""
         return self.vault.seal(b"the key of this store", FORMAT, "meta", "proof")

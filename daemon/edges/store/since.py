@@ -31,7 +31,8 @@ def distrust(restored: Store, made_at: float, now: float, active: bool) -> Count
 
 
 def bring_over(restored: Store, before: Store, active: bool) -> Counts:
-    """From the gallery that is replaced: revocations, suspensions, orders, counters, the audit chain, and messages that still wait.
+    """From the gallery that is replaced: revocations, suspensions, orders, counters, the audit chain, the key that the box signs with, and
+    messages that still wait.
 
     A person whose record was changed since the backup is suspended. So is one who lost a template that the backup has, because the record
     may now have another face, and one whom that gallery never knew; unless `active`.
@@ -74,7 +75,8 @@ def _numbers(store: Store) -> dict[str, set[int]]:
 
 
 def _take_over(restored: Store, before: Store) -> None:
-    """Orders, counters, messages and the audit chain. The messages of the backup were sent long ago; those of `before` still wait."""
+    """Orders, counters, messages, the audit chain and the key. The messages of the backup were sent long ago; those of `before` still
+    wait."""
     new, old = restored.tables, before.tables
     new.orders.take_over(old.orders)
     new.sequences.take_over(old.sequences)
@@ -83,3 +85,6 @@ def _take_over(restored: Store, before: Store) -> None:
     new.meta.next_revision()
     new.outbox.take_over(old.outbox)
     new.audit.take_over(old.audit)
+    secret = old.meta.signing_key()
+    if secret is not None:
+        new.meta.put_signing_key(secret)

@@ -173,6 +173,14 @@ class Store:
         """Note which bundle serves."""
         self.tables.meta.put_serving(model)
 
+    def signing_key(self) -> bytes | None:
+        """The secret that the box signs with, where there is one that opens."""
+        return self.tables.meta.signing_key()
+
+    def put_signing_key(self, secret: bytes) -> None:
+        """The box signs with this secret from now on."""
+        self.tables.meta.put_signing_key(secret)
+
     # ---- outbox
 
     def enqueue(self, gate: str, topic: str, payload: bytes, valid_until: float | None = None) -> int:
