@@ -1,6 +1,7 @@
 """The state folder and its files: private, regular, and never followed elsewhere."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -70,7 +71,8 @@ def test_a_link_that_leads_nowhere_makes_nothing_there(tmp_path: Path) -> None:
 
 @PLACES
 def test_a_folder_or_a_pipe_in_the_place_of_a_file_is_one_line(tmp_path: Path, name: str) -> None:
-    for number, make in enumerate((Path.mkdir, os.mkfifo)):
+    makers: tuple[Callable[[Path], None], ...] = (Path.mkdir, os.mkfifo)
+    for number, make in enumerate(makers):
         folder = tmp_path / str(number)
         folder.mkdir(0o700)
         make(folder / name)
