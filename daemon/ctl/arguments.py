@@ -35,6 +35,12 @@ def parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
     group.add_argument("--cert-file", metavar="PEM", help="this user's certificate")
     group.add_argument("--key-file", metavar="PEM", help="the certificate's key")
     group.add_argument("--key", type=Path, metavar="FILE", help="sign commands with the key in this file, which `keygen` made")
+    group.add_argument(
+        "--gate-key",
+        action="append",
+        metavar="BASE64",
+        help="believe only what this `public_key` of a gate has signed; may be repeated",
+    )
     group.add_argument("--timeout", type=_seconds, metavar="SECONDS", help="how long to wait for an answer (10)")
     group.add_argument("--json", action="store_true", help="output for machines: one JSON object per line")
     whole = argparse.ArgumentParser(prog="ostiaryctl", description=_ABOUT, epilog=_EXIT_CODES, parents=[shared])

@@ -3,6 +3,7 @@
 import argparse
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import msgspec
@@ -10,11 +11,14 @@ import msgspec
 from daemon.core import messages as m
 from daemon.ctl.broker import Broker, Heard
 from daemon.ctl.failures import NO_ANSWER, REFUSED, SAME_VERSION, USAGE, CtlError
-from daemon.ctl.keys import read_signer
+from daemon.ctl.keys import believed, read_signer
 from daemon.ctl.target import target
 
 TIMEOUT_S = 10.0
 """How long to wait for an answer, unless --timeout says otherwise."""
+
+AGAIN_S = 3.0
+"""How long to wait for an answer from the narrow topic alone."""
 
 Tell = Callable[[str, m.Reembedding], None]
 """Hears how far a change of model on a gate has come."""
@@ -32,11 +36,13 @@ class Answer:
 def ask(args: argparse.Namespace, command: m.Command, tell: Tell | None = None) -> list[Answer]:
     """Send a command and wait for its answers, one per gate asked. Raises CtlError.
 
+    It is sent to the narrowest topic, and after a while without an answer also to the one that takes every command: over MQTT 3.1.1 nobody
+    says that the ACL forbids the narrow one, and an earlier gate does not listen there. A gate carries it out once.
     With `tell`, the time to wait begins again whenever a gate says how far its change of model has come.
     """
     payload = _payload(command)
     to = target(args, any_gate=False)
-    signer = read_signer(args.key) if hasattr(args, "key") else None
+    signer, gates = read_signer(args.key) if hasattr(args, "key") else None, believed(args)
     topics = to.command_topics(m.op_of(command))
     messages = [(topic, payload if signer is None else signer.sealed(topic, payload)) for topic in topics]
     capture = command.capture if isinstance(command, m.Enroll) else None
@@ -45,10 +51,21 @@ def ask(args: argparse.Namespace, command: m.Command, tell: Tell | None = None) 
     online: dict[str, bool] = {}
     with Broker(to.address, [to.topic("status"), to.topic("result")]) as broker:
         begun_s = since_s = time.monotonic()
-        broker.publish(messages, timeout_s)
-        while (heard := broker.next(since_s + timeout_s - time.monotonic())) is not None:
+        again = messages[-1:] if broker.publish(messages, timeout_s) != messages[-1][0] else []
+        while True:
+            now_s, end_s = time.monotonic(), since_s + timeout_s
+            heard = broker.next((min(end_s, begun_s + AGAIN_S) if again else end_s) - now_s)
+            if heard is None and again and begun_s + AGAIN_S < end_s:
+                with suppress(CtlError):  # it may be forbidden there
+                    broker.publish(again, timeout_s)
+                again = []
+                continue
+            if heard is None:
+                break
             if not isinstance(heard, Heard):
                 continue  # the connection was lost, and comes back
+            if not gates.said(heard.topic, heard.payload):
+                continue  # anybody may have said it
             gate, leaf = heard.topic.split("/")[-2:]
             if leaf == "status":
                 status = _status(heard.payload)

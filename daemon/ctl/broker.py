@@ -103,23 +103,24 @@ class Broker:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._close()
 
-    def publish(self, messages: Sequence[tuple[str, bytes]], timeout_s: float) -> None:
-        """Publish one of these (topic, payload): the first that the broker takes and has somebody for. MQTT 3.1.1 takes any.
+    def publish(self, messages: Sequence[tuple[str, bytes]], timeout_s: float) -> str:
+        """Publish one of these (topic, payload): the first that the broker takes and has somebody for. Returns the last topic tried.
 
-        At QoS 1, and waits for the broker's answers. Raises CtlError.
+        At QoS 1, and waits for the broker's answers. Over MQTT 3.1.1 it takes everything, also what its ACL forbids. Raises CtlError.
         """
         deadline_s = time.monotonic() + timeout_s
         reasons = []
         for topic, payload in messages:
             reasons.append(self._published_as(topic, payload, deadline_s))
             if not reasons[-1].is_failure and reasons[-1].value != _NOBODY:
-                return
+                break
             if reasons[-1].is_failure and reasons[-1].value != _DENIED:
                 break
         if reasons[-1].is_failure and all(reason.is_failure for reason in reasons):
             who, topic = self._address.username or "this user", messages[0][0]
             hint = f"allow {who} in the broker's ACL to write to {topic}"
             raise CtlError(REFUSED, f"the broker refused the command: {reasons[-1]}", hint)
+        return messages[len(reasons) - 1][0]
 
     def _published_as(self, topic: str, payload: bytes, deadline_s: float) -> ReasonCode:
         mid = self._client.publish(topic, payload, qos=1).mid

@@ -1,4 +1,4 @@
-"""Keys for commands: a file with a name and a secret, and `keygen`, which makes one."""
+"""Keys for commands: a file with a name and a secret, and `keygen`, which makes one. And the public keys of gates that are believed."""
 
 import argparse
 import base64
@@ -8,7 +8,7 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from rich.console import Console
 from rich.text import Text
 
@@ -17,6 +17,7 @@ from daemon.core import signing
 from daemon.ctl.failures import DONE, USAGE, CtlError
 from daemon.ctl.text import to_json
 
+FORGED = "is not signed with --gate-key"
 _LONGEST = 200
 _PROPOSED = ("enroll", "update", "suspend", "resume", "revoke", "list", "get", "ping")
 
@@ -31,6 +32,26 @@ class Signer:
     def sealed(self, topic: str, payload: bytes) -> bytes:
         """The command as it is sent to this topic."""
         return signing.sealed(self.name, self.key, topic, payload)
+
+
+@dataclass(frozen=True, slots=True)
+class Gates:
+    """The public keys of the gates that are believed. Without any, everything is believed."""
+
+    keys: tuple[Ed25519PublicKey, ...]
+
+    def said(self, topic: str, payload: bytes) -> bool:
+        """Whether one of them has said this on this topic."""
+        return not self.keys or any(signing.said_by(key, topic, payload) for key in self.keys)
+
+
+def believed(args: argparse.Namespace) -> Gates:
+    """The gates of --gate-key. Raises CtlError."""
+    try:
+        return Gates(tuple(signing.public_key(text) for text in getattr(args, "gate_key", [])))
+    except ValueError as error:
+        hint = "give `public_key` as `ostiaryctl status` and `ostiaryd check` show it"
+        raise CtlError(USAGE, f"--gate-key is not a public key: {error}", hint) from None
 
 
 def read_signer(path: Path) -> Signer:

@@ -13,6 +13,7 @@ from daemon.core.messages import StatusMessage
 from daemon.ctl.asking import TIMEOUT_S
 from daemon.ctl.broker import Broker, Heard
 from daemon.ctl.failures import DONE, NO_ANSWER, REFUSED, SAME_VERSION, CtlError
+from daemon.ctl.keys import FORGED, Gates, believed
 from daemon.ctl.target import Target, target
 from daemon.ctl.text import age_s, brief, safe, table, to_json
 
@@ -28,34 +29,45 @@ _STYLES = {"serving": "green", "degraded": "yellow"}
 def show_status(args: argparse.Namespace, out: Console) -> int:
     """Print the status of the gates; the exit code says whether all of them are well."""
     to = target(args, any_gate=True)
-    found = _statuses(to, getattr(args, "timeout", EVERY_GATE_S if to.is_every_gate else TIMEOUT_S))
-    if not found:
+    found, forged = _statuses(to, believed(args), getattr(args, "timeout", EVERY_GATE_S if to.is_every_gate else TIMEOUT_S))
+    if not found and not forged:
         hint = "check --site and --gate; a gate publishes its status from its first start on"
         raise CtlError(NO_ANSWER, "no gate has published a status", hint)
     if hasattr(args, "json"):
         for name, one in sorted(found.items()):
             out.print(Text(to_json({"gate": name, "stale": _is_stale(one), **msgspec.to_builtins(one)})))
+        for name in sorted(forged):
+            out.print(Text(to_json({"gate": name, "error": f"its status {FORGED}"})))
     else:
-        out.print(_table(found))
+        if found:
+            out.print(_table(found))
         for line in _daemons(found):
             out.print(line)
-    return DONE if all(_is_well(one) for one in found.values()) else REFUSED
+        for name in sorted(forged):
+            out.print(Text.assemble(("✗", "bold red"), " ", safe(name, "cyan"), safe(f": its status {FORGED}", "red")))
+    return DONE if not forged and all(_is_well(one) for one in found.values()) else REFUSED
 
 
-def _statuses(to: Target, timeout_s: float) -> dict[str, StatusMessage]:
+def _statuses(to: Target, gates: Gates, timeout_s: float) -> tuple[dict[str, StatusMessage], set[str]]:
+    """What the gates said, by name, and for which of them only others spoke."""
     found: dict[str, StatusMessage] = {}
+    forged: set[str] = set()
     with Broker(to.address, [to.topic("status")]) as broker:
         deadline_s = time.monotonic() + timeout_s
         # Retained messages come at once, so when one has come, the others are not far behind.
-        while (heard := broker.next(min(deadline_s - time.monotonic(), NEXT_GATE_S if found else timeout_s))) is not None:
+        while (heard := broker.next(min(deadline_s - time.monotonic(), NEXT_GATE_S if found or forged else timeout_s))) is not None:
             if isinstance(heard, Heard):
+                name = heard.topic.split("/")[-2]
+                if not gates.said(heard.topic, heard.payload):
+                    forged.add(name)
+                    continue
                 try:
-                    found[heard.topic.split("/")[-2]] = msgspec.json.decode(heard.payload, type=StatusMessage)
+                    found[name] = msgspec.json.decode(heard.payload, type=StatusMessage)
                 except msgspec.MsgspecError as error:
                     raise CtlError(REFUSED, f"{heard.topic} cannot be read: {error}", SAME_VERSION) from None
             if found and not to.is_every_gate:
                 break
-    return found
+    return found, forged - found.keys()
 
 
 def _is_stale(status: StatusMessage) -> bool:

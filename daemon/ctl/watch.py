@@ -10,6 +10,7 @@ from rich.text import Text
 from daemon.core.messages import DecisionMessage
 from daemon.ctl.broker import Broker, Heard, Lost
 from daemon.ctl.failures import DONE, NO_ANSWER, CtlError
+from daemon.ctl.keys import FORGED, Gates, believed
 from daemon.ctl.target import target
 from daemon.ctl.text import age_s, brief, local, safe, to_json
 
@@ -19,7 +20,7 @@ _MARKS = {"accept": ("✓", "bold green"), "reject": ("✗", "bold red"), "unkno
 
 def watch(args: argparse.Namespace, out: Console) -> int:
     """Print every decision, until --count of them have come or --seconds have passed."""
-    to = target(args, any_gate=True)
+    to, gates = target(args, any_gate=True), believed(args)
     deadline_s = time.monotonic() + args.seconds if args.seconds else None
     for_people = not hasattr(args, "json")
     seen, last = 0, dict[str, int]()
@@ -33,10 +34,10 @@ def watch(args: argparse.Namespace, out: Console) -> int:
                     return DONE
                 message = f"only {seen} of {args.count} decisions arrived in {args.seconds:g} s"
                 raise CtlError(NO_ANSWER, message, "check that somebody is at the gate")
-            decision = _read(heard)
+            decision = _read(heard, gates)
             if isinstance(decision, str):
                 if for_people:
-                    out.print(safe(f"… {decision}", "yellow"))
+                    out.print(safe(f"… {decision}", "red" if decision.endswith(FORGED) else "yellow"))
                 continue
             seen += 1
             if not for_people:
@@ -50,10 +51,12 @@ def watch(args: argparse.Namespace, out: Console) -> int:
     return DONE
 
 
-def _read(heard: Heard | Lost) -> DecisionMessage | str:
+def _read(heard: Heard | Lost, gates: Gates) -> DecisionMessage | str:
     """The decision, or in words why there is none."""
     if isinstance(heard, Lost):
         return f"{heard.detail}; trying again"
+    if not gates.said(heard.topic, heard.payload):
+        return f"a message on {heard.topic} {FORGED}"
     try:
         return msgspec.json.decode(heard.payload, type=DecisionMessage)
     except msgspec.MsgspecError as error:

@@ -1,6 +1,7 @@
 """Stories about keys: who may ask what, where, and about whom; and what a signature does not allow."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -13,12 +14,15 @@ from hypothesis import strategies as st
 from daemon.commands.answers import Answer
 from daemon.commands.deferred import Deferred
 from daemon.commands.desk import Desk
+from daemon.config import GateConfig
 from daemon.core import signing
 from daemon.core.audit import read
 from daemon.core.messages import LANES, MAX_ENVELOPE_BYTES, MAX_PAYLOAD_BYTES
-from daemon.edges.store import Store, StoreError
+from daemon.core.values import Delivery
+from daemon.edges.store import Store, StoreError, open_store
 from tests.fixtures.asking import done, refused, send, who
 from tests.fixtures.desk import NOW, TOPIC, command, desk, painted, tables
+from tests.fixtures.engine_site import CONFIG, Site
 from tests.fixtures.signers import GRANTS, KEYS, SECRETS, key, keyed_desk, signed
 
 ALICE, BOB = painted(100), painted(240)
@@ -242,6 +246,36 @@ def test_a_capture_is_judged_by_the_record_that_stands_at_its_end(the_desk: Desk
     assert (answer.result.reason, answer.result.key) == ("wrong_gate", "north-desk")
 
 
+def test_a_capture_carries_its_authority_to_its_end(store: Store) -> None:
+    site = Site(store, keys=KEYS)
+    site.turn()
+    site.asks(signed("north-desk", command("enroll", "E1", capture={"seconds": 2}, issued=100)))
+    (answer,) = [told for told in site.sees(100, times=25) if "status" in told]
+    assert (answer["status"], answer["key"]) == ("done", "north-desk") and site.current.people["E1"].gates == ("north",)
+
+
+def test_a_capture_of_another_key_with_the_same_id_is_another_capture(store: Store) -> None:
+    site, ident = Site(store, keys=KEYS), str(uuid4())
+    site.turn()
+    payload = command("enroll", "E1", capture={"seconds": 2}, issued=100, command_id=ident)
+    assert site.asks(signed("hr-1", payload)) == []
+    (busy,) = site.asks(signed("north-desk", payload))
+    assert (busy["reason"], busy["key"]) == ("busy", "north-desk")
+    assert site.asks(signed("hr-1", payload)) == [], "a repeated delivery joins the capture under way"
+    assert [told["key"] for told in site.sees(100, times=25) if "status" in told] == ["hr-1"]
+    assert len(site.wire.acknowledged) == 3
+
+
+def test_a_claim_for_all_gates_is_refused_on_every_lane(store: Store) -> None:
+    site = Site(store, config=replace(CONFIG, gates={"north": GateConfig(source="x", mode="both")}), keys=KEYS)
+    site.turn()
+    site.asks(signed("hr-1", command("enroll", "E1", [ALICE], issued=100)))
+    for topic in (ALL, f"{ALL}/verify"):
+        payload = signed("badge", command("verify", "E1", issued=100), topic)
+        site.mailbox.deliver(Delivery("north", topic, payload, False, (1, 100, 1)))
+        assert [told["reason"] for told in site.turn()] == ["not_for_all"]
+
+
 def test_a_revocation_of_somebody_unknown_still_supersedes_what_comes_late(the_desk: Desk) -> None:
     """Revocations travel on a topic of their own, so they may overtake."""
     answer = send(the_desk, signed("north-desk", command("revoke", "E1", issued=1), REVOKE), now=NOW + 2, topic=REVOKE)
@@ -385,6 +419,50 @@ def test_nobody_else_uses_up_the_rate_of_a_key(store: Store) -> None:
     for _ in range(5):
         refused(the_desk, signed("stranger", command("ping"), claims="hr-1"), "bad_signature")
     done(the_desk, signed("hr-1", command("ping")))
+
+
+# ---- any story
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["hr-1", "north-desk", "north-desk"]),
+        st.sampled_from(["enroll", "enroll", "update", "revoke", "suspend", "resume"]),
+        st.sampled_from(["E1", "E2"]),
+        st.sampled_from([None, ["north"], ["vault"], ["north", "vault"]]),
+        st.sampled_from([100, 170, 240]),
+        st.booleans(),
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=STEPS)
+def test_whatever_a_desk_at_one_gate_asks_nobody_beyond_it_changes(tmp_path: Path, steps: list[Any]) -> None:
+    store = open_store(tmp_path / uuid4().hex)
+    the_desk = keyed_desk(store)
+
+    def beyond() -> dict[str, Any]:
+        """Records and templates of all who may pass another gate than north."""
+        people = the_desk.current.people.values()
+        records = [record for record in people if record.gates is None or set(record.gates) != {"north"}]
+        return {record.person: (record, [template.number for template in store.templates_of(record.person)]) for record in records}
+
+    for second, (name, op, person, gates, brightness, more) in enumerate(steps):
+        fields = given_gates(gates)
+        if op == "update":
+            fields = {"gates": gates} if more else {"name": str(second), **fields}
+        elif op == "enroll":
+            fields |= {"replace": True, "force": True} if more else {}
+        else:
+            fields = {}
+        payload = command(op, person, [painted(brightness)] if op == "enroll" else None, issued=second, **fields)
+        before = beyond()
+        send(the_desk, signed(name, payload), now=NOW + second + 0.5)
+        if name == "north-desk":
+            assert beyond() == before
+    store.close()
 
 
 # ---- anything at all

@@ -313,5 +313,5 @@ def test_a_gate_that_is_not_configured_is_refused_and_changes_nothing(the_desk: 
     done(the_desk, command("enroll", "E1", [ALICE], gates=["north", "south"]))
     before = tables(tmp_path)
     for payload in (command("enroll", "E2", [BOB], gates=["north", gate]), command("update", "E1", gates=[gate], issued=1)):
-        assert "it has north, south" in str(refused(the_desk, payload, "unknown_gate").detail)
+        assert "it has NORTH, north, south, vault" in str(refused(the_desk, payload, "unknown_gate").detail)
     assert tables(tmp_path) == before

@@ -122,7 +122,7 @@ def test_the_least_configuration_has_the_documented_defaults() -> None:
         (keys(hr={"public": PUBLIC[:-4], "ops": []}), "commands.keys.hr.public is not an Ed25519 public key", "keygen"),
         (keys(hr={"public": "secret!", "ops": []}), "commands.keys.hr.public is not an Ed25519 public key", "keygen"),
         (keys(hr={"public": "A" * 43 + "=", "ops": []}), "commands.keys.hr.public is not an Ed25519 public key: a weak key", "keygen"),
-        (keys(**{"h r": {"public": PUBLIC, "ops": []}}), "commands.keys: 'h r' is not the name of a key", "letters"),
+        ({"commands": {"keys": {"h r": {"public": PUBLIC, "ops": []}}}}, "commands.keys: 'h r' is not the name of a key", "letters"),
         (keys(hr={"public": PUBLIC, "ops": [], "gates": ["south"]}), "commands.keys.hr.gates names the gate 'south'", "this box has north"),
         (keys(hr={"public": PUBLIC, "ops": [], "rate": 0}), "commands.keys.hr.rate = 0 is out of range (above 0)", "600"),
         (keys(hr={"public": PUBLIC, "ops": [], "rate": NAN}), "commands.keys.hr.rate = nan is out of range (above 0)", "600"),

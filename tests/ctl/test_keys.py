@@ -2,18 +2,21 @@
 
 import base64
 import json
+import os
 import stat
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from daemon.config import parse
 from daemon.core import signing
 from daemon.ctl import __main__ as ctl
-from tests.ctl.conftest import Ctl
-from tests.fixtures.fake_gate import FakeGate
+from daemon.ctl import asking
+from tests.ctl.conftest import Ctl, Later
+from tests.fixtures.fake_gate import FakeGate, decision
 from tests.fixtures.mosquitto import Mosquitto
 
 HERE = "ostiary/v1/acme/north"
@@ -77,6 +80,12 @@ def test_keygen_says_what_it_cannot_use(tmp_path: Path, capsys: pytest.CaptureFi
 # ---- using one
 
 
+def pipe_at(path: Path) -> None:
+    """Nobody writes into it: who opens it to read would wait for ever."""
+    path.unlink()
+    os.mkfifo(path, 0o600)
+
+
 @pytest.mark.broker
 @pytest.mark.parametrize("before", [True, False])
 def test_a_command_is_signed_for_its_topic_wherever_the_option_stands(gate: FakeGate, run: Ctl, key_file: Path, before: bool) -> None:
@@ -96,11 +105,11 @@ def test_a_command_for_all_gates_is_signed_for_the_topic_of_all(gate: FakeGate, 
     assert signing.holds(signing.public_key(public(key_file)), topic, envelope.body.encode(), envelope.sig)
 
 
-@pytest.mark.broker
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
         (lambda path: path.chmod(0o640), "has mode 0640: others may read the key"),
+        (lambda path: path.chmod(0o602), "has mode 0602: others may read the key"),
         (lambda path: path.unlink(), "No such file"),
         (lambda path: path.write_text(""), "does not hold a key"),
         (lambda path: path.write_text("hr-1"), "does not hold a key"),
@@ -109,23 +118,18 @@ def test_a_command_for_all_gates_is_signed_for_the_topic_of_all(gate: FakeGate, 
         (lambda path: path.write_text("hr/1 " + base64.b64encode(bytes(32)).decode()), "does not hold a key"),
         (lambda path: path.write_text(path.read_text() * 2), "does not hold a key"),
         (lambda path: path.write_bytes(b"\xff" * 100), "does not hold a key"),
-        (lambda path: path.write_bytes(path.read_bytes() + b" " * 1000), ""),
+        (lambda path: [path.unlink(), path.mkdir(0o700)], "does not hold a key"),
+        (lambda path: pipe_at(path), "does not hold a key"),
     ],
 )
 def test_a_key_that_cannot_be_used_is_one_line_and_a_hint(
-    gate: FakeGate, run: Ctl, key_file: Path, spoil: Callable[[Path], object], said: str
+    key_file: Path, spoil: Callable[[Path], object], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     spoil(key_file)
-    code, out, err = run("revoke", "E1042", "--key", str(key_file))
-    if not said:
-        return  # blanks do no harm
+    code = ctl.main(["--port", "1", "--site", "acme", "--gate", "north", "revoke", "E1042", "--key", str(key_file)])
+    out, err = capsys.readouterr()
     assert (code, out) == (2, "") and said in err and "hint: " in err and len(err.splitlines()) == 2
-    assert not gate.commands
-
-
-def test_a_folder_is_no_key(run: Ctl, tmp_path: Path) -> None:
-    code, _, err = run("ping", "--key", str(tmp_path))
-    assert code == 2 and "does not hold a key" in err
+    assert "may still be accepted" not in err, "nothing was tried"
 
 
 # ---- topics
@@ -189,6 +193,96 @@ def test_an_older_gate_that_knows_one_topic_gets_its_commands_there(broker: int,
     with gate:
         assert run("revoke", "E1")[0] == 0 and run("revoke", "E1", "--gate", "all")[0] == 0
     assert gate.heard_on == gate.topics
+
+
+@pytest.mark.broker
+def test_an_older_gate_gets_its_commands_also_if_others_listen_to_the_narrow_topic(
+    broker: int, run: Ctl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "AGAIN_S", 0.3)
+    gate, observer = FakeGate(broker), FakeGate(broker, "observer")
+    gate.topics, observer.topics, observer.silent = [f"{HERE}/command"], ["ostiary/v1/#"], True
+    observer.client.on_message = None
+    with gate, observer:
+        assert run("revoke", "E1")[0] == 0
+    assert gate.heard_on == [f"{HERE}/command"]
+
+
+@pytest.mark.broker
+def test_over_mqtt_3_a_broker_that_allows_one_topic_is_enough_too(
+    old_acl: Mosquitto, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It acknowledges what its ACL forbids, and drops it."""
+    monkeypatch.setattr(asking, "AGAIN_S", 0.3)
+    with FakeGate(old_acl.port) as gate:
+        code = ctl.main(["--port", str(old_acl.port), "--site", "acme", "--gate", "north", "--protocol", "3.1.1", "revoke", "E1"])
+        assert code == 0, capsys.readouterr()
+        assert gate.heard_on == [f"{HERE}/command"]
+
+
+@pytest.mark.broker
+def test_a_gate_that_is_slow_is_asked_the_same_again_and_answers_as_before(
+    gate: FakeGate, run: Ctl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "AGAIN_S", 0.3)
+    gate.answer_after_s = 0.8
+    code, out, _ = run("revoke", "E1")
+    assert code == 0 and out.count("✓") == 1
+    one, two = gate.commands
+    assert one == two and gate.heard_on == [f"{HERE}/command/revoke", f"{HERE}/command"]
+
+
+# ---- what the gate signed
+
+GATE = signing.private_key(bytes(range(32)))
+IMPOSTOR = signing.private_key(bytes(32))
+GATE_KEY = signing.public_text(GATE)
+
+
+@pytest.mark.broker
+@pytest.mark.parametrize("key", [None, IMPOSTOR])
+def test_an_answer_that_the_gate_did_not_sign_is_none(gate: FakeGate, run: Ctl, key: Ed25519PrivateKey | None) -> None:
+    """Who can write to the topic of results must not be able to say that a revocation was carried out."""
+    gate.key = key
+    assert run("revoke", "E1")[0] == 0
+    code, _, err = run("revoke", "E1", "--gate-key", GATE_KEY, "--timeout", "0.5")
+    assert code == 3 and "E1 may still be accepted" in err
+    gate.key = GATE
+    assert run("revoke", "E1", "--gate-key", GATE_KEY)[0] == 0
+    assert run("revoke", "E1", "--gate-key", signing.public_text(IMPOSTOR), "--gate-key", GATE_KEY)[0] == 0
+
+
+@pytest.mark.broker
+def test_a_status_that_the_gate_did_not_sign_is_shown_as_such(gate: FakeGate, run: Ctl) -> None:
+    gate.key = IMPOSTOR
+    gate.status(public_key=GATE_KEY, commands="signed")
+    code, out, _ = run("status", "--gate", "+")
+    assert code == 0 and "commands signed" in out and f"signs with {GATE_KEY}" in out
+    code, out, _ = run("status", "--gate-key", GATE_KEY)
+    assert (code, out) == (1, "✗ north: its status is not signed with --gate-key\n")
+    assert json.loads(run("status", "--json", "--gate-key", GATE_KEY)[1])["gate"] == "north"
+    gate.key = GATE
+    gate.status(public_key=GATE_KEY)
+    assert run("status", "--gate-key", GATE_KEY)[0] == 0
+
+
+@pytest.mark.broker
+def test_decisions_that_the_gate_did_not_sign_are_not_shown(gate: FakeGate, run: Ctl, later: Later) -> None:
+    def speak() -> None:
+        for key, person in ((None, "E1"), (IMPOSTOR, "E2"), (GATE, "E3")):
+            gate.key = key
+            gate.decide([decision(person=person)])
+
+    later(0.5, speak)
+    code, out, _ = run("watch", "--count", "1", "--seconds", "10", "--gate-key", GATE_KEY)
+    assert code == 0 and "E3" in out and "E1 " not in out and "E2" not in out
+    assert out.count(f"a message on {HERE}/decision is not signed with --gate-key") == 2
+
+
+def test_a_key_of_a_gate_that_is_none_is_one_line_and_a_hint(run: Ctl) -> None:
+    for text in ("x", "", "AAAA", "A" * 43 + "="):
+        code, _, err = run("status", "--gate-key", text)
+        assert code == 2 and "--gate-key is not a public key" in err and "hint: " in err
 
 
 # ---- who is to be shut out may not be
