@@ -158,17 +158,20 @@ def main() -> None:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         sys.exit(f"lock_controller.py: --gate-key or --state cannot be used ({error!r}); the key is 32 bytes in base64")
 
+    moving: list[subprocess.Popen[bytes]] = []
+
     def hear(client: paho.Client, userdata: object, message: paho.MQTTMessage) -> None:
         now = time.clock_gettime(time.CLOCK_BOOTTIME)
         said = lock.hear(message.topic, bytes(message.payload), message.retain, now, time.time())
         if said != "heard":
             log.info("%s", said)
-        command = args.open if said == "open" else args.relock if said == "relock" else None
-        if command:
-            # What comes meanwhile waits, and so becomes later, never fresher.
+        if said in ("open", "relock"):
+            if moving and moving[0].poll() is None:
+                moving[0].terminate()  # an opening that is still going on ends here
+            command = shlex.split(args.open if said == "open" else args.relock or "true")
             try:
-                subprocess.run(shlex.split(command), timeout=5, check=True)
-            except (OSError, subprocess.SubprocessError) as error:
+                moving[:] = [subprocess.Popen(command)]
+            except OSError as error:
                 log.error("%s", error)
 
     client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)  # no session: what was not heard in time opens nothing

@@ -290,10 +290,11 @@ def hostile(broker: int) -> Iterator[Hostile]:
 class Running:
     """The program, whose commands write into a file."""
 
-    def __init__(self, folder: Path, port: int) -> None:
+    def __init__(self, folder: Path, port: int, opening: str = ": ") -> None:
         self.log = folder / "moved"
         mover = folder / "move.sh"
-        mover.write_text(f'#!/bin/sh\necho "$1" >> "{self.log}"\n')
+        then = f'if [ "$1" = opened ]; then {opening}"{self.log}"; fi'
+        mover.write_text(f'#!/bin/bash\necho "$1" >> "{self.log}"\n{then}\n')
         mover.chmod(0o755)
         command = [
             sys.executable, str(PROGRAM), "--port", str(port), "--site", "acme", "--gate", "north", "--gate-key", signing.public_text(KEY),
@@ -343,6 +344,20 @@ def test_the_program_opens_only_on_the_right_message(tmp_path: Path, broker: int
         hostile.say(decision(time.time(), 102))
         running.until(["opened", "relocked", "opened"])
         assert json.loads((tmp_path / "north.json").read_text()) == {"key": signing.public_text(KEY), "sequence": 102}
+    finally:
+        running.end()
+
+
+@pytest.mark.broker
+def test_a_relock_ends_an_opening_that_goes_on(tmp_path: Path, broker: int, hostile: Hostile) -> None:
+    running = Running(tmp_path, broker, opening="exec sleep 30 # ")
+    try:
+        hostile.say(status(time.time()), STATUS)
+        began_s = time.monotonic()
+        hostile.say(decision(time.time(), 1))
+        hostile.say(decision(time.time(), 2, decision="reject", reason="ambiguous", supersedes="e1"))
+        running.until(["opened", "relocked"])
+        assert time.monotonic() - began_s < 5
     finally:
         running.end()
 

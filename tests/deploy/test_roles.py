@@ -4,12 +4,18 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from daemon.commands.deferred import Deferred
+from daemon.commands.desk import Desk
 from daemon.core.messages import LANES
+from daemon.edges.store import open_store
 from tests.fixtures.deployed import DEPLOY, GATES, ROLES, TEST, Visitor, deployed, logins_of, run
+from tests.fixtures.desk import NOW, command, desk, painted
 from tests.fixtures.mosquitto import Mosquitto
+from tests.fixtures.signers import GRANTS, key, signed
 
 SAYS = ("decision", "status", "result", "passage", "similarity")
 LOGINS = (*ROLES, "stranger")
@@ -130,3 +136,72 @@ def test_the_access_list_is_the_output_of_its_script() -> None:
 def test_the_script_of_the_access_list_refuses_what_is_no_name(arguments: tuple[str, ...]) -> None:
     refused = subprocess.run(["bash", str(DEPLOY / "make-acl.sh"), *arguments], capture_output=True, text=True)
     assert refused.returncode == 2 and refused.stdout == "" and refused.stderr.count("make-acl.sh") == 1
+
+
+# ---- what the gate does with it
+
+KEYS = {
+    "hr-1": key("hr-1"),
+    "north-desk": key("north-desk", ops=LANES["command/enrolment"] | LANES["command/revoke"]),
+    "badge": key("badge", ops=frozenset({"verify"}), gates=("north",), grants=frozenset({"verify"})),
+}
+HOLDERS = {"admin": "hr-1", "hr": "north-desk", "badge-north": "badge"}
+"""What the gate's configuration says of keys, and which login has which."""
+
+NOT_TAKEN = {"unsigned", "unknown_key", "bad_signature", "wrong_topic", "not_authorised", "wrong_gate", "not_granted"}
+
+
+class Gate:
+    """The gate north behind the broker: its login, and a desk that answers."""
+
+    def __init__(self, port: int, the_desk: Desk) -> None:
+        self._desk = the_desk
+        self._visitor = Visitor(port, "gate-north")
+        self._visitor.listen(*(f"ostiary/v1/acme/{place}/{lane}" for place in ("north", "all") for lane in LANES))
+
+    def takes(self) -> bool:
+        """Whether it carries out the next command that comes."""
+        self._visitor.heard.clear()
+        self._visitor.payloads.clear()
+        self._visitor.loop_until(lambda: bool(self._visitor.heard))
+        ((topic, payload),) = zip(self._visitor.heard, self._visitor.payloads, strict=True)
+        answer = self._desk.handle("north", "ostiary/v1/acme/north/result", payload, False, NOW + 1, topic)
+        return isinstance(answer, Deferred) or answer.result.reason not in NOT_TAKEN
+
+    def leave(self) -> None:
+        self._visitor.leave()
+
+
+def taken(port: int, the_desk: Desk, login: str, *, signs: bool) -> set[str]:
+    """The commands that a login brings about at gate north, whichever topic it tries."""
+    gate, visitor, found = Gate(port, the_desk), Visitor(port, login), set()
+    for lane in LANES:
+        for op in sorted(LANES["command"]):
+            topic = f"ostiary/v1/acme/north/{lane}"
+            about: dict[str, Any] = {} if op in ("list", "ping", "reembed") else {"person": "E1"}
+            about |= {"name": "Ada"} if op == "update" else {}
+            payload = command(op, images=[painted(100)] if op == "enroll" else None, **about)
+            if signs and login in HOLDERS:
+                payload = signed(HOLDERS[login], payload, topic)
+            if visitor.say(topic, payload) != "Not authorized" and gate.takes():
+                found.add(op)
+    gate.leave()
+    visitor.leave()
+    return found
+
+
+@pytest.mark.broker
+def test_the_table_of_commands_is_what_the_gate_does(broker_with_roles: Mosquitto, tmp_path: Path) -> None:
+    words = {frozenset(): "nothing", LANES["command"]: "everything"}
+    rows = ["| login | gate without keys | gate with keys, not signed | gate with keys, signed with its own |", "|---|---|---|---|"]
+    for login in LOGINS:
+        cells = []
+        for number, (keys, signs) in enumerate((({}, False), (KEYS, False), (KEYS, True))):
+            store = open_store(tmp_path / f"{login}-{number}")
+            ops = taken(broker_with_roles.port, desk(store, GRANTS, keys=keys), login, signs=signs)
+            cells.append(words.get(frozenset(ops)) or ", ".join(f"`{op}`" for op in sorted(ops)))
+            store.close()
+        rows.append(f"| {'another' if login == 'stranger' else f'`{login}`'} | {' | '.join(cells)} |")
+    sys.stdout.write("\n".join(rows) + "\n")
+    text = (DEPLOY / "README.md").read_text("utf-8")
+    assert "\n".join(rows) in text

@@ -1,5 +1,6 @@
 """The listener with TLS: only a certificate of the site's own authority lets anybody in, and its name is the login."""
 
+import signal
 import ssl
 import stat
 import subprocess
@@ -60,6 +61,21 @@ def test_a_certificate_is_one_login_with_its_rights(tls_broker: Mosquitto, certi
     assert not mallory.may_say("ostiary/v1/acme/north/command"), "a certificate without a section in the access list"
     for visitor in (gate, desk, mallory):
         visitor.leave()
+
+
+@pytest.mark.broker
+def test_a_lost_certificate_is_shut_out_by_its_section(tls_broker: Mosquitto, certificates: Path, tmp_path: Path) -> None:
+    desk = Visitor(tls_broker.port, None, tls=context(certificates, certificates, "hr"))
+    assert desk.may_say("ostiary/v1/acme/north/command/revoke")
+    acl = tmp_path / "ostiary.acl"
+    acl.write_text(acl.read_text().replace("user hr\n", "user nobody\n"))
+    tls_broker.signal(signal.SIGHUP)  # systemctl reload
+    desk.loop_until(lambda: False, 0.5)
+    assert not desk.may_say("ostiary/v1/acme/north/command/revoke"), "also on the connection that it has"
+    desk.leave()
+    again = Visitor(tls_broker.port, None, tls=context(certificates, certificates, "hr"))
+    assert not again.may_say("ostiary/v1/acme/north/command/revoke")
+    again.leave()
 
 
 @pytest.mark.broker
