@@ -451,6 +451,13 @@ BREAKAGES = (
         "tests/commands/test_authority.py",
     ),
     Breakage(
+        "a capture of one key is joined by another key's",
+        "daemon/commands/captures.py",
+        "running.deferred.request.kept_as == deferred.request.kept_as",
+        "running.deferred.command.command_id == deferred.command.command_id",
+        "tests/commands/test_authority.py",
+    ),
+    Breakage(
         "a revocation by a key is carried out again when its answer is forgotten",
         "daemon/commands/order.py",
         "if last is not None and issued < min(last, self.time(now) - REMEMBERED_S):",

@@ -31,14 +31,14 @@ from daemon.core.values import Person
 class Key:
     """Somebody's key for commands: the public half, the ops that it may ask for, the gates where, and the grants.
 
-    No `gates` means all gates of the box. `rate` is in commands a minute.
+    No `gates` means all gates of the box. `rate` is in commands a minute, 1 at least.
     """
 
     public: Ed25519PublicKey
     ops: frozenset[str]
-    gates: tuple[str, ...] = ()
-    grants: frozenset[str] = frozenset()
-    rate: float = 600.0
+    gates: tuple[str, ...]
+    grants: frozenset[str]
+    rate: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +61,8 @@ class Authority:
     def need_reach(self, record: Person) -> None:
         """Raises Refusal for a record that the sender may neither make nor change."""
         if not self.reaches(record):
-            may = "all gates" if record.gates is None else " and ".join(sorted(record.gates))
-            detail = f"the record of {record.person} is for {may}, and the key {self.name} is only for {' and '.join(self.gates or ())}"
+            # Not for which gates it is: that is none of the sender's business.
+            detail = f"the key {self.name} is for {' and '.join(self.gates or ())} only, and the record reaches further"
             raise Refusal("wrong_gate", detail)
 
     def kept_as(self, command_id: str) -> str:

@@ -96,7 +96,7 @@ class KeyConfig:
     ] = ()
     grants: Annotated[Grants, Meta(description="What commands with this key may do beyond the usual, as in `commands.grants`.")] = ()
     rate: Annotated[
-        float, Meta(gt=0, description="How many commands with this key are taken per minute. `revoke` and `suspend` are always taken.")
+        float, Meta(ge=1, description="How many commands with this key are taken per minute. `revoke` and `suspend` are always taken.")
     ] = 600.0
 
 

@@ -51,5 +51,6 @@ def _line(op: str, person: str, answer: Answer) -> Text:
         mark, style = "!", "bold yellow"
     what = " ".join(part for part in (op, person, result.status) if part)
     why = ": ".join(part for part in (result.reason, result.detail) if part)
-    end = f"  (gallery revision {result.gallery_revision}, {answer.took_ms:.0f} ms)"
-    return Text.assemble((mark, style), " ", safe(answer.gate, "cyan"), " ", safe(what), safe(f"  {why}" if why else ""), (end, "dim"))
+    by = f", key {result.key}" if result.key is not None else ""
+    end = f"  (gallery revision {result.gallery_revision}{by}, {answer.took_ms:.0f} ms)"
+    return Text.assemble((mark, style), " ", safe(answer.gate, "cyan"), " ", safe(what), safe(f"  {why}" if why else ""), safe(end, "dim"))

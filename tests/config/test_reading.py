@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from daemon.config import ConfigError, load, parse
+from daemon.core.messages import LANES
 
 GOOD: dict[str, Any] = {"site": "hq", "gates": {"north": {"source": "rtsp://camera/1"}}}
 NAN = float("nan")
@@ -124,8 +125,8 @@ def test_the_least_configuration_has_the_documented_defaults() -> None:
         (keys(hr={"public": "A" * 43 + "=", "ops": []}), "commands.keys.hr.public is not an Ed25519 public key: a weak key", "keygen"),
         ({"commands": {"keys": {"h r": {"public": PUBLIC, "ops": []}}}}, "commands.keys: 'h r' is not the name of a key", "letters"),
         (keys(hr={"public": PUBLIC, "ops": [], "gates": ["south"]}), "commands.keys.hr.gates names the gate 'south'", "this box has north"),
-        (keys(hr={"public": PUBLIC, "ops": [], "rate": 0}), "commands.keys.hr.rate = 0 is out of range (above 0)", "600"),
-        (keys(hr={"public": PUBLIC, "ops": [], "rate": NAN}), "commands.keys.hr.rate = nan is out of range (above 0)", "600"),
+        (keys(hr={"public": PUBLIC, "ops": [], "rate": 0}), "commands.keys.hr.rate = 0 is out of range (at least 1)", "600"),
+        (keys(hr={"public": PUBLIC, "ops": [], "rate": NAN}), "commands.keys.hr.rate = nan is out of range (at least 1)", "600"),
         (keys(hr={"public": PUBLIC, "ops": [], "grants": ["roster"]}), "commands.keys.hr.grants", "commands.grants"),
         (keys(a={"public": PUBLIC, "ops": []}, b={"public": PUBLIC, "ops": []}), "commands.keys.b.public is the key of a", "keygen"),
         (keys(["force"], hr={"public": PUBLIC, "ops": []}), "commands.grants is for unsigned commands", "`grants` of the keys"),
@@ -148,6 +149,11 @@ def test_what_must_be_given_is_missed() -> None:
         with pytest.raises(ConfigError) as error:
             parse({name: value for name, value in GOOD.items() if name != key})
         assert error.value.message == f"configuration: {key} is missing" and hint in error.value.hint
+
+
+def test_a_key_may_have_every_op_that_there_is() -> None:
+    ops = sorted(LANES["command"])
+    assert parse({**GOOD, **keys(hr={"public": PUBLIC, "ops": ops})}).commands.keys["hr"].ops == tuple(ops)
 
 
 def test_a_broker_elsewhere_takes_signed_commands() -> None:

@@ -200,6 +200,6 @@ def test_a_command_of_another_program_is_signed_as_the_readme_says(
     code = text.split("```python\n", 1)[1].split("```", 1)[0]
     names: dict[str, Any] = {"topic": "ostiary/v1/hq/north/command", "command": json.loads(command("ping"))}
     exec(code, names)
-    public = signing.public_text(read_signer(tmp_path / "hr-1.key").key)
-    the_desk = keyed_desk(store, {"hr-1": Key(signing.public_key(public), EVERY_OP)})
+    public = read_signer(tmp_path / "hr-1.key").key.public_key()
+    the_desk = keyed_desk(store, {"hr-1": Key(public, EVERY_OP, gates=(), grants=frozenset(), rate=600.0)})
     assert done(the_desk, names["payload"].encode()).key == "hr-1"
