@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -69,8 +70,6 @@ def test_a_command_somewhat_too_large_reaches_the_gate_and_one_far_too_large_end
 
 @pytest.mark.broker
 def test_connections_end_at_a_number_and_others_go_on(shipped: Mosquitto) -> None:
-    import socket
-
     here = gate(shipped.port)
     idle = [socket.create_connection(("127.0.0.1", shipped.port)) for _ in range(250)]
     admin_is_in = True
