@@ -1,24 +1,17 @@
 """The files of deploy/: they parse, agree with the code, and do what they promise where that can be tried."""
 
 import configparser
-import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import msgspec
-import paho.mqtt.client as paho
-import pytest
-from paho.mqtt.enums import CallbackAPIVersion
 
 from daemon.edges.metrics import METRICS
 from daemon.edges.store.keys import KeyPlace, read_key
 from tests.conftest import ROOT
-from tests.fixtures.mosquitto import Mosquitto
 
 DEPLOY = ROOT / "deploy"
 
@@ -153,112 +146,3 @@ def test_alerts_use_metrics_that_exist_with_labels_that_exist() -> None:
         used |= set(names)
     for wanted in ("ostiary_camera_up", "ostiary_broker_up", "ostiary_gate_state", "ostiary_outbox_depth", "ostiary_frames_total"):
         assert wanted in used
-
-
-# ---- the broker
-
-
-@pytest.fixture
-def deployed(tmp_path: Path, broker: int) -> Iterator[Mosquitto]:
-    """mosquitto with the configuration of deploy/, its paths and port moved (`broker` is asked for its skip)."""
-    maker = shutil.which("mosquitto_passwd")
-    assert maker is not None
-    passwords = tmp_path / "ostiary.passwd"
-    for number, user in enumerate(("ostiary", "ostiary-admin", "ostiary-door")):
-        create = ["-c"] if number == 0 else []
-        subprocess.run([maker, *create, "-b", str(passwords), user, f"secret of {user}"], check=True, capture_output=True)
-    shutil.copy(DEPLOY / "mosquitto.acl", tmp_path / "ostiary.acl")
-    (tmp_path / "ostiary.acl").chmod(0o600)
-    text = (DEPLOY / "mosquitto.conf").read_text("utf-8")
-    assert "listener 1883 127.0.0.1\n" in text
-    text = text.replace("listener 1883 127.0.0.1\n", "").replace("/etc/mosquitto/", f"{tmp_path}/").replace("set_tcp_nodelay true\n", "")
-    made = Mosquitto(tmp_path, f"persistence_location {tmp_path}/\n{text}").start()
-    yield made
-    made.stop()
-
-
-class Visitor:
-    """Logs in, and reports what the broker said."""
-
-    def __init__(self, port: int, user: str | None, password: str | None = None) -> None:
-        self.refused: list[bool] = []
-        self.said: list[str] = []
-        self.heard: list[str] = []
-        self._client = client = paho.Client(CallbackAPIVersion.VERSION2, f"{user}-{os.getpid()}", protocol=paho.MQTTv5)
-        if user is not None:
-            client.username_pw_set(user, f"secret of {user}" if password is None else password)
-        client.on_connect = lambda c, u, flags, reason, properties: self.refused.append(reason.is_failure)
-        client.on_publish = lambda c, u, mid, reason, properties: self.said.append(str(reason))
-        client.on_message = lambda c, u, message: self.heard.append(message.topic)
-        client.on_subscribe = lambda *args: self.said.append("subscribed")
-        client.connect("127.0.0.1", port)
-        self.loop_until(lambda: bool(self.refused))
-
-    def loop_until(self, done: Any) -> None:
-        for _ in range(100):
-            if done():
-                return
-            self._client.loop(0.05)
-
-    def say(self, topic: str, payload: bytes = b"{}") -> str:
-        before = len(self.said)
-        self._client.publish(topic, payload, qos=1)
-        self.loop_until(lambda: len(self.said) > before)
-        return self.said[-1] if len(self.said) > before else "nothing"
-
-    def listen(self, topic: str) -> None:
-        before = len(self.said)
-        self._client.subscribe(topic, 1)
-        self.loop_until(lambda: len(self.said) > before)
-
-    def leave(self) -> None:
-        self._client.disconnect()
-        self._client.loop(0.05)
-        self._client.on_connect = self._client.on_publish = self._client.on_message = self._client.on_subscribe = None
-
-
-@pytest.mark.broker
-def test_the_broker_lets_in_only_who_knows_a_password(deployed: Mosquitto) -> None:
-    for user, password, refused in (
-        (None, None, True),
-        ("ostiary", "wrong", True),
-        ("mallory", "x", True),
-        ("ostiary", None, False),
-        ("ostiary-admin", None, False),
-    ):
-        visitor = Visitor(deployed.port, user, password)
-        assert visitor.refused[0] is refused, user
-        visitor.leave()
-
-
-@pytest.mark.broker
-def test_everybody_says_only_what_is_theirs_to_say(deployed: Mosquitto) -> None:
-    daemon, admin, door = (Visitor(deployed.port, user) for user in ("ostiary", "ostiary-admin", "ostiary-door"))
-    gate, everybody = "ostiary/v1/acme/north", "ostiary/v1/acme/all"
-    daemon.listen(f"{gate}/command")
-    daemon.listen(f"{everybody}/command")
-    for leaf in ("decision", "status", "result", "passage"):
-        assert daemon.say(f"{gate}/{leaf}") in ("Success", "No matching subscribers")
-        assert admin.say(f"{gate}/{leaf}") == "Not authorized"
-        assert door.say(f"{gate}/{leaf}") == "Not authorized"
-    assert daemon.say(f"{gate}/command") == "Not authorized"
-    assert door.say(f"{gate}/command") == "Not authorized"
-    for topic in (f"{gate}/command", f"{everybody}/command"):
-        assert admin.say(topic) == "Success"
-    assert admin.say(f"{gate}/command", bytes(2_500_000)) == "Success"
-    daemon.loop_until(lambda: len(daemon.heard) == 3)
-    assert daemon.heard == [f"{gate}/command", f"{everybody}/command", f"{gate}/command"]
-    door.listen("ostiary/#")
-    daemon.say(f"{gate}/result")
-    daemon.say(f"{gate}/decision")
-    door.loop_until(lambda: bool(door.heard))
-    assert door.heard == [f"{gate}/decision"]
-    for visitor in (daemon, admin, door):
-        visitor.leave()
-
-
-@pytest.mark.broker
-def test_a_message_far_too_large_is_not_taken(deployed: Mosquitto) -> None:
-    admin = Visitor(deployed.port, "ostiary-admin")
-    assert admin.say("ostiary/v1/acme/north/command", bytes(5_000_000)) not in ("Success", "No matching subscribers")
-    admin.leave()

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from daemon.cli import audit
 from daemon.cli.say import EXIT_FAILED, UNUSABLE
-from daemon.config import Config, ConfigError, load, read_secret
+from daemon.config import Config, ConfigError, load
 from daemon.core import signing
 from daemon.core.status import UNCALIBRATED
 from daemon.core.values import Frame, Quality
@@ -159,9 +159,8 @@ def check(config: Config) -> list[tuple[str, bool, str]]:
             )
         return "not kept in step by a time service: who is given a validity or a schedule is rejected as clock_untrusted"
 
-    def broker() -> str:
-        first = next(iter(config.gates))
-        password = read_secret(config.mqtt.password_file, "mqtt.password_file") if config.mqtt.password_file else None
+    def broker(gate: str) -> str:
+        mqtt = config.mqtt.of(gate)
         heard: list[str] = []
         up = threading.Event()
 
@@ -172,17 +171,16 @@ def check(config: Config) -> list[tuple[str, bool, str]]:
             return True
 
         # A client of its own name, without session or last will: a serving daemon keeps its commands and its status.
-        settings = replace(config.mqtt, session_expiry_s=0)
-        name = f"ostiary-{config.site}-{first}-check"
-        link = MqttLink(settings, site=config.site, gate=first, client_id=name, password=password, offline=None, deliver=deliver)
+        settings, name = replace(mqtt, session_expiry_s=0), f"ostiary-{config.site}-{gate}-check"
+        link = MqttLink(settings, site=config.site, gate=gate, client_id=name, password=mqtt.password(), offline=None, deliver=deliver)
         link.start()
         try:
             if not up.wait(5.0):
                 raise ConfigError(
-                    f"{config.mqtt.host}:{config.mqtt.port} does not answer ({heard[-1] if heard else 'no connection'})",
+                    f"{mqtt.host}:{mqtt.port} does not answer ({heard[-1] if heard else 'no connection'})",
                     "is the broker running, and are user and password right?",
                 )
-            return f"{config.mqtt.host}:{config.mqtt.port}, commands subscribed"
+            return f"{mqtt.host}:{mqtt.port}, commands subscribed" + (f", as {mqtt.username}" if mqtt.username else "")
         finally:
             link.stop(None, 1.0)
 
@@ -198,7 +196,8 @@ def check(config: Config) -> list[tuple[str, bool, str]]:
     attempt("signing key", signing_key)
     for name in config.gates:
         attempt(f"camera {name}", lambda name=name: camera(name))  # type: ignore[misc]
-    attempt("broker", broker)
+    for name in config.gates:
+        attempt(f"broker {name}", lambda name=name: broker(name))  # type: ignore[misc]
     attempt("clock", time_service)
     attempt("recording", lambda: recording_room(config))
     return findings

@@ -59,7 +59,7 @@ class Answers:
 
     def done(self, request: Request, done: Done, now: float) -> Answer:
         """The answer to a command that is carried out in the present transaction. Raises StoreError."""
-        result = self._result(request, "done", None, done.detail)
+        result = self._result(request, "done", done.reason, done.detail)
         if done.people is not None:
             result = msgspec.structs.replace(result, people=list(done.people), next_after=done.next_after)
         encoded = encode(result)

@@ -26,8 +26,8 @@ class Desk:
     """Deals with commands. Owned by the engine, like the store and the memory that commands change.
 
     `keys` are those who may ask something, by name. Without keys everybody may, and `grants` is what commands may use of `force`,
-    `replace`, `capture`, `reembed` and `verify`. `schedules` are the names that the configuration knows. With `confirm`, photos alone leave
-    somebody unconfirmed.
+    `replace`, `capture`, `reembed` and `verify`. `schedules` and `gates` are the names that the configuration knows. With `confirm`, photos
+    alone leave somebody unconfirmed.
     """
 
     store: Store
@@ -35,6 +35,7 @@ class Desk:
     grants: frozenset[str] = frozenset()
     schedules: frozenset[str] = frozenset()
     confirm: bool = False
+    gates: frozenset[str] = frozenset()
     keys: Mapping[str, Key] = field(default_factory=dict)
     refusals: Refusals = field(default_factory=Refusals)
     _authorities: Authorities = field(init=False)
@@ -69,7 +70,7 @@ class Desk:
 
         def deal() -> Answer | Deferred[Any]:
             self._order.check(command, now, signed=authority.key is not None)
-            self._check_schedule(command)
+            self._check_names(command)
             self._check_grants(request, command)
             self._check_reach(request, command)
             match command:
@@ -161,11 +162,16 @@ class Desk:
 
     # ---- may it be done?
 
-    def _check_schedule(self, command: Command) -> None:
-        name = command.schedule if isinstance(command, Enroll | Update) else None
-        if isinstance(name, str) and name not in self.schedules:
-            configured = ", ".join(sorted(self.schedules)) or "none"
-            raise Refusal("unknown_schedule", f"this gate's configuration has no schedule `{name}`; it has {configured}")
+    def _check_names(self, command: Command) -> None:
+        """A record that names a schedule or a gate wrongly would shut its person out without a word."""
+        if not isinstance(command, Enroll | Update):
+            return
+        if isinstance(name := command.schedule, str) and name not in self.schedules:
+            raise Refusal("unknown_schedule", f"this gate's configuration has no schedule `{name}`; it has {_listed(self.schedules)}")
+        for name in command.gates if isinstance(command.gates, list) else ():
+            if name not in self.gates:
+                detail = f"this gate's configuration has no gate `{name}` (gates, other_gates); it has {_listed(self.gates)}"
+                raise Refusal("unknown_gate", detail)
 
     def _check_reach(self, request: Request, command: Command) -> None:
         """Raises Refusal if the command is about somebody whose record is beyond its sender. A claim changes no record."""
@@ -186,3 +192,7 @@ class Desk:
         for grant in [name for name, wanted in used.items() if wanted and name not in request.authority.grants]:
             where = f"commands.keys.{request.authority.name}.grants" if request.authority.name is not None else "commands.grants"
             raise Refusal("not_granted", f"`{grant}` is not among {where} in this gate's configuration")
+
+
+def _listed(names: frozenset[str]) -> str:
+    return ", ".join(sorted(names)) or "none"

@@ -78,15 +78,18 @@ class Handlers:
         # With another face, or with one that nobody has confirmed, what was seen before counts no more.
         barred = before is not None and (plan.anew or record.unconfirmed)
         detail = f"{plan.detail}; {UNCONFIRMED}" if record.unconfirmed else plan.detail
-        return Done(detail, write, barred=command.person if barred else None)
+        return Done(detail, write=write, barred=command.person if barred else None)
 
     def _revoke(self, person: str) -> Done:
         def write() -> Enter:
             self.store.remove_person(person)
             return lambda: self.current.remove(person)
 
-        detail = None if person in self.current.people else "nobody was enrolled under this id"
-        return Done(detail, write, barred=person, ended=self.store.pseudonym(person))
+        done = Done(write=write, barred=person, ended=self.store.pseudonym(person))
+        if person in self.current.people or self.store.holds(person):
+            return done
+        # Done all the same: older commands that would enrol this id are superseded from now on.
+        return replace(done, reason="nobody_enrolled", detail="nobody was enrolled under this id; is it the right one?")
 
     def _change(self, record: Person, barred: str | None = None) -> Done:
         def write() -> Enter:

@@ -41,3 +41,5 @@ class Done:
     people: tuple[PersonEntry, ...] | None = None
     """The answer to a question. It is not kept: the same question may have another answer later, and asking changes nothing."""
     next_after: str | None = None
+    reason: str | None = None
+    """A name of the MQTT contract, where the command is done and its sender should still look twice."""

@@ -74,7 +74,7 @@ def _names(config: Config) -> Iterator[tuple[str, str]]:
         yield f"site = {config.site!r} cannot be part of an MQTT topic", hint
     if not config.gates:
         yield "no gate is configured", "add a table [gates.NAME] with a source"
-    for name in config.gates:
+    for name in (*config.gates, *config.other_gates):
         if not _is_name(name):
             yield f"the gate name {name!r} cannot be part of an MQTT topic", hint
 

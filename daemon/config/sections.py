@@ -1,12 +1,13 @@
 """The configuration file: one frozen dataclass per section, every key with its type, default, range and description."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal
 
 from msgspec import Meta
 
 from daemon.config.kinds import NOT_A_PATH, FilePath, Seconds
 from daemon.config.policy import ClockConfig, DecisionConfig, DetectorConfig, LivenessConfig, QualityConfig, ScheduleConfig
+from daemon.config.secret import read_secret
 from daemon.core.passages.claims import Mode
 
 Grants = tuple[Literal["force", "replace", "capture", "reembed", "verify"], ...]
@@ -194,11 +195,13 @@ class MqttConfig:
         Literal["5", "3.1.1"],
         Meta(description="The version of MQTT. `3.1.1` is for brokers without version 5; refusals by the broker's ACL then go unnoticed."),
     ] = "5"
-    username: Annotated[str, Meta(description="The name to log in with. Empty: log in without a name.")] = ""
-    password_file: Annotated[FilePath, Meta(description="A file whose first line is the password.")] = ""
+    username: Annotated[
+        str, Meta(description="The name to log in with; `{gate}` in it is the gate's name. Empty: log in without a name.")
+    ] = ""
+    password_file: Annotated[FilePath, Meta(description="A file whose first line is the password; `{gate}` in it is the gate's name.")] = ""
     ca_file: Annotated[FilePath, Meta(description="A CA certificate (PEM). It switches TLS on.")] = ""
-    cert_file: Annotated[FilePath, Meta(description="The daemon's certificate (PEM), together with key_file.")] = ""
-    key_file: Annotated[FilePath, Meta(description="The daemon's private key (PEM), together with cert_file.")] = ""
+    cert_file: Annotated[FilePath, Meta(description="The gate's certificate (PEM), with key_file; `{gate}` in it is the gate's name.")] = ""
+    key_file: Annotated[FilePath, Meta(description="The gate's private key (PEM), with cert_file; `{gate}` in it is the gate's name.")] = ""
     keepalive_s: Annotated[int, Meta(description="After this many seconds of silence broker and daemon check on each other.")] = 15
     session_expiry_s: Annotated[
         int, Meta(description="For how many seconds the broker keeps commands for a gate that is offline. 0 keeps none.")
@@ -206,6 +209,15 @@ class MqttConfig:
     allow_unsigned_commands: Annotated[
         bool, Meta(description="Must be true to take unsigned commands from a broker that is not on this machine.")
     ] = False
+
+    def of(self, gate: str) -> "MqttConfig":
+        """As one gate uses it: with its name in the place of `{gate}`."""
+        own = {name: getattr(self, name).replace("{gate}", gate) for name in ("username", "password_file", "cert_file", "key_file")}
+        return replace(self, **own)
+
+    def password(self) -> str | None:
+        """The password of a gate's own form (`of`), None where it logs in without one. Raises ConfigError."""
+        return read_secret(self.password_file, "mqtt.password_file") if self.password_file else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,6 +236,7 @@ class Config:
 
     site: Annotated[str, Meta(description="The name of the site in MQTT topics: `ostiary/v1/<site>/<gate>/...`")]
     gates: Annotated[dict[str, GateConfig], Meta(description="One table [gates.NAME] for each camera.")]
+    other_gates: Annotated[tuple[str, ...], Meta(description="Gates of the site at other computers that a person's record may name.")] = ()
     state_dir: Annotated[FilePath, Meta(description="Where people, templates and waiting messages are kept.")] = "/var/lib/ostiary"
     store: StoreConfig = field(default_factory=StoreConfig)
     model: ModelConfig = field(default_factory=ModelConfig)

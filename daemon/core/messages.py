@@ -2,10 +2,11 @@
 
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
 import msgspec
+from msgspec import Meta
 
 from daemon.core.passages.claims import LONGEST_S, Mode
 
@@ -19,14 +20,14 @@ YEARS = range(2000, 3000)
 """The years (in UTC) that a command may name: sums and conversions of such times cannot overflow."""
 
 # Python's `$` also stands before a trailing newline, and JSON Schema's does not: `(?!\n)` makes them agree.
-PersonId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$(?!\n)", description="an employee number, never a name")]
-Name = Annotated[str, msgspec.Meta(max_length=200)]
-Instant = Annotated[datetime, msgspec.Meta(tz=True)]
-ScheduleName = Annotated[
-    str, msgspec.Meta(min_length=1, max_length=64, description="a schedule of the gate's configuration; null is any time")
-]
-Gates = Annotated[list[str], msgspec.Meta(min_length=1, max_length=64, description="gates the person may pass; null is all of them")]
-Consent = Annotated[str, msgspec.Meta(max_length=500, description="where the person's consent is kept")]
+PersonId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$(?!\n)", description="an employee number, never a name")]
+Name = Annotated[str, Meta(max_length=200, description="the name that is shown to people; null is none")]
+Instant = Annotated[datetime, Meta(tz=True)]
+ScheduleName = Annotated[str, Meta(min_length=1, max_length=64, description="a schedule of the gate's configuration; null is any time")]
+Gates = Annotated[list[str], Meta(min_length=1, max_length=64, description="gates the person may pass; null is all of them")]
+ValidFrom = Annotated[Instant, Meta(description="the person may pass from then on; null is without a beginning")]
+ValidUntil = Annotated[Instant, Meta(description="the person may pass before then; null is without an end")]
+Consent = Annotated[str, Meta(max_length=500, description="where the person's consent is kept")]
 
 
 class MessageError(ValueError):
@@ -83,9 +84,11 @@ _FIRST_S, _LAST_S = datetime(1, 1, 2, tzinfo=UTC).timestamp(), datetime(9999, 12
 
 
 class _Command(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="op", kw_only=True, omit_defaults=True):
-    command_id: UUID
-    issued_at: Instant
-    expires_at: Instant
+    command_id: Annotated[UUID, Meta(description="a new one for every command; the same id always gets the same answer")]
+    issued_at: Annotated[Instant, Meta(description="when the sender made the command; of two commands about a person the newer counts")]
+    expires_at: Annotated[
+        Instant, Meta(description="when it is too late to carry it out, 10 minutes after issued_at at most; never for revoke and suspend")
+    ]
 
     def __post_init__(self) -> None:
         for name in ("issued_at", "expires_at", "valid_from", "valid_until"):
@@ -100,7 +103,7 @@ _FIRST, _LAST = datetime(YEARS[0], 1, 1, tzinfo=UTC), datetime(YEARS[-1], 12, 31
 class Capture(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The pictures come from the gate's own camera, over this many seconds."""
 
-    seconds: Annotated[float, msgspec.Meta(ge=1, le=MAX_CAPTURE_S)] = 5.0
+    seconds: Annotated[float, Meta(ge=1, le=MAX_CAPTURE_S, description="for how long the gate looks at the person")] = 5.0
 
 
 class Enroll(_Command, frozen=True, tag="enroll", kw_only=True, omit_defaults=True):
@@ -111,18 +114,18 @@ class Enroll(_Command, frozen=True, tag="enroll", kw_only=True, omit_defaults=Tr
     """
 
     person: PersonId
-    images: (
-        Annotated[list[bytes], msgspec.Meta(min_length=1, max_length=MAX_IMAGES, description="JPEG files in base64; else capture")] | None
-    ) = None
-    capture: Capture | None = None
+    images: Annotated[list[bytes], Meta(min_length=1, max_length=MAX_IMAGES, description="JPEG files in base64; else capture")] | None = (
+        None
+    )
+    capture: Annotated[Capture | None, Meta(description="look through the gate's own camera; else images")] = None
     name: Name | None = None
-    valid_from: Instant | None = None
-    valid_until: Instant | None = None
+    valid_from: ValidFrom | None = None
+    valid_until: ValidUntil | None = None
     gates: Gates | None = None
     schedule: ScheduleName | None = None
     consent: Consent | None = None
-    force: bool = False
-    replace: bool = False
+    force: Annotated[bool, Meta(description="enrol although the face looks like another person's; needs a grant")] = False
+    replace: Annotated[bool, Meta(description="delete all earlier templates; needs a grant")] = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -135,8 +138,8 @@ class Update(_Command, frozen=True, tag="update", kw_only=True, omit_defaults=Tr
 
     person: PersonId
     name: Name | msgspec.UnsetType | None = msgspec.UNSET
-    valid_from: Instant | msgspec.UnsetType | None = msgspec.UNSET
-    valid_until: Instant | msgspec.UnsetType | None = msgspec.UNSET
+    valid_from: ValidFrom | msgspec.UnsetType | None = msgspec.UNSET
+    valid_until: ValidUntil | msgspec.UnsetType | None = msgspec.UNSET
     gates: Gates | msgspec.UnsetType | None = msgspec.UNSET
     schedule: ScheduleName | msgspec.UnsetType | None = msgspec.UNSET
     consent: Consent | msgspec.UnsetType | None = msgspec.UNSET
@@ -168,8 +171,8 @@ class Resume(_Command, frozen=True, tag="resume", kw_only=True, omit_defaults=Tr
 class List(_Command, frozen=True, tag="list", kw_only=True, omit_defaults=True):
     """List people and template counts in the order of their ids, one page at a time; never vectors or images."""
 
-    after: PersonId | None = None
-    limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
+    after: Annotated[PersonId | None, Meta(description="begin behind this id; null is from the beginning")] = None
+    limit: Annotated[int, Meta(ge=1, le=1000, description="how many people at most")] = 100
 
 
 class Get(_Command, frozen=True, tag="get", kw_only=True, omit_defaults=True):
@@ -183,7 +186,7 @@ class Verify(_Command, frozen=True, tag="verify", kw_only=True, omit_defaults=Tr
     and one passage takes it. It needs a grant, and a gate whose mode is verify or both."""
 
     person: PersonId
-    seconds: Annotated[float, msgspec.Meta(ge=1, le=LONGEST_S)] = 10.0
+    seconds: Annotated[float, Meta(ge=1, le=LONGEST_S, description="for how long the claim stands, from issued_at on")] = 10.0
 
 
 class Reembed(_Command, frozen=True, tag="reembed", kw_only=True, omit_defaults=True):
@@ -193,8 +196,11 @@ class Reembed(_Command, frozen=True, tag="reembed", kw_only=True, omit_defaults=
     somebody would have no template afterwards. Both need a grant.
     """
 
-    model: Annotated[str, msgspec.Meta(min_length=1, max_length=300)] | None = None
-    force: bool = False
+    model: (
+        Annotated[str, Meta(min_length=1, max_length=300, description="the id of a configured bundle; null is the one that does not serve")]
+        | None
+    ) = None
+    force: Annotated[bool, Meta(description="change although somebody would have no template afterwards; needs a grant")] = False
 
 
 class Ping(_Command, frozen=True, tag="ping", kw_only=True, omit_defaults=True):
@@ -252,6 +258,10 @@ def encode(message: msgspec.Struct) -> bytes:
 # ---- what the gate says
 
 Outcome = Literal["done", "refused", "failed"]
+Sig = Annotated[
+    str | msgspec.UnsetType,
+    Meta(description="the last member: the gate's Ed25519 signature in base64, over the topic, a NUL and the message without this member"),
+]
 
 
 PersonState = Literal["active", "suspended", "unconfirmed"]
@@ -260,63 +270,69 @@ PersonState = Literal["active", "suspended", "unconfirmed"]
 class PersonEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One row of a `list` answer, or the content of a `get` answer. Only `get` includes the consent."""
 
-    person: str
-    name: str | None
-    state: PersonState
-    templates: int
-    enrolled_at: str
-    valid_from: str | None = None
-    valid_until: str | None = None
-    gates: list[str] | None = None
-    schedule: str | None = None
-    consent: str | None = None
+    person: Annotated[str, Meta(description="the employee number")]
+    name: Annotated[str | None, Meta(description="the name that is shown to people, null for none")]
+    state: Annotated[PersonState, Meta(description="whether the person may pass at all")]
+    templates: Annotated[int, Meta(description="how many templates the person has")]
+    enrolled_at: Annotated[str, Meta(description="when the person was first enrolled")]
+    valid_from: Annotated[str | None, Meta(description="the person may pass from then on; null is without a beginning")] = None
+    valid_until: Annotated[str | None, Meta(description="the person may pass before then; null is without an end")] = None
+    gates: Annotated[list[str] | None, Meta(description="the gates that the person may pass; null is all of them")] = None
+    schedule: Annotated[str | None, Meta(description="the schedule of the configuration; null is any time")] = None
+    consent: Annotated[str | None, Meta(description="where the person's consent is kept")] = None
 
 
 class Result(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The answer to one command. `command_id` is null only if the payload's id could not be read."""
 
-    command_id: str | None
-    op: str | None
-    status: Outcome
-    reason: str | None
-    detail: str | None
-    person: str | None
-    gallery_revision: int
-    took_ms: float
-    people: list[PersonEntry] | None = None
-    next_after: str | None = None
-    key: str | None = None
-    """The name of the key that signed the command; null for a command that was not signed."""
-    sig: str | msgspec.UnsetType = msgspec.UNSET
+    command_id: Annotated[str | None, Meta(description="the id of the command that is answered; null if it could not be read")]
+    op: Annotated[str | None, Meta(description="what was asked; null if it could not be read")]
+    status: Annotated[
+        Outcome, Meta(description="`refused`: nothing was changed; `failed`: something went wrong, and the gate may try it again")
+    ]
+    reason: Annotated[str | None, Meta(description="one word for programs; null if all is well")]
+    detail: Annotated[str | None, Meta(description="a line for people")]
+    person: Annotated[str | None, Meta(description="whom the command was about")]
+    gallery_revision: Annotated[int, Meta(description="the revision of the gallery after the command; -1 if it cannot be read")]
+    took_ms: Annotated[float, Meta(description="milliseconds from the receipt of the command to its answer")]
+    people: Annotated[list[PersonEntry] | None, Meta(description="the answer to list and get")] = None
+    next_after: Annotated[str | None, Meta(description="`after` of the next page of a list; null if this was the last one")] = None
+    key: Annotated[str | None, Meta(description="the name of the key that signed the command; null if it was not signed")] = None
+    sig: Sig = msgspec.UNSET
 
 
 class DecisionMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One answer about one passage. A consumer opens only on an `accept` that is `live`, has a new `sequence`, and is before
     `valid_until`."""
 
-    event_id: str
-    sequence: int
-    previous: int
-    boot_id: str
-    gate: str
-    passage: str
-    supersedes: str | None
-    decision: Literal["accept", "reject", "unknown"]
-    reason: str
-    person: str | None
-    captured_at: str
-    decided_at: str
-    valid_until: str
-    live: bool
-    liveness: Literal["live", "spoof", "not_evaluated"]
-    faces_in_view: int
-    model: str
-    gallery_revision: int
-    policy: str
-    clock_trusted: bool = True
-    """False if the wall clock has stepped, so that the times above may be wrong. Such a decision is not `live`."""
-    name: str | msgspec.UnsetType | None = msgspec.UNSET
-    sig: str | msgspec.UnsetType = msgspec.UNSET
+    event_id: Annotated[str, Meta(description="unique; a message that comes again has the same one")]
+    sequence: Annotated[int, Meta(description="the number of the decision at this gate: it grows by one, also over restarts")]
+    previous: Annotated[int, Meta(description="the number of the decision before; one that is missing was lost or is still to come")]
+    boot_id: Annotated[str, Meta(description="names this run of the daemon: another one after every start")]
+    gate: Annotated[str, Meta(description="the gate, as in the topic")]
+    passage: Annotated[str, Meta(description="one face from its first frame to its last; all decisions about it have the same one")]
+    supersedes: Annotated[str | None, Meta(description="the event_id of the decision about this passage that no longer holds")]
+    decision: Annotated[Literal["accept", "reject", "unknown"], Meta(description="the answer")]
+    reason: Annotated[str, Meta(description="why, in one word for programs")]
+    person: Annotated[str | None, Meta(description="whom the gate recognised, or whose badge was claimed; null for nobody")]
+    captured_at: Annotated[str, Meta(description="when the camera gave the frame that decided")]
+    decided_at: Annotated[str, Meta(description="when the gate decided")]
+    valid_until: Annotated[str, Meta(description="an accept opens nothing from then on (decision.accept_valid_s after captured_at)")]
+    live: Annotated[bool, Meta(description="false for what is sent late, and for what opens nothing for another reason")]
+    liveness: Annotated[
+        Literal["live", "spoof", "not_evaluated"], Meta(description="what the liveness model says: a living face, or a picture of one")
+    ]
+    faces_in_view: Annotated[int, Meta(description="how many faces the frame showed")]
+    model: Annotated[str, Meta(description="the id of the bundle that serves")]
+    gallery_revision: Annotated[int, Meta(description="the revision of the gallery that was searched")]
+    policy: Annotated[str, Meta(description="a digest of the rules in force: the same for the same rules")]
+    clock_trusted: Annotated[
+        bool, Meta(description="false if the wall clock has stepped, so that the times may be wrong; such a decision is not live")
+    ] = True
+    name: Annotated[str | msgspec.UnsetType | None, Meta(description="the person's name; absent unless enrolment.publish_names is on")] = (
+        msgspec.UNSET
+    )
+    sig: Sig = msgspec.UNSET
 
 
 class GapMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -336,45 +352,45 @@ class GapMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 class Reembedding(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The progress of a change of model: `done` of `of` templates have a vector of `model`."""
 
-    model: str
-    done: int
-    of: int
+    model: Annotated[str, Meta(description="the bundle that will serve")]
+    done: Annotated[int, Meta(description="templates that have a vector of it")]
+    of: Annotated[int, Meta(description="all templates")]
 
 
 class AuditHead(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The number of the audit chain's newest record, and the SHA-256 digest (64 hexadecimal digits) over it and all records before it."""
 
-    number: int
-    head: str
+    number: Annotated[int, Meta(description="the number of the newest record")]
+    head: Annotated[str, Meta(description="64 hexadecimal digits")]
 
 
 class StatusMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The retained status, and the last will. `state` is serving, degraded (it works, but something needs attention), closed (it accepts
     nobody) or offline."""
 
-    online: bool
-    state: Literal["serving", "degraded", "closed", "offline"]
-    reasons: list[str]
-    at: str | None
-    boot_id: str | None
-    camera: Literal["up", "down", "ended"] | None
-    model: str | None
-    provider: str | None
-    people: int
-    templates: int
-    gallery_revision: int
-    threshold: float | None
-    outbox_depth: int
-    version: str
-    reembedding: Reembedding | None = None
-    audit: AuditHead | None = None
-    mode: Mode | None = None
-    claim_threshold: float | None = None
-    commands: Literal["signed", "unsigned"] | None = None
-    """Whether commands need a signature; null in a last will."""
-    public_key: str | None = None
-    """The Ed25519 key (32 bytes in base64) that the gate signs with."""
-    sig: str | msgspec.UnsetType = msgspec.UNSET
+    online: Annotated[bool, Meta(description="false in the last will, and when the daemon has ended")]
+    state: Annotated[Literal["serving", "degraded", "closed", "offline"], Meta(description="how the gate is")]
+    reasons: Annotated[list[str], Meta(description="why it is not serving: one word, a colon and a line for people each")]
+    at: Annotated[str | None, Meta(description="when the gate said this; null in a last will")]
+    boot_id: Annotated[str | None, Meta(description="names this run of the daemon, as in its decisions; null in a last will")]
+    camera: Annotated[Literal["up", "down", "ended"] | None, Meta(description="`ended`: a recording is over; null in a last will")]
+    model: Annotated[str | None, Meta(description="the id of the bundle that serves")]
+    provider: Annotated[str | None, Meta(description="where it runs: cpu or cuda")]
+    people: Annotated[int, Meta(description="how many people are enrolled")]
+    templates: Annotated[int, Meta(description="how many templates serve")]
+    gallery_revision: Annotated[int, Meta(description="grows with every change; -1 if it cannot be read")]
+    threshold: Annotated[float | None, Meta(description="the similarity from which a face is a person; null if there is none")]
+    outbox_depth: Annotated[int, Meta(description="how many messages wait for the broker; -1 if it cannot be read")]
+    version: Annotated[str, Meta(description="the daemon's version")]
+    reembedding: Annotated[Reembedding | None, Meta(description="how far a change of model has come; null if there is none")] = None
+    audit: Annotated[AuditHead | None, Meta(description="the head of the audit chain; null if it cannot be read")] = None
+    mode: Annotated[Mode | None, Meta(description="whether a badge says whom to compare with; null in a last will")] = None
+    claim_threshold: Annotated[float | None, Meta(description="the similarity that fulfils a claim; null if there is none")] = None
+    commands: Annotated[
+        Literal["signed", "unsigned"] | None, Meta(description="whether commands need a signature; null in a last will")
+    ] = None
+    public_key: Annotated[str | None, Meta(description="the Ed25519 key that the gate signs with, 32 bytes in base64")] = None
+    sig: Sig = msgspec.UNSET
 
 
 def offline_status(version: str) -> StatusMessage:
@@ -395,13 +411,6 @@ def offline_status(version: str) -> StatusMessage:
         outbox_depth=0,
         version=version,
     )
-
-
-def schema() -> dict[str, Any]:
-    """The JSON Schema of every message, for other people's programs."""
-    names = [Enroll, Revoke, Suspend, Resume, Update, Verify, List, Get, Reembed, Ping, Result, DecisionMessage, GapMessage, StatusMessage]
-    schemas, components = msgspec.json.schema_components(names)
-    return {"messages": dict(zip([n.__name__ for n in names], schemas, strict=True)), "$defs": components}
 
 
 _SEGMENT = re.compile(r"[A-Za-z0-9._-]{1,64}")

@@ -6,10 +6,12 @@ signature is its last member: consumers that do not check it read it as before. 
 
 import base64
 import binascii
+from typing import Annotated
 
 import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from msgspec import Meta
 
 KEY_BYTES = 32
 _SIGNATURE_CHARS = 88
@@ -20,9 +22,9 @@ _TAIL_BYTES = len(_BEFORE) + _SIGNATURE_CHARS + len(_AFTER)
 class Envelope(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A signed command: `sig` is `key`'s signature over the topic and `body`."""
 
-    key: str
-    sig: str
-    body: str
+    key: Annotated[str, Meta(description="the name of the key in the gate's configuration")]
+    sig: Annotated[str, Meta(description="the Ed25519 signature in base64, over the topic, a NUL and body")]
+    body: Annotated[str, Meta(description="the exact JSON text of the command")]
 
 
 def private_key(secret: bytes) -> Ed25519PrivateKey:

@@ -17,6 +17,7 @@ from daemon.ctl.failures import INTERRUPTED, USAGE, CtlError
 from daemon.ctl.keys import make_key
 from daemon.ctl.people import show_one, show_people
 from daemon.ctl.requests import change_model, send
+from daemon.ctl.schema import show_schema
 from daemon.ctl.status import show_status
 from daemon.ctl.text import printable
 from daemon.ctl.watch import watch
@@ -28,6 +29,7 @@ RUNS: dict[str, Run] = {
     "list": show_people,
     "status": show_status,
     "watch": watch,
+    "schema": show_schema,
     "keygen": make_key,
 }
 

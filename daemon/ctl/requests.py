@@ -47,6 +47,8 @@ def show_answers(args: argparse.Namespace, answers: list[Answer], out: Console) 
 def _line(op: str, person: str, answer: Answer) -> Text:
     result = answer.result
     mark, style = ("✓", "bold green") if result.status == "done" else ("✗", "bold red")
+    if result.status == "done" and result.reason is not None:
+        mark, style = "!", "bold yellow"
     what = " ".join(part for part in (op, person, result.status) if part)
     why = ": ".join(part for part in (result.reason, result.detail) if part)
     by = f", key {result.key}" if result.key is not None else ""

@@ -46,10 +46,11 @@ def target(args: argparse.Namespace, *, any_gate: bool) -> Target:
     password_file, site, gates = "", "", ["+"] if any_gate else []
     if "config" in given:
         config = load(given["config"])
-        password_file, site = config.mqtt.password_file, config.site
+        mqtt, site = config.mqtt.of(next(iter(config.gates))), config.site
+        password_file = mqtt.password_file
         gates = gates or list(config.gates)
         # The daemon's own login comes along; a broker whose ACL forbids the daemon to command itself wants --username and --password-file.
-        options = {name: getattr(config.mqtt, name) for name in _CONNECTION} | options
+        options = {name: getattr(mqtt, name) for name in _CONNECTION} | options
     site = given.get("site", site)
     if not m.is_topic_segment(site):
         message = f"{site!r} is not the name of a site" if site else "no site is given"

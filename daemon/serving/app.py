@@ -11,7 +11,7 @@ from functools import partial
 
 from daemon.commands.authority import Key
 from daemon.commands.desk import Desk
-from daemon.config import Config, ConfigError, GateConfig, read_secret
+from daemon.config import Config, ConfigError, GateConfig
 from daemon.core import signing
 from daemon.core.faces.quality import Judge
 from daemon.core.faces.visibility import Sees, VisibilityError
@@ -132,6 +132,7 @@ def _build(config: Config, stack: ExitStack) -> tuple[Engine, dict[str, Lanes], 
         current,
         grants=frozenset(config.commands.grants),
         schedules=frozenset(config.schedules),
+        gates=frozenset((*config.gates, *config.other_gates)),
         keys=_keys(config),
         confirm=config.enrolment.confirm == "capture",
     )
@@ -198,15 +199,14 @@ def _standing_faults(store: Store) -> tuple[str, ...]:
 
 
 def _links(config: Config, store: Store, mailbox: Mailbox, sign: Sign) -> dict[str, Lanes]:
-    password = read_secret(config.mqtt.password_file, "mqtt.password_file") if config.mqtt.password_file else None
     tag = _client_tag(store)
     return {
         name: Lanes(
-            config.mqtt,
+            (mqtt := config.mqtt.of(name)),
             site=config.site,
             gate=name,
             client_id=f"ostiary-{config.site}-{name}-{tag}",
-            password=password,
+            password=mqtt.password(),
             offline=sign(topic(config.site, name, "status"), encode(offline_status(version()))),
             deliver=mailbox.deliver,
         )

@@ -81,7 +81,7 @@ def test_every_answered_command_is_one_record_and_a_redelivery_none(the_desk: De
         ("get", "done", None),
         ("ping", "done", None),
         ("revoke", "done", None),
-        ("revoke", "done", None),
+        ("revoke", "done", "nobody_enrolled"),
     ]
     assert [r["command_id"] for r in records(store)] == [json.loads(p)["command_id"] for p in payloads]
     for payload in payloads:

@@ -100,7 +100,7 @@ def test_as_large_a_command_as_can_be_sent_unsigned_can_be_sent_signed(the_desk:
     payload += b" " * (MAX_PAYLOAD_BYTES - len(payload))
     envelope = signed("hr-1", payload)
     assert MAX_PAYLOAD_BYTES < len(envelope) <= MAX_ENVELOPE_BYTES
-    refused(the_desk, envelope, "bad_image")
+    refused(the_desk, envelope, "unknown_gate")
 
 
 # ---- what, and on which topic

@@ -17,7 +17,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from daemon.config import ConfigError, GateConfig, parse
 from daemon.core.boxes import Box
 from daemon.core.bundle import Calibration, FmrPoint
-from daemon.core.messages import schema
+from daemon.core.contract import schemas
 from daemon.core.passages.claims import Mode
 from daemon.core.values import Delivery, Face, Probe, Quality, View
 from daemon.ctl import __main__ as ctl
@@ -405,7 +405,7 @@ def test_ostiaryctl_sends_no_claim_of_a_time_that_is_none(capsys: pytest.Capture
     for seconds in ("0.5", "61"):
         assert ctl.main(["verify", "E1", "--seconds", seconds, "--site", "hq", "--gate", "north"]) == 2
         assert f"{seconds} s is not a valid length for a claim" in capsys.readouterr().err
-    assert "Verify" in schema()["messages"]
+    assert "Verify" in schemas()["messages"]
 
 
 def test_a_gate_that_only_verifies_cannot_be_replayed_and_says_so(tmp_path: Path) -> None:

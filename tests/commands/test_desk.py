@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from daemon.commands.desk import Desk
+from daemon.core.values import Person
 from daemon.edges.store import Store, StoreError, open_store
 from tests.fixtures.asking import done, refused, send, who
 from tests.fixtures.desk import DIMENSION, NOW, at, command, desk, painted, tables
@@ -289,3 +290,29 @@ def test_a_full_disk_refuses_enrolments_and_still_shuts_people_out(the_desk: Des
     assert not suspended.durable and the_desk.current.people["E2"].suspended
     monkeypatch.undo()
     assert the_desk.current.serving.gallery.dimension == DIMENSION
+
+
+def test_a_revocation_that_hits_nobody_says_so_and_is_in_force(the_desk: Desk) -> None:
+    assert done(the_desk, command("revoke", "E1", issued=5)).reason == "nobody_enrolled"
+    refused(the_desk, command("enroll", "E1", [ALICE]), "superseded")
+    done(the_desk, command("enroll", "E1", [ALICE], issued=6))
+    assert done(the_desk, command("revoke", "E1", issued=7)).reason is None
+
+
+def test_a_revocation_of_somebody_whose_record_does_not_open_hits_somebody(store: Store) -> None:
+    with store.transaction():
+        store.put_person(Person("E1"))
+        store.database.execute("UPDATE people SET sealed = zeroblob(64)")
+    the_desk = desk(store)
+    assert the_desk.current.people == {}
+    assert done(the_desk, command("revoke", "E1")).reason is None
+    assert not store.holds("E1")
+
+
+@pytest.mark.parametrize("gate", ["nort", "North", "north\n", "all", "", "+"])
+def test_a_gate_that_is_not_configured_is_refused_and_changes_nothing(the_desk: Desk, tmp_path: Path, gate: str) -> None:
+    done(the_desk, command("enroll", "E1", [ALICE], gates=["north", "south"]))
+    before = tables(tmp_path)
+    for payload in (command("enroll", "E2", [BOB], gates=["north", gate]), command("update", "E1", gates=[gate], issued=1)):
+        assert "it has NORTH, north, south, vault" in str(refused(the_desk, payload, "unknown_gate").detail)
+    assert tables(tmp_path) == before

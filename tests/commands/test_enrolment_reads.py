@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.core.bundle import Card, FmrPoint, read_card
-from daemon.core.messages import schema
+from daemon.core.contract import schemas
 from daemon.core.people.enrol import Standards
 from daemon.core.values import Person
 from daemon.edges.embedder import open_embedder
@@ -86,4 +86,4 @@ def test_what_a_card_cannot_resolve_is_taken_from_the_next_rate_but_never_from_a
 
 
 def test_every_message_has_its_schema() -> None:
-    assert {"Enroll", "Update", "Get", "List", "Result"} <= set(schema()["messages"])
+    assert {"Enroll", "Update", "Get", "List", "Result"} <= set(schemas()["messages"])

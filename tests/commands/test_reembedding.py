@@ -207,7 +207,7 @@ def test_a_crash_at_any_instant_leaves_one_model_with_everybody_and_the_change_i
 
     def take(_: str) -> None:
         taken.append(tmp_path / f"cut-{len(taken)}")
-        taken[-1].mkdir()
+        taken[-1].mkdir(0o700)
         for path in (tmp_path / "state").iterdir():
             with path.open("rb") as source, (taken[-1] / path.name).open("wb") as sink:
                 shutil.copyfileobj(source, sink)

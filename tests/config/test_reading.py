@@ -43,6 +43,10 @@ def test_the_least_configuration_has_the_documented_defaults() -> None:
         ({"gates": {}}, "no gate is configured", "[gates.NAME]"),
         ({"gates": {"north/south": {"source": "x"}}}, "the gate name 'north/south' cannot be part of an MQTT topic", "letters"),
         ({"gates": {"all": {"source": "x"}}}, "the gate name 'all' cannot be part of an MQTT topic", "taken"),
+        ({"gates": {"north\n": {"source": "x"}}}, "the gate name 'north\\n' cannot be part of an MQTT topic", "letters"),
+        ({"other_gates": ["south", "a/b"]}, "the gate name 'a/b' cannot be part of an MQTT topic", "letters"),
+        ({"other_gates": "south"}, 'other_gates = "south" is not a list of strings', "Gates of the site"),
+        ({"site": "hq\n"}, "site = 'hq\\n' cannot be part of an MQTT topic", "letters"),
         ({"site": "h+q"}, "site = 'h+q' cannot be part of an MQTT topic", "letters"),
         ({"site": "all"}, "site = 'all' cannot be part of an MQTT topic", "taken"),
         ({"detector": {"min_face_px": 19}}, "detector.min_face_px = 19 is out of range (at least 20)", "Default: 40."),
@@ -216,3 +220,18 @@ def test_a_file_that_cannot_be_read(tmp_path: Path, text: str | None, message: s
 def test_a_folder_is_not_a_configuration(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is a folder"):
         load(tmp_path)
+
+
+def test_each_gate_logs_in_for_itself(tmp_path: Path) -> None:
+    (tmp_path / "north-password").write_text("secret of north\n")
+    names = {"username": "gate-{gate}", "password_file": "{gate}-password", "cert_file": "{gate}.crt", "key_file": "{gate}.key"}
+    mqtt = parse(GOOD | {"mqtt": names}, folder=tmp_path).mqtt.of("north")
+    assert (mqtt.username, mqtt.cert_file, mqtt.key_file) == ("gate-north", f"{tmp_path}/north.crt", f"{tmp_path}/north.key")
+    assert mqtt.password() == "secret of north"
+    with pytest.raises(ConfigError, match=r"mqtt\.password_file: .*south-password cannot be read"):
+        parse(GOOD | {"mqtt": names}, folder=tmp_path).mqtt.of("south").password()
+
+
+def test_one_login_for_all_gates_stays_possible() -> None:
+    mqtt = parse(GOOD | {"mqtt": {"username": "ostiary"}}).mqtt
+    assert mqtt.of("north") == mqtt.of("south") == mqtt and mqtt.password() is None

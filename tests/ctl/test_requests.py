@@ -80,6 +80,14 @@ def test_a_refusal_is_exit_code_1_with_its_reason(gate: FakeGate, run: Ctl, phot
 
 
 @pytest.mark.broker
+def test_a_revocation_of_nobody_is_not_shown_as_a_success(gate: FakeGate, run: Ctl) -> None:
+    gate.answer = lambda command: {"reason": "nobody_enrolled", "detail": "nobody was enrolled under this id; is it the right one?"}
+    code, out, _ = run("revoke", "E1024")
+    assert code == 0
+    assert "! north revoke E1024 done  nobody_enrolled: nobody was enrolled" in out and "✓" not in out
+
+
+@pytest.mark.broker
 def test_a_capture_is_short_lived_and_gets_its_seconds_on_top_of_the_waiting(gate: FakeGate, run: Ctl) -> None:
     gate.answer_after_s = 1.3
     code, out, _ = run("enroll", "E1042", "--capture", "1.5", "--force", "--replace", "--name", "Ada", "--timeout", "1")

@@ -123,7 +123,7 @@ def test_who_may_enter_is_as_at_the_backup_if_the_operator_says_so(tmp_path: Pat
 @pytest.mark.parametrize("credential", [False, True])
 def test_a_box_that_has_a_key_keeps_it(tmp_path: Path, backup: Path, credential: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """As `install.sh` leaves it, or with systemd's credential: the restored store is sealed with that key."""
-    (tmp_path / "other").mkdir()
+    (tmp_path / "other").mkdir(0o700)
     (tmp_path / "credentials").mkdir()
     write_key(tmp_path / ("credentials/ostiary.key" if credential else "other/key"), KEY)
     if credential:
@@ -150,7 +150,7 @@ def test_it_refuses_where_a_gallery_is_and_parts_of_one(tmp_path: Path, backup: 
     with pytest.raises(BackupError, match="there is a gallery already"):
         restore(tmp_path / "state", backup, PASSPHRASE, NOW)
     assert (tmp_path / "state" / "gallery.sqlite").read_bytes() == before
-    (tmp_path / "other").mkdir()
+    (tmp_path / "other").mkdir(0o700)
     written(tmp_path / "other" / "gallery.sqlite-wal", b"a log without its database")
     with pytest.raises(BackupError, match="parts of a gallery"):
         restore(tmp_path / "other", backup, PASSPHRASE, NOW)
@@ -274,7 +274,7 @@ def test_who_was_revoked_or_suspended_since_stays_so(tmp_path: Path, backup: Pat
     assert min(put(store, BOB)) > 15, "a number that E4's, E6's or E7's template had is nobody's"
     store.close()
     # The gallery before is whole, and opens with the same key.
-    (tmp_path / "before").mkdir()
+    (tmp_path / "before").mkdir(0o700)
     assert done.aside is not None
     shutil.copy(done.aside, tmp_path / "before" / "gallery.sqlite")
     shutil.copy(tmp_path / "state" / "key", tmp_path / "before" / "key")
@@ -351,7 +351,7 @@ def sampled(taken: list[Path]) -> list[Path]:
 
 def test_cut_off_anywhere_there_is_the_whole_backup_or_nothing_of_it(tmp_path: Path, backup: Path) -> None:
     with pytest.MonkeyPatch.context() as patched:
-        (tmp_path / "other").mkdir()
+        (tmp_path / "other").mkdir(0o700)
         snapshots = Snapshots(tmp_path / "other", tmp_path / "cut", patched)
         restore(tmp_path / "other", backup, PASSPHRASE, NOW)
     assert len(snapshots.taken) > 100

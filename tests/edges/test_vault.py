@@ -179,7 +179,7 @@ def test_a_new_folder_gets_a_key_of_its_own(tmp_path: Path) -> None:
 
 
 def test_a_key_made_at_the_installation_is_taken(tmp_path: Path) -> None:
-    (tmp_path / "state").mkdir()
+    (tmp_path / "state").mkdir(0o700)
     write_key(tmp_path / "state" / "key", KEY)
     enrolled(tmp_path / "state")
     assert read_key(KeyPlace(tmp_path / "state" / "key")) == KEY

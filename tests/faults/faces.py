@@ -65,7 +65,8 @@ def open_desk(folder: Path) -> Desk:
 def desk_of(store: Store) -> Desk:
     memory = current(store, {"painted-1": MODEL}, fixed(THRESHOLD))
     assert not memory.serving.left_out and not store.damage()
-    return DirectDesk(store, memory, grants=frozenset({"force", "replace", "capture"}))
+    grants, gates = frozenset({"force", "replace", "capture"}), frozenset({"north", "south"})
+    return DirectDesk(store, memory, grants=grants, gates=gates)
 
 
 @dataclass(frozen=True)

@@ -129,7 +129,7 @@ def followable(store: Store) -> list[Place]:
 
 def lay_out(folder: Path, files: dict[str, bytes]) -> None:
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
+    folder.mkdir(0o700)
     for name, content in files.items():
         path = folder / name
         path.write_bytes(content)

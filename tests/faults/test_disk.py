@@ -91,7 +91,7 @@ def test_a_file_that_may_not_grow(tmp_path: Path) -> None:
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of one MiB of its own. Skips for whoever may not mount one: the tests above and below need none."""
     folder = tmp_path / "disk"
-    folder.mkdir()
+    folder.mkdir(0o700)
     if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True).returncode:
         pytest.skip("mounting needs root")
     try:

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import sqlite3
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -32,8 +33,10 @@ def open_store(folder: Path, read_only: bool = False, key_file: Path | None = No
     """
     path = gallery_file(folder)
     if read_only:
-        if not path.is_file():
+        if not os.path.lexists(path):
             raise StoreError(f"{path}: no gallery there", "enrol somebody with a running daemon first, or give photos with --enroll")
+        need_private(folder)
+        os.close(open_own(path, os.O_RDONLY))
         with opening(path):
             return open_for_reading(path, key_place(folder, key_file))
     lock = lock_folder(folder)
@@ -50,15 +53,48 @@ def lock_folder(folder: Path) -> TextIO:
     """Make the folder where it is missing, and reserve it for this process until the returned file is closed. Raises StoreError."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = (folder / "lock").open("w")
     except OSError as error:
         raise StoreError(f"{folder}: {error.strerror}", "state_dir must be a folder that the daemon's user may write to") from None
+    need_private(folder)
+    lock = os.fdopen(open_own(folder / "lock", os.O_RDWR | os.O_CREAT), "r+")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         lock.close()
         raise StoreError(f"{folder} is in use by another daemon", "stop the other daemon, or give this one its own state_dir") from None
     return lock
+
+
+def need_private(folder: Path) -> None:
+    """Raises StoreError unless the folder is this user's and nobody else may enter it.
+
+    Somebody who may write to it could put an older gallery in the place of this one, in which nobody was revoked yet.
+    """
+    try:
+        seen = folder.stat()
+    except OSError as error:
+        raise StoreError(f"{folder}: {error.strerror}", "state_dir must be a folder that the daemon's user may write to") from None
+    if seen.st_uid != os.geteuid():
+        hint = "run this as that user (sudo -u ostiary ...), or give the folder to the daemon's user (chown)"
+        raise StoreError(f"{folder} belongs to user {seen.st_uid}, and this is user {os.geteuid()}", hint)
+    if seen.st_mode & 0o077:
+        raise StoreError(f"{folder} has mode {stat.S_IMODE(seen.st_mode):04o}, so others may enter it", f"chmod 700 {folder}")
+
+
+def open_own(path: Path, flags: int) -> int:
+    """Open a regular file of the state folder, without following links; returns its descriptor. Raises StoreError."""
+    try:
+        # NONBLOCK: a pipe in its place must not stop the daemon.
+        file = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be opened ({error.strerror})", _NOT_OWN) from None
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        raise StoreError(f"{path} is not a regular file", _NOT_OWN)
+    return file
+
+
+_NOT_OWN = "move what is there away: the daemon makes a regular file of its own, or restore a backup"
 
 
 def staged_file(folder: Path) -> Path:
@@ -102,7 +138,7 @@ def open_for_reading(path: Path, place: KeyPlace) -> Store:
 
 def open_for_writing(path: Path, lock: TextIO | None, place: KeyPlace) -> Store:
     """The database at `path`, made where there is none, checked and mended. Raises StoreError, VaultError, sqlite3.DatabaseError."""
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # SQLite gives its side files the same mode
+    os.close(open_own(path, os.O_RDWR | os.O_CREAT))  # SQLite gives its side files the same mode
     connection = _connect(path.absolute().as_uri(), BUSY_S)
     try:
         for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "secure_delete = ON"):

@@ -34,6 +34,11 @@ class PeopleTable:
         except VaultError:
             return None
 
+    def holds(self, person: str) -> bool:
+        """Whether there is a record or a template of a person, also one that does not open. Raises StoreError."""
+        query = "SELECT 1 FROM people WHERE person = ? UNION ALL SELECT 1 FROM templates WHERE person = ? LIMIT 1"
+        return self._database.row(query, (person, person)) is not None
+
     def put(self, person: Person, pseudonym: str | None = None) -> None:
         """Enter a person, or change the record; the day of enrolment and the pseudonym stay.
 

@@ -53,7 +53,6 @@ def restore(
     """
     lock = lock_folder(folder)
     try:
-        _need_owner(folder)
         _tidy(folder)
         before = _before(folder, key_file, replace)
         try:
@@ -64,14 +63,6 @@ def restore(
             forget_staged(folder)
     finally:
         lock.close()
-
-
-def _need_owner(folder: Path) -> None:
-    owner = folder.stat().st_uid
-    if owner != os.geteuid():
-        raise StoreError(
-            f"{folder} belongs to user {owner}, this is user {os.geteuid()}", "run this as the daemon's user (sudo -u ostiary ...)"
-        )
 
 
 def _tidy(folder: Path) -> None:

@@ -78,6 +78,10 @@ class Store:
         """Remove a person and all their templates."""
         self.tables.people.remove(person)
 
+    def holds(self, person: str) -> bool:
+        """Whether anything is stored of a person, also what does not open."""
+        return self.tables.people.holds(person)
+
     def pseudonym(self, person: str) -> str | None:
         """Who a person is in the audit chain; None where no record says so."""
         record = self.tables.people.record(person)

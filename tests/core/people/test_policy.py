@@ -110,6 +110,7 @@ def test_no_time_is_no_time(now: float) -> None:
         ("07:00-19:00", "not of the form"),
         ("mon-fri", "not of the form"),
         ("mon-fri 7-19", "not of the form"),
+        ("mon ٠٧:00-19:00", "not of the form"),
         ("mo-fr 07:00-19:00", "not of the form"),
         ("abc 07:00-19:00", "'abc' is not a day"),
         ("mon 07:60-19:00", "07:60 is not a time of day"),

@@ -1,0 +1,78 @@
+#!/usr/bin/env bash
+# Print the access list of a site's broker: which login may publish and read what. mosquitto.acl is its output for site acme, gate north.
+#   deploy/make-acl.sh SITE GATE... | sudo install -m 640 -o root -g mosquitto /dev/stdin /etc/mosquitto/ostiary.acl
+set -euo pipefail
+
+for name in "$@"; do
+  if ! [[ "$name" =~ ^[A-Za-z0-9._-]{1,64}$ ]] || [ "$name" = all ]; then
+    echo "make-acl.sh: '$name' cannot be the name of a site or gate; use letters, digits, '.', '_' and '-', and not 'all'" >&2
+    exit 2
+  fi
+done
+if [ $# -lt 2 ]; then
+  echo "usage: deploy/make-acl.sh SITE GATE..." >&2
+  exit 2
+fi
+site="$1" gates=("${@:2}")
+
+cat <<TEXT
+# Who may publish and read what at site $site. Made by \`deploy/make-acl.sh $*\`; make it again for other gates. Install as
+# /etc/mosquitto/ostiary.acl, owner root:mosquitto, mode 640 (mosquitto gives up root before it reads this file again).
+#
+# A login without a section here may do nothing. That is why gates have sections and no pattern with %u: a pattern holds for every login.
+TEXT
+
+for gate in "${gates[@]}"; do
+  here="ostiary/v1/$site/$gate"
+  cat <<TEXT
+
+# The gate $gate says what it sees, and takes commands: its own, and those for all gates.
+user gate-$gate
+topic write $here/decision
+topic write $here/status
+topic write $here/result
+topic write $here/passage
+topic write $here/similarity
+topic read $here/command/#
+topic read ostiary/v1/$site/all/command/#
+
+# The badge reader at $gate says whose badge it read, and hears the decision.
+user badge-$gate
+topic write $here/command/verify
+topic read $here/decision
+topic read $here/status
+
+# The lock's controller at $gate publishes nothing.
+user door-$gate
+topic read $here/decision
+topic read $here/status
+TEXT
+done
+
+cat <<TEXT
+
+# A display shows what the gates decide.
+user display
+topic read ostiary/v1/$site/+/decision
+topic read ostiary/v1/$site/+/status
+
+# The desk that enrols and revokes.
+user hr
+topic read ostiary/v1/$site/+/result
+topic read ostiary/v1/$site/+/status
+TEXT
+for gate in "${gates[@]}" all; do
+  echo "topic write ostiary/v1/$site/$gate/command/enrolment"
+  echo "topic write ostiary/v1/$site/$gate/command/revoke"
+done
+
+cat <<TEXT
+
+# The administrator commands everything, reads everything, and sees how the broker does.
+user admin
+topic read ostiary/v1/$site/#
+topic read \$SYS/#
+TEXT
+for gate in "${gates[@]}" all; do
+  echo "topic write ostiary/v1/$site/$gate/command/#"
+done
