@@ -213,7 +213,7 @@ BREAKAGES = (
     Breakage(
         "two people whom one record lets in are not noticed",
         "daemon/core/passages/gatekeeper.py",
-        "self.doubles.take(passage.ruling.person, passage.evidence.fused, self.rules.same)",
+        "self.doubles.take(passage.named, passage.evidence.fused, self.rules.same)",
         "pass",
         "tests/commands/test_confirming.py",
     ),

@@ -2,7 +2,7 @@
 
     python -m bench.two_faces [--detector YUNET.onnx] [--bundle FILE.onnx] [--data FOLDER]
 
-A morph is the mean of two aligned enrolment crops. The gate knows it and the other people. Everybody's clips are played twice: by the card's
+A morph is the mean of two aligned enrolment crops. The gate knows it and the others. Everybody's clips are played twice: by the card's
 threshold alone, without what the faces at the gate have in common, and as a gate adapts.
 """
 

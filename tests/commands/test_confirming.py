@@ -169,3 +169,12 @@ def test_one_person_is_no_two_however_often_they_come(opened: Opened) -> None:
     for face in (ADA, ADA + 8, ADA - 2, ADA + 8) * 2:
         assert decided(site, face) == ("accept", "matched")
     assert site.gate.keeper.doubles.found == set()
+
+
+def test_the_face_of_somebody_who_is_revoked_while_they_stand_there_is_not_remembered(opened: Opened) -> None:
+    site = opened(config=CONFIG)
+    enroll(site, "E1", ADA)
+    assert [t["decision"] for t in site.sees(ADA, times=12) if "decision" in t] == ["accept"]
+    site.asks(command("revoke", "E1", issued=site.now_s))
+    site.sees(None, times=12)
+    assert site.gate.keeper.doubles.faces == {}

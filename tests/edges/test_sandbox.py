@@ -83,6 +83,18 @@ def test_it_answers_as_this_process_would(shared: Sandbox, face: bytes, picture:
         assert (there.reason, there.detail) == (here.value.reason, here.value.detail)
 
 
+@pytest.mark.data
+def test_it_works_with_yunet_too_and_as_confined(data_dir: Path, face: bytes) -> None:
+    yunet = str(data_dir / "models/yunet.onnx")
+    made = Sandbox(wire.PhotoSettings(yunet, SETTINGS.min_face_px, SETTINGS.limits))
+    try:
+        judge = open_judge(CONFIG, CONFIG.enrolment.min_face_px)
+        assert np.array_equal(made.crops([face])[0], enrolment_crop(face, 1, open_detector(yunet, SETTINGS.min_face_px), judge))
+        assert "Seccomp:\t2" in Path(f"/proc/{made.pid}/status").read_text()
+    finally:
+        made.close()
+
+
 def test_the_photo_that_is_no_good_is_named(shared: Sandbox, face: bytes) -> None:
     assert "image 2" in refused(shared, face, jpeg(), face).detail
     assert "image 3" in refused(shared, face, face, b"nothing").detail

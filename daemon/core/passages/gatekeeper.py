@@ -250,8 +250,8 @@ class Gatekeeper:
                 continue
             if self.rules.adapts is not None and passage.evidence.good >= self.rules.min_frames:
                 self.cohort.take(passage.evidence.fused, self.rules.twin)
-            if passage.ruling is not None and passage.ruling.verdict is Verdict.ACCEPT and passage.ruling.person is not None:
-                self.doubles.take(passage.ruling.person, passage.evidence.fused, self.rules.same)
+            if passage.evidence.good >= self.rules.min_frames and passage.named is not None and _accepts(passage, passage.named):
+                self.doubles.take(passage.named, passage.evidence.fused, self.rules.same)
             had_one = passage.ruling is not None
             failed = passage.mismatched(claim.person) if claim is not None else None
             ruling = passage.leave(self.rules) or failed
