@@ -33,6 +33,7 @@ topic write $here/status
 topic write $here/result
 topic write $here/passage
 topic write $here/similarity
+topic write $here/gap
 topic read $here/command/#
 topic read ostiary/v1/$site/all/command/#
 
@@ -54,6 +55,7 @@ cat <<TEXT
 # A display shows what the gates decide.
 user display
 topic read ostiary/v1/$site/+/decision
+topic read ostiary/v1/$site/+/gap
 topic read ostiary/v1/$site/+/status
 
 # The desk that enrols and revokes.

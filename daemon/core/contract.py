@@ -16,7 +16,9 @@ VERSION = "1.0.0"
 """The version of the contract. Its first number is that of the topics."""
 
 COMMANDS: dict[str, type[msgspec.Struct]] = {str(kind.__struct_config__.tag): kind for kind in get_args(m.Command)}
-SAYS: dict[str, type[msgspec.Struct]] = {"decision": m.DecisionMessage, "status": m.StatusMessage, "result": m.Result}
+SAYS: dict[str, type[msgspec.Struct]] = {
+    "decision": m.DecisionMessage, "status": m.StatusMessage, "result": m.Result, "gap": m.GapMessage,
+}  # fmt: skip
 """What a gate says, by the leaf of the topic."""
 
 MESSAGES: tuple[type[msgspec.Struct], ...] = (*COMMANDS.values(), signing.Envelope, *SAYS.values())
@@ -25,6 +27,7 @@ _ABOUT = {
     "decision": "The answer about a passage; again, with `supersedes`, if it changes.",
     "status": "What the gate says about itself: on change and every 30 s, retained, and as last will.",
     "result": "The answer to a command, by its command_id.",
+    "gap": "Messages that will never come.",
     "command": "Every command.",
     "command/enrolment": "For a desk that enrols.",
     "command/verify": "For a badge reader.",
@@ -99,7 +102,7 @@ def examples() -> tuple[Example, ...]:
     revoke = m.encode(commands["revoke"])
     told = [Example(type(command).__name__, _topic(place[op]), m.encode(command)) for op, command in commands.items()]
     told.append(Example("Envelope", _topic(m.URGENT), signing.sealed("hr-1", key, _topic(m.URGENT), revoke)))
-    for leaf, message in (("decision", _DECISION), ("status", _status(signing.public_text(key))), ("result", _RESULT)):
+    for leaf, message in (("decision", _DECISION), ("status", _status(signing.public_text(key))), ("result", _RESULT), ("gap", _GAP)):
         told.append(Example(type(message).__name__, _topic(leaf), signing.signed(key, _topic(leaf), m.encode(message))))
     return tuple(told)
 
@@ -244,6 +247,8 @@ _DECISION = m.DecisionMessage(
     valid_until="2027-03-01T08:00:03.123Z", live=True, liveness="not_evaluated", faces_in_view=1, model="faces-1@0123456789ab",
     gallery_revision=93, policy="36b48f4ecf86",
 )  # fmt: skip
+
+_GAP = m.GapMessage(gate="north", at="2027-03-01T08:00:00.123Z", reason="full", decisions=998, first=3712, last=4709, answers=2)
 
 
 def _status(public_key: str) -> m.StatusMessage:

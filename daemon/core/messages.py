@@ -339,14 +339,14 @@ class GapMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     """Messages that will never come, because they waited too long for the broker (`old`) or there were too many (`full`): `decisions` of
     the numbers `first` to `last`, and `answers` to commands. The audit chain of the box has the decisions."""
 
-    gate: str
-    at: str
-    reason: Literal["full", "old"]
-    decisions: int
-    first: int | None
-    last: int | None
-    answers: int
-    sig: str | msgspec.UnsetType = msgspec.UNSET
+    gate: Annotated[str, Meta(description="the gate's name")]
+    at: Annotated[str, Meta(description="when they were dropped")]
+    reason: Annotated[Literal["full", "old"], Meta(description="why they were dropped")]
+    decisions: Annotated[int, Meta(description="how many of them are decisions")]
+    first: Annotated[int | None, Meta(description="the lowest `sequence` of these decisions; null if there are none")]
+    last: Annotated[int | None, Meta(description="the highest `sequence` of these decisions; null if there are none")]
+    answers: Annotated[int, Meta(description="how many of them are answers to commands")]
+    sig: Sig = msgspec.UNSET
 
 
 class Reembedding(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -24,6 +24,7 @@ from daemon.serving.disk import Disk
 from daemon.serving.gate_state import Gate
 from daemon.serving.mailbox import Commands
 from daemon.serving.rules_in_force import RulesInForce
+from daemon.serving.signature import Sign, unsigned
 
 log = logging.getLogger("ostiary")
 
@@ -52,7 +53,9 @@ class Answering:
         rules: RulesInForce,
         metrics: Metrics,
         wall: Callable[[], float],
+        sign: Sign = unsigned,
     ) -> None:
+        self._sign = sign
         self._site, self._desk, self._waits, self._gates = site, desk, waits, gates
         self._commands, self._crowded = commands, crowded
         self._disk, self._rules, self._metrics, self._wall = disk, rules, metrics, wall
@@ -161,7 +164,8 @@ class Answering:
                     gate.link.acknowledge(delivery.receipt)
         else:
             # Say so at once, keep the command, and do it again when the disk works: the broker still holds it too.
-            gate.link.publish(Outgoing(0, topic(self._site, name, "result"), answer.encoded))
+            where = topic(self._site, name, "result")
+            gate.link.publish(Outgoing(0, where, self._sign(where, answer.encoded)))
             self._disk.owe(deliveries)
             self._rules.close(result.detail or "")
         self._rules.adopt()

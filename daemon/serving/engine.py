@@ -104,7 +104,7 @@ class Engine:
         claiming = Claiming(desk, order, current, clock, wall)
         waits: dict[type, Waits[Any]] = {Enroll: self._enrolling, Verify: claiming, Reembed: self._reembedder}
         self._answering = Answering(
-            config.site, desk, waits, gates, mailbox.commands, self._sender.crowded, self.disk, self._rules, metrics, wall
+            config.site, desk, waits, gates, mailbox.commands, self._sender.crowded, self.disk, self._rules, metrics, wall, sign
         )  # fmt: skip
         decisions = Decisions(config, store, self.boot_id)
         self._deciding = Deciding(

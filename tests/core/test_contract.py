@@ -105,7 +105,7 @@ def test_every_reference_leads_somewhere() -> None:
 def test_channels_are_the_topics() -> None:
     channels = ASYNCAPI["channels"]
     assert {channel["address"] for channel in channels.values()} == {
-        m.topic("{site}", "{gate}", leaf) for leaf in ("decision", "status", "result", *m.LANES)
+        m.topic("{site}", "{gate}", leaf) for leaf in ("decision", "status", "result", "gap", *m.LANES)
     }
     for name, channel in channels.items():
         assert re.fullmatch(r"[A-Za-z0-9_-]+", name)

@@ -17,7 +17,7 @@ from tests.fixtures.desk import NOW, command, desk, painted
 from tests.fixtures.mosquitto import Mosquitto
 from tests.fixtures.signers import GRANTS, key, signed
 
-SAYS = ("decision", "status", "result", "passage", "similarity")
+SAYS = ("decision", "status", "result", "passage", "similarity", "gap")
 LOGINS = (*ROLES, "stranger")
 PLACES = {"acme/north": "north", "acme/south": "south", "acme/all": "all", "beta/north": "beta"}
 

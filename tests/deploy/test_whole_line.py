@@ -68,7 +68,6 @@ def test_a_signed_enrolment_and_what_the_others_may_not(tmp_path: Path, broker_w
 
 
 @pytest.mark.broker
-@pytest.mark.xfail(strict=True, reason="the sender does not sign decisions yet")
 def test_the_lock_opens_when_the_gate_recognises_somebody(tmp_path: Path, broker_with_roles: Mosquitto) -> None:
     site = Site(tmp_path, broker_with_roles.port)
     with daemon_running(tmp_path / "config.toml"):
