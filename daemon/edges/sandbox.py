@@ -84,6 +84,9 @@ class Sandbox:
             finally:
                 theirs.close()
             self._line, self._ready = ours, False
+            settings = self._settings.encode()
+            with suppress(OSError):  # who waits for it finds out
+                ours.sendall(wire.LENGTH.pack(len(settings)) + settings)
 
     def crops(self, jpegs: Sequence[bytes]) -> list[Image]:
         """The crops, uint8 [112, 112, 3] RGB, of the one face in each JPEG file. Raises EnrolError for the first file that is no good, and
@@ -143,12 +146,8 @@ class Sandbox:
         self.start()
         if self._ready:
             return
-        deadline, line = time.monotonic() + START_S, self._line
-        assert line is not None
         try:
-            settings = self._settings.encode()
-            line.sendall(wire.LENGTH.pack(len(settings)) + settings)
-            word = self._read(1, deadline)
+            word = self._read(1, time.monotonic() + START_S)
         except (_Ended, OSError):
             status = self._end(again=False)
             hint = "look at the log above, at memory and at the limits of the service"

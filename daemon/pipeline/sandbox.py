@@ -20,7 +20,8 @@ PHOTO_CPU_S = 10
 """The largest photo that is allowed takes 1 s to decode and 5 s in all if it has to be turned, on a machine of 2020."""
 MEMORY_BYTES = 768 << 20
 """The largest photo that is allowed needs 440 MB: its coefficients, its pixels, and once more its pixels when it is turned."""
-NICE = 10
+NICE = 5
+"""From when it is ready, the gates' frames come first."""
 LINE = 0
 """The only open file that matters: a socket to the daemon."""
 
@@ -30,8 +31,6 @@ def main() -> None:
     # A whole service is told to stop, and a terminal to interrupt. The daemon decides when this process ends, by closing the line.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    with suppress(OSError):  # where a service may not, it works at full priority
-        os.nice(NICE)
     cv2.setNumThreads(1)
     settings = wire.read_settings(_taken() or b"")
     detector, judge = open_detector(settings.detector, settings.min_face_px), Judge(settings.limits, open_visibility())
@@ -39,6 +38,8 @@ def main() -> None:
     # libjpeg says much about damaged files, and this process has nothing to say once it holds a foreign one.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     os.closerange(3, 1 << 10)
+    with suppress(OSError):  # where a service may not, it works at full priority
+        os.nice(NICE)
     _give(wire.READY if confine(MEMORY_BYTES) else wire.UNFILTERED)
     while (jpeg := _taken()) is not None:
         limit_time(PHOTO_CPU_S)

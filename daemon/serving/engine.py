@@ -44,6 +44,10 @@ from daemon.serving.signature import Sign, unsigned
 log = logging.getLogger("ostiary")
 
 
+ENROL_NICE = 5
+"""Somebody waits for an enrolment, but the frames come first."""
+
+
 class EngineFailed(RuntimeError):
     """Something has ended that the daemon cannot go on without; systemd starts it anew."""
 
@@ -99,7 +103,7 @@ class Engine:
             desk, store, current, models, modes,
             disk_works=lambda: self.disk.works, wake=mailbox.wake.set, wall=wall, aside=aside,
         )  # fmt: skip
-        pictures_aside = pictures_aside if pictures_aside is not None else Background("ostiary-enrol", mailbox.wake.set)
+        pictures_aside = pictures_aside if pictures_aside is not None else Background("ostiary-enrol", mailbox.wake.set, ENROL_NICE)
         self._enrolling = Enrolling(desk, current, self._captures, crops, wall, pictures_aside)
         claiming = Claiming(desk, order, current, clock, wall)
         waits: dict[type, Waits[Any]] = {Enroll: self._enrolling, Verify: claiming, Reembed: self._reembedder}

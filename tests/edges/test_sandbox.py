@@ -44,6 +44,19 @@ def own() -> Iterator[Sandbox]:
     made.close()
 
 
+def test_it_gets_ready_before_anybody_asks_and_then_gives_way() -> None:
+    """A first enrolment must not wait until the models are loaded."""
+    made = Sandbox(SETTINGS)
+    made.start()
+    try:
+        deadline_s = time.monotonic() + 60
+        while os.getpriority(os.PRIO_PROCESS, pid(made)) == os.getpriority(os.PRIO_PROCESS, 0):
+            assert time.monotonic() < deadline_s
+            time.sleep(0.05)
+    finally:
+        made.close()
+
+
 @pytest.fixture(scope="module")
 def picture() -> Image:
     """A picture of somebody, which NASA gave away, BGR."""

@@ -28,11 +28,11 @@ class Aside(Protocol[T]):
 
 
 class Background(Generic[T]):
-    """Owned by one thread, which starts the work and fetches its outcome. `name` is the name of the background thread, which calls `wake`
-    when the outcome is there."""
+    """Owned by one thread, which starts the work and fetches its outcome. `name` and `nice` are the name and the niceness of the background
+    thread, which calls `wake` when the outcome is there."""
 
-    def __init__(self, name: str = "ostiary-graph", wake: Callable[[], object] = lambda: None) -> None:
-        self._name, self._wake = name, wake
+    def __init__(self, name: str = "ostiary-graph", wake: Callable[[], object] = lambda: None, nice: int = NICE) -> None:
+        self._name, self._wake, self._nice = name, wake, nice
         self._stop, self._over = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
         self._outcome: T | Exception | None = None
@@ -71,7 +71,7 @@ class Background(Generic[T]):
             # The gate's frames come first. On Linux this sets the niceness of this thread alone. Where a sandbox forbids it, work at full
             # priority is better than none.
             with suppress(OSError):
-                os.nice(NICE)
+                os.nice(self._nice)
             self._outcome = work(self._stop.is_set)
         except Exception as error:  # noqa: BLE001  the thread's outermost frame: the owner fetches the error and goes on without the work
             self._outcome = error
