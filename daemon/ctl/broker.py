@@ -50,10 +50,12 @@ class Lost:
 
 
 class Broker:
-    """A connection for the length of a `with`. It reconnects, and subscribes again, while it lasts."""
+    """A connection for the length of a `with`. It reconnects, and subscribes again, while it lasts.
 
-    def __init__(self, address: Address, topics: list[str]) -> None:
-        self._address, self._topics = address, topics
+    A broker that refuses `topics` cannot be used. One that refuses `optional` topics can: nothing comes from there."""
+
+    def __init__(self, address: Address, topics: Sequence[str], optional: Sequence[str] = ()) -> None:
+        self._address, self._topics, self._optional = address, topics, optional
         self._mail: queue.Queue[Heard | Lost] = queue.Queue()
         self._answers: queue.Queue[str] = queue.Queue()  # one per CONNACK and SUBACK: "" or what the broker refused
         self._published: queue.Queue[tuple[int, ReasonCode]] = queue.Queue()
@@ -149,7 +151,7 @@ class Broker:
     def _on_connect(self, client: paho.Client, userdata: object, flags: object, reason: ReasonCode, properties: object) -> None:
         self._answers.put(str(reason) if reason.is_failure else "")
         if not reason.is_failure:
-            client.subscribe([(topic, 1) for topic in self._topics])
+            client.subscribe([(topic, 1) for topic in (*self._topics, *self._optional)])
 
     def _on_subscribe(self, client: paho.Client, userdata: object, mid: int, reasons: list[ReasonCode], properties: object) -> None:
         self._answers.put("; ".join(f"{t}: {r}" for t, r in zip(self._topics, reasons, strict=False) if r.is_failure))
