@@ -95,7 +95,7 @@ class Broker:
                     raise CtlError(NO_ANSWER, f"the broker at {where} refused the {step}: {refused}", _advice(refused, step))
         except queue.Empty:
             self._close()
-            hint = "check that it is an MQTT broker, and whether it needs TLS (--ca-file)"
+            hint = "check that it is an MQTT broker, and whether it needs TLS (--ca-file) or a certificate (--cert-file, --key-file)"
             raise CtlError(NO_ANSWER, f"{where} accepts connections but does not answer", hint) from None
         except (CtlError, KeyboardInterrupt):
             self._close()
@@ -120,7 +120,7 @@ class Broker:
                 break
         if reasons[-1].is_failure and all(reason.is_failure for reason in reasons):
             who, topic = self._address.username or "this user", messages[0][0]
-            hint = f"allow {who} in the broker's ACL to write to {topic}"
+            hint = f"{who} may not write to {topic}: check --site and --gate, or use a login that the broker's ACL lets do this"
             raise CtlError(REFUSED, f"the broker refused the command: {reasons[-1]}", hint)
         return messages[len(reasons) - 1][0]
 

@@ -63,11 +63,11 @@ def _read(heard: Heard | Lost, gates: Gates) -> DecisionMessage | GapMessage | s
         return f"{heard.detail}; trying again"
     if not gates.said(heard.topic, heard.payload):
         return f"a message on {heard.topic} {FORGED}"
-    what, kind = ("gap", GapMessage) if heard.topic.endswith("/gap") else ("decision", DecisionMessage)
+    is_gap = heard.topic.endswith("/gap")
     try:
-        return msgspec.json.decode(heard.payload, type=kind)
+        return msgspec.json.decode(heard.payload, type=GapMessage) if is_gap else msgspec.json.decode(heard.payload, type=DecisionMessage)
     except msgspec.MsgspecError as error:
-        return f"a message on {heard.topic} is not a {what}: {error}"
+        return f"a message on {heard.topic} is not a {'gap' if is_gap else 'decision'}: {error}"
 
 
 def _dropped(gap: GapMessage) -> str:
