@@ -155,6 +155,8 @@ def main() -> None:
     try:
         key = Ed25519PublicKey.from_public_bytes(base64.b64decode(args.gate_key, validate=True))
         lock = Lock(args.site, args.gate, key, kept(state, args.gate_key), lambda sequence: keep(state, args.gate_key, sequence))
+        if not state.exists():
+            keep(state, args.gate_key, 0)  # better now than when somebody stands at the door
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         sys.exit(f"lock_controller.py: --gate-key or --state cannot be used ({error!r}); the key is 32 bytes in base64")
 
@@ -175,14 +177,25 @@ def main() -> None:
                 log.error("%s", error)
 
     client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)  # no session: what was not heard in time opens nothing
-    client.on_connect = lambda c, u, flags, reason, properties: c.subscribe([(lock.decisions, 1), (lock.statuses, 1)])
+
+    def enter(client: paho.Client, userdata: object, flags: object, reason: Any, properties: object) -> None:
+        if reason.is_failure:
+            log.error("the broker refused the login: %s", reason)
+        else:
+            client.subscribe([(lock.decisions, 1), (lock.statuses, 1)])
+
+    client.on_connect = enter
+    client.on_connect_fail = lambda c, u: log.error("no broker at %s:%s, or its certificate is not good", args.host, args.port)
     client.on_subscribe = lambda c, u, mid, reasons, properties: log.info("listening to gate %s of site %s", args.gate, args.site)
     client.on_message = hear
-    if args.username:
-        secret = Path(args.password_file).read_text("utf-8").splitlines()[0] if args.password_file else None
-        client.username_pw_set(args.username, secret)
-    if args.ca_file:
-        client.tls_set(args.ca_file, args.cert_file, args.key_file)
+    try:
+        if args.username:
+            secret = Path(args.password_file).read_text("utf-8").split("\n")[0] if args.password_file else None
+            client.username_pw_set(args.username, secret)
+        if args.ca_file:
+            client.tls_set(args.ca_file, args.cert_file, args.key_file)
+    except (OSError, ValueError) as error:
+        sys.exit(f"lock_controller.py: --password-file, --ca-file, --cert-file or --key-file cannot be used ({error})")
     client.connect_async(args.host, args.port, keepalive=15)
     client.loop_forever(retry_first_connection=True)
 

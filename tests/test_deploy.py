@@ -144,5 +144,8 @@ def test_alerts_use_metrics_that_exist_with_labels_that_exist() -> None:
         assert {"summary", "action"} <= set(rule["annotations"])
         assert rule["labels"]["severity"] in ("critical", "warning")
         used |= set(names)
-    for wanted in ("ostiary_camera_up", "ostiary_broker_up", "ostiary_gate_state", "ostiary_outbox_depth", "ostiary_frames_total"):
+    for wanted in (
+        "ostiary_camera_up", "ostiary_broker_up", "ostiary_gate_state", "ostiary_outbox_depth", "ostiary_frames_total",
+        "ostiary_session_incidents_total", "ostiary_commands_unanswered_total", "ostiary_outbox_dropped_total",
+    ):  # fmt: skip
         assert wanted in used

@@ -49,6 +49,7 @@ def ask(args: argparse.Namespace, command: m.Command, tell: Tell | None = None) 
     timeout_s = getattr(args, "timeout", TIMEOUT_S) + (capture.seconds if capture is not None else 0.0)
     answers: dict[str, Answer] = {}
     online: dict[str, bool] = {}
+    forged = False
     with Broker(to.address, [to.topic("status"), to.topic("result")]) as broker:
         begun_s = since_s = time.monotonic()
         again = messages[-1:] if broker.publish(messages, timeout_s) != messages[-1][0] else []
@@ -65,6 +66,7 @@ def ask(args: argparse.Namespace, command: m.Command, tell: Tell | None = None) 
             if not isinstance(heard, Heard):
                 continue  # the connection was lost, and comes back
             if not gates.said(heard.topic, heard.payload):
+                forged = True
                 continue  # anybody may have said it
             gate, leaf = heard.topic.split("/")[-2:]
             if leaf == "status":
@@ -84,7 +86,7 @@ def ask(args: argparse.Namespace, command: m.Command, tell: Tell | None = None) 
     every = isinstance(command, m.Revoke | m.Suspend)
     missing = sorted(name for name, is_on in online.items() if (is_on or every) and name not in answers)
     if not answers or missing:
-        raise _no_answer(to.gate, timeout_s, online, missing if answers else [])
+        raise _no_answer(to.gate, timeout_s, online, missing if answers else [], forged)
     return [answers[name] for name in sorted(answers)]
 
 
@@ -120,13 +122,23 @@ def _result(payload: bytes, command: m.Command) -> m.Result | None:
     return result if result.command_id == str(command.command_id) else None
 
 
-def _no_answer(gate: str, timeout_s: float, online: dict[str, bool], missing: list[str]) -> CtlError:
+def _no_answer(gate: str, timeout_s: float, online: dict[str, bool], missing: list[str], forged: bool) -> CtlError:
     if missing:
         message, hint = f"no answer from {', '.join(missing)} in {timeout_s:g} s", "the other gates answered; see `ostiaryctl status`"
+    elif not online and forged:
+        message = f"no answer in {timeout_s:g} s that is signed with --gate-key"
+        hint = "compare --gate-key with the public key that `ostiaryd check` shows at the gate; if it is right, others speak in its name"
     elif not online:
-        message, hint = f"no answer in {timeout_s:g} s, and gate {gate} has never published a status", "check --site and --gate"
+        # A broker may keep the status from a login without a word.
+        message = (
+            f"no answer in {timeout_s:g} s, and no status of gate {gate}"
+            if gate != "all"
+            else f"no answer in {timeout_s:g} s from any gate"
+        )
+        hint = "check --site and --gate, and whether the broker's ACL lets this login read status and result"
     elif not any(online.values()):
-        message, hint = f"no answer in {timeout_s:g} s: gate {gate} is offline", "start its daemon"
+        message, hint = f"no answer in {timeout_s:g} s: gate {', '.join(sorted(online))} is offline", "start its daemon"
     else:
-        message, hint = f"no answer in {timeout_s:g} s", "the gate is busy, or does not get its commands; see `ostiaryctl status`"
+        message = f"no answer in {timeout_s:g} s"
+        hint = "the gate is busy, or does not get its commands, or this login may not read its results; see `ostiaryctl status`"
     return CtlError(NO_ANSWER, message, f"{hint}. The command may still be carried out")

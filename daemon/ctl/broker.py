@@ -50,10 +50,12 @@ class Lost:
 
 
 class Broker:
-    """A connection for the length of a `with`. It reconnects, and subscribes again, while it lasts."""
+    """A connection for the length of a `with`. It reconnects, and subscribes again, while it lasts.
 
-    def __init__(self, address: Address, topics: list[str]) -> None:
-        self._address, self._topics = address, topics
+    A broker that refuses `topics` cannot be used. One that refuses `optional` topics can: nothing comes from there."""
+
+    def __init__(self, address: Address, topics: Sequence[str], optional: Sequence[str] = ()) -> None:
+        self._address, self._topics, self._optional = address, topics, optional
         self._mail: queue.Queue[Heard | Lost] = queue.Queue()
         self._answers: queue.Queue[str] = queue.Queue()  # one per CONNACK and SUBACK: "" or what the broker refused
         self._published: queue.Queue[tuple[int, ReasonCode]] = queue.Queue()
@@ -93,7 +95,7 @@ class Broker:
                     raise CtlError(NO_ANSWER, f"the broker at {where} refused the {step}: {refused}", _advice(refused, step))
         except queue.Empty:
             self._close()
-            hint = "check that it is an MQTT broker, and whether it needs TLS (--ca-file)"
+            hint = "check that it is an MQTT broker, and whether it needs TLS (--ca-file) or a certificate (--cert-file, --key-file)"
             raise CtlError(NO_ANSWER, f"{where} accepts connections but does not answer", hint) from None
         except (CtlError, KeyboardInterrupt):
             self._close()
@@ -118,7 +120,7 @@ class Broker:
                 break
         if reasons[-1].is_failure and all(reason.is_failure for reason in reasons):
             who, topic = self._address.username or "this user", messages[0][0]
-            hint = f"allow {who} in the broker's ACL to write to {topic}"
+            hint = f"{who} may not write to {topic}: check --site and --gate, or use a login that the broker's ACL lets do this"
             raise CtlError(REFUSED, f"the broker refused the command: {reasons[-1]}", hint)
         return messages[len(reasons) - 1][0]
 
@@ -149,7 +151,7 @@ class Broker:
     def _on_connect(self, client: paho.Client, userdata: object, flags: object, reason: ReasonCode, properties: object) -> None:
         self._answers.put(str(reason) if reason.is_failure else "")
         if not reason.is_failure:
-            client.subscribe([(topic, 1) for topic in self._topics])
+            client.subscribe([(topic, 1) for topic in (*self._topics, *self._optional)])
 
     def _on_subscribe(self, client: paho.Client, userdata: object, mid: int, reasons: list[ReasonCode], properties: object) -> None:
         self._answers.put("; ".join(f"{t}: {r}" for t, r in zip(self._topics, reasons, strict=False) if r.is_failure))

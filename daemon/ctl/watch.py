@@ -1,4 +1,4 @@
-"""watch: decisions as they are made."""
+"""watch: decisions as they are made, and what will never come."""
 
 import argparse
 import time
@@ -7,7 +7,8 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
-from daemon.core.messages import DecisionMessage
+from daemon.core.counts import counted
+from daemon.core.messages import DecisionMessage, GapMessage
 from daemon.ctl.broker import Broker, Heard, Lost
 from daemon.ctl.failures import DONE, NO_ANSWER, CtlError
 from daemon.ctl.keys import FORGED, Gates, believed
@@ -23,8 +24,8 @@ def watch(args: argparse.Namespace, out: Console) -> int:
     to, gates = target(args, any_gate=True), believed(args)
     deadline_s = time.monotonic() + args.seconds if args.seconds else None
     for_people = not hasattr(args, "json")
-    seen, last = 0, dict[str, int]()
-    with Broker(to.address, [to.topic("decision")]) as broker:
+    seen, newest = 0, dict[str, int]()
+    with Broker(to.address, [to.topic("decision")], [to.topic("gap")]) as broker:
         if for_people:
             out.print(_HEADING)
         while args.count is None or seen < args.count:
@@ -34,33 +35,45 @@ def watch(args: argparse.Namespace, out: Console) -> int:
                     return DONE
                 message = f"only {seen} of {args.count} decisions arrived in {args.seconds:g} s"
                 raise CtlError(NO_ANSWER, message, "check that somebody is at the gate")
-            decision = _read(heard, gates)
-            if isinstance(decision, str):
+            said = _read(heard, gates)
+            if isinstance(said, str):
                 if for_people:
-                    out.print(safe(f"… {decision}", "red" if decision.endswith(FORGED) else "yellow"))
+                    out.print(safe(f"… {said}", "red" if said.endswith(FORGED) else "yellow"))
                 continue
-            seen += 1
+            if isinstance(said, DecisionMessage):
+                seen += 1
             if not for_people:
-                out.print(Text(to_json(decision)))
+                out.print(Text(to_json(said)))
                 continue
-            before = last.get(decision.gate)
-            last[decision.gate] = decision.sequence
-            if before is not None and before < decision.previous:
-                out.print(safe(f"… {decision.gate}: decisions after {before} and before {decision.sequence} were missed", "yellow"))
-            out.print(_line(decision))
+            if isinstance(said, GapMessage):
+                out.print(safe(f"… {_dropped(said)}", "red"))
+                continue
+            # After an outage the newest decision comes first and the others later, so what has not come yet is said once.
+            before = newest.get(said.gate, said.sequence)
+            newest[said.gate] = max(before, said.sequence)
+            if before < said.previous:
+                out.print(safe(f"… {said.gate}: decisions after {before} and before {said.sequence} have not come so far", "yellow"))
+            out.print(_line(said))
     return DONE
 
 
-def _read(heard: Heard | Lost, gates: Gates) -> DecisionMessage | str:
-    """The decision, or in words why there is none."""
+def _read(heard: Heard | Lost, gates: Gates) -> DecisionMessage | GapMessage | str:
+    """What the gate said, or in words why nothing can be shown."""
     if isinstance(heard, Lost):
         return f"{heard.detail}; trying again"
     if not gates.said(heard.topic, heard.payload):
         return f"a message on {heard.topic} {FORGED}"
+    is_gap = heard.topic.endswith("/gap")
     try:
-        return msgspec.json.decode(heard.payload, type=DecisionMessage)
+        return msgspec.json.decode(heard.payload, type=GapMessage) if is_gap else msgspec.json.decode(heard.payload, type=DecisionMessage)
     except msgspec.MsgspecError as error:
-        return f"a message on {heard.topic} is not a decision: {error}"
+        return f"a message on {heard.topic} is not a {'gap' if is_gap else 'decision'}: {error}"
+
+
+def _dropped(gap: GapMessage) -> str:
+    decisions = f"{counted(gap.decisions, 'decision')}{f' ({gap.first} to {gap.last})' if gap.decisions else ''}"
+    why = {"full": "too many waited for the broker", "old": "they waited too long for the broker"}[gap.reason]
+    return f"{gap.gate}: {decisions} and {counted(gap.answers, 'answer')} will never come: {why}"
 
 
 def _line(one: DecisionMessage) -> Text:

@@ -3,7 +3,7 @@
 import re
 import threading
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, start_http_server
@@ -77,6 +77,7 @@ METRICS = (
     Metric("ostiary_recording_bytes", "gauge", (), "What recordings take on the disk."),
     Metric("ostiary_recording_dropped_total", "counter", ("gate",), "Frames looked at that should be on a recording and are not."),
     Metric("ostiary_outbox_depth", "gauge", (), "Messages that wait for the broker."),
+    Metric("ostiary_outbox_dropped_total", "counter", ("gate",), "Messages that waited for the broker and were dropped."),
     Metric("ostiary_info", "gauge", ("version", "model", "provider"), "Always 1; what runs here."),
     Metric("ostiary_engine_heartbeat_timestamp_seconds", "gauge", (), "When the engine last made a turn of its loop (Unix time)."),
 )
@@ -118,6 +119,14 @@ class Metrics:
                 self._histograms[metric.name] = Histogram(metric.name, metric.help, metric.labels, registry=self._registry, buckets=buckets)
         self.threshold(None)
         self.graph("unneeded", None)
+
+    def gate(self, name: str) -> None:
+        """There is such a gate. Its counters of rare events begin at 0: an alert on an increase would miss the first event otherwise."""
+        for metric in METRICS:
+            if metric.kind == "counter" and metric.labels == ("gate",):
+                self._counters[metric.name].labels(name)
+        for incident in get_args(Incident):
+            self._counters["ostiary_session_incidents_total"].labels(name, incident)
 
     def frame(self, gate: str) -> None:
         self._counters["ostiary_frames_total"].labels(gate).inc()
@@ -195,6 +204,9 @@ class Metrics:
 
     def outbox(self, depth: int) -> None:
         self._gauges["ostiary_outbox_depth"].set(depth)
+
+    def outbox_dropped(self, gate: str, count: int) -> None:
+        self._counters["ostiary_outbox_dropped_total"].labels(gate).inc(count)
 
     def info(self, version: str, model: str, provider: str) -> None:
         """What runs here. It replaces what was reported before."""

@@ -115,7 +115,9 @@ class Engine:
             config, current, gates, self._rules, decisions, self._sender, self._flight, metrics, liveness, wall, clock_trusted,
             self._wall_clock,
         )  # fmt: skip
-        self._overflow = Overflow(config.site, store, tuple(gates), config.outbox.most, config.outbox.keep_days * 86_400.0)
+        self._overflow = Overflow(config.site, store, tuple(gates), config.outbox.most, config.outbox.keep_days * 86_400.0, metrics)
+        for gate in gates:
+            metrics.gate(gate)
         self._retention = Retention(store, order, config.audit.keep_days * 86_400.0)
         self._reports = Reports(
             config.site, store, current, self._sender, metrics, self.boot_id, version, standing_faults, clock, wall,

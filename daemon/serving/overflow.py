@@ -9,6 +9,7 @@ import msgspec
 
 from daemon.core.audit import MessagesDropped
 from daemon.core.messages import DecisionMessage, GapMessage, encode, topic, utc
+from daemon.edges.metrics import Metrics
 from daemon.edges.store import Pending, Store
 
 log = logging.getLogger("ostiary")
@@ -26,6 +27,7 @@ class Overflow:
     gates: Sequence[str]
     most: int
     keep_s: float
+    metrics: Metrics
     dropped: int = 0
     _due_s: float = 0.0
 
@@ -59,6 +61,7 @@ class Overflow:
             self.store.enqueue(gate, topic(self.site, gate, "gap"), encode(gap), at=now)
             self.store.audit.append(now, MessagesDropped(gate, why, len(numbers), first, last, answers))
         self.dropped += len(messages)
+        self.metrics.outbox_dropped(gate, len(messages))
         log.error(
             "gate %s: %d decisions (%s to %s) and %d answers that waited for the broker were dropped: the outbox is too %s",
             gate, len(numbers), first, last, answers, why,

@@ -246,7 +246,7 @@ def test_an_answer_that_the_gate_did_not_sign_is_none(gate: FakeGate, run: Ctl, 
     gate.key = key
     assert run("revoke", "E1")[0] == 0
     code, _, err = run("revoke", "E1", "--gate-key", GATE_KEY, "--timeout", "0.5")
-    assert code == 3 and "E1 may still be accepted" in err
+    assert code == 3 and "E1 may still be accepted" in err and "that is signed with --gate-key" in err
     gate.key = GATE
     assert run("revoke", "E1", "--gate-key", GATE_KEY)[0] == 0
     assert run("revoke", "E1", "--gate-key", signing.public_text(IMPOSTOR), "--gate-key", GATE_KEY)[0] == 0

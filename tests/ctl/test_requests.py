@@ -138,9 +138,11 @@ def test_silence_is_exit_code_3_and_says_what_is_known(gate: FakeGate, run: Ctl)
     gate.silent = True
     code, _, err = run("ping", "--timeout", "0.3")
     assert code == 3
-    assert "gate north has never published a status" in err
+    assert "no status of gate north" in err
+    assert "lets this login read status and result" in err
     gate.status(online=False, state="offline")
     assert "gate north is offline" in run("ping", "--timeout", "0.3")[2]
+    assert "gate north is offline" in run("ping", "--gate", "all", "--timeout", "0.3")[2]
     gate.status()
     code, out, _ = run("ping", "--timeout", "0.3", "--json")
     assert code == 3

@@ -4,6 +4,7 @@ import importlib.util
 import itertools
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -380,6 +381,42 @@ def test_the_program_comes_back_to_a_broker_that_was_away(tmp_path: Path, own_br
         somebody.leave()
     finally:
         running.end()
+
+
+def started(folder: Path, *options: str) -> list[str]:
+    right = ["--site", "a", "--gate", "b", "--gate-key", signing.public_text(KEY), "--state", str(folder / "s"), "--open", "true"]
+    return [sys.executable, str(PROGRAM), *right, *options]
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (["--state", "/nowhere/s"], "--state"),
+        (["--username", "door-north", "--password-file", "/nowhere/secret"], "/nowhere/secret"),
+        (["--ca-file", "/nowhere/ca.crt"], "--ca-file"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_one_line_at_the_start(tmp_path: Path, options: list[str], named: str) -> None:
+    ended = subprocess.run(started(tmp_path, *options), capture_output=True, text=True, timeout=20)
+    assert ended.returncode == 1 and len(ended.stderr.splitlines()) == 1 and named in ended.stderr
+
+
+def test_another_key_at_the_start_does_not_forget_the_numbers(tmp_path: Path) -> None:
+    """A mistyped key must not make old accepts new again."""
+    (tmp_path / "s").write_text(json.dumps({"key": "the right one", "sequence": 7}))
+    subprocess.run(started(tmp_path, "--ca-file", "/nowhere/ca.crt"), capture_output=True, timeout=20)
+    assert json.loads((tmp_path / "s").read_text())["sequence"] == 7
+
+
+def test_a_broker_that_is_not_there_is_said(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+    with subprocess.Popen(started(tmp_path, "--port", port), stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == f"no broker at 127.0.0.1:{port}, or its certificate is not good\n"
+        finally:
+            process.kill()
 
 
 @pytest.mark.parametrize("option", [["--gate-key", "x"], ["--gate-key", "AAAA"]])

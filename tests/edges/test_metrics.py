@@ -40,6 +40,7 @@ def touch_everything(metrics: Metrics) -> None:
     metrics.broker("north", False)
     metrics.gate_state("north", "closed")
     metrics.outbox(4)
+    metrics.outbox_dropped("north", 2)
     metrics.recording_bytes(1_000_000)
     metrics.recording_dropped("north", 2)
     metrics.info("0.1.0", "faces", "cpu")
@@ -130,3 +131,16 @@ def test_two_daemons_in_one_process_do_not_meet() -> None:
         assert "ostiary_frames_total{" not in scrape(server)
     finally:
         server.close()
+
+
+def test_rare_events_are_counted_from_zero(served: tuple[Metrics, MetricsServer]) -> None:
+    """Prometheus sees no increase in a series that begins with its first event."""
+    metrics, server = served
+    metrics.gate("north")
+    shown = scrape(server)
+    for series in (
+        'session_incidents_total{gate="north",incident="session_taken_over"}',
+        'session_incidents_total{gate="north",incident="session_lost"}',
+        'commands_unanswered_total{gate="north"}', 'outbox_dropped_total{gate="north"}',
+    ):  # fmt: skip
+        assert f"ostiary_{series} 0.0" in shown

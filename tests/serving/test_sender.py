@@ -164,7 +164,7 @@ def test_a_gate_whose_answers_pile_up_is_crowded_until_they_are_taken(desk: Desk
 
 
 def test_a_full_outbox_drops_the_oldest_and_says_which(desk: Desk) -> None:
-    overflow = Overflow("hq", desk.store, ("north",), 200, 7 * 86_400.0)
+    overflow = Overflow("hq", desk.store, ("north",), 200, 7 * 86_400.0, Metrics())
     for number in range(1, 202):
         desk.decides(number)
     overflow.tend(0.0, NOW)
@@ -179,7 +179,7 @@ def test_a_full_outbox_drops_the_oldest_and_says_which(desk: Desk) -> None:
 
 
 def test_messages_that_waited_too_long_are_dropped_and_said(desk: Desk) -> None:
-    overflow = Overflow("hq", desk.store, ("north",), 1000, 100.0)
+    overflow = Overflow("hq", desk.store, ("north",), 1000, 100.0, Metrics())
     desk.decides(1), desk.answers(b"{}")
     overflow.tend(0.0, NOW + 99)
     assert len(outbox(desk.store)) == 2
