@@ -55,11 +55,10 @@ class Desk:
             body, authority = self._authorities.opened(came_on, payload, self.grants)
             request = replace(request, authority=authority)
             command = parse_command(body)
-            self._authorities.count(authority, command, request.started_s)
         except MessageError as error:
             # Not kept under its id: the sender may correct the command and send it again.
             return self._unkept(replace(request, command_id=error.command_id), error.reason, error.detail, now)
-        request = request.reading(command)
+        unread, request = request, request.reading(command)
         try:
             self._authorities.check(authority, command, gate, came_on)
         except Refusal as refusal:
@@ -69,6 +68,7 @@ class Desk:
             return self._unkept(request, "retained", detail, now)
 
         def deal() -> Answer | Deferred[Any]:
+            self._authorities.count(authority, command, request.started_s)  # not a repetition, which others may send
             self._order.check(command, now, signed=authority.key is not None)
             self._check_names(command)
             self._check_grants(request, command)
@@ -79,7 +79,10 @@ class Desk:
                 case _:
                     return self._carry_out(request, command, self._handlers.handle(command, now, authority), now)
 
-        return self._once(request, command, now, deal)
+        try:
+            return self._once(request, command, now, deal)
+        except MessageError as error:
+            return self._unkept(replace(unread, command_id=error.command_id), error.reason, error.detail, now)
 
     def settle(self, deferred: Deferred[Any], act: Callable[[], Done], now: float) -> Answer:
         """Answer a deferred command by what `act` says that it does. `act` may raise Refusal and StoreError.
