@@ -383,15 +383,15 @@ BREAKAGES = (
     Breakage(
         "a command is acknowledged before it is durable",
         "daemon/serving/answering.py",
-        "        if answer.durable:\n            for delivery in deliveries:\n                if delivery.gate == name:",
-        "        if True:\n            for delivery in deliveries:\n                if delivery.gate == name:",
+        "        if answer.owed:\n",
+        "        if False:\n",
         "tests/serving/test_engine.py",
     ),
     Breakage(
         "a revocation waits for the disk",
         "daemon/commands/desk.py",
-        "shut_out = stored is None and self._shut_out(request, command)",
-        "shut_out = False",
+        "shut_out=self._shut_out(request, command)",
+        "shut_out=False",
         "tests/commands/test_desk.py tests/faults/test_disk.py",
     ),
     Breakage(

@@ -122,7 +122,6 @@ class Desk:
 
     def _once(self, request: Request, command: Command, now: float, deal: Callable[[], T]) -> T | Answer:
         """The stored answer, if there is one. Otherwise what `deal` returns, its refusal, or word that the disk did not take it."""
-        stored = None
         try:
             stored = self.store.result(request.kept_as)
             if stored is not None:
@@ -136,9 +135,7 @@ class Desk:
                     self._order.note_suspension(command, now)
             return self._answers.refused(request, refusal.reason, refusal.detail, now, keep=True)
         except StoreError as error:
-            # A command that was answered once may have been followed by others: it shuts nobody out again.
-            shut_out = stored is None and self._shut_out(request, command)
-            return self._answers.not_durable(request, error, shut_out=shut_out)
+            return self._answers.not_durable(request, error, shut_out=self._shut_out(request, command))
 
     def _carry_out(self, request: Request, command: Command, done: Done, now: float) -> Answer:
         """All of it in the store, or nothing; and only then in memory. Raises StoreError."""

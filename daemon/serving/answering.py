@@ -158,18 +158,19 @@ class Answering:
         if answer.barred is not None:
             for each in self._gates.values():
                 each.keeper.forget(answer.barred)
-        if answer.durable:
+        if not answer.durable:
+            # Say so at once.
+            where = topic(self._site, name, "result")
+            gate.link.publish(Outgoing(0, where, self._sign(where, answer.encoded)))
+            self._rules.close(answer.trouble)
+        if answer.owed:
+            self._disk.owe(deliveries)  # and do it again when the disk works: the broker still holds it too
+        else:
             for delivery in deliveries:
                 if delivery.gate == name:
                     gate.link.acknowledge(delivery.receipt)
-        else:
-            # Say so at once, keep the command, and do it again when the disk works: the broker still holds it too.
-            where = topic(self._site, name, "result")
-            gate.link.publish(Outgoing(0, where, self._sign(where, answer.encoded)))
-            self._disk.owe(deliveries)
-            self._rules.close(result.detail or "")
         self._rules.adopt()
-        if answer.durable:
+        if not answer.owed:
             for delivery in deliveries:
                 if delivery.gate != name:  # the same command at another gate: its answer is stored by now
                     self.take(delivery)

@@ -230,6 +230,28 @@ def test_a_full_disk_closes_the_gate_and_it_opens_again_by_itself(site: Site, mo
     assert site.status()["state"] == "serving"
 
 
+def test_while_the_disk_fails_only_what_is_still_to_be_done_waits_for_it(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A message that is not acknowledged takes one of the few places that a broker has for the messages on their way."""
+    site.asks(command("enroll", "E1", [painted(ALICE)], issued=100))
+    ping = command("ping", issued=100)
+    site.asks(ping)
+    acknowledged = len(site.wire.acknowledged)
+
+    def full(self: Store) -> None:
+        raise StoreError("the gallery cannot be written: database or disk is full", "look at the disk")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(Store, "transaction", full)
+        (malformed,) = site.asks(b"{")
+        assert malformed["reason"] == "malformed"
+        assert "database or disk is full" in str(site.status()["reasons"]), "not what a stranger wrote"
+        (repeated,) = site.asks(ping)
+        assert repeated["status"] == "done", "its answer is kept and still holds"
+        assert len(site.wire.acknowledged) == acknowledged + 2 and site.engine.disk.owes == 0
+        site.asks(command("revoke", "E1", issued=101))
+        assert len(site.wire.acknowledged) == acknowledged + 2 and site.engine.disk.owes == 1
+
+
 def test_a_revocation_takes_the_answer_back_with_the_next_good_frame(site: Site) -> None:
     site.asks(command("enroll", "E1", [painted(ALICE)], issued=100))
     (accept,) = site.sees(ALICE, times=10)
