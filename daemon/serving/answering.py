@@ -67,8 +67,9 @@ class Answering:
         self._serve(lambda: self._gates)
 
     def serve(self) -> None:
-        """Take commands for a moment."""
-        self._serve(self._closed)
+        """Take commands for a moment. A flood on the urgent lanes leaves room for one of the others."""
+        if not self._serve(self._closed) and (delivery := self._commands.take_other(self._closed())) is not None:
+            self.take(delivery)
         self._say_unsaid()
 
     @property
@@ -76,12 +77,14 @@ class Answering:
         """Whether a command waits that can be taken at once."""
         return self._commands.waiting(self._closed())
 
-    def _serve(self, closed: Callable[[], Collection[str]]) -> None:
+    def _serve(self, closed: Callable[[], Collection[str]]) -> bool:
+        """Whether there are no more."""
         begun_s = time.perf_counter()
         while (delivery := self._commands.take(closed())) is not None:
             self.take(delivery)
             if time.perf_counter() - begun_s >= TURN_S:
-                break
+                return False
+        return True
 
     def _closed(self) -> set[str]:
         """The gates whose next command waits, unless it shuts somebody out."""

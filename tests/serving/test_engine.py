@@ -230,6 +230,19 @@ def test_a_full_disk_closes_the_gate_and_it_opens_again_by_itself(site: Site, mo
     assert site.status()["state"] == "serving"
 
 
+def test_a_flood_on_the_urgent_lane_leaves_room_for_the_other_commands(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    lane = "ostiary/v1/hq/north/command/revoke"
+    take = site.mailbox.commands.take
+
+    def endless(closed: frozenset[str] = frozenset()) -> Delivery | None:
+        site.mailbox.deliver(Delivery("north", lane, b"{" * 100_000, False, (1, 1, 1)))
+        return take(closed)
+
+    monkeypatch.setattr(type(site.mailbox.commands), "take", lambda self, closed=(): endless(closed))
+    answers = [result for result in site.asks(command("ping", issued=100)) if result["reason"] != "malformed"]
+    assert [result["status"] for result in answers] == ["done"]
+
+
 def test_while_the_disk_fails_only_what_is_still_to_be_done_waits_for_it(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """A message that is not acknowledged takes one of the few places that a broker has for the messages on their way."""
     site.asks(command("enroll", "E1", [painted(ALICE)], issued=100))
