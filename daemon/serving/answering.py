@@ -16,7 +16,7 @@ from typing import Any
 from daemon.commands.answers import Answer, Request
 from daemon.commands.deferred import Arrival, Deferred, Waits
 from daemon.commands.desk import Desk
-from daemon.core.messages import readable_id, topic
+from daemon.core.messages import URGENT, readable_id, topic
 from daemon.core.values import Delivery, Outgoing
 from daemon.edges.metrics import Metrics
 from daemon.pipeline import steps
@@ -68,7 +68,7 @@ class Answering:
 
     def serve(self) -> None:
         """Take commands for a moment. A flood on the urgent lanes leaves room for one of the others."""
-        if not self._serve(self._closed) and (delivery := self._commands.take_other(self._closed())) is not None:
+        if self._serve(self._closed) and (delivery := self._commands.take_other(self._closed())) is not None:
             self.take(delivery)
         self._say_unsaid()
 
@@ -78,13 +78,13 @@ class Answering:
         return self._commands.waiting(self._closed())
 
     def _serve(self, closed: Callable[[], Collection[str]]) -> bool:
-        """Whether there are no more."""
+        """Whether the time was up while commands of the urgent lanes were taken."""
         begun_s = time.perf_counter()
         while (delivery := self._commands.take(closed())) is not None:
             self.take(delivery)
             if time.perf_counter() - begun_s >= TURN_S:
-                return False
-        return True
+                return delivery.topic.endswith(f"/{URGENT}")
+        return False
 
     def _closed(self) -> set[str]:
         """The gates whose next command waits, unless it shuts somebody out."""

@@ -73,6 +73,7 @@ class Sender:
 
     def reconnected(self, gate: str) -> None:
         """There is a new connection, or none: everything without an answer is offered again."""
+        self._connections[gate] = _Connection(0, 0)  # as if all of it were fresh, if the store cannot say what is
         self._connections[gate] = self._begun(gate)
 
     def decided(self, gate: str, row: int, at_s: float | None, live_until_s: float | None) -> None:

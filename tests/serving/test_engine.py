@@ -243,6 +243,25 @@ def test_a_flood_on_the_urgent_lane_leaves_room_for_the_other_commands(site: Sit
     assert [result["status"] for result in answers] == ["done"]
 
 
+def test_an_outbox_that_cannot_be_read_closes_the_gate_and_ends_nothing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.asks(command("enroll", "E1", [painted(ALICE)], issued=100))
+    ping = command("ping", issued=100)
+
+    def unreadable(self: Store, gate: str) -> list[int]:
+        raise StoreError("the gallery cannot be read: disk I/O error", "look at the disk")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(Store, "waiting", unreadable)
+        site.mailbox.deliver(Link("north", False, "gone"))
+        site.mailbox.deliver(Link("north", True, "back"))
+        assert site.asks(ping) == []
+        assert site.status()["state"] == "closed" and "disk I/O error" in site.status()["reasons"][0]
+    site.now_s += 3
+    told = [*site.turn(), *site.turn()]
+    assert "done" in [result.get("status") for result in told]
+    assert site.status()["state"] == "serving"
+
+
 def test_while_the_disk_fails_only_what_is_still_to_be_done_waits_for_it(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """A message that is not acknowledged takes one of the few places that a broker has for the messages on their way."""
     site.asks(command("enroll", "E1", [painted(ALICE)], issued=100))
