@@ -14,7 +14,7 @@ from daemon.commands.handlers import Handlers
 from daemon.commands.order import Order
 from daemon.commands.outcome import Done, Refusal
 from daemon.core.buckets import Refusals
-from daemon.core.messages import Command, Enroll, MessageError, Reembed, Revoke, Suspend, Update, Verify, parse_command
+from daemon.core.messages import Command, Enroll, Get, List, MessageError, Reembed, Revoke, Suspend, Update, Verify, parse_command
 from daemon.edges.store import Store, StoreError
 from daemon.pipeline.serving import Current
 
@@ -68,7 +68,10 @@ class Desk:
             return self._unkept(request, "retained", detail, now)
 
         def deal() -> Answer | Deferred[Any]:
-            self._authorities.count(authority, command, request.started_s)  # not a repetition, which others may send
+            if not isinstance(command, List | Get) or not self._authorities.counted(authority, command):
+                self._authorities.count(authority, command, request.started_s)  # not a repetition, which others may send
+            elif not self.refusals.answered(gate, authority.name, request.started_s):
+                return self._answers.unsaid(request, "repeated", "its answer was given before")
             self._order.check(command, now, signed=authority.key is not None)
             self._check_names(command)
             self._check_grants(request, command)
