@@ -15,7 +15,8 @@ from daemon.edges.store import Store, StoreError
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The answer to a payload. `durable` False means that the disk did not take it, and that the message must not be acknowledged.
+    """The answer to a payload. `durable` False means that the disk did not take it, and `trouble` what the disk said. Then the message is
+    not acknowledged, and dealt with again when the disk works, if it is `owed`: if it asks for something that is not done.
 
     `barred` is somebody whose earlier evidence no longer counts. `said` False means that nobody is told: there were too many such messages.
     """
@@ -25,6 +26,8 @@ class Answer:
     durable: bool
     barred: str | None = None
     said: bool = True
+    trouble: str = ""
+    owed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +85,8 @@ class Answers:
                 self.store.enqueue(request.gate, request.topic, encoded, at=now)
                 if request.op is not None:
                     self._record(request, result, now)
-        except StoreError:
-            return Answer(result, encoded, durable=False)
+        except StoreError as error:
+            return Answer(result, encoded, durable=False, trouble=error.message, owed=keep)
         return Answer(result, encoded, durable=True)
 
     def unsaid(self, request: Request, reason: str, detail: str) -> Answer:
@@ -103,17 +106,22 @@ class Answers:
         return self._undone(request, self._result(request, "failed", "internal", detail), now, keep=True)
 
     def repeated(self, request: Request, stored: bytes) -> Answer:
-        """The stored answer to a command that came again. Raises StoreError."""
-        with self.store.transaction():
-            self.store.enqueue(request.gate, request.topic, stored)
-        return Answer(msgspec.json.decode(stored, type=Result), stored, durable=True)
+        """The stored answer to a command that came again."""
+        result = msgspec.json.decode(stored, type=Result)
+        try:
+            with self.store.transaction():
+                self.store.enqueue(request.gate, request.topic, stored)
+        except StoreError as error:
+            return Answer(result, stored, durable=False, trouble=error.message)
+        return Answer(result, stored, durable=True)
 
     def not_durable(self, request: Request, error: StoreError, *, shut_out: bool) -> Answer:
         """The disk did not take the command. `shut_out` says that it is in force in memory all the same."""
         so_far = "in force in memory, but not yet on disk" if shut_out else "nothing was changed"
         detail = f"{error.message}; {so_far}; the gate tries it again when the disk takes writes"
         result = self._result(request, "failed", "not_durable", detail)
-        return Answer(result, encode(result), durable=False, barred=request.person if shut_out else None)
+        barred = request.person if shut_out else None
+        return Answer(result, encode(result), durable=False, barred=barred, trouble=error.message, owed=True)
 
     def _record(self, request: Request, result: Result, now: float, ended: str | None = None) -> None:
         pseudonym = self.store.pseudonym(request.person) if ended is None and request.person is not None else ended

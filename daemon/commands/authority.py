@@ -4,8 +4,10 @@ A signature proves who wrote a command and for which topic. It does not prove th
 that are kept do that.
 """
 
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
@@ -71,6 +73,8 @@ class Authority:
         return command_id if self.key is None else f"{self.key.public.public_bytes_raw().hex()}/{command_id}"
 
 
+MOST_COUNTED = 1_000
+
 UNPROVED = Authority()
 """Of a sender who has proved nothing yet."""
 
@@ -81,6 +85,7 @@ class Authorities:
 
     keys: Mapping[str, Key]
     _used: dict[str, Bucket] = field(default_factory=dict)
+    _counted: deque[tuple[str, UUID]] = field(default_factory=lambda: deque(maxlen=MOST_COUNTED))
 
     def opened(self, topic: str, payload: bytes, grants: frozenset[str]) -> tuple[bytes, Authority]:
         """The command that `payload`, which came on `topic`, carries, still unread, and its sender's authority.
@@ -116,6 +121,11 @@ class Authorities:
         if not self._used.setdefault(authority.name, Bucket(rate / 60, rate)).allows(at_s):
             detail = f"the key {authority.name} may send {authority.key.rate:g} commands a minute; send it again later"
             raise MessageError("too_many", detail, str(command.command_id))
+        self._counted.append((authority.name, command.command_id))
+
+    def counted(self, authority: Authority, command: Command) -> bool:
+        """Whether this very command of a key was counted lately: whoever may publish can record it and send it again."""
+        return (authority.name, command.command_id) in self._counted
 
     def check(self, authority: Authority, command: Command, gate: str, topic: str) -> None:
         """Raises Refusal unless the sender may ask this of this gate, and on this topic."""

@@ -14,7 +14,7 @@ from daemon.commands.handlers import Handlers
 from daemon.commands.order import Order
 from daemon.commands.outcome import Done, Refusal
 from daemon.core.buckets import Refusals
-from daemon.core.messages import Command, Enroll, MessageError, Reembed, Revoke, Suspend, Update, Verify, parse_command
+from daemon.core.messages import Command, Enroll, Get, List, MessageError, Reembed, Revoke, Suspend, Update, Verify, parse_command
 from daemon.edges.store import Store, StoreError
 from daemon.pipeline.serving import Current
 
@@ -55,11 +55,10 @@ class Desk:
             body, authority = self._authorities.opened(came_on, payload, self.grants)
             request = replace(request, authority=authority)
             command = parse_command(body)
-            self._authorities.count(authority, command, request.started_s)
         except MessageError as error:
             # Not kept under its id: the sender may correct the command and send it again.
             return self._unkept(replace(request, command_id=error.command_id), error.reason, error.detail, now)
-        request = request.reading(command)
+        unread, request = request, request.reading(command)
         try:
             self._authorities.check(authority, command, gate, came_on)
         except Refusal as refusal:
@@ -69,6 +68,10 @@ class Desk:
             return self._unkept(request, "retained", detail, now)
 
         def deal() -> Answer | Deferred[Any]:
+            if not isinstance(command, List | Get) or not self._authorities.counted(authority, command):
+                self._authorities.count(authority, command, request.started_s)  # not a repetition, which others may send
+            elif not self.refusals.answered(gate, authority.name, request.started_s):
+                return self._answers.unsaid(request, "repeated", "its answer was given before")
             self._order.check(command, now, signed=authority.key is not None)
             self._check_names(command)
             self._check_grants(request, command)
@@ -79,7 +82,10 @@ class Desk:
                 case _:
                     return self._carry_out(request, command, self._handlers.handle(command, now, authority), now)
 
-        return self._once(request, command, now, deal)
+        try:
+            return self._once(request, command, now, deal)
+        except MessageError as error:
+            return self._unkept(replace(unread, command_id=error.command_id), error.reason, error.detail, now)
 
     def settle(self, deferred: Deferred[Any], act: Callable[[], Done], now: float) -> Answer:
         """Answer a deferred command by what `act` says that it does. `act` may raise Refusal and StoreError.
@@ -119,7 +125,6 @@ class Desk:
 
     def _once(self, request: Request, command: Command, now: float, deal: Callable[[], T]) -> T | Answer:
         """The stored answer, if there is one. Otherwise what `deal` returns, its refusal, or word that the disk did not take it."""
-        stored = None
         try:
             stored = self.store.result(request.kept_as)
             if stored is not None:
@@ -133,9 +138,7 @@ class Desk:
                     self._order.note_suspension(command, now)
             return self._answers.refused(request, refusal.reason, refusal.detail, now, keep=True)
         except StoreError as error:
-            # A command that was answered once may have been followed by others: it shuts nobody out again.
-            shut_out = stored is None and self._shut_out(request, command)
-            return self._answers.not_durable(request, error, shut_out=shut_out)
+            return self._answers.not_durable(request, error, shut_out=self._shut_out(request, command))
 
     def _carry_out(self, request: Request, command: Command, done: Done, now: float) -> Answer:
         """All of it in the store, or nothing; and only then in memory. Raises StoreError."""

@@ -16,7 +16,7 @@ from typing import Any
 from daemon.commands.answers import Answer, Request
 from daemon.commands.deferred import Arrival, Deferred, Waits
 from daemon.commands.desk import Desk
-from daemon.core.messages import readable_id, topic
+from daemon.core.messages import URGENT, readable_id, topic
 from daemon.core.values import Delivery, Outgoing
 from daemon.edges.metrics import Metrics
 from daemon.pipeline import steps
@@ -67,8 +67,9 @@ class Answering:
         self._serve(lambda: self._gates)
 
     def serve(self) -> None:
-        """Take commands for a moment."""
-        self._serve(self._closed)
+        """Take commands for a moment. A flood on the urgent lanes leaves room for one of the others."""
+        if self._serve(self._closed) and (delivery := self._commands.take_other(self._closed())) is not None:
+            self.take(delivery)
         self._say_unsaid()
 
     @property
@@ -76,12 +77,14 @@ class Answering:
         """Whether a command waits that can be taken at once."""
         return self._commands.waiting(self._closed())
 
-    def _serve(self, closed: Callable[[], Collection[str]]) -> None:
+    def _serve(self, closed: Callable[[], Collection[str]]) -> bool:
+        """Whether the time was up while commands of the urgent lanes were taken."""
         begun_s = time.perf_counter()
         while (delivery := self._commands.take(closed())) is not None:
             self.take(delivery)
             if time.perf_counter() - begun_s >= TURN_S:
-                break
+                return delivery.topic.endswith(f"/{URGENT}")
+        return False
 
     def _closed(self) -> set[str]:
         """The gates whose next command waits, unless it shuts somebody out."""
@@ -158,18 +161,19 @@ class Answering:
         if answer.barred is not None:
             for each in self._gates.values():
                 each.keeper.forget(answer.barred)
-        if answer.durable:
+        if not answer.durable:
+            # Say so at once.
+            where = topic(self._site, name, "result")
+            gate.link.publish(Outgoing(0, where, self._sign(where, answer.encoded)))
+            self._rules.close(answer.trouble)
+        if answer.owed:
+            self._disk.owe(deliveries)  # and do it again when the disk works: the broker still holds it too
+        else:
             for delivery in deliveries:
                 if delivery.gate == name:
                     gate.link.acknowledge(delivery.receipt)
-        else:
-            # Say so at once, keep the command, and do it again when the disk works: the broker still holds it too.
-            where = topic(self._site, name, "result")
-            gate.link.publish(Outgoing(0, where, self._sign(where, answer.encoded)))
-            self._disk.owe(deliveries)
-            self._rules.close(result.detail or "")
         self._rules.adopt()
-        if answer.durable:
+        if not answer.owed:
             for delivery in deliveries:
                 if delivery.gate != name:  # the same command at another gate: its answer is stored by now
                     self.take(delivery)

@@ -102,12 +102,15 @@ def _stop(engine: Engine, links: dict[str, Lanes], workers: list[GateWorker], co
     for worker in workers:
         worker.join(max(0.0, deadline - time.monotonic()))
     engine.finish()
-    deadline = time.monotonic() + LAST_WORDS_S
-    for name, link in links.items():
+    partings = []
+    for name, link in links.items():  # all at the same time: each may wait for a broker that does not answer
         status = engine.gates[name].status
         to = topic(config.site, name, "status")
         farewell = Outgoing(0, to, sign(to, encode(offline(status))), retain=True) if status is not None else None
-        link.stop(farewell, max(0.1, deadline - time.monotonic()))
+        partings.append(threading.Thread(target=link.stop, args=(farewell, LAST_WORDS_S)))
+        partings[-1].start()
+    for parting in partings:
+        parting.join()
     engine.settle()
 
 

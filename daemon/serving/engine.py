@@ -108,7 +108,7 @@ class Engine:
         claiming = Claiming(desk, order, current, clock, wall)
         waits: dict[type, Waits[Any]] = {Enroll: self._enrolling, Verify: claiming, Reembed: self._reembedder}
         self._answering = Answering(
-            config.site, desk, waits, gates, mailbox.commands, self._sender.crowded, self.disk, self._rules, metrics, wall, sign
+            config.site, desk, waits, gates, mailbox.commands, self._crowded, self.disk, self._rules, metrics, wall, sign
         )  # fmt: skip
         decisions = Decisions(config, store, self.boot_id)
         self._deciding = Deciding(
@@ -225,11 +225,22 @@ class Engine:
             gate.down[link.name] = link.detail
         if link.name == "out":
             gate.status = None
-            self._sender.reconnected(link.gate)
+            try:
+                self._sender.reconnected(link.gate)
+            except StoreError as error:
+                self._rules.close(error.message)
         self.metrics.broker(link.gate, not gate.down)
         level = logging.WARNING if link.incident is not None else logging.INFO
         what = f"connected ({link.name})" if link.up else f"lost ({link.name}): {link.detail}"
         log.log(level, "gate %s: broker %s%s", link.gate, what, f"; {link.incident}" if link.incident is not None else "")
+
+    def _crowded(self, gate: str) -> bool:
+        """Whether the next command of a gate waits: its answers pile up, or nobody can tell."""
+        try:
+            return self._sender.crowded(gate)
+        except StoreError as error:
+            self._rules.close(error.message)
+            return True
 
     def _watch_clock(self) -> None:
         trusted = self._wall_clock.trusted

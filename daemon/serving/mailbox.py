@@ -87,7 +87,15 @@ class Commands:
     def take(self, closed: Collection[str] = ()) -> Delivery | None:
         """The next command: what shuts somebody out first. Of the other commands, none of a gate in `closed`. None if there is none."""
         with self._lock:
-            return self._next(self._urgent, self._urgent) or self._next(self._other, [g for g in self._other if g not in closed])
+            return self._next(self._urgent, self._urgent) or self._next_other(closed)
+
+    def take_other(self, closed: Collection[str]) -> Delivery | None:
+        """The next of the other commands."""
+        with self._lock:
+            return self._next_other(closed)
+
+    def _next_other(self, closed: Collection[str]) -> Delivery | None:
+        return self._next(self._other, [gate for gate in self._other if gate not in closed])
 
     def waiting(self, closed: Collection[str] = ()) -> bool:
         """Whether `take` would find a command."""

@@ -35,33 +35,35 @@ class Overflow:
         """Drop a slice of what is too much or too old at `now` (UTC seconds); `clock_s` is of a clock that never steps. Raises
         StoreError."""
         waiting = {gate: self.store.waiting(gate) for gate in self.gates}
+        # The oldest hundredth of what may wait, so that a full outbox needs few records of what was dropped.
+        part = max(1, self.most // 100)
         if sum(map(len, waiting.values())) > self.most:
             gate = max(self.gates, key=lambda one: len(waiting[one]))
-            self._drop(gate, self._messages(gate, waiting[gate]), "full", now)
+            self._drop(gate, waiting[gate][:part], "full", now)
         elif clock_s >= self._due_s:
             self._due_s = clock_s + LOOK_EVERY_S
             for gate in self.gates:
-                old = [one for one in self._messages(gate, waiting[gate]) if 0 < one.at < now - self.keep_s]
+                old = [one.row for one in self._messages(gate, waiting[gate][:part]) if 0 < one.at < now - self.keep_s]
                 if old:
                     self._drop(gate, old, "old", now)
                     self._due_s = clock_s
 
     def _messages(self, gate: str, rows: Sequence[int]) -> list[Pending]:
-        """The oldest hundredth of what may wait, so that a full outbox needs few records of what was dropped."""
-        found = [self.store.message(row, gate) for row in rows[: max(1, self.most // 100)]]
+        """Those that can be read."""
+        found = [self.store.message(row, gate) for row in rows]
         return [message for message in found if message is not None]
 
-    def _drop(self, gate: str, messages: Sequence[Pending], why: Literal["full", "old"], now: float) -> None:
-        numbers = [_sequence(one) for one in messages if one.valid_until is not None]
+    def _drop(self, gate: str, rows: Sequence[int], why: Literal["full", "old"], now: float) -> None:
+        numbers = [_sequence(one) for one in self._messages(gate, rows) if one.valid_until is not None]
         first, last = (min(numbers), max(numbers)) if numbers else (None, None)
-        answers = len(messages) - len(numbers)
+        answers = len(rows) - len(numbers)
         gap = GapMessage(gate=gate, at=utc(now), reason=why, decisions=len(numbers), first=first, last=last, answers=answers)
         with self.store.transaction():
-            self.store.drop([message.row for message in messages])
+            self.store.drop(list(rows))
             self.store.enqueue(gate, topic(self.site, gate, "gap"), encode(gap), at=now)
             self.store.audit.append(now, MessagesDropped(gate, why, len(numbers), first, last, answers))
-        self.dropped += len(messages)
-        self.metrics.outbox_dropped(gate, len(messages))
+        self.dropped += len(rows)
+        self.metrics.outbox_dropped(gate, len(rows))
         log.error(
             "gate %s: %d decisions (%s to %s) and %d answers that waited for the broker were dropped: the outbox is too %s",
             gate, len(numbers), first, last, answers, why,

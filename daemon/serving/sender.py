@@ -63,7 +63,7 @@ class Sender:
     def __init__(self, store: Store, links: dict[str, Broker], metrics: Metrics, clock: Callable[[], float], sign: Sign = unsigned) -> None:
         self._store, self._links, self._metrics, self._clock, self._sign = store, links, metrics, clock, sign
         self._live: dict[str, dict[int, float]] = {gate: {} for gate in links}  # until when decisions without an answer are live
-        self._captured: dict[int, float] = {}  # by row, to measure the latency
+        self._captured: dict[int, float] = {}  # by row, to measure the latency of those in `_live`
         self._connections = {gate: self._begun(gate) for gate in links}
 
     def _begun(self, gate: str) -> _Connection:
@@ -73,15 +73,16 @@ class Sender:
 
     def reconnected(self, gate: str) -> None:
         """There is a new connection, or none: everything without an answer is offered again."""
+        self._connections[gate] = _Connection(0, 0)  # as if all of it were fresh, if the store cannot say what is
         self._connections[gate] = self._begun(gate)
 
     def decided(self, gate: str, row: int, at_s: float | None, live_until_s: float | None) -> None:
         """A decision is in `row`. `at_s` is when a live camera gave its frame, None for a recording; no `live_until_s` says that it is not
         live."""
-        if at_s is not None:
-            self._captured[row] = at_s
         if live_until_s is not None:
             self._live[gate][row] = live_until_s
+            if at_s is not None:
+                self._captured[row] = at_s
 
     def distrust(self) -> None:
         """The wall clock has stepped: no decision that waits is live any more, because the times in it may be wrong."""
@@ -111,12 +112,12 @@ class Sender:
                 self._late(answer.gate, answer.row)
                 continue
             self._live[answer.gate].pop(answer.row, None)
+            at_s = self._captured.pop(answer.row, None)
             if answer.error is not None:
                 connection.refused = answer.error
                 log.error("gate %s: the broker refused a message: %s; it stays in the outbox", answer.gate, answer.error)
                 continue
             rows.append(answer.row)
-            at_s = self._captured.pop(answer.row, None)
             if at_s is not None:
                 self._metrics.capture_to_publish(answer.gate, self._clock() - at_s)
         if rows:
@@ -126,10 +127,17 @@ class Sender:
         """Offer the messages that wait, as far as the broker takes them. Returns whether more of the backlog can be offered at once."""
         more = False
         for gate, link in self._links.items():
+            self._expire(gate)
             if link.connected and self._send_fresh(gate, link):
                 more = self._send_old(gate, link) or more
         self._metrics.outbox(self._store.depth())
         return more
+
+    def _expire(self, gate: str) -> None:
+        """Decisions that wait are live no longer than that, also while there is no connection."""
+        now_s, in_flight = self._clock(), self._connections[gate].in_flight
+        for row in [row for row, until_s in self._live[gate].items() if now_s >= until_s and row not in in_flight]:
+            self._late(gate, row)
 
     def _late(self, gate: str, row: int) -> None:
         """A decision is not live any more. It is sent all the same, and says so."""
@@ -141,13 +149,9 @@ class Sender:
 
     def _send_fresh(self, gate: str, link: Broker) -> bool:
         """Live decisions first, then what was stored since the connection began. Returns whether all of it was taken."""
-        connection, live, now_s = self._connections[gate], self._live[gate], self._clock()
-        for row, until_s in list(live.items()):
-            if row in connection.in_flight:
-                continue
-            if now_s >= until_s:
-                self._late(gate, row)
-            elif not self._offer(gate, link, row, until_s):
+        connection, live = self._connections[gate], self._live[gate]
+        for row, until_s in live.items():
+            if row not in connection.in_flight and not self._offer(gate, link, row, until_s):
                 return False
         while connection.again:
             row = connection.again[0]
@@ -175,7 +179,8 @@ class Sender:
             if row not in live and row not in connection.in_flight:
                 if not self._offer(gate, link, row):
                     return False
-                connection.old_in_flight.add(row)
+                if row in connection.in_flight:  # one that does not open is passed over
+                    connection.old_in_flight.add(row)
             connection.next_old = row + 1
             place += 1
         return False

@@ -16,7 +16,7 @@ from daemon.commands.answers import Answer
 from daemon.commands.deferred import Deferred
 from daemon.commands.desk import Desk
 from daemon.commands.order import Order
-from daemon.config import Config
+from daemon.config import Config, OutboxConfig
 from daemon.core.audit import read
 from daemon.edges.store import AuditTable, Store, StoreError, open_store
 from daemon.serving.retention import REST_S, SLICE, UNPROVED_S, Retention
@@ -277,7 +277,7 @@ def test_a_broken_chain_degrades_the_status_and_closes_no_gate(tmp_path: Path) -
 
 
 def test_old_records_go_in_slices_between_the_turns(store: Store) -> None:
-    site = Site(store, Config(site="hq", gates=CONFIG.gates, decision=CONFIG.decision))
+    site = Site(store, Config(site="hq", gates=CONFIG.gates, decision=CONFIG.decision, outbox=OutboxConfig(keep_days=1000)))
     site.turn()
     send(site.desk, command("suspend", "E9"))
     for _ in range(SLICE + 300):

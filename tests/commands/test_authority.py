@@ -415,6 +415,18 @@ def test_a_key_has_its_rate_and_shutting_out_is_not_counted(store: Store, monkey
     refused(the_desk, signed("hr-1", command("ping")), "too_many")
 
 
+@pytest.mark.parametrize("op", ["ping", "list"])
+def test_a_command_that_comes_again_does_not_use_up_the_rate_of_its_key(store: Store, op: str) -> None:
+    """Whoever may publish can record what a key has signed, and send it again."""
+    the_desk = keyed_desk(store, {"hr-1": key("hr-1", rate=2.0)})
+    recorded = signed("hr-1", command(op))
+    for _ in range(50):
+        send(the_desk, recorded)
+    assert store.depth() < 30, "and gets an answer only now and then"
+    done(the_desk, signed("hr-1", command("ping")))
+    refused(the_desk, signed("hr-1", command("ping")), "too_many")
+
+
 def test_nobody_else_uses_up_the_rate_of_a_key(store: Store) -> None:
     the_desk = keyed_desk(store, {"hr-1": key("hr-1", rate=1.0)})
     for _ in range(5):

@@ -5,12 +5,15 @@ import os
 import queue
 import re
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -19,11 +22,14 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
+from daemon.config import Config, GateConfig, MqttConfig
 from daemon.core.audit import KeyChanged
 from daemon.core.values import Person
 from daemon.edges.embedder import bundle_id
+from daemon.edges.mqtt import Lanes
 from daemon.edges.store import open_store
 from daemon.pipeline.opening import DEFAULT_BUNDLE
+from daemon.serving import app
 from tests.conftest import ROOT
 from tests.fixtures.bombs import png_bomb
 from tests.fixtures.desk import command
@@ -72,6 +78,28 @@ def test_an_enrolment_outlives_kill_9_and_so_does_a_revocation(tmp_path: Path, b
     again = ostiaryd("replay", still, "--config", config)
     assert again.returncode == 0, again.stderr
     assert [json.loads(line)["decision"] for line in again.stdout.splitlines()] == ["unknown"]
+
+
+def test_eight_gates_end_in_time_while_the_network_swallows_what_they_send() -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as deaf, ExitStack() as stack:
+        for _ in range(4):  # more connections than it queues: from now on a connection is not even refused
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(deaf.getsockname())
+        config = Config(site="hq", gates={f"g{n}": GateConfig(source="x") for n in range(8)}, mqtt=MqttConfig(port=deaf.getsockname()[1]))
+        links = {
+            gate: Lanes(config.mqtt, site="hq", gate=gate, client_id=gate, password=None, offline=b"{}", deliver=lambda news: True)
+            for gate in config.gates
+        }
+        for link in links.values():
+            link.start()
+        time.sleep(0.5)
+        engine: Any = SimpleNamespace(
+            gates={gate: SimpleNamespace(status=None) for gate in links}, finish=lambda: None, settle=lambda: None
+        )
+        began_s = time.monotonic()
+        app._stop(engine, links, [], config, lambda topic, payload: payload)
+        assert time.monotonic() - began_s < 3
 
 
 @pytest.mark.broker

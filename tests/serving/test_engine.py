@@ -230,6 +230,60 @@ def test_a_full_disk_closes_the_gate_and_it_opens_again_by_itself(site: Site, mo
     assert site.status()["state"] == "serving"
 
 
+def test_a_flood_on_the_urgent_lane_leaves_room_for_the_other_commands(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    lane = "ostiary/v1/hq/north/command/revoke"
+    take = site.mailbox.commands.take
+
+    def endless(closed: frozenset[str] = frozenset()) -> Delivery | None:
+        site.mailbox.deliver(Delivery("north", lane, b"{" * 100_000, False, (1, 1, 1)))
+        return take(closed)
+
+    monkeypatch.setattr(type(site.mailbox.commands), "take", lambda self, closed=(): endless(closed))
+    answers = [result for result in site.asks(command("ping", issued=100)) if result["reason"] != "malformed"]
+    assert [result["status"] for result in answers] == ["done"]
+
+
+def test_an_outbox_that_cannot_be_read_closes_the_gate_and_ends_nothing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.asks(command("enroll", "E1", [painted(ALICE)], issued=100))
+    ping = command("ping", issued=100)
+
+    def unreadable(self: Store, gate: str) -> list[int]:
+        raise StoreError("the gallery cannot be read: disk I/O error", "look at the disk")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(Store, "waiting", unreadable)
+        site.mailbox.deliver(Link("north", False, "gone"))
+        site.mailbox.deliver(Link("north", True, "back"))
+        assert site.asks(ping) == []
+        assert site.status()["state"] == "closed" and "disk I/O error" in site.status()["reasons"][0]
+    site.now_s += 3
+    told = [*site.turn(), *site.turn()]
+    assert "done" in [result.get("status") for result in told]
+    assert site.status()["state"] == "serving"
+
+
+def test_while_the_disk_fails_only_what_is_still_to_be_done_waits_for_it(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A message that is not acknowledged takes one of the few places that a broker has for the messages on their way."""
+    site.asks(command("enroll", "E1", [painted(ALICE)], issued=100))
+    ping = command("ping", issued=100)
+    site.asks(ping)
+    acknowledged = len(site.wire.acknowledged)
+
+    def full(self: Store) -> None:
+        raise StoreError("the gallery cannot be written: database or disk is full", "look at the disk")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(Store, "transaction", full)
+        (malformed,) = site.asks(b"{")
+        assert malformed["reason"] == "malformed"
+        assert "database or disk is full" in str(site.status()["reasons"]), "not what a stranger wrote"
+        (repeated,) = site.asks(ping)
+        assert repeated["status"] == "done", "its answer is kept and still holds"
+        assert len(site.wire.acknowledged) == acknowledged + 2 and site.engine.disk.owes == 0
+        site.asks(command("revoke", "E1", issued=101))
+        assert len(site.wire.acknowledged) == acknowledged + 2 and site.engine.disk.owes == 1
+
+
 def test_a_revocation_takes_the_answer_back_with_the_next_good_frame(site: Site) -> None:
     site.asks(command("enroll", "E1", [painted(ALICE)], issued=100))
     (accept,) = site.sees(ALICE, times=10)

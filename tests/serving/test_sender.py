@@ -163,6 +163,44 @@ def test_a_gate_whose_answers_pile_up_is_crowded_until_they_are_taken(desk: Desk
     desk.settles(*rows)
 
 
+def damage(desk: Desk, rows: list[int]) -> None:
+    """These messages do not open any more."""
+    with desk.store.database.connection as db:
+        db.executemany("UPDATE outbox SET sealed = x'00' WHERE row = ?", [(row,) for row in rows])
+
+
+def test_messages_that_do_not_open_stand_in_nobodys_way(desk: Desk) -> None:
+    rows = [desk.answers(b"{}") for _ in range(OLD_IN_FLIGHT + 2)]
+    damage(desk, rows[:-1])
+    desk.sender.reconnected("north")
+    assert [one.row for one in desk.sent() + desk.sent() + desk.sent()] == rows[-1:]
+
+
+def test_a_full_outbox_gets_rid_of_messages_that_do_not_open(desk: Desk) -> None:
+    overflow = Overflow("hq", desk.store, ("north",), 200, 7 * 86_400.0)
+    damage(desk, [desk.answers(b"{}") for _ in range(250)])
+    for _ in range(60):
+        overflow.tend(0.0, NOW)
+    assert desk.store.depth() <= 200
+
+
+def test_nothing_is_remembered_of_what_is_not_live_any_more(desk: Desk) -> None:
+    """An outage may take weeks, and the outbox forgets."""
+    desk.wire.connected = False
+    for number in range(1, 101):
+        desk.decides(number)
+        desk.decides(number + 1000, live=False)
+        desk.now_s += 1
+        desk.sent()
+    assert len(desk.sender._live["north"]) <= 3
+    assert len(desk.sender._captured) <= 3
+    desk.wire.connected = True
+    desk.sender.reconnected("north")
+    row = desk.sent()[0].row
+    desk.settles(row, error="not allowed")
+    assert row not in desk.sender._captured
+
+
 def test_a_full_outbox_drops_the_oldest_and_says_which(desk: Desk) -> None:
     overflow = Overflow("hq", desk.store, ("north",), 200, 7 * 86_400.0, Metrics())
     for number in range(1, 202):

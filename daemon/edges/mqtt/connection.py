@@ -55,7 +55,8 @@ class Connection:
     """One connection. The network thread runs it (`run`); other threads leave here what they want from it.
 
     The brake: while the engine has no room for a command, nothing is read. So the broker is never faster than the engine, and nothing is
-    dropped. (Receive Maximum is no brake: mosquitto 2.0.11 sends a burst of 1,500 commands ahead, whatever the client allows.)
+    dropped. (Receive Maximum is no brake: mosquitto 2.0.11 sends a burst of 1,500 commands ahead, whatever the client allows.) A connection
+    that is not read says itself that it is still here, and is not given up because the broker seems silent.
     """
 
     def __init__(self, setup: Setup, generation: int, news: News, bell: Bell, *, resumes: bool = False) -> None:
@@ -78,6 +79,7 @@ class Connection:
         self._held: deque[Delivery] = deque()  # commands that the engine had no room for
         self._question: int | None = None  # the packet number of `ask_for_an_answer`
         self._clear_until_s = -math.inf
+        self._stay_at_s = time.monotonic() + setup.config.keepalive_s / 2
         self._subscription: int | None = None
         self._saying_goodbye = False
         self._reached = self._greeted = self._forgotten = False
@@ -177,7 +179,17 @@ class Connection:
             self._client.loop_read()
         if writable:
             self._client.loop_write()
-        self._client.loop_misc()
+        if reading and not (readable or buffered):
+            self._client.loop_misc()
+        else:  # the answer to paho's ping may be there and not read yet, and paho would give the connection up
+            self._stay()
+
+    def _stay(self) -> None:
+        """Let the broker know that we are still here."""
+        if self._state not in (State.SUBSCRIBING, State.SUBSCRIBED, State.UP) or time.monotonic() < self._stay_at_s:
+            return
+        self._stay_at_s = time.monotonic() + self._setup.config.keepalive_s / 2
+        ask_for_an_answer(self._client)
 
     def _tell(self) -> None:
         with self._lock:  # whoever reads the news that the connection is up finds it up, and nobody finds it up before

@@ -83,6 +83,45 @@ def test_a_full_mailbox_loses_nothing_and_keeps_the_order(broker: int, protocol:
 
 
 @pytest.mark.broker
+@both_protocols
+def test_a_connection_that_reads_no_further_for_long_is_kept(broker: int, protocol: Protocol) -> None:
+    """A photo may take a minute, and the keep-alive is 15 seconds."""
+    engine = Engine()
+    config = MqttConfig(port=broker, protocol=protocol, keepalive_s=1)
+    with office(broker) as (client, _), linked(broker, engine, config=config) as link:
+        time.sleep(0.9)  # about to check on the broker
+        engine.full = True
+        for n in range(300):
+            say(client, b"%d" % n)
+        time.sleep(4)
+        assert link.connected
+        for n in range(300):
+            engine.full = False
+            delivery = engine.next(Delivery)
+            engine.full = n % 50 == 0
+            assert delivery.payload == b"%d" % n
+            time.sleep(1.5 if engine.full and n < 150 else 0)
+            link.acknowledge(delivery.receipt)
+        time.sleep(3)
+        assert link.connected
+        assert not [news for news in engine.mail.queue if isinstance(news, Link)], "it was one connection all the time"
+
+
+@pytest.mark.broker
+def test_a_broker_that_freezes_while_nothing_is_read_is_noticed_afterwards(broker: int, proxy: TcpProxy) -> None:
+    engine = Engine()
+    with office(broker) as (client, _), linked(proxy.port, engine, config=MqttConfig(port=proxy.port, keepalive_s=1)):
+        engine.full = True
+        for n in range(3):
+            say(client, b"%d" % n)
+        time.sleep(0.5)
+        proxy.freeze()
+        time.sleep(2)
+        engine.full = False
+        assert not engine.next(Link, where=down, timeout_s=6).up
+
+
+@pytest.mark.broker
 def test_an_exception_in_the_engines_code_does_not_silence_the_link(broker: int, caplog: pytest.LogCaptureFixture) -> None:
     engine = Engine()
     engine.faults = 1
