@@ -168,7 +168,8 @@ class Answering:
             gate.link.publish(Outgoing(0, where, self._sign(where, answer.encoded)))
             self._disk.owe(deliveries)
             self._rules.close(result.detail or "")
-        self._rules.adopt()
+        if result.status != "refused":  # else nothing was changed
+            self._rules.adopt()
         if answer.durable:
             for delivery in deliveries:
                 if delivery.gate != name:  # the same command at another gate: its answer is stored by now
