@@ -350,7 +350,12 @@ def test_a_flood_of_malformed_messages_is_acknowledged_and_hardly_answered(site:
 
 def test_what_changes_nobody_costs_nothing_that_grows_with_the_people(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     looks: list[Person] = []
-    monkeypatch.setattr("daemon.serving.rules_in_force.timed", lambda person: bool(looks.append(person)))
+
+    def look(person: Person) -> bool:
+        looks.append(person)
+        return False
+
+    monkeypatch.setattr("daemon.serving.rules_in_force.timed", look)
     site.asks(command("enroll", "E1", [painted(ALICE)], issued=100))
     assert len(looks) == 1
     site.asks(b"{")
