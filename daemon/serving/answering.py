@@ -172,7 +172,8 @@ class Answering:
             for delivery in deliveries:
                 if delivery.gate == name:
                     gate.link.acknowledge(delivery.receipt)
-        self._rules.adopt()
+        if result.status != "refused":  # else nothing was changed
+            self._rules.adopt()
         if not answer.owed:
             for delivery in deliveries:
                 if delivery.gate != name:  # the same command at another gate: its answer is stored by now

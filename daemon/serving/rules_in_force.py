@@ -65,8 +65,9 @@ class RulesInForce:
             self._change(serving)
         if self.left_out:  # there may be fewer now
             self.left_out = min(self.left_out, max(0, self._templates() - serving.gallery.templates))
-        self.timed = sum(timed(person) for person in people.values())
         revision = reports.revision(self._store)
+        if revision != self._revision:
+            self.timed = sum(timed(person) for person in people.values())
         for name, gate in self._gates.items():
             rules = serving.rules(gate.mode, name)
             self._metrics.gate_calibrated(name, not serving.uncalibrated(rules, name))

@@ -177,7 +177,7 @@ def test_messages_that_do_not_open_stand_in_nobodys_way(desk: Desk) -> None:
 
 
 def test_a_full_outbox_gets_rid_of_messages_that_do_not_open(desk: Desk) -> None:
-    overflow = Overflow("hq", desk.store, ("north",), 200, 7 * 86_400.0)
+    overflow = Overflow("hq", desk.store, ("north",), 200, 7 * 86_400.0, Metrics())
     damage(desk, [desk.answers(b"{}") for _ in range(250)])
     for _ in range(60):
         overflow.tend(0.0, NOW)

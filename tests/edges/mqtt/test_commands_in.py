@@ -6,6 +6,7 @@ import pytest
 
 from daemon.config import MqttConfig
 from daemon.core.values import Delivery, Link
+from tests.fixtures.fake_broker import FakeBroker
 from tests.fixtures.link_ends import (
     COMMAND,
     Engine,
@@ -80,6 +81,22 @@ def test_a_full_mailbox_loses_nothing_and_keeps_the_order(broker: int, protocol:
             got.append(delivery.payload)
             link.acknowledge(delivery.receipt)
         assert got == [b"0", b"1", b"2", b"3", b"4"]
+
+
+def test_while_the_engine_has_no_room_one_command_is_held_and_nothing_more_is_read() -> None:
+    engine = Engine()
+    with FakeBroker() as broker, linked(broker.port, engine) as link:
+        connection = link._connection
+        assert connection is not None
+        engine.full = True
+        broker.deliver(COMMAND, b"0", 1)
+        broker.wait(lambda: connection._held)
+        for mid in range(2, 6):
+            broker.deliver(COMMAND, b"%d" % (mid - 1), mid)
+        time.sleep(0.3)
+        assert len(connection._held) == 1
+        engine.full = False
+        assert [engine.next(Delivery).payload for _ in range(5)] == [b"0", b"1", b"2", b"3", b"4"]
 
 
 @pytest.mark.broker
