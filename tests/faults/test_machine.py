@@ -188,6 +188,8 @@ class AgainstADictionary(RuleBasedStateMachine):
     def change(self, op: str, person: str, told: dict[str, Any] | None = None, **changed: Any) -> bool:
         answer = self.send(op, person, **(told or {}))
         before = self.truth.held.get(person)
+        if before is None and op == "suspend":
+            self.truth.issued[person] = self.now  # an enrolment that it has overtaken comes too late
         if before is None:
             assert (answer.result.status, answer.result.reason) == ("refused", "unknown_person")
             return False

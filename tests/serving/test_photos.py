@@ -64,7 +64,7 @@ def test_bombs_are_refused_while_the_gate_goes_on(tmp_path: Path, config: Path) 
 
 
 @pytest.mark.broker
-def test_a_photo_that_takes_long_holds_up_no_other_command(tmp_path: Path, config: Path) -> None:
+def test_a_photo_that_takes_long_holds_up_no_revocation(tmp_path: Path, config: Path) -> None:
     (tmp_path / "large.jpg").write_bytes(scan_bomb(40, 2_000, 2_000))
     with daemon_running(config) as process:
         (sandbox,) = children(process.pid)
@@ -72,11 +72,8 @@ def test_a_photo_that_takes_long_holds_up_no_other_command(tmp_path: Path, confi
         os.kill(sandbox, signal.SIGSTOP)
         enrolment = begun(config, "enroll", "E1", "--image", str(tmp_path / "large.jpg"))
         try:
-            for _ in range(3):
-                answer = result(ctl(config, "ping"))
-                assert answer["status"] == "done" and float(str(answer["took_ms"])) < 200
-            assert enrolment.poll() is None
             assert result(ctl(config, "revoke", "E1"))["status"] == "done"
+            assert enrolment.poll() is None
             os.kill(sandbox, signal.SIGCONT)
             out, _ = enrolment.communicate(timeout=30)
             assert json.loads(out.splitlines()[-1])["reason"] in ("no_face", "superseded")
