@@ -34,10 +34,12 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A deferred command has its answer. `deliveries` are all messages that brought it, perhaps to several gates."""
+    """A deferred command has its answer. `deliveries` are all messages that brought it, perhaps to several gates. `error` is what it failed
+    at, if nobody expected that."""
 
     deliveries: tuple[Delivery, ...]
     answer: Answer
+    error: Exception | None = None
 
 
 class Waits(Protocol[C_contra]):
@@ -51,4 +53,4 @@ class Waits(Protocol[C_contra]):
         """Begin to wait, or answer at once. A command that comes again while it waits joins the one under way."""
 
     def turn(self) -> list[Ended]:
-        """Go on a little; the commands that have their answer now."""
+        """Go on a little; the commands that have their answer now. Raises nothing that a command brought about."""

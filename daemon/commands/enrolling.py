@@ -4,7 +4,6 @@ Nothing of this takes the engine's time: it neither decodes a foreign picture no
 wait in the order in which they came.
 """
 
-import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,8 +18,6 @@ from daemon.core.messages import Enroll
 from daemon.core.values import Delivery, Image
 from daemon.edges.gallery.background import Aside
 from daemon.pipeline.serving import Current
-
-log = logging.getLogger("ostiary")
 
 Crops = Callable[[Sequence[bytes]], list[Image]]
 """Turns JPEG files into crops, uint8 [112, 112, 3] RGB, of the one face in each. Raises EnrolError for a photo that is no good."""
@@ -105,6 +102,5 @@ class Enrolling:
 
         try:
             return Ended(deliveries, self._desk.finish(deferred, take, now))
-        except Exception as error:  # one command must not end the gate
-            log.exception("gate %s: the enrolment of %s failed", deferred.request.gate, deferred.command.person, exc_info=error)
-            return Ended(deliveries, self._desk.failed(deferred.request, error, now))
+        except Exception as error:  # noqa: BLE001  one command must not end the gate
+            return Ended(deliveries, self._desk.failed(deferred.request, error, now), error)

@@ -119,13 +119,17 @@ class Reembedder:
         if running is None or not self._disk_works():
             return []
         try:
+            return self._go_on(running)
+        except Exception as error:  # noqa: BLE001  one command must not end the gate
+            self._running = None
+            running.aside.close()
+            return [Ended(tuple(running.deliveries), self._desk.failed(running.deferred.request, error, self._wall()), error)]
+
+    def _go_on(self, running: _Running) -> list[Ended]:
+        try:
             over = self._advance(running)
         except (Refusal, StoreError) as error:
             return [self._end(running, error)]
-        except Exception as error:  # noqa: BLE001  no input may end the process
-            self._running = None
-            running.aside.close()
-            return [Ended(tuple(running.deliveries), self._desk.failed(running.deferred.request, error, self._wall()))]
         if over:
             return [self._end(running)]
         if not running.asked:

@@ -8,7 +8,6 @@ import cv2
 import numpy as np
 
 from daemon.core.faces.quality import Judge
-from daemon.core.faults import Fault
 from daemon.core.people import photo_wire as wire
 from daemon.core.people.enrol import EnrolError, bad_photo
 from daemon.edges.confinement import confine, limit_time
@@ -34,10 +33,7 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)
     cv2.setNumThreads(1)
     settings = wire.read_settings(_taken() or b"")
-    try:
-        detector, judge = open_detector(settings.detector, settings.min_face_px), Judge(settings.limits, open_visibility())
-    except Fault:
-        raise SystemExit(1) from None  # the daemon opens the same files, and says what is wrong with them
+    detector, judge = open_detector(settings.detector, settings.min_face_px), Judge(settings.limits, open_visibility())
     _warm_up(detector, judge)
     # libjpeg says much about damaged files, and this process has nothing to say once it holds a foreign one.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)

@@ -107,8 +107,11 @@ class Answering:
                     log.info("gate %s: command %s%s: begun, its answer follows", name, request.op, _of(request.person))
                     return
                 answer = begun
-        except Exception as error:  # noqa: BLE001  the one place where an unexpected error does not end the daemon
-            answer = self._failed(delivery, request, error)
+        except Exception as error:  # noqa: BLE001  one command must not end the gate
+            if request.command_id is None:
+                request = Request(request.gate, request.topic, request.started_s, readable_id(delivery.payload))
+            answer = self._desk.failed(request, error, self._wall())
+            self._failed(delivery, error)
         self._answered([delivery], answer)
 
     def _begin(self, delivery: Delivery, deferred: Deferred[Any]) -> Answer | None:
@@ -117,24 +120,21 @@ class Answering:
         arrival = Arrival(delivery, gate.keeper, gate.mode, shared, camera_up=gate.camera == "up")
         return self._waits[type(deferred.command)].begin(deferred, arrival)
 
-    def _failed(self, delivery: Delivery, request: Request, error: Exception) -> Answer:
+    def _failed(self, delivery: Delivery, error: Exception) -> None:
+        """The gate has failed at a command: say at which, once, and see whether memory is still sound."""
         digest = hashlib.sha256(delivery.payload).hexdigest()
         if digest not in self._logged:
             self._logged.append(digest)
             log.error("gate %s: a command failed; its payload has the SHA-256 %s", delivery.gate, digest, exc_info=error)
-        if request.command_id is None:
-            request = Request(request.gate, request.topic, request.started_s, readable_id(delivery.payload))
-        answer = self._desk.failed(request, error, self._wall())
         self._rules.inspect()
-        return answer
 
     def turn(self) -> None:
         """Go on with the commands that are deferred."""
         for waits in self._waits.values():
             for ended in waits.turn():
+                if ended.error is not None:
+                    self._failed(ended.deliveries[0], ended.error)
                 self._answered(ended.deliveries, ended.answer)
-                if ended.answer.result.reason == "internal":
-                    self._rules.inspect()
 
     def take_owed(self) -> None:
         """The disk works again: deal with the commands that wait for it."""

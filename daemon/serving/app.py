@@ -115,7 +115,6 @@ def _stop(engine: Engine, links: dict[str, Lanes], workers: list[GateWorker], co
 
 
 def _build(config: Config, stack: ExitStack) -> tuple[Engine, dict[str, Lanes], list[GateWorker], Sign]:
-    sandbox = _sandbox(config, stack)
     models = {model.id: model for model in (open_model(config, path) for path in bundles(config))}
     liveness = liveness_model(config)
     if liveness is not None:
@@ -152,6 +151,7 @@ def _build(config: Config, stack: ExitStack) -> tuple[Engine, dict[str, Lanes], 
         workers.append(_worker(config, name, gate, stack, mailbox, metrics, recorders, sees=sees, liveness=liveness is not None))
     trusted = clock.synchronised if config.clock.trust == "synchronised" else lambda: True
     flight = Flight(recorders.flight, store.pseudonym)
+    sandbox = _sandbox(config)
     engine = Engine(
         config, store, current, desk, gates, mailbox, metrics, models, sandbox.crops, version(), _standing_faults(store),
         clock_trusted=trusted, flight=flight, unrecorded=recorders.trouble, liveness=liveness, synchronised=clock.synchronised,
@@ -159,6 +159,7 @@ def _build(config: Config, stack: ExitStack) -> tuple[Engine, dict[str, Lanes], 
     )  # fmt: skip
     stack.callback(engine.close)
     stack.callback(sandbox.close)  # first: nothing that goes on aside waits for it
+    sandbox.start()  # last: only when everything that it opens too could be opened
     return engine, links, workers, sign
 
 
@@ -169,13 +170,9 @@ def _keys(config: Config) -> dict[str, Key]:
     }
 
 
-def _sandbox(config: Config, stack: ExitStack) -> Sandbox:
-    """It gets ready while everything else is opened."""
+def _sandbox(config: Config) -> Sandbox:
     limits = steps.limits(config, config.enrolment.min_face_px)
-    sandbox = Sandbox(PhotoSettings(config.detector.kind, config.detector.min_face_px, limits))
-    stack.callback(sandbox.close)
-    sandbox.start()
-    return sandbox
+    return Sandbox(PhotoSettings(config.detector.kind, config.detector.min_face_px, limits))
 
 
 def _current(config: Config, store: Store, models: dict[str, Model]) -> Current:

@@ -139,12 +139,15 @@ def test_another_model_that_serves_meanwhile_embeds_the_crops_again(site: Site) 
 
 
 @pytest.mark.parametrize("error", [EmbedderError("out of memory", "restart"), RuntimeError("a bug"), MemoryError()])
-def test_an_enrolment_that_the_gate_fails_at_is_answered_once_and_not_tried_again(site: Site, error: Exception) -> None:
+def test_an_enrolment_that_the_gate_fails_at_is_answered_once_and_not_tried_again(
+    site: Site, error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
     payload = enroll("E1", ALICE)
     site.asks(payload)
     aside(site).fail(error)
     (answer,) = site.turn()
     assert (answer["status"], answer["reason"]) == ("failed", "internal") and type(error).__name__ in answer["detail"]
+    assert "its payload has the SHA-256" in caplog.text
     assert site.wire.acknowledged == [(1, 1, 1)] and site.current.people == {}
     assert results(site.asks(payload)) == [("failed", "internal")], "it is kept"
     site.asks(enroll("E2", BOB))

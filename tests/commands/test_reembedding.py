@@ -134,6 +134,22 @@ def test_nobody_waits_between_pages_that_need_no_embedding(box: Box, monkeypatch
 # ---- what is under way when the model changes
 
 
+def test_a_change_at_whose_end_the_gate_fails_is_answered_once_and_the_old_model_goes_on(
+    box: Box, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("a fault of ours")
+
+    box.ask("reembed")
+    with monkeypatch.context() as fault:
+        fault.setattr("daemon.commands.reembedding.Reembedder._catch_up", broken)
+        answer = box.to_the_end()
+    assert (answer["status"], answer["reason"]) == ("failed", "internal") and "its log says more" in answer["detail"]
+    assert "its payload has the SHA-256" in caplog.text and "a fault of ours" in caplog.text
+    assert box.current.serving.model.id == "painted-1" and box.knows(ALICE) == "E1"
+    assert box.changes()["status"] == "done"
+
+
 def test_what_the_old_model_saw_of_a_face_counts_no_more(box: Box) -> None:
     box.ask("reembed")
     assert box.sees(ALICE, times=4) == []

@@ -356,6 +356,7 @@ def test_a_relock_ends_an_opening_that_goes_on(tmp_path: Path, broker: int, host
         hostile.say(status(time.time()), STATUS)
         began_s = time.monotonic()
         hostile.say(decision(time.time(), 1))
+        running.until(["opened"])
         hostile.say(decision(time.time(), 2, decision="reject", reason="ambiguous", supersedes="e1"))
         running.until(["opened", "relocked"])
         assert time.monotonic() - began_s < 5
