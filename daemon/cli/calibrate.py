@@ -12,6 +12,7 @@ from rich.console import Console
 from daemon.cli.recordings import open_source
 from daemon.cli.replay import pairs
 from daemon.config import Config, ConfigError, load
+from daemon.core.attention import Attention
 from daemon.core.passages.gatekeeper import Gatekeeper
 from daemon.core.passages.match import NOBODY
 from daemon.core.passages.rules import Rules
@@ -68,7 +69,8 @@ def _calibrate(arguments: argparse.Namespace) -> int:
         try:
             if camera.live:
                 raise ConfigError(f"{path} is a live source", "calibrate takes video files and folders of pictures")
-            views = (steps.look(frame, detector, faces) for frame in frames_of(camera))
+            attention = Attention(size)  # as at the gate
+            views = (steps.look(frame, detector, faces, attention=attention) for frame in frames_of(camera))
             frames = ((view, steps.embed([view], model.embedder)[0]) for view in views)
             if arguments.live:
                 passings += walked(frames, rules, config.decision.lost_s, gallery, len(passings))

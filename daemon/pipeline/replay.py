@@ -8,6 +8,7 @@ from math import isfinite
 
 import msgspec
 
+from daemon.core.attention import Attention
 from daemon.core.faces.quality import Judge
 from daemon.core.passages.gatekeeper import Decision, Gatekeeper
 from daemon.core.passages.liveness import Lives
@@ -22,6 +23,7 @@ Watch = Callable[[Frame, View, Sequence[Vector | None]], None]
 def replay(
     frames: Iterable[Frame],
     detector: steps.Detector,
+    attention: Attention,
     judge: Judge,
     embedder: steps.Embeds,
     gallery: steps.Searches,
@@ -32,7 +34,7 @@ def replay(
 ) -> Iterator[Decision]:
     """Walk the line over `frames`, in order, every one of them. `watch` is called after a frame's decisions have been taken."""
     for frame in frames:
-        view = steps.look(frame, detector, judge, liveness=lives is not None)
+        view = steps.look(frame, detector, judge, attention=attention, liveness=lives is not None)
         (vectors,) = steps.embed([view], embedder)
         yield from keeper.observe(view, vectors, gallery.search, permit, lives=lives, known=gallery)
         if watch is not None:

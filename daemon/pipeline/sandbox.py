@@ -31,7 +31,6 @@ def main() -> None:
     # A whole service is told to stop, and a terminal to interrupt. The daemon decides when this process ends, by closing the line.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    cv2.setNumThreads(1)
     settings = wire.read_settings(_taken() or b"")
     detector, judge = open_detector(settings.detector, settings.min_face_px), Judge(settings.limits, open_visibility())
     _warm_up(detector, judge)

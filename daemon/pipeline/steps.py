@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from daemon.config import Config
+from daemon.core.attention import Attention, Region
 from daemon.core.faces.align import align
 from daemon.core.faces.quality import Judge, Limits
 from daemon.core.passages import defaults
@@ -24,9 +25,9 @@ from daemon.core.values import Face, Frame, Image, Match, Probe, Quality, Spread
 
 
 class Detector(Protocol):
-    """Finds the faces of a BGR picture, largest first."""
+    """Finds the faces of a BGR picture, largest first: of the whole picture, or of these parts of it."""
 
-    def detect(self, image: Image) -> list[Face]: ...
+    def detect(self, image: Image, regions: Sequence[Region] | None = None) -> list[Face]: ...
 
 
 class Embeds(Protocol):
@@ -143,10 +144,20 @@ def limits(config: Config, min_face_px: int) -> Limits:
     )
 
 
-def look(frame: Frame, detector: Detector, judge: Judge, observe: Observe = unobserved, *, liveness: bool = False) -> View:
-    """Frame to View: find, cut out and judge every face. With `liveness`, good faces are cut out with their surroundings too."""
+def look(
+    frame: Frame,
+    detector: Detector,
+    judge: Judge,
+    observe: Observe = unobserved,
+    *,
+    attention: Attention | None = None,
+    liveness: bool = False,
+) -> View:
+    """Frame to View: find, cut out and judge every face. With `liveness`, good faces are cut out with their surroundings too.
+
+    `attention` is that of the frame's camera, which chooses the parts of the picture that are searched; without it, the whole is."""
     with timed(observe, "detect"):
-        found = detector.detect(frame.image)
+        found = find(frame, detector, attention) if attention is not None else detector.detect(frame.image)
     with timed(observe, "align"):
         faces, crops = [], []
         for face in found:
@@ -161,6 +172,15 @@ def look(frame: Frame, detector: Detector, judge: Judge, observe: Observe = unob
             for face, crop, quality in zip(faces, crops, qualities, strict=True)
         ]
     return View(frame.gate, frame.number, frame.at_s, frame.captured_at, tuple(probes))
+
+
+def find(frame: Frame, detector: Detector, attention: Attention) -> list[Face]:
+    """The faces of a frame where `attention` looks for them."""
+    while True:
+        regions = attention.where(frame.image, frame.at_s)
+        found = detector.detect(frame.image, regions) if regions else []
+        if attention.saw(regions, found):
+            return found
 
 
 def embed(views: Sequence[View], embedder: Embeds, observe: Observe = unobserved) -> list[list[Vector | None]]:

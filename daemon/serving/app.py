@@ -13,6 +13,7 @@ from daemon.commands.authority import Key
 from daemon.commands.desk import Desk
 from daemon.config import Config, ConfigError, GateConfig
 from daemon.core import signing
+from daemon.core.attention import Attention
 from daemon.core.faces.quality import Judge
 from daemon.core.faces.visibility import Sees, VisibilityError
 from daemon.core.messages import encode, offline_status, topic
@@ -232,6 +233,7 @@ def _worker(
     return GateWorker(
         name,
         camera,
+        Attention(config.detector.min_face_px),
         open_detector(config.detector.kind, config.detector.min_face_px),
         Judge(steps.limits(config, config.detector.min_face_px), sees),
         mailbox.offer,

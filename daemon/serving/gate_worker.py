@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from daemon.core.attention import Attention
 from daemon.core.faces.quality import Judge
 from daemon.core.values import Frame, View
 from daemon.edges.camera import Camera
@@ -16,7 +17,8 @@ REASON_EVERY_S = 10.0
 
 
 class GateWorker:
-    """Runs `look` on the newest frame of one camera. With `liveness`, faces are cut out with their surroundings too.
+    """Runs `look` on the newest frame of one camera, where its `attention` says. With `liveness`, faces are cut out with their surroundings
+    too.
 
     `offer` takes views, and waits while the engine is behind. `tell` takes events, and `record` takes every frame before it is looked at;
     neither waits for a disk.
@@ -26,6 +28,7 @@ class GateWorker:
         self,
         gate: str,
         camera: Camera,
+        attention: Attention,
         detector: Detector,
         judge: Judge,
         offer: Callable[[View, threading.Event], bool],
@@ -36,7 +39,7 @@ class GateWorker:
         liveness: bool = False,
     ) -> None:
         self.gate, self._record, self._liveness = gate, record, liveness
-        self._camera, self._detector, self._judge = camera, detector, judge
+        self._camera, self._attention, self._detector, self._judge = camera, attention, detector, judge
         self._offer, self._tell, self._metrics = offer, tell, metrics
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"gate-{gate}", daemon=True)
@@ -75,7 +78,9 @@ class GateWorker:
             if frame is not None:
                 self._metrics.frame(self.gate)
                 self._record(frame)  # before it is looked at: a frame that brings the worker down is on the recording
-                view = look(frame, self._detector, self._judge, self._metrics.stage, liveness=self._liveness)
+                view = look(
+                    frame, self._detector, self._judge, self._metrics.stage, attention=self._attention, liveness=self._liveness
+                )
                 for probe in view.probes:
                     self._metrics.face(self.gate, probe.quality)
                 if not self._offer(view, self._stop):

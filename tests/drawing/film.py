@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from daemon.core.attention import Attention
 from daemon.core.passages.gatekeeper import Decision, Gatekeeper
 from daemon.core.passages.rules import Rules
 from daemon.core.passages.traces import Moment, moments
@@ -62,8 +63,8 @@ class Film:
 
         lines = []
         walked = replay(
-            self.frames(), PaintedDetector(), BRIGHT, embedder, gallery, keeper, lambda person, now: self.forbidden.get(person),
-            watch if watched else None,  # type: ignore[arg-type]
+            self.frames(), PaintedDetector(), Attention(40), BRIGHT, embedder, gallery, keeper,
+            lambda person, now: self.forbidden.get(person), watch if watched else None,  # type: ignore[arg-type]
         )  # fmt: skip
         for decision in walked:
             self.decisions.append(decision)

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 
 from daemon.config import QualityConfig
+from daemon.core.attention import Region
 from daemon.core.boxes import Box, iou
 from daemon.core.faces.align import BOX_CENTRE, CROP_PX, TEMPLATE, align, box_transform, similarity_transform
 from daemon.core.faces.quality import Limits, judge
 from daemon.core.values import Face, Image, Quality
-from daemon.edges.detector import Detector, DetectorError, open_detector
+from daemon.edges.detector import Detector, DetectorError, Finder, open_detector
 from daemon.edges.detector.cascade import levelled, one_per_face
+from daemon.edges.detector.yunet import OVERLAP, SCORE, open_yunet
 
 Q = QualityConfig()
 LIMITS = Limits(40, Q.min_sharpness, Q.min_brightness, Q.max_brightness, Q.max_yaw, Q.min_upright, Q.max_covered)
@@ -108,7 +110,7 @@ def test_faces_that_are_not_numbers_never_pass_and_the_order_is_by_size(monkeypa
         Face(Box(60, 0, 70, 70), 1.0),
         Face(Box(5, 0, 70, 70), 1.0),
     ]
-    faces = Detector(lambda image, smallest_px: found, 40).detect(np.zeros((100, 100, 3), np.uint8))
+    faces = Detector(Finder(lambda image, smallest_px: found, 40, 640), 40).detect(np.zeros((100, 100, 3), np.uint8))
     assert [(f.box.x, f.box.width) for f in faces] == [(5, 70), (60, 70), (0, 50)]
 
 
@@ -201,7 +203,7 @@ def test_yunet_on_a_large_frame(yunet: Detector, portraits: list[Image]) -> None
     assert small is not None and small.landmarks is not None
     big = yunet.detect(np.asarray(cv2.resize(portraits[0], (1250, 1250)), np.uint8))[0]
     assert big.landmarks is not None
-    assert big.landmarks / 5 == pytest.approx(small.landmarks, abs=0.05 * small.box.side)
+    assert big.landmarks / 5 == pytest.approx(small.landmarks, abs=0.08 * small.box.side)
 
 
 def blurred(share: float) -> Callable[[Image, Face], Image]:
@@ -239,3 +241,71 @@ def test_a_head_that_is_cut_off_above_the_eyes_is_cut(yunet: Detector, cases_dir
         (face, *_) = yunet.detect(picture)
         found = judge(face, picture.shape[:2], align(picture, face), LIMITS)
         assert found is (Quality.CUT if path.stem.endswith("_cut") else Quality.OK), path.name
+
+
+# ---- parts of a picture
+
+
+@pytest.fixture(scope="module")
+def office(data_dir: Path) -> list[Image]:
+    """Every tenth frame of two gate clips, 640×480, one person in each."""
+    pictures = []
+    for clip in ("brother", "book"):
+        capture = cv2.VideoCapture(str(data_dir / f"clips/asl/{clip}.mkv"))
+        while (picture := capture.read()[1]) is not None:
+            pictures.append(np.asarray(picture, np.uint8))
+    return pictures[::10]
+
+
+@pytest.mark.data
+def test_yunet_gives_the_boxes_that_opencv_gives(data_dir: Path, office: list[Image]) -> None:
+    path = data_dir / "models" / "yunet.onnx"
+    theirs, ours, compared = cv2.FaceDetectorYN.create(str(path), "", (320, 320), SCORE, OVERLAP), open_yunet(path), 0
+    for picture in office:
+        for size in ((320, 240), (640, 480), (333, 217)):
+            seen = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+            theirs.setInputSize(size)
+            rows = theirs.detect(seen)[1]
+            expected = [] if rows is None else sorted(np.asarray(rows).tolist())
+            found = sorted(ours.find(seen, 0.0), key=lambda face: face.box.x)
+            assert len(found) == len(expected)
+            for face, row in zip(found, expected, strict=True):
+                assert face.landmarks is not None
+                numbers = [face.box.x, face.box.y, face.box.width, face.box.height, *face.landmarks.reshape(-1).tolist(), face.score]
+                assert numbers == pytest.approx(row, abs=1e-3)
+                compared += 1
+    assert compared > 30
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(("kind", "within"), [("yunet", 0.05), ("haar", 0.2)])
+def test_a_part_shows_the_face_that_the_whole_picture_shows(
+    kind: str, within: float, haar: Detector, yunet: Detector, office: list[Image]
+) -> None:
+    detector, compared = yunet if kind == "yunet" else haar, 0
+    for picture in office:
+        for face in detector.detect(picture):
+            room, (x, y) = face.box.side, face.box.centre
+            for least_px in (40.0, 0.5 * face.box.side):
+                left, top, right, bottom = (int(edge) for edge in (x - 2 * room, y - 1.5 * room, x + 1.7 * room, y + 2 * room))
+                region = Region(max(0, left), max(0, top), min(640, right), min(480, bottom), least_px)
+                (found,) = detector.detect(picture, [region])
+                away = np.abs(np.array(found.box.centre) - face.box.centre).max()
+                assert away < within * face.box.side and abs(found.box.side / face.box.side - 1) < 2 * within
+                assert found.anchors is not None and face.anchors is not None
+                assert np.abs(found.anchors - face.anchors).max() < 0.05 * face.box.side
+                compared += 1
+    assert compared > 15
+
+
+@pytest.mark.data
+def test_nothing_is_found_where_nobody_is_looked_for(yunet: Detector, office: list[Image]) -> None:
+    assert yunet.detect(office[0], []) == []
+    (face,) = yunet.detect(office[0])
+    left = face.box.x > 320
+    assert yunet.detect(office[0], [Region(0, 0, 200, 480, 40) if left else Region(440, 0, 640, 480, 40)]) == []
+
+
+@pytest.mark.parametrize("region", [Region(0, 0, 1, 1, 40), Region(639, 479, 640, 480, 40), Region(0, 200, 640, 201, 300)])
+def test_a_sliver_of_a_picture_is_no_error(haar: Detector, region: Region) -> None:
+    assert haar.detect(np.zeros((480, 640, 3), np.uint8), [region]) == []

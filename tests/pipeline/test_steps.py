@@ -1,7 +1,7 @@
 """The line's functions, and the thread that walks the first half of it."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from daemon.config import Config, DecisionConfig, GateConfig
+from daemon.core.attention import Attention, Region
 from daemon.core.boxes import Box
 from daemon.core.passages import defaults
 from daemon.core.passages.liveness import NOT_REQUIRED
@@ -66,7 +67,7 @@ def test_good_faces_are_cut_out_with_their_surroundings_where_liveness_is_looked
 
 def test_a_face_that_cannot_be_cut_out_is_left_out() -> None:
     class Nonsense:
-        def detect(self, image: Image) -> list[Face]:
+        def detect(self, image: Image, regions: Sequence[Region] | None = None) -> list[Face]:
             return [Face(Box(1, 1, 0, 0), 1.0), Face(Box(1, 1, 50, 50), 1.0, np.ones((5, 2), np.float32))]
 
     assert steps.look(frame(100), Nonsense(), JUDGE).probes == ()
@@ -146,7 +147,7 @@ def test_a_worker_shows_every_frame_and_says_how_it_ended(fails: bool) -> None:
         return True
 
     film = Film([frame(100, number=n) for n in range(5)], fails)
-    worker = GateWorker("north", film, PaintedDetector(), JUDGE, offer, tell, Metrics(), liveness=fails)
+    worker = GateWorker("north", film, Attention(40), PaintedDetector(), JUDGE, offer, tell, Metrics(), liveness=fails)
     worker.start()
     assert ended.wait(10)
     worker.join(10)

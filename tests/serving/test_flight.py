@@ -11,6 +11,7 @@ import pytest
 
 from daemon.__main__ import main
 from daemon.config import ConfigError, FlightConfig, GateConfig, RecordingConfig
+from daemon.core.attention import Attention
 from daemon.core.boxes import Box
 from daemon.core.messages import utc
 from daemon.core.passages.gatekeeper import Gatekeeper
@@ -172,11 +173,11 @@ def test_only_what_is_wanted_is_kept(store: Store, tmp_path: Path, recording: bo
 
 def test_a_worker_hands_over_every_frame_before_it_looks_at_it(tmp_path: Path) -> None:
     for number in range(5):
-        cv2.imwrite(str(tmp_path / f"{number}.png"), np.full((60, 80, 3), 70 + number, np.uint8))
+        cv2.imwrite(str(tmp_path / f"{number}.png"), np.full((60, 80, 3), 70 + 20 * number, np.uint8))
     happened: list[tuple[str, int]] = []
 
     class Watched(PaintedDetector):
-        def detect(self, image: Any) -> Any:
+        def detect(self, image: Any, regions: Any = None) -> Any:
             happened.append(("look", int(image[0, 0, 0])))
             return []
 
@@ -184,10 +185,10 @@ def test_a_worker_hands_over_every_frame_before_it_looks_at_it(tmp_path: Path) -
         happened.append(("record", int(frame.image[0, 0, 0])))
 
     camera = open_camera("north", GateConfig(source=str(tmp_path)))
-    worker = GateWorker("north", camera, Watched(), JUDGE, lambda view, stop: True, lambda event: None, Metrics(), record)
+    worker = GateWorker("north", camera, Attention(40), Watched(), JUDGE, lambda view, stop: True, lambda event: None, Metrics(), record)
     worker.start()
     worker.join(10)
-    assert happened == [(what, 70 + number) for number in range(5) for what in ("record", "look")]
+    assert happened == [(what, 70 + 20 * number) for number in range(5) for what in ("record", "look")]
 
 
 def test_check_says_how_much_room_recordings_may_take(tmp_path: Path) -> None:

@@ -85,12 +85,25 @@ def placing(face: Face) -> np.ndarray:
 
 def warped(image: Image, matrix: np.ndarray, side: int, border: int = cv2.BORDER_CONSTANT) -> Image:
     """What a transform [2, 3] brings into a square of `side` pixels, uint8 [side, side, 3]; by default black where the picture ends."""
-    # Warping a large face to few pixels in one step skips pixels, so shrink the picture to about the right scale first.
+    # Warping a large face to few pixels in one step skips pixels, so shrink the picture to about the right scale first: only the part that
+    # is shown, because shrinking a whole frame for one face would take longer than the rest.
     scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
     if scale < 0.5:
-        shrunk = cv2.resize(image, None, fx=2 * scale, fy=2 * scale, interpolation=cv2.INTER_AREA)
+        part, left, top = _shown(image, matrix, side, 1 / scale)
+        size = max(1, round(2 * scale * part.shape[1])), max(1, round(2 * scale * part.shape[0]))
+        shrunk = cv2.resize(part, size, interpolation=cv2.INTER_AREA)
         # `resize` keeps pixel centres at half coordinates, so the shift needs half a pixel.
-        kx, ky = image.shape[1] / shrunk.shape[1], image.shape[0] / shrunk.shape[0]
-        matrix = matrix @ np.array([[kx, 0, kx / 2 - 0.5], [0, ky, ky / 2 - 0.5], [0, 0, 1]])
+        kx, ky = part.shape[1] / shrunk.shape[1], part.shape[0] / shrunk.shape[0]
+        matrix = matrix @ np.array([[kx, 0, kx / 2 - 0.5 + left], [0, ky, ky / 2 - 0.5 + top], [0, 0, 1]])
         image = np.asarray(shrunk, np.uint8)
     return np.asarray(cv2.warpAffine(image, matrix, (side, side), flags=cv2.INTER_LINEAR, borderMode=border), np.uint8)
+
+
+def _shown(image: Image, matrix: np.ndarray, side: int, room: float) -> tuple[Image, int, int]:
+    """The part of a picture that the transform shows with `room` pixels around it, and where it begins. It is never empty."""
+    back = np.linalg.inv(matrix[:, :2])
+    corners = (np.array([[x, y] for x in (0, side) for y in (0, side)]) - matrix[:, 2]) @ back.T
+    height, width = image.shape[:2]
+    left, top = (int(np.clip(corners[:, axis].min() - 2 * room, 0, end - 1)) for axis, end in ((0, width), (1, height)))
+    right, bottom = (int(np.clip(corners[:, axis].max() + 2 * room + 1, 1, end)) for axis, end in ((0, width), (1, height)))
+    return image[top : max(bottom, top + 1), left : max(right, left + 1)], left, top

@@ -63,14 +63,7 @@ def geometry() -> tuple[float, ...]:
 def glimpse(image: Image, matrix: npt.NDArray[np.float64]) -> Glimpse:
     """The glimpse at a face that a transform [2, 3] brings from a BGR frame into its crop. Where the frame ends, its edge is repeated."""
     into = TO_GLIMPSE @ np.vstack([matrix, [0.0, 0.0, 1.0]])
-    # Only what the glimpse shows, and some pixels for interpolation: shrinking a whole frame for one face would take longer than the rest.
-    corners = np.array([[x, y, 1.0] for x in (0, GLIMPSE_PX) for y in (0, GLIMPSE_PX)]) @ np.linalg.inv(into)[:2].T
-    height, width = image.shape[:2]
-    x, y = (int(np.clip(corners[:, axis].min() - 2, 0, end - 1)) for axis, end in ((0, width), (1, height)))
-    right, bottom = (int(np.clip(corners[:, axis].max() + 3, 1, end)) for axis, end in ((0, width), (1, height)))
-    part = image[y : max(bottom, y + 1), x : max(right, x + 1)]
-    moved = into[:2] @ np.array([[1.0, 0.0, x], [0.0, 1.0, y], [0.0, 0.0, 1.0]])
-    return np.asarray(cv2.cvtColor(warped(part, moved, GLIMPSE_PX, cv2.BORDER_REPLICATE), cv2.COLOR_BGR2GRAY), np.uint8)
+    return np.asarray(cv2.cvtColor(warped(image, into[:2], GLIMPSE_PX, cv2.BORDER_REPLICATE), cv2.COLOR_BGR2GRAY), np.uint8)
 
 
 def in_frame(landmarks: npt.NDArray[np.float32], matrix: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:

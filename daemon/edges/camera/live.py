@@ -43,7 +43,8 @@ class Capture(Protocol):
 
 def open_url(url: str, stale_s: float) -> Capture | None:
     timeouts = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, int(OPEN_S * 1000), cv2.CAP_PROP_READ_TIMEOUT_MSEC, int(_read_timeout_s(stale_s) * 1000)]
-    return _opened(cv2.VideoCapture(url, cv2.CAP_FFMPEG, timeouts))
+    # FFmpeg's threads each hold a picture back: with eight of them a picture is eight frames old when it comes.
+    return _opened(cv2.VideoCapture(url, cv2.CAP_FFMPEG, [*timeouts, cv2.CAP_PROP_N_THREADS, 1]))
 
 
 def open_device(path: str) -> Capture | None:

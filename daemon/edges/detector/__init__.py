@@ -7,46 +7,63 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from daemon.core.attention import Region, whole
 from daemon.core.boxes import Box
 from daemon.core.values import Face, Image
 from daemon.edges.detector.aligner import ALIGNER, open_aligner
 from daemon.edges.detector.cascade import open_cascade
 from daemon.edges.detector.errors import DetectorError
+from daemon.edges.detector.finder import Finder
 from daemon.edges.detector.yunet import open_yunet
 
-__all__ = ["SEARCH_PX", "Detector", "DetectorError", "open_detector"]
+__all__ = ["Detector", "DetectorError", "Finder", "open_detector"]
 
-SEARCH_PX = 640
-"""A picture with a longer side than this is scaled down to it for the search. Boxes are returned in the frame's own pixels."""
+# A gate's pictures are small: to share one between threads costs more than it saves, and every gate has a thread of its own.
+cv2.setNumThreads(1)
 
 
 @dataclass(frozen=True, slots=True)
 class Detector:
-    """Finds faces. Use one for each thread: OpenCV's detectors keep state between calls.
+    """Finds faces. Use one for each thread: OpenCV's cascade keeps state between calls.
 
-    `find` takes a picture of at most SEARCH_PX and the smallest side of a face in it; faces smaller than `min_face_px` are left out.
-    `align`, if there is one, gives the faces of a whole frame their anchors.
+    Pictures are scaled down for the search as far as `finder` allows it for faces of `min_face_px`; smaller faces are left out. `align`,
+    if there is one, gives the faces of a whole frame their anchors.
     """
 
-    find: Callable[[Image, float], list[Face]]
+    finder: Finder
     min_face_px: int
     align: Callable[[Image, Sequence[Face]], list[Face]] | None = None
 
-    def detect(self, image: Image) -> list[Face]:
+    def detect(self, image: Image, regions: Sequence[Region] | None = None) -> list[Face]:
         """The faces of a BGR picture, uint8 [height, width, 3], largest first. Boxes and landmarks are finite, in its pixels.
 
-        Raises DetectorError if the aligner fails.
+        With `regions` only these parts are searched, and a few pixels around them. Raises DetectorError if the finder or the aligner fails.
         """
-        scale = min(1.0, SEARCH_PX / max(image.shape[:2]))
-        small = image
-        if scale < 1:
-            small = np.asarray(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
-        kx, ky = image.shape[1] / small.shape[1], image.shape[0] / small.shape[0]
-        faces = [_scaled(face, kx, ky) for face in self.find(small, self.min_face_px * scale)]
+        parts = [whole(image, self.min_face_px)] if regions is None else regions
+        faces = [face for part in parts for face in self._search(image, part)]
         faces = [face for face in faces if _finite(face) and face.box.side >= self.min_face_px]
-        if self.align is not None:
+        if self.align is not None and faces:
             faces = [face for face in self.align(image, faces) if _finite(face)]
         return sorted(faces, key=lambda face: (-face.box.area, face.box.x, face.box.y))
+
+    def _search(self, image: Image, region: Region) -> list[Face]:
+        longer = float(max(image.shape[:2]))
+        scale = min(1.0, self.finder.wanted_px / region.least_px, self.finder.longest_px / longer)
+        part = self._snapped(region, image, scale)
+        seen = part.cut(image)
+        if scale < 1:
+            size = max(1, round(seen.shape[1] * scale)), max(1, round(seen.shape[0] * scale))
+            seen = np.asarray(cv2.resize(seen, size, interpolation=cv2.INTER_AREA), np.uint8)
+        kx, ky = (part.right - part.left) / seen.shape[1], (part.bottom - part.top) / seen.shape[0]
+        smallest_px = max(region.least_px, self.min_face_px, self.finder.least_share * longer) * scale
+        return [_placed(face, kx, ky, part) for face in self.finder.find(seen, smallest_px)]
+
+    def _snapped(self, region: Region, image: Image, scale: float) -> Region:
+        """The region, and what is around it up to the finder's grid."""
+        step = self.finder.grid_px / scale
+        height, width = image.shape[:2]
+        right, bottom = (min(end, round(-(-edge // step) * step)) for edge, end in ((region.right, width), (region.bottom, height)))
+        return Region(round(region.left // step * step), round(region.top // step * step), right, bottom, region.least_px)
 
 
 def open_detector(kind: str, min_face_px: int = 40, aligner: Path | None = ALIGNER) -> Detector:
@@ -54,13 +71,13 @@ def open_detector(kind: str, min_face_px: int = 40, aligner: Path | None = ALIGN
 
     Faces get their anchors from `aligner`; with None they have none. Raises DetectorError.
     """
-    find = open_cascade() if kind == "haar" else open_yunet(Path(kind))
-    return Detector(find, min_face_px, open_aligner(aligner).place if aligner is not None else None)
+    finder = open_cascade() if kind == "haar" else open_yunet(Path(kind))
+    return Detector(finder, min_face_px, open_aligner(aligner).place if aligner is not None else None)
 
 
-def _scaled(face: Face, kx: float, ky: float) -> Face:
-    box = Box(face.box.x * kx, face.box.y * ky, face.box.width * kx, face.box.height * ky)
-    points = None if face.landmarks is None else np.asarray(face.landmarks * (kx, ky), np.float32)
+def _placed(face: Face, kx: float, ky: float, part: Region) -> Face:
+    box = Box(face.box.x * kx + part.left, face.box.y * ky + part.top, face.box.width * kx, face.box.height * ky)
+    points = None if face.landmarks is None else np.asarray(face.landmarks * (kx, ky) + (part.left, part.top), np.float32)
     return replace(face, box=box, landmarks=points)
 
 
