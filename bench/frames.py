@@ -1,0 +1,282 @@
+"""Processor time for each frame: the plain script on 640 and on 320 pixels, this project with YuNet and with the cascade, and the limit.
+
+    python -m bench.frames [--seconds 2] [--rounds 1] [--sizes 640x480,1280x720,1920x1080] [--faces 0,1,5,20] [--detectors yunet,haar]
+                           [--bundle FILE.onnx] [--decode]
+
+Frames are made of real pictures (`bench.scenes`); each round has other people, and every variant gets the same frames in turn. All have
+one thread. Twenty faces are filmed for half the time. Every fifth person of a scene is a stranger, the others are enrolled from the picture
+that the scene was made of: this is about time, so recognising has to be easy, and what was found and decided stands beside the time.
+
+Counted is what happens between a picture in memory and its decisions. `--decode` shows what comes before. The *limit* of a detector is that
+detector alone, once in each frame and at the size at which the product uses it, without the aligner, and the embedder alone, once for each
+face found. What looks less often than in each frame, or embeds less often, can be below it.
+"""
+
+import argparse
+import statistics
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from bench import cost, scenes
+from bench.cost import Spent
+from bench.plain import Plain
+from bench.plain import frames as plain_frames
+from daemon.config import Config, DetectorConfig, GateConfig, ModelConfig
+from daemon.core.faces.align import align
+from daemon.core.passages.gatekeeper import Gatekeeper
+from daemon.core.people.enrol import EnrolError
+from daemon.core.values import Frame, Image, Verdict, View
+from daemon.edges.camera import frames_of, open_camera
+from daemon.edges.detector import open_detector
+from daemon.edges.gallery import Gallery
+from daemon.pipeline import opening, steps
+from daemon.pipeline.model import Model
+from daemon.pipeline.photos import enrolment_crop
+from daemon.pipeline.replay import replay
+
+GALLERY = 60
+LIMIT_EVERY = 4
+
+
+@dataclass(slots=True)
+class Run:
+    """What one variant did with one or more sequences: its time, the faces found in each frame, who was accepted, and wrongly."""
+
+    spent: Spent = field(default_factory=Spent)
+    faces: list[int] = field(default_factory=list)
+    accepted: int = 0
+    wrong: int = 0
+
+    def judged(self, persons: set[str], there: tuple[str, ...]) -> None:
+        self.accepted += len(persons & set(there))
+        self.wrong += len(persons - set(there))
+
+
+Variant = Callable[[scenes.Sequence, Run], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """The variants by name, and the people who may be used: those whom every variant can enrol from their picture."""
+
+    variants: dict[str, Variant]
+    people: tuple[scenes.Portrait, ...]
+    strangers: tuple[scenes.Portrait, ...]
+
+    def scene(self, size: tuple[int, int], faces: int, seconds: float, number: int) -> tuple[scenes.Sequence, int]:
+        """A sequence, and how many of its people are enrolled. Every number has other people."""
+        known = [self.people[(number * faces + i) % len(self.people)] for i in range(faces - faces // 5)]
+        others = [self.strangers[(number * faces + i) % len(self.strangers)] for i in range(faces // 5)]
+        return scenes.sequence(*size, (*known, *others), seconds, seed=number + 1), len(known)
+
+
+def plain_variant(plain: Plain) -> Variant:
+    def run(sequence: scenes.Sequence, into: Run) -> None:
+        plain.tracks, persons = [], set()
+        for number, image in enumerate(into.spent.each(sequence.images())):
+            found, answers = plain.step(image, number / scenes.FPS)
+            into.faces.append(found)
+            persons |= {answer.person for answer in answers if answer.person is not None}
+        into.judged(persons, sequence.people)
+
+    return run
+
+
+def recorded(images: Iterator[Image]) -> Iterator[Frame]:
+    for number, image in enumerate(images):
+        at_s = number / scenes.FPS
+        yield Frame("bench", number, 100.0 + at_s, 1e9 + at_s, image)
+
+
+@dataclass(frozen=True, slots=True)
+class Ours:
+    """The product with one detector, opened as a replay opens it."""
+
+    config: Config
+    model: Model
+    gallery: Gallery
+
+    def run(self, sequence: scenes.Sequence, into: Run) -> None:
+        config = self.config
+        detector = open_detector(config.detector.kind, config.detector.min_face_px)
+        judge = opening.open_judge(config, config.detector.min_face_px)
+        keeper = Gatekeeper("bench", steps.rules(config, self.model.calibration, self.gallery.templates), config.decision.lost_s)
+        first = next(sequence.images())
+        steps.look(Frame("bench", 0, 0.0, 0.0, first), detector, judge)  # what is done once is done before the gate serves
+
+        def watch(frame: Frame, view: View, vectors: object) -> None:
+            into.faces.append(len(view.probes))
+
+        walked = replay(
+            recorded(into.spent.each(sequence.images())), detector, judge, self.model.embedder, self.gallery, keeper,
+            lambda person, now: None, watch,
+        )  # fmt: skip
+        persons = {d.person for d in walked if d.verdict is Verdict.ACCEPT and d.person is not None}
+        into.judged(persons, sequence.people)
+
+    def limit(self, sequence: scenes.Sequence, into: Run) -> None:
+        detector = open_detector(self.config.detector.kind, self.config.detector.min_face_px, aligner=None)
+        images = list(sequence.images())[::LIMIT_EVERY]
+        detector.detect(images[0])
+        alone = Spent()
+        for image in alone.each(images):
+            detector.detect(image)
+        for place, image in enumerate(images):
+            faces = detector.detect(image)
+            into.faces.append(len(faces))
+            embedding = Spent()
+            for crops in embedding.each([np.stack([align(image, face) for face in faces])] if faces else []):
+                self.model.embedder.embed(crops)
+            into.spent.cpu_ms.append(alone.cpu_ms[place] + sum(embedding.cpu_ms))
+            into.spent.wall_ms.append(alone.wall_ms[place] + sum(embedding.wall_ms))
+
+
+def prepared(kinds: list[str], bundle: str = "") -> Bench:
+    """Open every variant and enrol everybody. `kinds` are of `yunet` and `haar`."""
+    cv2.setNumThreads(1)
+    yunet = scenes.data_folder() / "models/yunet.onnx"
+    config = Config(site="bench", gates={"bench": GateConfig(source="bench")}, model=ModelConfig(bundle=bundle))
+    model = opening.open_model(config)
+    portraits = scenes.portraits()
+    crops: dict[str, dict[str, Image]] = {}
+    for kind in kinds:
+        detector = open_detector(str(yunet) if kind == "yunet" else kind, config.detector.min_face_px)
+        judge = opening.open_judge(config, config.enrolment.min_face_px)
+        crops[kind] = {}
+        for portrait in portraits:
+            try:
+                crops[kind][portrait.person] = enrolment_crop(portrait.photo, 1, detector, judge)
+            except EnrolError:
+                continue
+    usable = [portrait for portrait in portraits if all(portrait.person in of for of in crops.values())]
+    people, strangers = tuple(usable[:GALLERY]), tuple(usable[GALLERY:])
+    threshold = model.calibration.threshold(len(people), config.decision.target_fpir)
+    if threshold is None or len(strangers) < 4:
+        raise SystemExit("the bundle's card has no threshold for this gallery, or too few pictures can be enrolled")
+    variants: dict[str, Variant] = {}
+    for side in (640, 320):
+        plain = Plain(yunet, opening.bundles(config)[0], threshold, side)
+        for portrait in people:
+            plain.enrol(portrait.person, portrait.image)
+        variants[f"plain {side}"] = plain_variant(plain)
+    for kind in kinds:
+        gallery = Gallery(model.dimension)
+        for number, portrait in enumerate(people, 1):
+            gallery.add(number, portrait.person, model.embedder.embed(crops[kind][portrait.person][None])[0])
+        detecting = DetectorConfig(kind=str(yunet) if kind == "yunet" else kind)
+        ours = Ours(replace(config, detector=detecting), model, gallery)
+        variants[kind], variants[f"{kind} limit"] = ours.run, ours.limit
+    return Bench(variants, people, strangers)
+
+
+def measured(bench: Bench, size: tuple[int, int], faces: int, seconds: float, rounds: int) -> tuple[dict[str, list[Run]], int]:
+    """Each round's run of each variant, and how many accepts would be right in all of them together."""
+    runs: dict[str, list[Run]] = {name: [] for name in bench.variants}
+    rightful = 0
+    for number in range(rounds):
+        sequence, known = bench.scene(size, faces, seconds / 2 if faces > 5 else seconds, number)
+        rightful += known
+        for name, variant in bench.variants.items():
+            run = Run()
+            variant(sequence, run)
+            runs[name].append(run)
+    return runs, rightful
+
+
+def ratio(runs: dict[str, list[Run]], name: str, to: str, mean: bool = False) -> float:
+    """How much of another variant's time one takes: the median over the rounds."""
+    return statistics.median(
+        (a.spent.mean / b.spent.mean) if mean else (a.spent.median / b.spent.median) for a, b in zip(runs[name], runs[to], strict=True)
+    )
+
+
+def _joined(runs: list[Run]) -> Run:
+    whole = Run()
+    for run in runs:
+        whole.spent.add(run.spent)
+        whole.faces += run.faces
+        whole.accepted += run.accepted
+        whole.wrong += run.wrong
+    return whole
+
+
+def _cell(run: Run, rightful: int, limit: bool) -> str:
+    found = f"{statistics.mean(run.faces):.1f}" if run.faces else "–"
+    decided = "" if limit else f"; {run.accepted}/{rightful}" + (f", [red]{run.wrong} wrong[/]" if run.wrong else "")
+    return f"{run.spent.median:.1f} ({run.spent.mean:.1f}, {run.spent.wall_median:.1f})\n{found}{decided}"
+
+
+def decoding(console: Console, seconds: float) -> None:
+    """What a frame costs before it is a picture in memory: read by the script, and as the product opens a recording."""
+    table = Table("file", "plain: CPU ms, median (mean)", "product", "product / plain", title="decoding, for each frame")
+    with tempfile.TemporaryDirectory() as folder:
+        files: dict[str, Path] = {}
+        for size in scenes.SIZES:
+            sequence = scenes.sequence(*size, scenes.portraits()[:1], seconds)
+            files[f"{size[0]}×{size[1]}, MJPEG"] = motion = Path(folder) / f"{size[1]}.mjpeg"
+            motion.write_bytes(b"".join(sequence.jpegs))
+            files[f"{size[0]}×{size[1]}, MPEG-4 part 2"] = film = Path(folder) / f"{size[1]}.mp4"
+            writer = cv2.VideoWriter(str(film), cv2.VideoWriter.fourcc(*"mp4v"), scenes.FPS, size)
+            for image in sequence.images():
+                writer.write(image)
+            writer.release()
+        files["640×480, H.264 (a gate clip)"] = scenes.data_folder() / "clips/asl/again.mkv"
+        for name, path in files.items():
+            theirs, ours = Spent(), Spent()
+            for _ in theirs.waiting(plain_frames(str(path))):
+                pass
+            camera = open_camera("bench", GateConfig(source=str(path)))
+            for _ in ours.waiting(frames_of(camera)):
+                pass
+            camera.close()
+            texts = [f"{spent.median:.1f} ({spent.mean:.1f})" for spent in (theirs, ours)]
+            table.add_row(name, *texts, f"{ours.median / theirs.median:.2f}")
+    console.print(table)
+    console.print("OpenCV brings no encoder for H.264: at the larger sizes MPEG-4 part 2 stands in for it, which is easier to decode.")
+
+
+def numbers(text: str) -> list[int]:
+    return [int(part) for part in text.split(",")]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=2.0)
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--sizes", default=",".join(f"{width}x{height}" for width, height in scenes.SIZES))
+    parser.add_argument("--faces", type=numbers, default=[0, 1, 5, 20])
+    parser.add_argument("--detectors", default="yunet,haar")
+    parser.add_argument("--bundle", default="")
+    parser.add_argument("--decode", action="store_true", help="what decoding costs, instead")
+    arguments = parser.parse_args()
+    console = Console(highlight=False, width=190)
+    if arguments.decode:
+        decoding(console, arguments.seconds)
+        return
+    kinds = arguments.detectors.split(",")
+    bench = prepared(kinds, arguments.bundle)
+    table = Table("frames", "faces", *bench.variants, show_lines=True)
+    table.title = "CPU ms of a frame: median (mean, median by the clock); faces found in a frame; people accepted of those enrolled"
+    ratios = Table("frames", "faces", *(f"{kind} / {to}" for kind in kinds for to in ("plain 640", "plain 320", "its limit")))
+    ratios.title = "of the CPU time: by medians (by means)"
+    for width, height in (tuple(map(int, size.split("x"))) for size in arguments.sizes.split(",")):
+        for faces in arguments.faces:
+            runs, rightful = measured(bench, (width, height), faces, arguments.seconds, arguments.rounds)
+            where = (f"{width}×{height}", str(faces))
+            table.add_row(*where, *(_cell(_joined(of), rightful, "limit" in name) for name, of in runs.items()))
+            beside = ((kind, to) for kind in kinds for to in ("plain 640", "plain 320", f"{kind} limit"))
+            ratios.add_row(*where, *(f"{ratio(runs, a, b):.2f} ({ratio(runs, a, b, mean=True):.2f})" for a, b in beside))
+    console.print(table)
+    console.print(ratios)
+    console.print(cost.machine())
+
+
+if __name__ == "__main__":
+    main()
