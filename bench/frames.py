@@ -13,6 +13,7 @@ face found. What looks less often than in each frame, or embeds less often, can 
 """
 
 import argparse
+import contextlib
 import statistics
 import tempfile
 from collections.abc import Callable, Iterator
@@ -138,25 +139,28 @@ class Ours:
             into.spent.wall_ms.append(alone.wall_ms[place] + sum(embedding.wall_ms))
 
 
+def detector_kind(kind: str) -> str:
+    """`detector.kind` of a configuration; `yunet` is the file in the data folder."""
+    return str(scenes.data_folder() / "models/yunet.onnx") if kind == "yunet" else kind
+
+
+def enrollable(kinds: list[str], config: Config) -> Iterator[tuple[scenes.Portrait, dict[str, Image]]]:
+    """Everybody whom each of these detectors can enrol from their picture, with the crop that each of them cuts out."""
+    detectors = {kind: open_detector(detector_kind(kind), config.detector.min_face_px) for kind in kinds}
+    judge = opening.open_judge(config, config.enrolment.min_face_px)
+    for portrait in scenes.portraits():
+        with contextlib.suppress(EnrolError):
+            yield portrait, {kind: enrolment_crop(portrait.photo, 1, detector, judge) for kind, detector in detectors.items()}
+
+
 def prepared(kinds: list[str], bundle: str = "") -> Bench:
     """Open every variant and enrol everybody. `kinds` are of `yunet` and `haar`."""
     cv2.setNumThreads(1)
     yunet = scenes.data_folder() / "models/yunet.onnx"
     config = Config(site="bench", gates={"bench": GateConfig(source="bench")}, model=ModelConfig(bundle=bundle))
     model = opening.open_model(config)
-    portraits = scenes.portraits()
-    crops: dict[str, dict[str, Image]] = {}
-    for kind in kinds:
-        detector = open_detector(str(yunet) if kind == "yunet" else kind, config.detector.min_face_px)
-        judge = opening.open_judge(config, config.enrolment.min_face_px)
-        crops[kind] = {}
-        for portrait in portraits:
-            try:
-                crops[kind][portrait.person] = enrolment_crop(portrait.photo, 1, detector, judge)
-            except EnrolError:
-                continue
-    usable = [portrait for portrait in portraits if all(portrait.person in of for of in crops.values())]
-    people, strangers = tuple(usable[:GALLERY]), tuple(usable[GALLERY:])
+    found = list(enrollable(kinds, config))
+    people, strangers = tuple(portrait for portrait, _ in found[:GALLERY]), tuple(portrait for portrait, _ in found[GALLERY:])
     threshold = model.calibration.threshold(len(people), config.decision.target_fpir)
     if threshold is None or len(strangers) < 4:
         raise SystemExit("the bundle's card has no threshold for this gallery, or too few pictures can be enrolled")
@@ -168,9 +172,9 @@ def prepared(kinds: list[str], bundle: str = "") -> Bench:
         variants[f"plain {side}"] = plain_variant(plain)
     for kind in kinds:
         gallery = Gallery(model.dimension)
-        for number, portrait in enumerate(people, 1):
-            gallery.add(number, portrait.person, model.embedder.embed(crops[kind][portrait.person][None])[0])
-        detecting = DetectorConfig(kind=str(yunet) if kind == "yunet" else kind)
+        for number, (portrait, crops) in enumerate(found[:GALLERY], 1):
+            gallery.add(number, portrait.person, model.embedder.embed(crops[kind][None])[0])
+        detecting = DetectorConfig(kind=detector_kind(kind))
         ours = Ours(replace(config, detector=detecting), model, gallery)
         variants[kind], variants[f"{kind} limit"] = ours.run, ours.limit
     return Bench(variants, people, strangers)

@@ -23,7 +23,7 @@ from rich.table import Table
 
 from bench import scenes
 from bench.cost import Spent, machine
-from bench.frames import numbers
+from bench.frames import detector_kind, numbers
 from daemon.core.boxes import Box, iou
 from daemon.core.values import Face, Image
 from daemon.edges.detector import open_detector
@@ -67,6 +67,11 @@ class Tally:
                     into.append(100 * float(np.linalg.norm(points - truth.landmarks, axis=1).mean()) / side)
         self.extra += len(free)
 
+    def said(self) -> tuple[str, str, str, str]:
+        """The share found, the errors of landmarks and anchors, and how many other boxes there were."""
+        landmarks, anchors = (f"{statistics.median(each):.1f}" if each else "–" for each in (self.landmarks, self.anchors))
+        return f"{100 * self.found / self.asked:.0f}", landmarks, anchors, str(self.extra)
+
 
 def pictures(size: tuple[int, int], side: int, faces: int) -> Iterator[tuple[Image, list[Truth]]]:
     """Frames with faces of that side, `faces` of them together."""
@@ -86,7 +91,8 @@ def pictures(size: tuple[int, int], side: int, faces: int) -> Iterator[tuple[Ima
             y = (cell // columns + 0.5) * height / rows + random.uniform(-1, 1) * free[1]
             matrix = scenes.paste(image, portrait, (x, y), side)
             scale = matrix[0, 0]
-            box = Box(*(matrix[:, :2] @ portrait.box[:2] + matrix[:, 2]), portrait.box[2] * scale, portrait.box[3] * scale)
+            left, top = map(float, matrix[:, :2] @ portrait.box[:2] + matrix[:, 2])
+            box = Box(left, top, portrait.box[2] * scale, portrait.box[3] * scale)
             truths.append(Truth(box, portrait.landmarks @ matrix[:, :2].T + matrix[:, 2]))
         (jpeg,) = scenes.filmed(iter([image]), width, height, random)
         yield scenes.decoded(jpeg), truths
@@ -103,8 +109,9 @@ def main() -> None:
     cv2.setNumThreads(1)
     console = Console(highlight=False, width=190)
     for kind in arguments.detector or ["yunet", "haar"]:
-        detector = open_detector(str(scenes.data_folder() / "models/yunet.onnx") if kind == "yunet" else kind, arguments.min_face_px)
+        detector = open_detector(detector_kind(kind), arguments.min_face_px)
         table = Table("frames", "", *(f"{side} px" for side in arguments.sides), "false boxes a frame", "CPU ms a frame")
+        table.show_lines = True
         table.title = f"{kind}, min_face_px {arguments.min_face_px}: of {arguments.faces} faces of each size"
         for size in (tuple(map(int, text.split("x"))) for text in arguments.sizes.split(",")):
             width, height = size
@@ -117,16 +124,14 @@ def main() -> None:
                     tally.take(truths, detector.detect(image), side)
             empty = [scenes.office(width, height, 110 * number) for number in range(OTHERS)]
             false = sum(len(detector.detect(image)) for image in spent.each(empty))
-            rows = {
-                "found %": lambda tally: f"{100 * tally.found / tally.asked:.0f}",
-                "landmarks off": lambda tally: f"{statistics.median(tally.landmarks):.1f}" if tally.landmarks else "–",
-                "anchors off": lambda tally: f"{statistics.median(tally.anchors):.1f}" if tally.anchors else "–",
-                "more": lambda tally: f"{tally.extra}",
-            }
-            for number, (name, text) in enumerate(rows.items()):
-                values = (text(tallies[side]) if tallies[side].asked else "" for side in arguments.sides)
-                last = (f"{false / OTHERS:.2f}", f"{spent.median:.1f}") if number == 0 else ("", "")
-                table.add_row(f"{width}×{height}" if number == 0 else "", name, *values, *last, end_section=number == len(rows) - 1)
+            cells = (tally.said() if tally.asked else ("", "", "", "") for tally in tallies.values())
+            table.add_row(
+                f"{width}×{height}",
+                "found %\nlandmarks off\nanchors off\nmore",
+                *map("\n".join, cells),
+                f"{false / OTHERS:.2f}",
+                f"{spent.median:.1f}",
+            )
         console.print(table)
     console.print(f"errors in hundredths of the face's side; {machine()}")
 

@@ -166,8 +166,13 @@ def sequence(width: int, height: int, people: tuple[Portrait, ...], seconds: flo
     return Sequence(width, height, tuple(p.person for p in people), filmed(pictures(), width, height, random))
 
 
+def nearing(number: int, count: int, height: int) -> float:
+    """The side of the face of somebody who walks up to the camera, in a frame of so many."""
+    return height * (0.06 + 0.16 * min(1.0, number / (0.6 * count))) * (1 + 0.01 * float(np.sin(number / 4)))
+
+
 def approach(width: int, height: int, person: Portrait | None, seconds: float, seed: int = 1) -> tuple[bytes, ...]:
-    """One person who walks up to the camera, stands there and has gone at the end; an empty office without one."""
+    """One person who walks up to the camera and stands there until the last frame; an empty office without one."""
     random = np.random.default_rng(seed)
     background, count, place = office(width, height), round(seconds * FPS), random.uniform(0.4, 0.6)
 
@@ -175,10 +180,8 @@ def approach(width: int, height: int, person: Portrait | None, seconds: float, s
         for number in range(count):
             canvas = background.copy()
             if person is not None:
-                near = min(1.0, number / (0.6 * count))
-                side = (0.06 + 0.16 * near) * height * (1 + 0.01 * np.sin(number / 4))
                 centre = width * (place + 0.01 * np.sin(number / 7)), height * (0.42 + 0.006 * np.sin(number / 3))
-                paste(canvas, person, centre, side)
+                paste(canvas, person, centre, nearing(number, count, height))
             yield canvas
 
     return filmed(pictures(), width, height, random)
