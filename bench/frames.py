@@ -180,11 +180,13 @@ def prepared(kinds: list[str], bundle: str = "") -> Bench:
     return Bench(variants, people, strangers)
 
 
-def measured(bench: Bench, size: tuple[int, int], faces: int, seconds: float, rounds: int) -> tuple[dict[str, list[Run]], int]:
-    """Each round's run of each variant, and how many accepts would be right in all of them together."""
+def measured(
+    bench: Bench, size: tuple[int, int], faces: int, seconds: float, rounds: int, first: int = 0
+) -> tuple[dict[str, list[Run]], int]:
+    """Each round's run of each variant, and how many accepts would be right in all of them together. Rounds are numbered from `first`."""
     runs: dict[str, list[Run]] = {name: [] for name in bench.variants}
     rightful = 0
-    for number in range(rounds):
+    for number in range(first, first + rounds):
         sequence, known = bench.scene(size, faces, seconds / 2 if faces > 5 else seconds, number)
         rightful += known
         for name, variant in bench.variants.items():
@@ -215,6 +217,32 @@ def _cell(run: Run, rightful: int, limit: bool) -> str:
     found = f"{statistics.mean(run.faces):.1f}" if run.faces else "–"
     decided = "" if limit else f"; {run.accepted}/{rightful}" + (f", [red]{run.wrong} wrong[/]" if run.wrong else "")
     return f"{run.spent.median:.1f} ({run.spent.mean:.1f}, {run.spent.wall_median:.1f})\n{found}{decided}"
+
+
+@dataclass(slots=True)
+class Ratios:
+    """The rows of `make bench`. Everything is opened once, and each call has other people."""
+
+    seconds: float = 1.0
+    bench: Bench = field(default_factory=lambda: prepared(["yunet", "haar"]))
+    number: int = 0
+    notes: list[str] = field(default_factory=list)
+    """Where less was recognised than by the script: time is worth nothing then."""
+
+    def __call__(self) -> dict[str, float]:
+        found: dict[str, float] = {}
+        for size in ((640, 480), (1920, 1080)):
+            for faces in (0, 1, 5):
+                runs, rightful = measured(self.bench, size, faces, self.seconds, 1, self.number)
+                where = f"{size[0]}×{size[1]}, {faces} faces"
+                for kind in ("yunet", "haar"):
+                    for to in ("plain 640", "plain 320", f"{kind} limit"):
+                        found[f"{where}: {kind} / {to.replace(f'{kind} ', 'its ')}"] = ratio(runs, kind, to, mean=True)
+                    if runs[kind][0].accepted < runs["plain 640"][0].accepted or runs[kind][0].wrong:
+                        note = f"{where}: {kind} accepted {runs[kind][0].accepted} of {rightful}, {runs[kind][0].wrong} wrong"
+                        self.notes.append(f"{note}; the script {runs['plain 640'][0].accepted}")
+        self.number += 1
+        return found
 
 
 def decoding(console: Console, seconds: float) -> None:
