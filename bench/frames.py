@@ -1,6 +1,6 @@
 """Processor time for each frame: the plain script on 640 and on 320 pixels, this project with YuNet and with the cascade, and the limit.
 
-    python -m bench.frames [--seconds 2] [--rounds 1] [--sizes 640x480,1280x720,1920x1080] [--faces 0,1,5,20] [--detectors yunet,haar]
+    python -m bench.frames [--seconds 1] [--rounds 1] [--sizes 640x480,1280x720,1920x1080] [--faces 0,1,5,20] [--detectors yunet,haar]
                            [--bundle FILE.onnx] [--decode]
 
 Frames are made of real pictures (`bench.scenes`); each round has other people, and every variant gets the same frames in turn. All have
@@ -280,7 +280,7 @@ def numbers(text: str) -> list[int]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=2.0)
+    parser.add_argument("--seconds", type=float, default=1.0)
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--sizes", default=",".join(f"{width}x{height}" for width, height in scenes.SIZES))
     parser.add_argument("--faces", type=numbers, default=[0, 1, 5, 20])

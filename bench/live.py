@@ -260,7 +260,7 @@ class Row:
     dropped: float = 0.0
     from_capture_ms: list[float] = field(default_factory=list)
     from_sight_ms: list[float] = field(default_factory=list)
-    puback_ms: float = float("nan")
+    puback_ms: float = 0.0
     visits: int = 0
     missed: int = 0
     wrong: int = 0
@@ -367,26 +367,30 @@ class Cell:
         row.dropped = 1 - row.fps * count * (ended - began) / there
         return row
 
-    def _ours(self, variant: str, count: int, server: Server) -> Row:
-        row, metrics = Row(), free_port()
-        state = Path(tempfile.mkdtemp(dir=self.folder))
+    @contextmanager
+    def gates(self, variant: str, count: int, server: Server) -> Iterator[tuple[int, int]]:
+        """A daemon with so many cameras that has settled: its process, and the port of its metrics."""
+        state, metrics = Path(tempfile.mkdtemp(dir=self.folder)), free_port()
         config = state / "config.toml"
         gates = "".join(f'[gates.g{camera}]\nsource = "{server.url(camera)}"\n' for camera in range(count))
         config.write_text(
             f'site = "bench"\nstate_dir = "{state / "state"}"\n[detector]\nkind = "{detector_kind(variant)}"\n'
-            f"[mqtt]\nport = {self.ear.port}\n"
-            f'[metrics]\nport = {metrics}\n[commands]\ngrants = ["force"]\n{gates}'
+            f'[mqtt]\nport = {self.ear.port}\n[metrics]\nport = {metrics}\n[commands]\ngrants = ["force"]\n{gates}'
         )
         with daemon_running(config) as daemon:
             for portrait in self.people:
                 self.ear.enrol(portrait.person, portrait.photo)
             self._wait(server, count)
-            before = scraped(metrics)
-            began, ended = self._window(row, server, [daemon.pid])
-            after = scraped(metrics)
+            yield daemon.pid, metrics
             daemon.terminate()
             daemon.wait(30)
-        grown = {name: value - before.get(name, 0.0) for name, value in after.items()}
+
+    def _ours(self, variant: str, count: int, server: Server) -> Row:
+        row = Row()
+        with self.gates(variant, count, server) as (pid, metrics):
+            before = scraped(metrics)
+            began, ended = self._window(row, server, [pid])
+            grown = {name: value - before.get(name, 0.0) for name, value in scraped(metrics).items()}
         row.fps = grown.get("ostiary_frames_total", 0.0) / count / (ended - began)
         row.dropped = 1 - row.fps * count * (ended - began) / sum(began <= s.at < ended for s in server.log())
         name = "ostiary_capture_to_publish_seconds"
@@ -396,7 +400,7 @@ class Cell:
 
 
 def prepare(folder: Path, people: list[scenes.Portrait]) -> None:
-    """Make the pictures that the cameras send, and the folder of the script's people."""
+    """Make the pictures that the cameras send."""
     visits = [scenes.approach(*SIZE, person, VISIT_S, seed) for seed, person in enumerate(people, 1)]
     empty = scenes.approach(*SIZE, None, 3.0)
     numbered = [
@@ -404,6 +408,27 @@ def prepare(folder: Path, people: list[scenes.Portrait]) -> None:
         for place in range(1023)
     ]
     (folder / "pictures").write_bytes(pickle.dumps((visits, empty, [jpeg.tobytes() for jpeg in numbered])))
+
+
+@contextmanager
+def site(fps: int, seconds: float, *, empty: bool = False) -> Iterator[Cell]:
+    """A broker, a client and the pictures for the cameras; with `empty`, nobody comes."""
+    if binary() is None:
+        raise SystemExit("mosquitto is not installed; run apt-get install mosquitto")
+    cv2.setNumThreads(1)
+    config = Config(site="bench", gates={"bench": GateConfig(source="bench")})
+    people = [portrait for portrait, _ in itertools.islice(enrollable(["yunet", "haar"], config), PEOPLE)]
+    threshold = opening.open_model(config).calibration.threshold(len(people), config.decision.target_fpir)
+    if threshold is None:
+        raise SystemExit("the bundle's card has no threshold for this gallery")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "people").mkdir()
+        for portrait in people:
+            (folder / "people" / f"{portrait.person}.jpg").write_bytes(portrait.photo)
+        prepare(folder, [] if empty else people)
+        with Mosquitto(folder) as broker, Ear(broker.port) as ear:
+            yield Cell(folder, ear, people, threshold, fps, seconds)
 
 
 def shown(values: list[float]) -> str:
@@ -422,16 +447,7 @@ def main() -> None:
     if arguments.serve:
         serve(arguments.serve, arguments.fps)
         return
-    if binary() is None:
-        raise SystemExit("mosquitto is not installed; run apt-get install mosquitto")
     variants = arguments.variants.split(",")
-    cv2.setNumThreads(1)
-    config = Config(site="bench", gates={"bench": GateConfig(source="bench")})
-    found = itertools.islice(enrollable(["yunet", "haar"], config), PEOPLE)
-    people = [portrait for portrait, _ in found]
-    threshold = opening.open_model(config).calibration.threshold(len(people), config.decision.target_fpir)
-    if threshold is None:
-        raise SystemExit("the bundle's card has no threshold for this gallery")
     counts = [1] if arguments.empty and arguments.cameras == [1, 2, 4, 8] else arguments.cameras
     title = f"{SIZE[0]}×{SIZE[1]} at {arguments.fps} fps, {arguments.seconds:.0f} s each" + (", an empty room" if arguments.empty else "")
     table = Table(
@@ -441,24 +457,18 @@ def main() -> None:
     console = Console(highlight=False, width=190)
     with ExitStack() as stack:
         stack.callback(console.print, table)  # also what was measured before an error
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        (folder / "people").mkdir()
-        for portrait in people:
-            (folder / "people" / f"{portrait.person}.jpg").write_bytes(portrait.photo)
-        prepare(folder, [] if arguments.empty else people)
-        broker = stack.enter_context(Mosquitto(folder))
-        ear = stack.enter_context(Ear(broker.port))
+        cell = stack.enter_context(site(arguments.fps, arguments.seconds, empty=arguments.empty))
         hand = {}
         for ours in (False, True):
-            with cameras(folder, arguments.fps) as server:
+            with cameras(cell.folder, arguments.fps) as server:
                 hand[ours] = in_hand_ms(server, ours)
-        cell = Cell(folder, ear, people, threshold, arguments.fps, arguments.seconds)
         for count in counts:
             for variant in variants:
                 row = cell.measure(variant, count)
                 table.add_row(
                     str(count), variant, f"{row.fps:.1f}", f"{100 * max(0.0, row.dropped):.0f} %", shown(row.from_capture_ms),
-                    f"{hand[not variant.startswith('plain')]:.0f}", f"{row.puback_ms:.0f}", shown(row.from_sight_ms),
+                    f"{hand[not variant.startswith('plain')]:.0f}", shown([row.puback_ms] if row.puback_ms else []).partition(" ")[0],
+                    shown(row.from_sight_ms),
                     f"{row.missed} of {row.visits}", str(row.wrong), f"{row.cores:.2f}",
                 )  # fmt: skip
     console.print(cost.machine())
