@@ -30,6 +30,7 @@ from bench.cost import Spent
 from bench.plain import Plain
 from bench.plain import frames as plain_frames
 from daemon.config import Config, DetectorConfig, GateConfig, ModelConfig
+from daemon.core.counts import counted
 from daemon.core.faces.align import align
 from daemon.core.passages.gatekeeper import Gatekeeper
 from daemon.core.people.enrol import EnrolError
@@ -234,7 +235,7 @@ class Ratios:
         for size in ((640, 480), (1920, 1080)):
             for faces in (0, 1, 5):
                 runs, rightful = measured(self.bench, size, faces, self.seconds, 1, self.number)
-                where = f"{size[0]}×{size[1]}, {faces} faces"
+                where = f"{size[0]}×{size[1]}, {counted(faces, 'face')}"
                 for kind in ("yunet", "haar"):
                     for to in ("plain 640", "plain 320", f"{kind} limit"):
                         found[f"{where}: {kind} / {to.replace(f'{kind} ', 'its ')}"] = ratio(runs, kind, to, mean=True)
@@ -295,19 +296,20 @@ def main() -> None:
         return
     kinds = arguments.detectors.split(",")
     bench = prepared(kinds, arguments.bundle)
-    table = Table("frames", "faces", *bench.variants, show_lines=True)
-    table.title = "CPU ms of a frame: median (mean, median by the clock); faces found in a frame; people accepted of those enrolled"
-    ratios = Table("frames", "faces", *(f"{kind} / {to}" for kind in kinds for to in ("plain 640", "plain 320", "its limit")))
-    ratios.title = "of the CPU time: by medians (by means)"
     for width, height in (tuple(map(int, size.split("x"))) for size in arguments.sizes.split(",")):
+        table = Table("faces", *bench.variants, show_lines=True)
+        table.title = (
+            f"{width}×{height}: CPU ms of a frame, median (mean, median by the clock); faces found; people accepted of those enrolled"
+        )
+        ratios = Table("faces", *(f"{kind} / {to}" for kind in kinds for to in ("plain 640", "plain 320", "its limit")))
+        ratios.title = f"{width}×{height}: of the CPU time, by medians (by means)"
         for faces in arguments.faces:
             runs, rightful = measured(bench, (width, height), faces, arguments.seconds, arguments.rounds)
-            where = (f"{width}×{height}", str(faces))
-            table.add_row(*where, *(_cell(_joined(of), rightful, "limit" in name) for name, of in runs.items()))
+            table.add_row(str(faces), *(_cell(_joined(of), rightful, "limit" in name) for name, of in runs.items()))
             beside = ((kind, to) for kind in kinds for to in ("plain 640", "plain 320", f"{kind} limit"))
-            ratios.add_row(*where, *(f"{ratio(runs, a, b):.2f} ({ratio(runs, a, b, mean=True):.2f})" for a, b in beside))
-    console.print(table)
-    console.print(ratios)
+            ratios.add_row(str(faces), *(f"{ratio(runs, a, b):.2f} ({ratio(runs, a, b, mean=True):.2f})" for a, b in beside))
+        console.print(table)
+        console.print(ratios)
     console.print(cost.machine())
 
 
