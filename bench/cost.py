@@ -1,6 +1,7 @@
 """What something costs: processor time and time by the clock, side by side. Processor time is compared, because others use the machine."""
 
 import os
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -51,6 +52,34 @@ class Spent:
     def add(self, other: "Spent") -> None:
         self.cpu_ms += other.cpu_ms
         self.wall_ms += other.wall_ms
+
+
+class Turns:
+    """Lets several threads work in turns, one piece each: whatever else the machine does then meets all of them alike."""
+
+    def __init__(self, places: int) -> None:
+        self._changed = threading.Condition()
+        self._in, self._now = list(range(places)), 0
+
+    def pieces(self, place: int, pieces: Iterable[T]) -> Iterator[T]:
+        """The same pieces, each when it is this place's turn; the turn ends when the next piece is asked for."""
+        for piece in pieces:
+            with self._changed:
+                self._changed.wait_for(lambda: self._now == place)
+            yield piece
+            with self._changed:
+                self._pass_on(place)
+
+    def leave(self, place: int) -> None:
+        """This place has no more pieces, or gave up."""
+        with self._changed:
+            if self._now == place:
+                self._pass_on(place)
+            self._in.remove(place)
+
+    def _pass_on(self, place: int) -> None:
+        self._now = self._in[(self._in.index(place) + 1) % len(self._in)]
+        self._changed.notify_all()
 
 
 def process_cpu_s(pid: int) -> float:

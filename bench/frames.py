@@ -3,7 +3,7 @@
     python -m bench.frames [--seconds 1] [--rounds 1] [--sizes 640x480,1280x720,1920x1080] [--faces 0,1,5,20] [--detectors yunet,haar]
                            [--bundle FILE.onnx] [--decode]
 
-Frames are made of real pictures (`bench.scenes`); each round has other people, and every variant gets the same frames in turn. All have
+Frames are made of real pictures (`bench.scenes`); each round has other people, and the variants take turns frame by frame. All have
 one thread. Twenty faces are filmed for half the time. Every fifth person of a scene is a stranger, the others are enrolled from the picture
 that the scene was made of: this is about time, so recognising has to be easy, and what was found and decided stands beside the time.
 
@@ -17,6 +17,7 @@ import contextlib
 import statistics
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -34,7 +35,7 @@ from daemon.core.counts import counted
 from daemon.core.faces.align import align
 from daemon.core.passages.gatekeeper import Gatekeeper
 from daemon.core.people.enrol import EnrolError
-from daemon.core.values import Frame, Image, Verdict, View
+from daemon.core.values import Face, Frame, Image, Verdict, View
 from daemon.edges.camera import frames_of, open_camera
 from daemon.edges.detector import open_detector
 from daemon.edges.gallery import Gallery
@@ -61,7 +62,8 @@ class Run:
         self.wrong += len(persons - set(there))
 
 
-Variant = Callable[[scenes.Sequence, Run], None]
+Variant = Callable[[Iterator[Image], Run], set[str]]
+"""Takes a sequence, and notes what it took. Returns who was accepted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +82,14 @@ class Bench:
 
 
 def plain_variant(plain: Plain) -> Variant:
-    def run(sequence: scenes.Sequence, into: Run) -> None:
-        plain.tracks, persons = [], set()
-        for number, image in enumerate(into.spent.each(sequence.images())):
+    def run(images: Iterator[Image], into: Run) -> set[str]:
+        persons: set[str] = set()
+        plain.tracks = []
+        for number, image in enumerate(into.spent.each(images)):
             found, answers = plain.step(image, number / scenes.FPS)
             into.faces.append(found)
             persons |= {answer.person for answer in answers if answer.person is not None}
-        into.judged(persons, sequence.people)
+        return persons
 
     return run
 
@@ -105,39 +108,40 @@ class Ours:
     model: Model
     gallery: Gallery
 
-    def run(self, sequence: scenes.Sequence, into: Run) -> None:
+    def run(self, images: Iterator[Image], into: Run) -> set[str]:
         config = self.config
         detector = open_detector(config.detector.kind, config.detector.min_face_px)
         judge = opening.open_judge(config, config.detector.min_face_px)
         keeper = Gatekeeper("bench", steps.rules(config, self.model.calibration, self.gallery.templates), config.decision.lost_s)
-        first = next(sequence.images())
-        steps.look(Frame("bench", 0, 0.0, 0.0, first), detector, judge)  # what is done once is done before the gate serves
+        blank = np.zeros((480, 640, 3), np.uint8)
+        steps.look(Frame("bench", 0, 0.0, 0.0, blank), detector, judge)  # what is done once is done before the gate serves
 
         def watch(frame: Frame, view: View, vectors: object) -> None:
             into.faces.append(len(view.probes))
 
         walked = replay(
-            recorded(into.spent.each(sequence.images())), detector, judge, self.model.embedder, self.gallery, keeper,
+            recorded(into.spent.each(images)), detector, judge, self.model.embedder, self.gallery, keeper,
             lambda person, now: None, watch,
         )  # fmt: skip
-        persons = {d.person for d in walked if d.verdict is Verdict.ACCEPT and d.person is not None}
-        into.judged(persons, sequence.people)
+        return {d.person for d in walked if d.verdict is Verdict.ACCEPT and d.person is not None}
 
-    def limit(self, sequence: scenes.Sequence, into: Run) -> None:
+    def limit(self, images: Iterator[Image], into: Run) -> set[str]:
         detector = open_detector(self.config.detector.kind, self.config.detector.min_face_px, aligner=None)
-        images = list(sequence.images())[::LIMIT_EVERY]
-        detector.detect(images[0])
-        alone = Spent()
-        for image in alone.each(images):
-            detector.detect(image)
-        for place, image in enumerate(images):
-            faces = detector.detect(image)
+        faces: list[Face] = []
+        for number, image in enumerate(images):
+            if number == 0:
+                detector.detect(image)
+            if number % LIMIT_EVERY:
+                continue
+            alone = Spent()
+            for picture in alone.each([image]):
+                faces = detector.detect(picture)
             into.faces.append(len(faces))
-            embedding = Spent()
-            for crops in embedding.each([np.stack([align(image, face) for face in faces])] if faces else []):
+            for crops in alone.each([np.stack([align(image, face) for face in faces])] if faces else []):
                 self.model.embedder.embed(crops)
-            into.spent.cpu_ms.append(alone.cpu_ms[place] + sum(embedding.cpu_ms))
-            into.spent.wall_ms.append(alone.wall_ms[place] + sum(embedding.wall_ms))
+            into.spent.cpu_ms.append(sum(alone.cpu_ms))
+            into.spent.wall_ms.append(sum(alone.wall_ms))
+        return set()
 
 
 def detector_kind(kind: str) -> str:
@@ -190,10 +194,20 @@ def measured(
     for number in range(first, first + rounds):
         sequence, known = bench.scene(size, faces, seconds / 2 if faces > 5 else seconds, number)
         rightful += known
-        for name, variant in bench.variants.items():
+        turns = cost.Turns(len(bench.variants))
+
+        def walk(place: int, variant: Variant, sequence: scenes.Sequence = sequence, turns: cost.Turns = turns) -> Run:
             run = Run()
-            variant(sequence, run)
-            runs[name].append(run)
+            try:
+                run.judged(variant(turns.pieces(place, sequence.images()), run), sequence.people)
+            finally:
+                turns.leave(place)
+            return run
+
+        with ThreadPoolExecutor(len(bench.variants)) as pool:
+            walking = {name: pool.submit(walk, place, variant) for place, (name, variant) in enumerate(bench.variants.items())}
+        for name, walked in walking.items():
+            runs[name].append(walked.result())
     return runs, rightful
 
 

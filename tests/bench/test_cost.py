@@ -3,8 +3,11 @@
 import os
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
-from bench.cost import Spent, process_cpu_s
+import pytest
+
+from bench.cost import Spent, Turns, process_cpu_s
 
 
 def busy(ms: float) -> None:
@@ -38,3 +41,22 @@ def test_the_time_of_a_process_grows_and_that_of_none_is_nothing() -> None:
     busy(50)
     assert process_cpu_s(os.getpid()) > before
     assert process_cpu_s(2**22 + 1) == 0.0
+
+
+def test_threads_take_turns_and_one_that_ends_or_fails_holds_up_nobody() -> None:
+    turns, seen = Turns(3), []
+
+    def walk(place: int, count: int) -> None:
+        try:
+            for piece in turns.pieces(place, range(count)):
+                if piece == 3:
+                    raise ValueError("out of pieces")
+                seen.append((place, piece))
+        finally:
+            turns.leave(place)
+
+    with ThreadPoolExecutor(3) as pool:
+        walking = [pool.submit(walk, place, count) for place, count in enumerate((2, 5, 1))]
+    assert seen == [(0, 0), (1, 0), (2, 0), (0, 1), (1, 1), (1, 2)]
+    with pytest.raises(ValueError, match="out of pieces"):
+        walking[1].result()
