@@ -4,8 +4,8 @@
                            [--bundle FILE.onnx] [--decode]
 
 Frames are made of real pictures (`bench.scenes`); each round has other people, and the variants take turns frame by frame. All have one
-thread. Twenty faces are filmed for half the time. Every fifth person of a scene is a stranger, the others are enrolled from the picture that
-the scene was made of: this is about time, so recognising has to be easy. What was found and decided stands beside the time.
+thread. Twenty faces are filmed for half the time. Every fifth person of a scene is a stranger, the others are enrolled from the picture
+that the scene was made of: this is about time, so recognising has to be easy. What was found and decided stands beside the time.
 
 Counted is what happens between a picture in memory and its decisions, from the second frame on: for the first one networks prepare
 themselves for the size of a picture. `--decode` shows what comes before. The *limit* of a detector is that detector alone, once in each
