@@ -182,14 +182,17 @@ def main() -> None:
         host, _, port = arguments.mqtt.partition(":")
         client.connect(host, int(port or 1883))
         client.loop_start()
-    sent = []
+    sent, alive_s = [], 0.0
     for looked, (image, now_s, captured_at) in enumerate(frames(arguments.source), 1):
         for answer in plain.step(image, now_s)[1]:
-            body = {"person": answer.person, "similarity": round(answer.similarity, 3), "captured_at": captured_at, "frames": looked}
+            body = {"person": answer.person, "similarity": round(answer.similarity, 3), "captured_at": captured_at}
             sys.stdout.write(json.dumps(body) + "\n")
             sys.stdout.flush()
             if arguments.mqtt:
                 sent.append(client.publish(arguments.topic, json.dumps(body), qos=1))
+        if arguments.mqtt and now_s - alive_s >= 1:
+            client.publish(f"{arguments.topic}/alive", looked)
+            alive_s = now_s
     for message in sent[-20:]:
         message.wait_for_publish(5)
     client.disconnect()

@@ -13,7 +13,7 @@ def visit(camera: str, number: int, who: int, began: float) -> list[Sent]:
 
 def test_a_visit_is_right_missed_or_wrong() -> None:
     sent = [*visit("0", 0, 0, 100.0), *visit("0", 1, 1, 110.0), *visit("1", 0, 1, 100.0), *visit("1", 1, 0, 200.0)]
-    told = [Told("0", "anna", 101.0, 101.1, 5), Told("0", "anna", 111.0, 111.1, 9), Told("1", None, 101.0, 101.2, 5)]
+    told = [Told("0", "anna", 101.0, 101.1), Told("0", "anna", 111.0, 111.1), Told("1", None, 101.0, 101.2)]
     row = Row()
     judged(row, sent, told, ["anna", "bert"], began=99.0, ended=120.0)
     assert (row.visits, row.missed, row.wrong) == (3, 2, 1)
@@ -23,7 +23,7 @@ def test_a_visit_is_right_missed_or_wrong() -> None:
 
 def test_a_decision_after_its_person_has_long_gone_is_none() -> None:
     row, late = Row(), 100.0 + 71 / 30 + LATE_S + 0.1
-    judged(row, visit("0", 0, 0, 100.0), [Told("0", "anna", late, late, 5)], ["anna"], began=99.0, ended=120.0)
+    judged(row, visit("0", 0, 0, 100.0), [Told("0", "anna", late, late)], ["anna"], began=99.0, ended=120.0)
     assert (row.visits, row.missed) == (1, 1)
 
 
