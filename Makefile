@@ -26,7 +26,7 @@ faults: $(VENV)/.test
 	OSTIARY_FAULTS=$${OSTIARY_FAULTS:-20000} $(BIN)/python -m pytest -s tests/faults tests/commands/test_reembedding_machine.py
 
 bench: $(VENV)/.test
-	@for file in bench/[a-z]*.py; do echo "== $$file"; $(BIN)/python -m bench.$$(basename $$file .py) || exit 1; done
+	$(BIN)/python -m bench
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -8,7 +8,6 @@ runs.
 
 import argparse
 import os
-import time
 from pathlib import Path
 from typing import Any
 
@@ -17,40 +16,56 @@ import onnxruntime
 from rich.console import Console
 
 import daemon  # noqa: F401  switches off onnxruntime's telemetry
+from bench.cost import Spent
 from daemon.core.bundle import golden_crop
 from daemon.edges.embedder import open_embedder
 from daemon.pipeline.opening import DEFAULT_BUNDLE
 
 RUNS = 300
+DATA = Path(os.environ.get("OSTIARY_DATA") or Path(__file__).resolve().parent.parent.parent / "shared/data")
+BESIDE = DATA / "models/mobilefacenet.onnx"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    data = Path(os.environ.get("OSTIARY_DATA") or Path(__file__).resolve().parent.parent.parent / "shared/data")
-    parser.add_argument("--beside", type=Path, default=data / "models/mobilefacenet.onnx")
-    parser.add_argument("--bundle", type=Path, default=DEFAULT_BUNDLE)
-    parser.add_argument("--threads", type=int, default=1)
-    arguments = parser.parse_args()
-    if not arguments.beside.is_file():
-        raise SystemExit(f"the model {arguments.beside} does not exist; give one with --beside")
-    ours = open_embedder(arguments.bundle, "cpu", arguments.threads)
+def compared(bundle: Path, beside: Path, threads: int = 1, runs: int = RUNS) -> tuple[Spent, Spent]:
+    """The time for one crop, of the bundle and of the other model, in turns."""
+    if not beside.is_file():
+        raise SystemExit(f"the model {beside} does not exist; give one with --beside")
+    ours = open_embedder(bundle, "cpu", threads)
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = arguments.threads
-    other = onnxruntime.InferenceSession(str(arguments.beside), options, providers=["CPUExecutionProvider"])
+    options.intra_op_num_threads = threads
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    other = onnxruntime.InferenceSession(str(beside), options, providers=["CPUExecutionProvider"])
     port: Any = other.get_inputs()[0]
     shape = [size if isinstance(size, int) else 1 for size in port.shape]
     numbers = np.random.default_rng(1).normal(size=shape).astype(np.float32)
     crop = golden_crop(1)[None]
-    taken = []
-    for _ in range(RUNS):
-        start = time.perf_counter()
-        ours.embed(crop)
-        middle = time.perf_counter()
-        other.run(None, {port.name: numbers})
-        taken.append((middle - start, time.perf_counter() - middle))
-    mine, theirs = (float(ms) for ms in 1000 * np.median(taken, axis=0))
-    Console(highlight=False).print(
-        f"{arguments.bundle.name} {mine:.2f} ms, {arguments.beside.name} {theirs:.2f} ms per crop; ratio {mine / theirs:.2f}"
+    mine, theirs = Spent(), Spent()
+    ours.embed(crop)
+    other.run(None, {port.name: numbers})
+    for _ in range(runs):
+        for _ in mine.each("1"):
+            ours.embed(crop)
+        for _ in theirs.each("1"):
+            other.run(None, {port.name: numbers})
+    return mine, theirs
+
+
+def ratios() -> dict[str, float]:
+    """The rows of `make bench`."""
+    mine, theirs = compared(DEFAULT_BUNDLE, BESIDE, runs=100)
+    return {"embedder, one crop / public MobileFaceNet": mine.median / theirs.median}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--beside", type=Path, default=BESIDE)
+    parser.add_argument("--bundle", type=Path, default=DEFAULT_BUNDLE)
+    parser.add_argument("--threads", type=int, default=1)
+    arguments = parser.parse_args()
+    mine, theirs = compared(arguments.bundle, arguments.beside, arguments.threads)
+    Console(highlight=False, soft_wrap=True).print(
+        f"CPU ms a crop (by the clock): {arguments.bundle.name} {mine.median:.2f} ({mine.wall_median:.2f}), "
+        f"{arguments.beside.name} {theirs.median:.2f} ({theirs.wall_median:.2f}); ratio {mine.median / theirs.median:.2f}"
     )
 
 
