@@ -22,7 +22,7 @@ from daemon.core.passages.match import NOBODY
 from daemon.core.passages.passage import Passage
 from daemon.core.passages.rules import Rules
 from daemon.core.passages.ruling import Permit, Ruling
-from daemon.core.passages.steadiness import Shown, picture
+from daemon.core.passages.steadiness import shown_by
 from daemon.core.passages.tracks import Likeness, Track, Tracker
 from daemon.core.values import Liveness, Match, Probe, Quality, Reason, Sighting, Vector, Verdict, View
 
@@ -83,8 +83,8 @@ class Gatekeeper:
         lives: Lives | None = None,
         known: Known | None = None,
     ) -> list[Decision]:
-        """What this frame decides. `vectors` belong to `view.probes`; None for a face that is too poor to be scored, or whose vector was not
-        wanted (`wants`): such a face is there, adds no evidence, and decides nothing.
+        """What this frame decides. `vectors` belong to `view.probes`; None for a face that is too poor to be scored, or whose vector was
+        not wanted (`wants`): such a face is there, adds no evidence, and decides nothing.
 
         `lives` is asked about a passage that is about to be accepted, and its answer can only deny that. `known` are the enrolled people,
         for gates that adapt (`Rules.adapts`): without it these recognise nobody.
@@ -209,7 +209,7 @@ class Gatekeeper:
                 passage.votes.take(probe.surroundings, liveness)
             elif passage.evidence.aside is vector:
                 passage.aside_shows = probe.surroundings
-            passage.shown = Shown(view.at_s, picture(probe.crop))
+            passage.shown = shown_by(probe.crop, view.at_s, passage.shown)
         return Sighting(track.number, view.number, view.at_s, view.captured_at, probe.face.box, probe.quality, None), passage, adds
 
     def _meet_claim(self, view: View) -> list[Decision]:

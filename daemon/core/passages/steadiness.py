@@ -30,14 +30,27 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shown:
-    """What the last embedded frame of a face showed, and when (the clock of the frames). `picture` is float32 [SIDE_PX²], see `picture`."""
+    """What the last embedded frame of a face showed, and when (the clock of the frames). `picture` is float32 [SIDE_PX²], see `picture`.
+    `settled`: it showed the same as the embedded frame before it. While it does not, something is under way, as when one face fades into
+    another, and the next frame may not go without a vector."""
 
     at_s: float
     picture: Floats
+    settled: bool = True
 
     def still(self, crop: Image, at_s: float) -> bool:
         """Whether a crop of that time shows the same. Written so that NaN, a picture without contrast and a clock that stepped do not."""
-        return 0 <= at_s - self.at_s < REFRESH_S and bool(float(self.picture @ picture(crop)) >= ALIKE)
+        return self.settled and 0 <= at_s - self.at_s < REFRESH_S and _alike(self.picture, picture(crop))
+
+
+def shown_by(crop: Image, at_s: float, before: Shown | None) -> Shown:
+    """What an embedded frame shows; `before` is what the last one showed."""
+    seen = picture(crop)
+    return Shown(at_s, seen, before is not None and _alike(before.picture, seen))
+
+
+def _alike(a: Floats, b: Floats) -> bool:
+    return bool(float(a @ b) >= ALIKE)
 
 
 def picture(crop: Image) -> Floats:
