@@ -131,8 +131,8 @@ class Gatekeeper:
         passage = self.passages.get(track.number) if track is not None else None
         if passage is None or passage.last is None or passage.shown is None or self.claims.standing is not None:
             return False
-        if passage.last.quality is not Quality.OK or passage.evidence.aside is not None or passage.counts(at_s, self.rules):
-            return False  # the last frame was poor, or showed another face, or this one counts whatever it shows
+        if passage.last.quality is not Quality.OK or passage.counts(at_s, self.rules):
+            return False  # a poor frame may hide a change
         return passage.shown.still(probe.crop, at_s)
 
     def close(self, at_s: float) -> list[Decision]:
@@ -209,7 +209,7 @@ class Gatekeeper:
                 passage.votes.take(probe.surroundings, liveness)
             elif passage.evidence.aside is vector:
                 passage.aside_shows = probe.surroundings
-            passage.shown = shown_by(probe.crop, view.at_s, passage.shown)
+            passage.shown = shown_by(probe.crop, view.at_s, passage.shown) if adds else None
         return Sighting(track.number, view.number, view.at_s, view.captured_at, probe.face.box, probe.quality, None), passage, adds
 
     def _meet_claim(self, view: View) -> list[Decision]:

@@ -32,7 +32,7 @@ class Passage:
     `named` is the person it was recognised as, also after the answer was taken back; None again once that person is forgotten. `claimed` is
     the person whose claim was answered: since then the passage is compared with nobody else. `last` is the frame that showed the face last,
     with the match of the last look, and `faces` the number of faces in it. `seen` counts its frames, good or poor. `aside_shows` is what
-    the liveness model would be shown of `evidence.aside`, and `shown` what the last frame showed that had a vector.
+    the liveness model would be shown of `evidence.aside`, and `shown` what the last embedded frame showed, if it was evidence.
     """
 
     evidence: Evidence

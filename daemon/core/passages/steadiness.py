@@ -5,9 +5,9 @@ look, the person's absence, another face on the track. So a face that surely is 
 REFRESH_S are over: the gate then is one with a camera of five frames a second, and the thresholds of a card are measured at four.
 
 Surely means by its place (`Tracker.sure`) and by its picture. The picture is compared with that of the last *embedded* frame, so a slow
-change of one face into another does not creep by. At 16×16 grey pixels, none of the 800,000 pairs of crops of different val people and of
-the 570,000 of different people before one camera is more alike than 0.937; of one person's crops 0.2 s apart, three of four are more alike
-than ALIKE, and of neighbouring frames 97 % (clips at 30 frames a second).
+change of one face into another does not creep by. At 16×16 grey pixels, of 800,000 pairs of crops of different val people and 570,000 of
+different people before one camera none is more alike than 0.937, and of 140 million pairs of different fit people one in a million is more
+alike than ALIKE. Of one person's crops on the gate clips, 98 % are in neighbouring frames (30 a second), and three of four 0.2 s apart.
 """
 
 from dataclasses import dataclass
