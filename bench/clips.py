@@ -100,7 +100,14 @@ def gallery_of(templates: Mapping[str, Vector], others: Sequence[Vector] = ()) -
 
 def play(clip: Clip, seen: Seen, gallery: Gallery, rules: Rules, lost_s: float, lives: Lives | None = None) -> list[Decision]:
     """What the gate decides about a clip. Everybody may pass, unless `lives` takes them for a picture."""
-    keeper, told = Gatekeeper("clips", rules, lost_s), []
+    keeper = Gatekeeper("clips", rules, lost_s)
+    return walk(clip, seen, gallery, keeper, lives) + keeper.finish()
+
+
+def walk(clip: Clip, seen: Seen, gallery: Gallery, keeper: Gatekeeper, lives: Lives | None = None) -> list[Decision]:
+    """Show a clip to a gate, which gets the vectors that it wants."""
+    told = []
     for view, vectors in zip(clip.views, seen.vectors[clip.name], strict=True):
-        told += keeper.observe(view, vectors, gallery.search, lambda person, now: None, lives=lives, known=gallery)
-    return told + keeper.finish()
+        given = [vector if wanted else None for vector, wanted in zip(vectors, keeper.wants(view), strict=True)]
+        told += keeper.observe(view, given, gallery.search, lambda person, now: None, lives=lives, known=gallery)
+    return told

@@ -26,7 +26,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from bench.clips import Clip, Seen, embedded, gallery_of, site_of, watch
+from bench.clips import Clip, Seen, embedded, gallery_of, site_of, walk, watch
 from bench.gate_clips import ROOT, enrolment_frame
 from daemon.cli.calibrate import walked
 from daemon.config import Config, DetectorConfig, GateConfig
@@ -113,8 +113,9 @@ def _decisions(
         before = [other for other in seen.watched.clips if other is not clip] if way == "adaptive, warm" else []
         keeper = Gatekeeper("clips", rules, lost_s)
         for place in rng.permutation(len(before)):
-            _walk(before[place], seen, gallery, keeper)
-        yield clip, _walk(clip, seen, gallery, keeper)
+            walk(before[place], seen, gallery, keeper)
+            keeper.finish()
+        yield clip, walk(clip, seen, gallery, keeper) + keeper.finish()
 
 
 def _live(seen: Seen, enrolled: dict[str, Vector], left_out: str, rules: Rules, gallery: Gallery, config: Config) -> Site:
@@ -125,13 +126,6 @@ def _live(seen: Seen, enrolled: dict[str, Vector], left_out: str, rules: Rules, 
             frames = zip(clip.views, seen.vectors[clip.name], strict=True)
             passings += walked(frames, rules, config.decision.lost_s, gallery, len(passings))
     return judge(passings, {person: vector[None] for person, vector in enrolled.items()}, config.decision.target_fpir)
-
-
-def _walk(clip: Clip, seen: Seen, gallery: Gallery, keeper: Gatekeeper) -> list[Decision]:
-    told = []
-    for view, vectors in zip(clip.views, seen.vectors[clip.name], strict=True):
-        told += keeper.observe(view, vectors, gallery.search, lambda person, now: None, known=gallery)
-    return told + keeper.finish()
 
 
 def table_of(title: str, found: dict[str, Tally]) -> Table:

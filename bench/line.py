@@ -48,7 +48,7 @@ def main() -> None:
     while (frame := camera.read(1.0)) is not None:
         start = time.perf_counter()
         view = steps.look(frame, detector, judge, lambda stage, s: spent[stage].append(s))
-        (vectors,) = steps.embed([view], model.embedder, lambda stage, s: spent[stage].append(s))
+        (vectors,) = steps.embed([view], model.embedder, lambda stage, s: spent[stage].append(s), [keeper.wants(view)])
         with steps.timed(lambda stage, s: spent[stage].append(s), "decide"):
             keeper.observe(view, vectors, gallery.search, lambda person, now: None)
         whole.append(time.perf_counter() - start)

@@ -97,7 +97,7 @@ def main() -> None:
         keeper, told = Gatekeeper("bench", rules, config.decision.lost_s), []
         for frame in frames:
             view = steps.look(frame, detector, judge)
-            (vectors,) = steps.embed([view], model.embedder)
+            (vectors,) = steps.embed([view], model.embedder, wanted=[keeper.wants(view)])
             told += keeper.observe(view, vectors, gallery.search, lambda person, now: None)
             watch(view, keeper)
         return told + keeper.finish()

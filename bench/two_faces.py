@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from bench.clips import Seen, embedded, gallery_of, watch
+from bench.clips import Seen, embedded, gallery_of, walk, watch
 from bench.gate_clips import ROOT
 from daemon.config import Config, DetectorConfig, GateConfig
 from daemon.core.passages.doubles import Doubles
@@ -89,8 +89,7 @@ def passages(seen: Seen, keeper: Gatekeeper, gallery: Gallery) -> Iterator[tuple
     for clip in seen.watched.clips:
         if clip.person is None:
             continue
-        for view, vectors in zip(clip.views, seen.vectors[clip.name], strict=True):
-            keeper.observe(view, vectors, gallery.search, lambda person, now: None, known=gallery)
+        walk(clip, seen, gallery, keeper)
         keeper.finish()
         yield from ((clip.person, person, vector) for person, vector in taken)
         taken.clear()

@@ -46,6 +46,7 @@ METRICS = (
     Metric("ostiary_frames_total", "counter", ("gate",), "Frames taken from the camera and looked at."),
     Metric("ostiary_frames_dropped_total", "counter", ("gate", "reason"), "Frames not looked at, by reason."),
     Metric("ostiary_faces_total", "counter", ("gate", "quality"), "Faces found, by whether they could be scored or why not."),
+    Metric("ostiary_faces_spared_total", "counter", ("gate",), "Good faces not embedded: surely still there, or at a closed gate."),
     Metric("ostiary_decisions_total", "counter", ("gate", "decision", "reason"), "Decisions by kind and reason."),
     Metric("ostiary_stage_seconds", "histogram", ("stage",), "Time a stage of the line took."),
     Metric("ostiary_capture_to_publish_seconds", "histogram", ("gate",), "From a live frame's capture to the broker's acknowledgement."),
@@ -137,6 +138,10 @@ class Metrics:
 
     def face(self, gate: str, quality: Quality) -> None:
         self._counters["ostiary_faces_total"].labels(gate, quality.value).inc()
+
+    def spared(self, gate: str, count: int) -> None:
+        """So many good faces of a view were not embedded."""
+        self._counters["ostiary_faces_spared_total"].labels(gate).inc(count)
 
     def decision(self, gate: str, decision: Verdict, reason: Reason) -> None:
         self._counters["ostiary_decisions_total"].labels(gate, decision.value, reason.value).inc()

@@ -35,7 +35,7 @@ def replay(
     """Walk the line over `frames`, in order, every one of them. `watch` is called after a frame's decisions have been taken."""
     for frame in frames:
         view = steps.look(frame, detector, judge, attention=attention, liveness=lives is not None)
-        (vectors,) = steps.embed([view], embedder)
+        (vectors,) = steps.embed([view], embedder, wanted=[keeper.wants(view)])
         yield from keeper.observe(view, vectors, gallery.search, permit, lives=lives, known=gallery)
         if watch is not None:
             watch(frame, view, vectors)

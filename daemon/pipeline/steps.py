@@ -183,14 +183,22 @@ def find(frame: Frame, detector: Detector, attention: Attention) -> list[Face]:
             return found
 
 
-def embed(views: Sequence[View], embedder: Embeds, observe: Observe = unobserved) -> list[list[Vector | None]]:
-    """The vector of every probe of every view, embedded in one batch; None for a face too poor to be scored."""
-    scorable = [(i, j) for i, view in enumerate(views) for j, probe in enumerate(view.probes) if probe.quality is Quality.OK]
+def embed(
+    views: Sequence[View], embedder: Embeds, observe: Observe = unobserved, wanted: Sequence[Sequence[bool]] | None = None
+) -> list[list[Vector | None]]:
+    """The vector of every probe of every view, embedded in one batch; None for a face too poor to be scored, and for one that is not
+    `wanted` (`Gatekeeper.wants` of each view)."""
+    asked = [
+        (i, j)
+        for i, view in enumerate(views)
+        for j, probe in enumerate(view.probes)
+        if probe.quality is Quality.OK and (wanted is None or wanted[i][j])
+    ]
     vectors: list[list[Vector | None]] = [[None] * len(view.probes) for view in views]
-    if scorable:
+    if asked:
         with timed(observe, "embed"):
-            embedded = embedder.embed(np.stack([views[i].probes[j].crop for i, j in scorable]))
-        for (i, j), vector in zip(scorable, embedded, strict=True):
+            embedded = embedder.embed(np.stack([views[i].probes[j].crop for i, j in asked]))
+        for (i, j), vector in zip(asked, embedded, strict=True):
             vectors[i][j] = vector
     return vectors
 

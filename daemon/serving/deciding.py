@@ -1,6 +1,7 @@
-"""Views to decisions: the crops of all waiting views are embedded in one batch, each gate decides, and what it decides is stored."""
+"""Views to decisions: the crops that the gates need are embedded in one batch, each gate decides, and what it decides is stored."""
 
 import logging
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -10,7 +11,7 @@ from daemon.config import Config
 from daemon.core.passages.gatekeeper import Decision
 from daemon.core.passages.ruling import Permit
 from daemon.core.people.policy import forbids
-from daemon.core.values import Match, Reason, Vector, View
+from daemon.core.values import Match, Quality, Reason, Vector, View
 from daemon.core.wall import WallClock
 from daemon.edges.metrics import Metrics
 from daemon.edges.store import StoreError
@@ -51,22 +52,31 @@ class Deciding:
         self._schedules = {name: schedule.schedule() for name, schedule in config.schedules.items()}
 
     def decide(self, views: Sequence[View]) -> None:
-        """Decide about these views, in their order. None of them is stale."""
-        if not views:
-            return
-        closed = {name for name, gate in self._gates.items() if gate.keeper.rules.closed}
-        embedder = self._current.serving.model.embedder
-        embedded = iter(steps.embed([v for v in views if v.gate not in closed], embedder, self._metrics.stage))
-        lives = self._lives if self._liveness is not None else None
+        """Decide about these views, each gate's in their order. None of them is stale.
+
+        What a gate makes of a view says which faces of its next one need a vector, so a batch has one view of each gate.
+        """
+        waiting: dict[str, deque[View]] = {}
         for view in views:
-            seen: list[Vector | None] = [None] * len(view.probes) if view.gate in closed else next(embedded)
-            self._gates[view.gate].turns.see(view)
-            keeper = self._gates[view.gate].keeper
+            waiting.setdefault(view.gate, deque()).append(view)
+        while waiting:
+            self._decide([of_gate.popleft() for of_gate in waiting.values()])
+            waiting = {gate: of_gate for gate, of_gate in waiting.items() if of_gate}
+
+    def _decide(self, views: Sequence[View]) -> None:
+        """Decide about one view each of some gates."""
+        wanted = [self._gates[view.gate].keeper.wants(view) for view in views]
+        embedded = steps.embed(views, self._current.serving.model.embedder, self._metrics.stage, wanted)
+        lives = self._lives if self._liveness is not None else None
+        for view, wants, vectors in zip(views, wanted, embedded, strict=True):
+            gate = self._gates[view.gate]
+            gate.turns.see(view)
+            self._metrics.spared(view.gate, sum(p.quality is Quality.OK for p in view.probes) - sum(wants))
             with steps.timed(self._metrics.stage, "decide"):
-                decisions = keeper.observe(
-                    view, seen, self._find, self._permit(view.gate), self._compare, lives, self._current.serving.gallery
+                decisions = gate.keeper.observe(
+                    view, vectors, self._find, self._permit(view.gate), self._compare, lives, self._current.serving.gallery
                 )
-            self._flight.saw(view, keeper)
+            self._flight.saw(view, gate.keeper)
             self.publish(decisions)
 
     def publish(self, decisions: Sequence[Decision]) -> None:

@@ -29,6 +29,7 @@ def touch_everything(metrics: Metrics) -> None:
     metrics.frame("north")
     metrics.dropped("north", "busy")
     metrics.face("north", Quality.TOO_SMALL)
+    metrics.spared("north", 2)
     metrics.decision("north", Verdict.ACCEPT, Reason.MATCHED)
     metrics.stage("embed", 0.011)
     metrics.capture_to_publish("north", 0.12)
@@ -68,6 +69,7 @@ def test_the_values_are_what_was_said(served: tuple[Metrics, MetricsServer]) -> 
         'ostiary_frames_total{gate="north"} 1.0',
         'ostiary_frames_dropped_total{gate="north",reason="busy"} 1.0',
         'ostiary_faces_total{gate="north",quality="too_small"} 1.0',
+        'ostiary_faces_spared_total{gate="north"} 2.0',
         'ostiary_decisions_total{decision="accept",gate="north",reason="matched"} 1.0',
         'ostiary_stage_seconds_bucket{le="0.01",stage="embed"} 0.0',
         'ostiary_stage_seconds_bucket{le="0.02",stage="embed"} 1.0',

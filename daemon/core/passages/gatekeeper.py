@@ -22,8 +22,9 @@ from daemon.core.passages.match import NOBODY
 from daemon.core.passages.passage import Passage
 from daemon.core.passages.rules import Rules
 from daemon.core.passages.ruling import Permit, Ruling
-from daemon.core.passages.tracks import Track, Tracker
-from daemon.core.values import Liveness, Match, Probe, Reason, Sighting, Vector, Verdict, View
+from daemon.core.passages.steadiness import shown_by
+from daemon.core.passages.tracks import Likeness, Track, Tracker
+from daemon.core.values import Liveness, Match, Probe, Quality, Reason, Sighting, Vector, Verdict, View
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,8 @@ class Gatekeeper:
         lives: Lives | None = None,
         known: Known | None = None,
     ) -> list[Decision]:
-        """What this frame decides. `vectors` belong to `view.probes`; None for a face that is too poor to be scored, and at a closed gate.
+        """What this frame decides. `vectors` belong to `view.probes`; None for a face that is too poor to be scored, or whose vector was
+        not wanted (`wants`): such a face is there, adds no evidence, and decides nothing.
 
         `lives` is asked about a passage that is about to be accepted, and its answer can only deny that. `known` are the enrolled people,
         for gates that adapt (`Rules.adapts`): without it these recognise nobody.
@@ -115,6 +117,23 @@ class Gatekeeper:
             decisions.append(self._decision(passage, ruling, had_one))
         self.sightings = tuple(passage.last for passage in shown if passage.last is not None)
         return decisions
+
+    def wants(self, view: View) -> list[bool]:
+        """Which faces of the next view to observe need a vector: all that can be scored, but those that surely still are what a passage
+        with its answer was shown a moment ago (`steadiness.py`). A closed gate needs none."""
+        if self.rules.closed:
+            return [False] * len(view.probes)
+        tracks = self.tracker.sure([probe.face.box for probe in view.probes], view.at_s)
+        return [p.quality is Quality.OK and not self._steady(track, p, view.at_s) for track, p in zip(tracks, view.probes, strict=True)]
+
+    def _steady(self, track: Track | None, probe: Probe, at_s: float) -> bool:
+        """Whether a face may go without a vector in this frame. While a claim stands, every frame may settle it."""
+        passage = self.passages.get(track.number) if track is not None else None
+        if passage is None or passage.last is None or passage.shown is None or self.claims.standing is not None:
+            return False
+        if passage.last.quality is not Quality.OK or passage.counts(at_s, self.rules):
+            return False  # a poor frame may hide a change
+        return passage.shown.still(probe.crop, at_s)
 
     def close(self, at_s: float) -> list[Decision]:
         """End the passages of faces that have left by `at_s`, and give the answers that they are still owed."""
@@ -158,12 +177,18 @@ class Gatekeeper:
     def _follow(self, view: View, vectors: Sequence[Vector | None]) -> list[Track]:
         """The track of each face in the view."""
         self.tracker.same = self.rules.same
+        return self.tracker.update([probe.face.box for probe in view.probes], view.at_s, self._likeness(vectors))
 
-        def alike(number: int, place: int) -> float | None:
-            vector, passage = vectors[place], self.passages.get(number)
-            return passage.evidence.likeness(vector) if vector is not None and passage is not None else None
-
-        return self.tracker.update([probe.face.box for probe in view.probes], view.at_s, alike)
+    def _likeness(self, vectors: Sequence[Vector | None]) -> Likeness:
+        """How alike the faces of the tracks and these are, where both have a vector. In a crowd that is one matrix product."""
+        passages = ((track.number, self.passages.get(track.number)) for track in self.tracker.tracks)
+        known = [(number, passage.evidence.fused) for number, passage in passages if passage is not None and passage.evidence.good]
+        there = [(place, vector) for place, vector in enumerate(vectors) if vector is not None]
+        if not known or not there:
+            return {}
+        with np.errstate(all="ignore"):  # a vector may be anything; what is not finite is alike nobody
+            table = (np.stack([fused for _, fused in known]) @ np.stack([vector for _, vector in there]).T).tolist()
+        return {(number, place): table[row][column] for row, (number, _) in enumerate(known) for column, (place, _) in enumerate(there)}
 
     def _see(
         self, view: View, probe: Probe, vector: Vector | None, track: Track, decisions: list[Decision]
@@ -184,6 +209,7 @@ class Gatekeeper:
                 passage.votes.take(probe.surroundings, liveness)
             elif passage.evidence.aside is vector:
                 passage.aside_shows = probe.surroundings
+            passage.shown = shown_by(probe.crop, view.at_s, passage.shown) if adds else None
         return Sighting(track.number, view.number, view.at_s, view.captured_at, probe.face.box, probe.quality, None), passage, adds
 
     def _meet_claim(self, view: View) -> list[Decision]:

@@ -21,6 +21,7 @@ from daemon.core.passages.liveness import Votes
 from daemon.core.passages.rules import DOUBTS, HOLD, Rules, clear, near
 from daemon.core.passages.ruling import AMBIGUOUS, NO_MATCH, UNSCORABLE, Permit, Ruling, mismatch, permitted
 from daemon.core.passages.states import Event, PassageState, after
+from daemon.core.passages.steadiness import Shown
 from daemon.core.values import Image, Match, Reason, Sighting, Verdict
 
 
@@ -31,7 +32,7 @@ class Passage:
     `named` is the person it was recognised as, also after the answer was taken back; None again once that person is forgotten. `claimed` is
     the person whose claim was answered: since then the passage is compared with nobody else. `last` is the frame that showed the face last,
     with the match of the last look, and `faces` the number of faces in it. `seen` counts its frames, good or poor. `aside_shows` is what
-    the liveness model would be shown of `evidence.aside`.
+    the liveness model would be shown of `evidence.aside`, and `shown` what the last embedded frame showed, if it was evidence.
     """
 
     evidence: Evidence
@@ -47,6 +48,7 @@ class Passage:
     doubts: int = 0
     votes: Votes = field(default_factory=Votes)
     aside_shows: Image | None = None
+    shown: Shown | None = None
 
     # ---- when to look
 
@@ -70,6 +72,18 @@ class Passage:
                 return rules.pair is not None and waited
             case _:
                 return False
+
+    def counts(self, at_s: float, rules: Rules) -> bool:
+        """Whether every good frame counts now, so that none may go without a vector: there is no answer yet, a better one may come, the
+        answer is in doubt, or a look is due. Frames without a vector are no evidence, and decide nothing."""
+        match self.state:
+            case PassageState.UNKNOWN | PassageState.AMBIGUOUS:
+                unsettled = rules.threshold is not None and self.tries < rules.tries
+            case PassageState.RECOGNISED | PassageState.VERIFIED:
+                unsettled = self.doubts > 0
+            case _:
+                unsettled = False
+        return unsettled or not self.enough(at_s, rules) or self.due(at_s, rules)
 
     def open_to(self, person: str) -> bool:
         """Whether the passage may take a claim of `person`.

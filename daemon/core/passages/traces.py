@@ -28,9 +28,9 @@ class Moment:
     """One face in one frame, and how far its passage had come by then.
 
     `good` counts the frames fused so far, and `ruling` is the answer that stands. `single` is the nearest person to this frame alone (None
-    for a poor face), and `fused` the nearest person to the passage's fused vector (None before its first good frame). Both are searched for
-    here, in every frame. `looked` says whether the gate itself looked in this frame, and `aside` whether it set this frame aside because
-    it did not look like the passage's face.
+    for a face without a vector, because it is poor or the gate wanted none), and `fused` the nearest person to the passage's fused vector
+    (None before its first good frame). Both are searched for here, in every frame. `looked` says whether the gate itself looked in this
+    frame, and `aside` whether it set this frame aside because it did not look like the passage's face.
     """
 
     passage: int

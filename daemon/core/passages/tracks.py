@@ -1,8 +1,8 @@
 """Tracks: which face of this frame is which face of the last one. Place and motion decide, and the looks of a face where they are known."""
 
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import hypot
+from math import hypot, inf
 
 from daemon.core.boxes import Box, iou
 
@@ -16,8 +16,13 @@ FORESIGHT_S = 0.3
 STEADY = 0.5
 """How much weight the newest motion has in the speed of a track."""
 
-Alike = Callable[[int, int], float | None]
-"""(track number, place in `boxes`) to the similarity of the two faces if both have a vector, else None."""
+STEADY_IOU = 0.6
+"""A face that stays itself beyond doubt overlaps by as much with its last place, and with where it should be by now."""
+APART = 1.5
+"""... and no other face is nearer than this many widths."""
+
+Likeness = Mapping[tuple[int, int], float]
+"""(track number, place in `boxes`) to the similarity of the two faces; only for those where both have a vector."""
 
 
 @dataclass(slots=True)
@@ -54,22 +59,47 @@ class Tracker:
     same: float = 1.0
     tracks: list[Track] = field(default_factory=list)
     _next: int = 1
+    _seen_s: float = -inf
+    """The time of the last frame."""
 
-    def update(self, boxes: list[Box], at_s: float, alike: Alike | None = None) -> list[Track]:
+    def update(self, boxes: Sequence[Box], at_s: float, likeness: Likeness | None = None) -> list[Track]:
         """The track of each box, in the order of `boxes`. A box that belongs to no track begins a new one."""
-        near = [(self._closeness(track, i, box, at_s, alike), track, i) for track in self.tracks for i, box in enumerate(boxes)]
+        near = self._closeness(boxes, at_s, likeness if likeness is not None else {})
         taken: dict[int, Track] = {}
         used: set[int] = set()
-        for closeness, track, i in sorted(near, key=lambda pair: (-pair[0], pair[1].number, pair[2])):
-            if closeness > 0 and i not in taken and track.number not in used:
+        for _, number, i, track in sorted(near, key=lambda pair: (-pair[0], pair[1], pair[2])):
+            if i not in taken and number not in used:
                 taken[i] = track
-                used.add(track.number)
+                used.add(number)
         for i, box in enumerate(boxes):
             if i in taken:
                 taken[i].move(box, at_s)
             else:
                 taken[i] = self._begin(box, at_s)
+        self._seen_s = at_s
         return [taken[i] for i in range(len(boxes))]
+
+    def sure(self, boxes: Sequence[Box], at_s: float) -> list[Track | None]:
+        """The track that each box continues beyond doubt, None where there is any: the face was in the last frame, has hardly moved or
+        grown since, and is alone where it is. `update` gives such a box to this track even if its face has no vector."""
+        beside: list[list[tuple[Track, Box]]] = [[] for _ in boxes]
+        crowded: set[int] = set()
+        for track in self.tracks:
+            ahead = track.expected(at_s)
+            close = [i for i, box in enumerate(boxes) if _within(track.box, box, APART) or _within(ahead, box, APART)]
+            for i in close:
+                beside[i].append((track, ahead))
+            if len(close) > 1:
+                crowded.add(track.number)
+        return [self._surely(found, box, crowded) for found, box in zip(beside, boxes, strict=True)]
+
+    def _surely(self, beside: list[tuple[Track, Box]], box: Box, crowded: set[int]) -> Track | None:
+        if len(beside) != 1:
+            return None
+        ((track, ahead),) = beside
+        if track.number in crowded or track.last_s != self._seen_s:
+            return None
+        return track if iou(track.box, box) >= STEADY_IOU and iou(ahead, box) >= STEADY_IOU else None
 
     def cut(self, track: Track) -> Track:
         """The track shows another face now: end it, and return a new track in its place."""
@@ -88,17 +118,29 @@ class Tracker:
         self.tracks.append(track)
         return track
 
-    def _closeness(self, track: Track, place: int, box: Box, at_s: float, alike: Alike | None) -> float:
-        """How well a box fits a track, 0 for not at all. The looks of the faces decide between places that are about equally near."""
-        near = max(_nearness(track.box, box), _nearness(track.expected(at_s), box))
-        if alike is None or not (near > 0 or (_like_size(track.box, box) and _shift(track.box, box) < RETURN_SHIFT)):
-            return near
-        likeness = alike(track.number, place)
-        if likeness is None:
-            return near
-        if near > 0:
-            return near + max(0.0, likeness)
-        return MIN_IOU * likeness if likeness >= self.same else 0.0
+    def _closeness(self, boxes: Sequence[Box], at_s: float, likeness: Likeness) -> list[tuple[float, int, int, Track]]:
+        """How well each box fits each track: (closeness, track number, place, track) for those that do. The looks of the faces decide
+        between places that are about equally near. In a crowd most pairs are far apart, so that is asked first."""
+        found = []
+        for track in self.tracks:
+            ahead = track.expected(at_s)
+            for i, box in enumerate(boxes):
+                near, alike = 0.0, likeness.get((track.number, i))
+                if _within(track.box, box, 1.0) or _within(ahead, box, 1.0):
+                    near = max(_nearness(track.box, box), _nearness(ahead, box))
+                if near > 0:
+                    found.append((near + max(0.0, alike if alike is not None else 0.0), track.number, i, track))
+                elif alike is not None and alike >= self.same and _like_size(track.box, box) and _shift(track.box, box) < RETURN_SHIFT:
+                    found.append((MIN_IOU * alike, track.number, i, track))
+        return found
+
+
+def _within(old: Box, new: Box, widths: float) -> bool:
+    """Whether two boxes may overlap, or their centres be nearer to each other than so many widths of the boxes (at least 1)."""
+    reach = widths * (old.width + new.width) / 2
+    if abs(old.x - new.x + (old.width - new.width) / 2) > reach:
+        return False
+    return abs(old.y - new.y + (old.height - new.height) / 2) <= max(reach, (old.height + new.height) / 2)
 
 
 def _nearness(old: Box, new: Box) -> float:
@@ -114,7 +156,7 @@ def _shift(old: Box, new: Box) -> float:
     """The distance of the centres, in widths of the boxes; infinite for boxes without a width."""
     size = (old.width + new.width) / 2
     (x0, y0), (x1, y1) = old.centre, new.centre
-    return hypot(x0 - x1, y0 - y1) / size if size > 0 else float("inf")
+    return hypot(x0 - x1, y0 - y1) / size if size > 0 else inf
 
 
 def _like_size(old: Box, new: Box) -> bool:

@@ -314,7 +314,7 @@ def goes_on(old: Box, new: Box, alike: float | None = None, same: float = 0.5) -
     """Whether a face in the second box is the one of the first."""
     tracker = Tracker(1.0, same)
     (first,) = tracker.update([old], 0.0)
-    (second,) = tracker.update([new], 0.0, lambda number, place: alike)
+    (second,) = tracker.update([new], 0.0, {} if alike is None else {(first.number, 0): alike})
     return first.number == second.number
 
 
@@ -366,5 +366,5 @@ def test_a_face_that_is_seen_twice_in_one_instant_keeps_its_speed() -> None:
 def test_looks_decide_between_two_places_that_are_equally_near() -> None:
     tracker = Tracker(1.0, same=0.5)
     tracker.update([Box(100, 0, 80, 80)], 0.0)
-    left, right = tracker.update([Box(90, 0, 80, 80), Box(110, 0, 80, 80)], 0.1, lambda number, place: (0.1, 0.2)[place])
+    left, right = tracker.update([Box(90, 0, 80, 80), Box(110, 0, 80, 80)], 0.1, {(1, 0): 0.1, (1, 1): 0.2})
     assert (left.number, right.number) == (2, 1)
