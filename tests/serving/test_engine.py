@@ -13,7 +13,7 @@ import pytest
 
 from daemon.config import parse
 from daemon.core.boxes import Box
-from daemon.core.values import Delivery, Face, Link, Person, Probe, Published, Quality, View
+from daemon.core.values import Delivery, Face, Link, Outgoing, Person, Probe, Published, Quality, View
 from daemon.edges.gallery import Gallery
 from daemon.edges.gallery.gallery import Built
 from daemon.edges.store import Store, StoreError, open_store
@@ -547,8 +547,13 @@ def test_a_decision_does_not_wait_until_a_revocation_has_left_the_log_and_its_an
         return settle()
 
     monkeypatch.setattr(two.store.database, "empty_log", watched)
+
+    def publish(message: Outgoing) -> bool:
+        said.append(message.topic.rsplit("/", 1)[1])
+        return True
+
     for wire in two.wires.values():
-        monkeypatch.setattr(wire, "publish", lambda message: said.append(message.topic.rsplit("/", 1)[1]) or True)
+        monkeypatch.setattr(wire, "publish", publish)
     two.now_s += 0.1
     revoke = "ostiary/v1/hq/north/command/revoke"
     two.mailbox.deliver(Delivery("north", revoke, command("revoke", "E1", issued=101), False, (1, 99, 1)))
