@@ -512,9 +512,9 @@ def decisions(port: int, folder: Path, stored: Sequence[int], count: int, consol
         paho_rate = each / statistics.median(s for s, _, _ in speed["bare paho, window 10"])
         for name, runs in speed.items():
             rate = each / statistics.median(s for s, _, _ in runs)
-            turns = statistics.median(t for _, _, t in runs)
+            made = statistics.median(t for _, _, t in runs)
             cpu_us = per(statistics.median(c for _, c, _ in runs), each)
-            rates.add_row(name, f"{size:,}", f"{rate:.0f}", f"{rate / paho_rate:.2f}", cpu_us, f"{turns / each:.2f} each" if turns else "")
+            rates.add_row(name, f"{size:,}", f"{rate:.0f}", f"{rate / paho_rate:.2f}", cpu_us, f"{made / each:.2f} each" if made else "")
     console.print(table)
     console.print(rates)
 
