@@ -87,7 +87,7 @@ def configured(port: int) -> Config:
     return Config(
         site=SITE,
         gates={name: GateConfig(source="x") for name in (*GATES, AWAY)},
-        decision=DecisionConfig(threshold=0.99, min_frames=1, patience=1, min_s=0.0, lost_s=0.0005),
+        decision=DecisionConfig(threshold=0.99, min_frames=1, patience=1, min_s=0.0, lost_s=0.0005, accept_valid_s=600.0),
         commands=CommandsConfig(grants=("force",)),
         outbox=OutboxConfig(most=1_000_000),
         mqtt=MqttConfig(port=port),
@@ -111,7 +111,8 @@ class Daemon:
             for name in GATES
         }  # fmt: skip
         links: dict[str, Any] = {**self.lanes, AWAY: Away()}
-        gates = {name: Gate(Gatekeeper(name, memory.serving.rules(), config.decision.lost_s), link) for name, link in links.items()}
+        rules, lost_s = memory.serving.rules(), config.decision.lost_s
+        gates = {name: Gate(Gatekeeper(name, rules, lost_s), link, stale_s=600.0) for name, link in links.items()}
         self.published: queue.Queue[float] = queue.Queue()
         metrics = Metrics()
         metrics.capture_to_publish = lambda gate, seconds: self.published.put(seconds)  # type: ignore[method-assign]
