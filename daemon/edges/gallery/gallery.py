@@ -172,7 +172,7 @@ class Gallery:
         if self._shares is None:  # later changes are added to it: the sum over a large gallery takes longer than a decision
             self._shares = self._all_shares()
         people, total = self._shares.people, self._shares.total
-        return Common(people, total / people if people else total)
+        return Common(people, total / people if people else np.zeros(self.dimension))
 
     def _all_shares(self) -> Shares:
         if not self._matrix.count:
