@@ -20,7 +20,7 @@ def python(code: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
 
 
-@pytest.mark.parametrize(("module", "arguments", "status"), [("daemon", "run --config x", 78), ("trainer", "report x --data y", 2)])
+@pytest.mark.parametrize(("module", "arguments", "status"), [("daemon", "run --config x", 78), ("trainer", "prepare a b", 2)])
 def test_without_a_runtime_both_programs_say_what_to_install(module: str, arguments: str, status: int) -> None:
     code = f"{WITHOUT}\nfrom {module}.__main__ import main\nsys.exit(main({arguments.split()!r}))"
     done = python(code)
