@@ -1,15 +1,16 @@
 """The search among many templates, compared with other libraries in the same run: time, recall, readiness, memory.
 
-    python -m bench.gallery [--templates 10000 100000] [--probes 1000]
+    python -m bench.gallery [--templates 10 1000 10000 100000] [--probes 1000]
 
 Vectors: the first people are real (val and calibration people of the data folder, embedded by the included bundle). Further people are
 drawn from the Gaussian of the real ones. Without the data folder all are drawn around one mean. A person has five templates and is probed
 by another view, with isotropic noise down to the similarity that two real pictures of one person have on average.
 
-`exact` is the gallery's matrix product, and `gallery` its graph, whose candidates are scored exactly. The other libraries answer by
-themselves, with their defaults. They are not dependencies: the bench names those that are missing. Every system runs in its own process, on
-one thread, and they are asked in turn. Recall: the share of answers as near as the nearest template. First answer: from vectors in memory
-to the first match. Build: CPU time until the graph serves, with its audit. Memory: the growth of the process.
+`exact` is the gallery's matrix product, and `gallery` its graph, whose candidates are scored exactly. `numpy` is the matrix product alone.
+The other libraries answer by themselves, with their defaults. They are not dependencies: the bench names those that are missing. Every
+system runs in its own process, on one thread, and they are asked in turn. Recall: the share of answers as near as the nearest template.
+First answer: from vectors in memory to the first match. Build: CPU time until the graph serves, with its audit. Memory: the growth of the
+process.
 """
 
 import argparse
@@ -152,6 +153,11 @@ def raw_hnswlib(vectors: np.ndarray) -> Ready:
     return of_labels(vectors, lambda probe: index.knn_query(probe, k=1)[0])
 
 
+def bare_numpy(vectors: np.ndarray) -> Ready:
+    """One matrix product, and the nearest row: no runner-up, no owners."""
+    return of_labels(vectors, lambda probe: (vectors @ probe[0]).argmax())
+
+
 def faiss(kind: str) -> Callable[[np.ndarray], Ready]:
     def start(vectors: np.ndarray) -> Ready:
         library: Any = importlib.import_module("faiss")
@@ -174,6 +180,7 @@ def usearch(vectors: np.ndarray) -> Ready:
 SYSTEMS: dict[str, tuple[str | None, Callable[[np.ndarray], Ready]]] = {
     "exact": (None, of_gallery(exact=True)),
     "gallery": (None, of_gallery(exact=False)),
+    "numpy": (None, bare_numpy),
     "hnswlib": (None, raw_hnswlib),
     "faiss Flat": ("faiss-cpu", faiss("Flat")),
     "faiss HNSW": ("faiss-cpu", faiss("HNSW")),
@@ -268,7 +275,7 @@ def compare(templates: int, count: int, real: list[np.ndarray], console: Console
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--templates", type=int, nargs="+", default=[10_000, 100_000])
+    parser.add_argument("--templates", type=int, nargs="+", default=[10, 1_000, 10_000, 100_000])
     parser.add_argument("--probes", type=int, default=1000)
     arguments = parser.parse_args()
     data = Path(os.environ.get("OSTIARY_DATA") or Path(__file__).resolve().parent.parent.parent / "shared/data")

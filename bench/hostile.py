@@ -157,6 +157,8 @@ class Ear:
     ages: list[tuple[float, float]] = field(default_factory=list)
     answers: dict[str, tuple[float, str]] = field(default_factory=dict)
     """By command_id: when it came on the monotonic clock, and the status."""
+    accepted: list[float] = field(default_factory=list)
+    """When accepts came on the monotonic clock."""
 
     def __enter__(self) -> "Ear":
         self._client = client = logged_in("ear", self.port)
@@ -172,6 +174,8 @@ class Ear:
     def _heard(self, client: paho.Client, userdata: object, message: paho.MQTTMessage) -> None:
         now, at, body = time.monotonic(), time.time(), json.loads(message.payload)
         if message.topic.endswith("decision"):
+            if body["decision"] == "accept":
+                self.accepted.append(now)
             self.ages.append((now, 1_000 * (at - datetime.fromisoformat(body["captured_at"]).timestamp())))
         elif body["command_id"] is not None:
             self.answers[body["command_id"]] = now, body["status"]

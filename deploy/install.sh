@@ -6,7 +6,7 @@ set -euo pipefail
 usage() {
   cat <<'TEXT'
 usage: deploy/install.sh [OPTIONS]
-  --cuda           install the CUDA libraries for onnxruntime-gpu too
+  --cuda           install ONNX Runtime for an NVIDIA GPU, and the CUDA libraries, instead of the build for the CPU
   --python PYTHON  the Python that makes the virtual environment (default: python3)
   --no-venv        do not change /opt/ostiary/venv
   --root DIR       put files under DIR and do not change users and services (for images and tests)
@@ -14,10 +14,10 @@ usage: deploy/install.sh [OPTIONS]
 TEXT
 }
 
-extra="" python=python3 venv=yes root="" dry=no
+extra=cpu python=python3 venv=yes root="" dry=no
 while [ $# -gt 0 ]; do
   case "$1" in
-    --cuda) extra="[cuda]" ;;
+    --cuda) extra=cuda ;;
     --python) python="${2:?--python needs a value}"; shift ;;
     --no-venv) venv=no ;;
     --root) root="${2:?--root needs a value}"; shift ;;
@@ -54,9 +54,14 @@ if [ "$venv" = yes ]; then
   if [ ! -x "$root/opt/ostiary/venv/bin/python" ]; then run "$python" -m venv "$root/opt/ostiary/venv"; fi
   # What an earlier build left there would be installed again, also a module that is gone.
   run rm -rf "$checkout/build"
+  # ONNX Runtime comes as two packages with the same files. Where both were ever installed, neither is whole.
+  case "$extra" in cpu) other=onnxruntime-gpu ;; *) other=onnxruntime ;; esac
+  if [ "$dry" = no ] && "$root/opt/ostiary/venv/bin/python" -m pip show --quiet "$other" 2>/dev/null; then
+    run "$root/opt/ostiary/venv/bin/python" -m pip uninstall --quiet --disable-pip-version-check --yes onnxruntime onnxruntime-gpu
+  fi
   # hnswlib is compiled here. Without this setting it would use instructions that another gate's machine may not have.
   run env HNSWLIB_NO_NATIVE=1 "$root/opt/ostiary/venv/bin/python" -m pip install --quiet --disable-pip-version-check --upgrade \
-    --constraint "$checkout/constraints.txt" "$checkout$extra"
+    --constraint "$checkout/constraints.txt" "$checkout[$extra]"
   run "$here/mend-opencv.sh" "$root/opt/ostiary/venv/bin/python" "$checkout/constraints.txt"
 fi
 

@@ -33,7 +33,7 @@ CORE_MAY = {
     "cryptography",
     "binascii",
 }
-SHARED = ("daemon.core", "daemon.pages", "daemon.edges.detector", "daemon.edges.files", "daemon.edges.visibility")
+SHARED = ("daemon.core", "daemon.pages", "daemon.runtime", "daemon.edges.detector", "daemon.edges.files", "daemon.edges.visibility")
 CV2_TOUCHES_THE_WORLD = {
     "VideoCapture",
     "VideoWriter",
@@ -51,6 +51,7 @@ ROOMS: dict[str, set[str]] = {
     "daemon.core": set(),
     "daemon.pages": set(),
     "daemon.version": set(),
+    "daemon.runtime": {"daemon.core"},
     "daemon.config": {"daemon.core"},
     "daemon.edges": {"daemon.core", "daemon.config"},
     "daemon.pipeline": {"daemon.core", "daemon.config", "daemon.edges"},
@@ -58,6 +59,7 @@ ROOMS: dict[str, set[str]] = {
     "daemon.serving": {"daemon.core", "daemon.config", "daemon.edges", "daemon.pipeline", "daemon.commands", "daemon.version"},
     "daemon.drawing": {"daemon.core", "daemon.config", "daemon.edges", "daemon.pages"},
     "daemon.cli": {
+        "daemon.runtime",
         "daemon.core",
         "daemon.config",
         "daemon.edges",
@@ -67,7 +69,7 @@ ROOMS: dict[str, set[str]] = {
     },
     "daemon.ctl": {"daemon.core", "daemon.config"},
     "daemon.demo": {"daemon.core", "daemon.ctl"},
-    "daemon.__main__": {"daemon.cli", "daemon.serving", "daemon.version"},
+    "daemon.__main__": {"daemon.cli", "daemon.serving", "daemon.runtime", "daemon.version"},
     "trainer.recipes": {"daemon.core"},
     "trainer.people": {"daemon.core", "daemon.edges", "trainer.recipes"},
     "trainer.models": {"daemon.core", "trainer.people", "trainer.recipes"},
@@ -88,9 +90,9 @@ ROOMS: dict[str, set[str]] = {
         "trainer.reports",
         "trainer.runs",
     },
-    "trainer.__main__": {"daemon.core"},
+    "trainer.__main__": {"daemon.core", "daemon.runtime"},
 }
-"""Every room, and the rooms it imports: from the ground up, so that no arrow runs up. `trainer.__main__` loads its commands by name."""
+"""Every room, and the rooms it imports: from the ground up, so that no arrow runs up. Both `__main__` load their commands by name."""
 
 
 def imports(path: Path) -> Iterator[str]:

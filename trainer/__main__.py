@@ -15,6 +15,7 @@ from rich.console import Console
 
 import daemon
 from daemon.core.faults import Fault
+from daemon.runtime import need_runtime
 
 RECIPES = Path(__file__).with_name("recipes")
 DEFAULT_BUNDLE = Path(daemon.__file__).parent / "models" / "faces.onnx"
@@ -32,10 +33,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else list(arguments)
     options = _parser(package="--from" in given).parse_args(given)
     try:
+        need_runtime()
         with _hushed():
             command = importlib.import_module(f"trainer.commands.{options.command}")
     except ImportError as error:
         print(f"ostiary-train: {error}\n  hint: install the trainer's libraries: pip install 'ostiary[trainer]'", file=sys.stderr)  # noqa: T201
+        return 2
+    except Fault as error:
+        _complain(error.message, error.hint)
         return 2
     try:
         command.run(options)

@@ -12,7 +12,7 @@ from daemon.edges.store import back_up, read_passphrase, restore
 from daemon.pipeline import opening
 
 
-def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Both commands, as `ostiaryd` knows them."""
     make = commands.add_parser(
         "backup",

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from rich.console import Console
 
+from daemon.cli.pairs import pairs
 from daemon.cli.recordings import open_source
-from daemon.cli.replay import pairs
 from daemon.config import Config, ConfigError, load
 from daemon.core.attention import Attention
 from daemon.core.passages.gatekeeper import Gatekeeper

@@ -25,6 +25,7 @@ from daemon.edges.store import StoreError, gallery_file
 from daemon.edges.visibility import open_visibility
 from daemon.pipeline import steps
 from daemon.pipeline.opening import bundles, liveness_model, open_gallery, open_judge, open_model
+from daemon.runtime import clash, packages
 from daemon.serving.recorders import recording_room
 
 
@@ -73,6 +74,11 @@ def check(config: Config) -> list[tuple[str, bool, str]]:
         if rules.adapts is not None and not here.measured_here:
             return f"none for {opened.id}; {UNCALIBRATED}"
         return "decision.threshold is taken as it is" if config.decision.threshold is not None else f"measured here with {opened.id}"
+
+    def runtime() -> str:
+        if (wrong := clash()) is not None:
+            raise ConfigError(wrong.message, wrong.hint)
+        return ", ".join(packages())
 
     def detector() -> str:
         open_detector(config.detector.kind, config.detector.min_face_px)
@@ -188,6 +194,7 @@ def check(config: Config) -> list[tuple[str, bool, str]]:
         attempt(part, lambda path=path: model(path))  # type: ignore[misc]
     for name in config.gates:
         attempt(f"calibration {name}", lambda name=name: calibration(name))  # type: ignore[misc]
+    attempt("ONNX Runtime", runtime)
     attempt("detector", detector)
     attempt("visibility", visibility)
     attempt("liveness", liveness)

@@ -73,7 +73,7 @@ def _key(config: Config, source: str) -> bytes:
 # ---- commands
 
 
-def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Both commands, as `ostiaryd` knows them."""
     make = commands.add_parser(
         "record",

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
+from daemon.cli.pairs import pairs
 from daemon.cli.recordings import gate_of, open_source
 from daemon.config import Config, ConfigError, GateConfig, load
 from daemon.core.attention import Attention
@@ -236,17 +237,3 @@ def _enrolled(texts: list[str], config: Config, model: Model) -> tuple[Gallery, 
         gallery.add(number, person, model.embedder.embed(np.stack([crop]))[0])
         people[person] = Person(person)
     return gallery, people
-
-
-def pairs(texts: list[str], option: str, form: str) -> list[tuple[str, str]]:
-    """Options of the form NAME=VALUE, taken apart. Raises ConfigError."""
-    found = []
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not (equals and name and value):
-            raise ConfigError(
-                f"{option} {text}: not of the form {form}",
-                f"for instance {option} {form.replace('JPEG', 'photo.jpg').replace('SOURCE', 'clip.mkv').replace('VIDEO', 'clip.mkv')}",
-            )
-        found.append((name, value))
-    return found

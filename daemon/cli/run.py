@@ -4,7 +4,7 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from daemon.cli.replay import pairs
+from daemon.cli.pairs import pairs
 from daemon.config import ConfigError, load
 from daemon.serving import app
 

@@ -140,15 +140,3 @@ def camera_trouble(state: str, detail: str | None) -> str | None:
 def offline(status: StatusMessage) -> StatusMessage:
     """A gate's farewell when the daemon stops on purpose."""
     return msgspec.structs.replace(status, online=False, state="offline", reasons=["stopped"], camera=None, reembedding=None)
-
-
-def alike(a: StatusMessage, b: StatusMessage) -> bool:
-    """Whether two statuses are equal, except for the time, the outbox, the newest audit record, and the progress of a change of model."""
-    return _lasting(a) == _lasting(b)
-
-
-def _lasting(status: StatusMessage) -> StatusMessage:
-    reembedding = status.reembedding
-    if reembedding is not None:
-        reembedding = msgspec.structs.replace(reembedding, done=0, of=0)
-    return msgspec.structs.replace(status, at=None, outbox_depth=0, audit=None, reembedding=reembedding)

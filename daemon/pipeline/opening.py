@@ -1,12 +1,13 @@
 """Opens what every command needs: bundle, liveness model, store and gallery, as the configuration names them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from daemon.config import Config, read_site_calibration
 from daemon.core.bundle import Card, check_golden, read_card
 from daemon.core.faces.quality import Judge
 from daemon.core.people.enrol import Standards
-from daemon.core.values import Person
+from daemon.core.values import Embedded, Person
 from daemon.edges.embedder import bundle_id, open_embedder
 from daemon.edges.gallery import Gallery, VectorError
 from daemon.edges.liveness import LivenessModel, open_liveness
@@ -80,15 +81,26 @@ def load_gallery(store: Store, model: Model) -> tuple[Gallery, dict[str, Person]
     What cannot be unsealed is left out too, and `store.damage()` tells. Raises StoreError for a vector that is unsealed and unusable.
     """
     gallery, people = Gallery(model.dimension), {p.person: p for p in store.people()}
-    for template in store.vectors(model.id):
+    templates = store.vectors(model.id)
+    try:
+        gallery.add_all(templates)
+    except VectorError:
+        _name_the_damaged(templates, model.dimension)
+        raise
+    damaged = set(store.damage().templates)
+    owners = ((number, person) for number, person in store.owners().items() if number not in damaged)
+    return gallery, people, sum(person in people for _, person in owners) - gallery.templates
+
+
+def _name_the_damaged(templates: Sequence[Embedded], dimension: int) -> None:
+    """Raises StoreError for the first template that no gallery takes."""
+    gallery = Gallery(dimension)
+    for template in templates:
         try:
             gallery.add(template.number, template.person, template.vector)
         except VectorError as error:
             message = f"template {template.number} of {template.person} is damaged: {error}"
             raise StoreError(message, "restore state_dir from a backup, or move it away and enrol anew") from error
-    damaged = set(store.damage().templates)
-    owners = ((number, person) for number, person in store.owners().items() if number not in damaged)
-    return gallery, people, sum(person in people for _, person in owners) - gallery.templates
 
 
 def open_serving(config: Config, path: Path | None = None) -> tuple[Model, Gallery, dict[str, Person]]:

@@ -75,12 +75,12 @@ class Answering:
     @property
     def has_more(self) -> bool:
         """Whether a command waits that can be taken at once."""
-        return self._commands.waiting(self._closed())
+        return self._commands.waiting() and self._commands.waiting(self._closed())
 
     def _serve(self, closed: Callable[[], Collection[str]]) -> bool:
         """Whether the time was up while commands of the urgent lanes were taken."""
         begun_s = time.perf_counter()
-        while (delivery := self._commands.take(closed())) is not None:
+        while self._commands.waiting() and (delivery := self._commands.take(closed())) is not None:
             self.take(delivery)
             if time.perf_counter() - begun_s >= TURN_S:
                 return delivery.topic.endswith(f"/{URGENT}")

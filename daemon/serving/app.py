@@ -27,7 +27,7 @@ from daemon.edges.detector import DetectorError, open_detector
 from daemon.edges.embedder import EmbedderError
 from daemon.edges.metrics import Metrics
 from daemon.edges.mqtt import Lanes
-from daemon.edges.sandbox import Sandbox
+from daemon.edges.sandbox import Sandbox, SandboxError
 from daemon.edges.store import Store, StoreError
 from daemon.edges.visibility import open_visibility
 from daemon.pipeline import steps
@@ -47,6 +47,9 @@ log = logging.getLogger("ostiary")
 
 TURN_S = 0.25
 LAST_WORDS_S = 1.5
+SANDBOX_AFTER_S = 10.0
+"""So long after the start the process for photos gets ready, unless a photo comes before. It takes a second of CPU, and whoever stands at
+the gate when it starts comes first."""
 
 
 def run(config: Config, until_end: bool = False) -> None:
@@ -160,8 +163,19 @@ def _build(config: Config, stack: ExitStack) -> tuple[Engine, dict[str, Lanes], 
     )  # fmt: skip
     stack.callback(engine.close)
     stack.callback(sandbox.close)  # first: nothing that goes on aside waits for it
-    sandbox.start()  # last: only when everything that it opens too could be opened
+    early = threading.Timer(SANDBOX_AFTER_S, _prepare, (sandbox,))
+    early.daemon = True
+    stack.callback(early.cancel)
+    early.start()
     return engine, links, workers, sign
+
+
+def _prepare(sandbox: Sandbox) -> None:
+    """Start the process for photos before somebody waits for it."""
+    try:
+        sandbox.start()
+    except SandboxError as error:  # whoever sends the first photo is told
+        log.warning("%s; %s", error.message, error.hint)
 
 
 def _keys(config: Config) -> dict[str, Key]:

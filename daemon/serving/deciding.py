@@ -1,4 +1,4 @@
-"""Views to decisions: the crops that the gates need are embedded in one batch, each gate decides, and what it decides is stored."""
+"""Views to decisions: the crops that gates need are embedded in one batch, each gate decides, and what they decide is stored at once."""
 
 import logging
 from collections import deque
@@ -68,37 +68,37 @@ class Deciding:
         wanted = [self._gates[view.gate].keeper.wants(view) for view in views]
         embedded = steps.embed(views, self._current.serving.model.embedder, self._metrics.stage, wanted)
         lives = self._lives if self._liveness is not None else None
+        due: list[Decision] = []
         for view, wants, vectors in zip(views, wanted, embedded, strict=True):
             gate = self._gates[view.gate]
             gate.turns.see(view)
             self._metrics.spared(view.gate, sum(p.quality is Quality.OK for p in view.probes) - sum(wants))
             with steps.timed(self._metrics.stage, "decide"):
-                decisions = gate.keeper.observe(
+                due += gate.keeper.observe(
                     view, vectors, self._find, self._permit(view.gate), self._compare, lives, self._current.serving.gallery
                 )
             self._flight.saw(view, gate.keeper)
-            self.publish(decisions)
+        self.publish(due)
 
     def publish(self, decisions: Sequence[Decision]) -> None:
-        """Store decisions for the broker. Those that the disk does not take are taken back."""
-        for number, decision in enumerate(decisions):
-            gate, person = self._gates[decision.gate], self._current.people.get(decision.person or "")
-            try:
-                row = self._decisions.put(
-                    decision,
-                    person,
-                    gate.keeper.rules,
-                    self._current.serving.model.id,
-                    self._wall(),
-                    clock_trusted=self._wall_clock.trusted,
-                )
-            except StoreError as error:
-                for lost in decisions[number:]:
-                    self._gates[lost.gate].keeper.retract(lost)
-                self._rules.close(error.message)
-                return
-            self._decisions.forget(decision.gate, {*gate.keeper.passages, decision.passage})
-            live_until_s = decision.at_s + self._live_s if self._wall_clock.trusted else None
+        """Store decisions for the broker, all or none: those that the disk does not take are taken back."""
+        if not decisions:
+            return
+        people, trusted = self._current.people, self._wall_clock.trusted
+        due = [(decision, people.get(decision.person or ""), self._gates[decision.gate].keeper.rules) for decision in decisions]
+        try:
+            rows = self._decisions.put(due, self._current.serving.model.id, self._wall(), clock_trusted=trusted)
+        except StoreError as error:
+            for lost in decisions:
+                self._gates[lost.gate].keeper.retract(lost)
+            self._rules.close(error.message)
+            return
+        for name in {decision.gate for decision in decisions}:
+            others = {decision.passage for decision in decisions if decision.gate == name}
+            self._decisions.forget(name, others.union(self._gates[name].keeper.passages))
+        for decision, row in zip(decisions, rows, strict=True):
+            gate = self._gates[decision.gate]
+            live_until_s = decision.at_s + self._live_s if trusted else None
             self._sender.decided(decision.gate, row, decision.at_s if gate.live else None, live_until_s)
             self._flight.decided(decision)
             self._metrics.decision(decision.gate, decision.verdict, decision.reason)

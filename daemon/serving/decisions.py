@@ -1,7 +1,7 @@
-"""Decisions on their way out: stored, recorded in the audit chain and queued for the broker in one transaction."""
+"""Decisions on their way out: stored, recorded in the audit chain and queued for the broker, all that are due in one transaction."""
 
 import uuid
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -15,6 +15,9 @@ from daemon.core.values import Person
 from daemon.edges.store import Store
 from daemon.pipeline import steps
 
+Due = tuple[Decision, Person | None, Rules]
+"""A decision, whom it names, and the rules that it was made by."""
+
 
 @dataclass(slots=True)
 class Decisions:
@@ -25,41 +28,50 @@ class Decisions:
     boot_id: str
     _events: dict[tuple[str, int], str] = field(default_factory=dict)
 
-    def put(self, decision: Decision, person: Person | None, rules: Rules, model: str, now: float, *, clock_trusted: bool = True) -> int:
-        """Make a decision of `now` (UTC seconds) durable; returns its row in the outbox. `person` is whom it names. It is not live if the
-        wall clock cannot be trusted. Raises StoreError."""
+    def put(self, due: Sequence[Due], model: str, now: float, *, clock_trusted: bool = True) -> list[int]:
+        """Make decisions of `now` (UTC seconds) durable, all or none; returns their rows in the outbox. They are not live if the wall clock
+        cannot be trusted. Raises StoreError."""
+        before, rows = dict(self._events), []
+        try:
+            with self.store.transaction():
+                for decision, person, rules in due:
+                    rows.append(self._put(decision, person, rules, model, now, clock_trusted))
+        except BaseException:
+            self._events = before
+            raise
+        return rows
+
+    def _put(self, decision: Decision, person: Person | None, rules: Rules, model: str, now: float, clock_trusted: bool) -> int:
         store, passage = self.store, (decision.gate, decision.passage)
-        event_id = str(uuid.uuid4())
         valid_until = decision.captured_at + self.config.decision.accept_valid_s
-        with store.transaction():
-            sequence = store.next_sequence(decision.gate)
-            message = DecisionMessage(
-                event_id=event_id,
-                sequence=sequence,
-                previous=sequence - 1,
-                boot_id=self.boot_id,
-                gate=decision.gate,
-                passage=f"{self.boot_id[:8]}-{decision.passage}",
-                supersedes=self._events.get(passage),
-                decision=decision.verdict.value,
-                reason=decision.reason.value,
-                person=decision.person,
-                captured_at=utc(decision.captured_at),
-                decided_at=utc(now),
-                valid_until=utc(valid_until),
-                live=clock_trusted,
-                liveness=decision.liveness.value,
-                faces_in_view=decision.faces_in_view,
-                model=model,
-                gallery_revision=store.revision(),
-                policy=steps.policy_digest(self.config, rules),
-                clock_trusted=clock_trusted,
-                name=person.name if person is not None and self.config.enrolment.publish_names else msgspec.UNSET,
-            )
-            row = store.enqueue(decision.gate, topic(self.config.site, decision.gate, "decision"), encode(message), valid_until, now)
-            pseudonym = store.pseudonym(decision.person) if decision.person is not None else None
-            store.audit.append(now, decided(message, rules.pair if decision.claimed else rules.threshold, pseudonym))
-        self._events[passage] = event_id
+        sequence = store.next_sequence(decision.gate)
+        message = DecisionMessage(
+            event_id=str(uuid.uuid4()),
+            sequence=sequence,
+            previous=sequence - 1,
+            boot_id=self.boot_id,
+            gate=decision.gate,
+            passage=f"{self.boot_id[:8]}-{decision.passage}",
+            supersedes=self._events.get(passage),
+            decision=decision.verdict.value,
+            reason=decision.reason.value,
+            person=decision.person,
+            captured_at=utc(decision.captured_at),
+            decided_at=utc(now),
+            valid_until=utc(valid_until),
+            live=clock_trusted,
+            liveness=decision.liveness.value,
+            faces_in_view=decision.faces_in_view,
+            model=model,
+            gallery_revision=store.revision(),
+            policy=steps.policy_digest(self.config, rules),
+            clock_trusted=clock_trusted,
+            name=person.name if person is not None and self.config.enrolment.publish_names else msgspec.UNSET,
+        )
+        row = store.enqueue(decision.gate, topic(self.config.site, decision.gate, "decision"), encode(message), valid_until, now)
+        pseudonym = store.pseudonym(decision.person) if decision.person is not None else None
+        store.audit.append(now, decided(message, rules.pair if decision.claimed else rules.threshold, pseudonym))
+        self._events[passage] = message.event_id
         return row
 
     def forget(self, gate: str, passages: Container[int]) -> None:

@@ -88,6 +88,7 @@ class Engine:
         self.gates, self.mailbox, self.metrics = gates, mailbox, metrics
         self.boot_id = uuid.uuid4().hex
         self._store, self._current, self._version = store, current, version
+        store.settle_later()  # it takes longer than a decision
         self._clock, self._wall, self._clock_trusted, self._synchronised = clock, wall, clock_trusted, synchronised
         self._liveness, self._unrecorded = liveness, unrecorded
         self._graph: GraphState | None = None
@@ -128,7 +129,7 @@ class Engine:
 
     def turn(self, timeout_s: float) -> None:
         """Wait for something to do, and do it: what shuts somebody out, then all views, then some commands, and send what is to be sent.
-        Raises EngineFailed."""
+        What the commands changed is settled in the store when no view waits. Raises EngineFailed."""
         self.mailbox.wait(timeout_s)
         self._note_start()
         self._watch_clock()
@@ -136,6 +137,7 @@ class Engine:
         self._answering.shut_out()
         self._decide()
         self._send()  # a decision does not wait for the commands
+        self._store.settle()
         self._answering.serve()
         if self.disk.recovered():
             self._rules.adopt()
@@ -144,8 +146,11 @@ class Engine:
         self._answering.turn()
         self._tend_gallery()
         self._retention.tend(self._clock(), self._wall())
-        self._report()
-        if self._send() or self._answering.has_more:
+        if not self.mailbox.views_wait():
+            self._store.settle()
+        if not self._store.settle_due:
+            self._report()
+        if self._send() or self._store.settle_due or self._answering.has_more:
             self.mailbox.wake.set()
         self._note_claims()
         self._note_doubles()
@@ -180,6 +185,7 @@ class Engine:
         for gate in self.gates.values():
             self._deciding.publish(gate.keeper.finish())
         self._flight.finish()
+        self._store.settle()
         self._send()
 
     def close(self) -> None:
@@ -336,5 +342,6 @@ class Engine:
             unsound=self._rules.unsound,
             stepped=not self._wall_clock.trusted,
             dropped=self._overflow.dropped,
+            revision=self._rules.revision,
         )
         self._reports.publish(self.gates, condition)

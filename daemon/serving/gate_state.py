@@ -7,6 +7,7 @@ from daemon.core.faces.turns import Turns
 from daemon.core.messages import StatusMessage
 from daemon.core.passages.claims import Mode
 from daemon.core.passages.gatekeeper import Gatekeeper
+from daemon.core.passages.rules import Rules
 from daemon.core.values import Incident, LinkName
 from daemon.serving.sender import Broker
 
@@ -15,7 +16,8 @@ from daemon.serving.sender import Broker
 class Gate:
     """One gate: its passages, its connection, the last known state of its camera, how its faces come, and the last status that it
     published. `down` are the connections that are down, and why. `incidents` are those of its sessions at the broker, each with
-    its time (UTC seconds)."""
+    its time (UTC seconds). `rules` are those of its model and its gallery, whatever the disk takes, and `uncalibrated` says whether nobody
+    has measured it with that model."""
 
     keeper: Gatekeeper
     link: Broker
@@ -27,5 +29,12 @@ class Gate:
     turns: Turns = field(default_factory=Turns)
     down: dict[LinkName, str] = field(default_factory=dict)
     incidents: dict[Incident, float] = field(default_factory=dict)
+    rules: Rules = field(init=False)
+    uncalibrated: bool = False
+    facts: object = None
+    """What the last status says; see `Reports`."""
     status: StatusMessage | None = None
     status_at_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.rules = self.keeper.rules

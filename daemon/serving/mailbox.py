@@ -162,6 +162,9 @@ class Mailbox:
         """Take all that wait, oldest first."""
         return _drain(self._views)
 
+    def views_wait(self) -> bool:
+        return not self._views.empty()
+
     def empty(self) -> bool:
         return self._events.empty() and self._views.empty() and not self.commands.waiting()
 

@@ -34,6 +34,8 @@ class Overflow:
     def tend(self, clock_s: float, now: float) -> None:
         """Drop a slice of what is too much or too old at `now` (UTC seconds); `clock_s` is of a clock that never steps. Raises
         StoreError."""
+        if not self.store.depth():
+            return
         waiting = {gate: self.store.waiting(gate) for gate in self.gates}
         # The oldest hundredth of what may wait, so that a full outbox needs few records of what was dropped.
         part = max(1, self.most // 100)

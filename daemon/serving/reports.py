@@ -1,4 +1,4 @@
-"""The status of every gate: composed each turn, published when it is news, and every half minute."""
+"""The status of every gate, published when it is news, and every half minute."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Literal
 from daemon.core import status
 from daemon.core.messages import AuditHead, Reembedding, StatusMessage, encode, topic, utc
 from daemon.core.values import Outgoing
-from daemon.edges.metrics import Metrics
+from daemon.edges.metrics import GateState, Metrics
 from daemon.edges.store import Store, StoreError
 from daemon.pipeline.serving import Current
 from daemon.serving.gate_state import Gate
@@ -34,6 +34,27 @@ class Condition:
     unsound: str | None
     stepped: bool
     dropped: int
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What makes a status news. Each turn asks every gate for these, and only for these."""
+
+    trouble: status.Trouble
+    camera: str
+    model: str
+    provider: str
+    people: int
+    templates: int
+    revision: int
+    threshold: float | None
+    pair: float | None
+    reembedding: str | None
+
+    @property
+    def state(self) -> GateState:
+        return "closed" if self.trouble.closing else "degraded" if self.trouble.degrading else "serving"
 
 
 @dataclass(slots=True)
@@ -60,20 +81,19 @@ class Reports:
     def publish(self, gates: Mapping[str, Gate], condition: Condition) -> None:
         """Publish the status of every gate that has something new to say, or has not said anything for a while."""
         for name, gate in gates.items():
-            said = self._composed(gate, condition)
-            if said.state != "offline":
-                self.metrics.gate_state(name, said.state)
-            every_s = STATUS_EVERY_S if said.reembedding is None else PROGRESS_EVERY_S
-            due = self.clock() - gate.status_at_s >= every_s
-            if not (due or gate.status is None or not status.alike(said, gate.status)):
+            facts = self._facts(gate, condition)
+            news = gate.status is None or facts != gate.facts
+            if news:
+                self.metrics.gate_state(name, facts.state)
+            every_s = STATUS_EVERY_S if condition.reembedding is None else PROGRESS_EVERY_S
+            if not gate.link.connected or not (news or self.clock() - gate.status_at_s >= every_s):
                 continue
-            to = topic(self.site, name, "status")
+            to, said = topic(self.site, name, "status"), self._composed(gate, facts, condition.reembedding)
             if gate.link.publish(Outgoing(0, to, self.sign(to, encode(said)), retain=True)):
-                gate.status, gate.status_at_s = said, self.clock()
+                gate.facts, gate.status, gate.status_at_s = facts, said, self.clock()
 
-    def _composed(self, gate: Gate, condition: Condition) -> StatusMessage:
-        serving, store = self.current.serving, self.store
-        rules = serving.rules(gate.mode, gate.keeper.gate)
+    def _facts(self, gate: Gate, condition: Condition) -> Facts:
+        serving, rules = self.current.serving, gate.rules
         trouble = status.Trouble(
             disk=condition.disk,
             unresolved=gate.mode != "verify" and rules.threshold is None,
@@ -88,35 +108,41 @@ class Reports:
             standing=self.standing,
             recorder=condition.recorder,
             liveness=condition.liveness,
-            audit=store.audit.broken,
-            uncalibrated=serving.uncalibrated(rules, gate.keeper.gate),
+            audit=self.store.audit.broken,
+            uncalibrated=gate.uncalibrated,
             unsound=condition.unsound,
             stepped=condition.stepped,
             dropped=condition.dropped,
-            down=gate.down,
+            down=dict(gate.down),
             incidents={what: utc(at) for what, at in gate.incidents.items() if self.wall() - at < INCIDENT_S},
             two_faces=sorted(gate.keeper.doubles.found),
         )
-        closing, degrading = trouble.closing, trouble.degrading
+        reembedding = condition.reembedding.model if condition.reembedding is not None else None  # how far it is, is no news
+        return Facts(
+            trouble, gate.camera, serving.model.id, serving.model.provider, len(self.current.people), serving.gallery.templates,
+            condition.revision, gate.keeper.rules.threshold, gate.keeper.rules.pair, reembedding,
+        )  # fmt: skip
+
+    def _composed(self, gate: Gate, facts: Facts, reembedding: Reembedding | None) -> StatusMessage:
         return StatusMessage(
             online=True,
-            state="closed" if closing else "degraded" if degrading else "serving",
-            reasons=closing + degrading,
+            state=facts.state,
+            reasons=facts.trouble.closing + facts.trouble.degrading,
             at=utc(self.wall()),
             boot_id=self.boot_id,
             camera=gate.camera,
-            model=serving.model.id,
-            provider=serving.model.provider,
-            people=len(self.current.people),
-            templates=serving.gallery.templates,
-            gallery_revision=revision(store),
-            threshold=gate.keeper.rules.threshold,
-            outbox_depth=depth(store),
+            model=facts.model,
+            provider=facts.provider,
+            people=facts.people,
+            templates=facts.templates,
+            gallery_revision=facts.revision,
+            threshold=facts.threshold,
+            outbox_depth=depth(self.store),
             version=self.version,
-            reembedding=condition.reembedding,
-            audit=_audit_head(store),
+            reembedding=reembedding,
+            audit=_audit_head(self.store),
             mode=gate.mode,
-            claim_threshold=gate.keeper.rules.pair,
+            claim_threshold=facts.pair,
             commands=self.commands,
             public_key=self.public_key,
         )

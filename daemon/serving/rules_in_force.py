@@ -29,14 +29,15 @@ def difference(current: Current, store: Store) -> str | None:
 
 class RulesInForce:
     """Owned by the engine. `left_out` is the number of templates that have no vector of the serving model, `timed` the number of people
-    with a rule of time, `unsound` why memory cannot be trusted until the next start."""
+    with a rule of time, `unsound` why memory cannot be trusted until the next start, and `revision` that of the gallery, -1 where it cannot
+    be read."""
 
     def __init__(
         self, current: Current, store: Store, gates: Mapping[str, Gate], disk: Disk, flight: Flight, metrics: Metrics, version: str
     ) -> None:
         self._current, self._store, self._gates, self._disk = current, store, gates, disk
         self._flight, self._metrics, self._version = flight, metrics, version
-        self._adopted, self._revision = current.serving, 0
+        self._adopted, self.revision = current.serving, 0
         self.left_out, self.timed = current.serving.left_out, 0
         self.unsound: str | None = None
         self.adopt()
@@ -66,17 +67,18 @@ class RulesInForce:
         if self.left_out:  # there may be fewer now
             self.left_out = min(self.left_out, max(0, self._templates() - serving.gallery.templates))
         revision = reports.revision(self._store)
-        if revision != self._revision:
+        if revision != self.revision:
             self.timed = sum(timed(person) for person in people.values())
         for name, gate in self._gates.items():
-            rules = serving.rules(gate.mode, name)
-            self._metrics.gate_calibrated(name, not serving.uncalibrated(rules, name))
+            gate.rules = rules = serving.rules(gate.mode, name)
+            gate.uncalibrated = serving.uncalibrated(rules, name)
+            self._metrics.gate_calibrated(name, not gate.uncalibrated)
             gate.keeper.rules = rules if self.open else replace(rules, threshold=None, pair=None)
-            if revision != self._revision:
+            if revision != self.revision:
                 gate.keeper.refresh()
-        if revision != self._revision:
+        if revision != self.revision:
             self._flight.renew()
-        self._revision = revision
+        self.revision = revision
         self._metrics.threshold(serving.rules().threshold if self.open else None)
         self._metrics.gallery(len(people), serving.gallery.templates, revision)
 

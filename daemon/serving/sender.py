@@ -124,13 +124,17 @@ class Sender:
             self._store.sent(rows)
 
     def send(self) -> bool:
-        """Offer the messages that wait, as far as the broker takes them. Returns whether more of the backlog can be offered at once."""
-        more = False
-        for gate, link in self._links.items():
-            self._expire(gate)
-            if link.connected and self._send_fresh(gate, link):
-                more = self._send_old(gate, link) or more
-        self._metrics.outbox(self._store.depth())
+        """Offer the messages that wait, as far as the broker takes them. Returns whether more of the backlog can be offered at once.
+
+        While a change of the gallery is not settled in the store only live decisions go: its answer must not say yet that it is done.
+        """
+        more, depth = False, self._store.depth()
+        for gate, link in self._links.items() if depth else ():
+            if self._store.waiting(gate):
+                self._expire(gate)
+                if link.connected and self._send_fresh(gate, link):
+                    more = self._send_old(gate, link) or more
+        self._metrics.outbox(depth)
         return more
 
     def _expire(self, gate: str) -> None:
@@ -153,6 +157,8 @@ class Sender:
         for row, until_s in live.items():
             if row not in connection.in_flight and not self._offer(gate, link, row, until_s):
                 return False
+        if self._store.settle_due:
+            return False
         while connection.again:
             row = connection.again[0]
             if row not in connection.in_flight and not self._offer(gate, link, row):

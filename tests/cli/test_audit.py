@@ -18,7 +18,7 @@ from daemon.commands.desk import Desk
 from daemon.commands.order import Order
 from daemon.config import Config, OutboxConfig
 from daemon.core.audit import read
-from daemon.edges.store import AuditTable, Store, StoreError, open_store
+from daemon.edges.store import KEEP_RESULTS_S, AuditTable, Store, StoreError, open_store
 from daemon.serving.retention import REST_S, SLICE, UNPROVED_S, Retention
 from tests.conftest import ROOT
 from tests.fixtures.desk import NOW, TOPIC, command, desk, painted
@@ -313,6 +313,25 @@ def test_a_clock_that_is_years_ahead_costs_no_records(the_desk: Desk, store: Sto
     the_desk.handle("north", "t", command("revoke", "E1", now=later), False, later, TOPIC)
     keeper.tend(2 * REST_S + 2, NOW + 4000 * DAY_S)
     assert len(records(store)) == 1, "but those that are old also by what a command proved"
+
+
+def test_old_answers_go_too_a_slice_at_a_time(the_desk: Desk, store: Store) -> None:
+    send(the_desk, command("revoke", "E1"))
+    with store.transaction():
+        for number in range(SLICE + 5):
+            store.put_result(f"old-{number:04}", b"1", NOW - KEEP_RESULTS_S - 1)
+            store.put_result(f"new-{number:04}", b"2", NOW - KEEP_RESULTS_S + 60)
+
+    def left(kind: str) -> int:
+        return sum(store.result(f"{kind}-{number:04}") is not None for number in range(SLICE + 5))
+
+    keeper = Retention(store, Order(store), 365 * DAY_S)
+    seen = []
+    for second in range(6):
+        keeper.tend(2.0 * second, NOW)
+        seen.append(left("old"))
+    assert 0 < SLICE + 5 - seen[0] <= SLICE and seen[-1] == 0
+    assert left("new") == SLICE + 5
 
 
 def test_records_that_cannot_go_close_nothing(the_desk: Desk, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

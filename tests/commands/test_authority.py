@@ -19,7 +19,7 @@ from daemon.core import signing
 from daemon.core.audit import read
 from daemon.core.messages import LANES, MAX_ENVELOPE_BYTES, MAX_PAYLOAD_BYTES
 from daemon.core.values import Delivery
-from daemon.edges.store import Store, StoreError, open_store
+from daemon.edges.store import KEEP_RESULTS_S, Store, StoreError, open_store
 from tests.fixtures.asking import done, refused, send, who
 from tests.fixtures.desk import NOW, TOPIC, command, desk, painted, tables
 from tests.fixtures.engine_site import CONFIG, Site
@@ -371,8 +371,10 @@ def test_a_shutting_out_that_is_replayed_after_its_answer_is_forgotten_does_noth
     old = signed("hr-1", command(op, "E1", issued=1))
     done(the_desk, old, now=NOW + 2)
     later = NOW + MONTH_S + 100
+    with the_desk.store.transaction():  # the answer is older than 30 days by then, and deleted
+        the_desk.store.prune_results(later - KEEP_RESULTS_S, "", 500)
     back = command("resume", "E1", now=later) if op == "suspend" else command("enroll", "E1", [ALICE], now=later)
-    done(the_desk, signed("hr-1", back), now=later + 1)  # the first answer is older than 30 days by now, and deleted
+    done(the_desk, signed("hr-1", back), now=later + 1)
     refused(the_desk, old, "superseded", now=later + 2)
     assert not the_desk.current.people["E1"].suspended
 

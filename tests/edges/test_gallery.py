@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from daemon.core.passages.match import NOBODY
+from daemon.core.values import Embedded
 from daemon.edges.gallery import Gallery, VectorError
 from tests.fixtures.unit_vectors import DIMENSION, grown, units
 
@@ -126,3 +129,38 @@ def test_what_enrolled_people_have_in_common_counts_everybody_once() -> None:
     assert gallery.common().people == 2 and np.allclose(gallery.common().mean, (alice + c) / 2, atol=1e-6)
     gallery.remove("alice")
     assert gallery.common().people == 1 and np.allclose(gallery.common().mean, c, atol=1e-6)
+
+
+def test_what_people_have_in_common_follows_every_change_as_if_it_were_made_anew() -> None:
+    random, vectors = np.random.default_rng(3), units(400)
+    gallery = Gallery(DIMENSION)
+    gallery.common()  # from here on it follows
+    for number, vector in enumerate(vectors):
+        person = f"p{random.integers(0, 40)}"
+        if random.random() < 0.2:
+            gallery.remove(person)
+        else:
+            gallery.add(number, person, vector)
+    anew = Gallery(DIMENSION)
+    anew.add_all([Embedded(n, person, vectors[n]) for n, person in gallery.owners().items()])
+    assert gallery.common().people == anew.common().people == gallery.people > 20
+    assert np.allclose(gallery.common().mean, anew.common().mean, atol=1e-9)
+
+
+def test_many_are_entered_at_once_or_none() -> None:
+    vectors = units(500)
+    gallery = Gallery(DIMENSION)
+    gallery.add(1_000, "p0", units(1, seed=7)[0])
+    common = gallery.common()
+    whole = [Embedded(n, f"p{n // 4}", vector) for n, vector in enumerate(vectors)]
+    for spoilt in (replace(whole[3], vector=2 * vectors[3]), replace(whole[3], number=1_000), replace(whole[3], number=4)):
+        with pytest.raises(VectorError):
+            gallery.add_all([*whole[:3], spoilt, *whole[4:]])
+    with pytest.raises(VectorError, match="different shapes"):
+        gallery.add_all([whole[0], replace(whole[1], vector=vectors[1][:3])])
+    assert (gallery.templates, gallery.people) == (1, 1) and np.array_equal(gallery.common().mean, common.mean)
+    gallery.add_all([])
+    gallery.add_all(whole)
+    assert (gallery.templates, gallery.people) == (501, 125)
+    assert [match.person for match in gallery.search(vectors)] == [template.person for template in whole]
+    assert gallery.remove("p0") == 5 and gallery.templates == 496

@@ -147,7 +147,7 @@ def test_labels_are_never_used_twice_though_numbers_are() -> None:
     matrix = Matrix(DIMENSION)
     seen = set()
     for _ in range(5):
-        matrix.append(7, 0, units(1)[0])
+        matrix.append([7], [0], units(1))
         label, *_ = matrix.remove(7)
         seen.add(label)
     assert len(seen) == 5 and matrix.count == 0
@@ -156,14 +156,14 @@ def test_labels_are_never_used_twice_though_numbers_are() -> None:
 def test_what_is_taken_out_leaves_no_trace_in_the_matrix() -> None:
     matrix, vectors = Matrix(DIMENSION), units(9)
     for number in range(3):
-        matrix.append(number, 0, vectors[number])
+        matrix.append([number], [0], vectors[number : number + 1])
     matrix.snapshot()
     matrix.serve()
     for number in range(3, 6):
-        matrix.append(number, 0, vectors[number])
+        matrix.append([number], [0], vectors[number : number + 1])
     matrix.snapshot()
     for number in range(6, 9):
-        matrix.append(number, 0, vectors[number])
+        matrix.append([number], [0], vectors[number : number + 1])
     assert matrix.remove(0)[1:] == (True, True) and matrix.remove(4)[1:] == (False, True) and matrix.remove(7)[1:] == (False, False)
     assert (matrix.covered, matrix.copied, matrix.count) == (2, 4, 6)
     assert not matrix._vectors[6:].any() and not matrix._keys[6:].any()

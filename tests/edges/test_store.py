@@ -3,13 +3,15 @@ import shutil
 import sqlite3
 import stat
 import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from daemon.core.values import Person
-from daemon.edges.store import KEEP_RESULTS_S, Store, StoreError, open_store
+from daemon.edges.store import Store, StoreError, open_store
 from daemon.edges.store.database import Database
 from tests.fixtures.stored import ALICE, VECTOR, outbox, put, tampered, two_people
 
@@ -86,7 +88,7 @@ def test_a_revocation_that_a_crash_left_in_the_log_is_in_force_and_erased_at_the
 ) -> None:
     store = open_store(tmp_path / "state")
     put(store, ALICE)
-    monkeypatch.setattr(Database, "_settle", lambda self: None)  # the crash comes between the commit and this
+    monkeypatch.setattr(Database, "settle", lambda self: None)  # the crash comes between the commit and this
     with store.transaction():
         store.remove_person("E1")
     shutil.copytree(tmp_path / "state", tmp_path / "crashed")
@@ -349,12 +351,77 @@ def test_the_order_of_commands_outlives_the_person(tmp_path: Path) -> None:
 def test_results_are_kept_for_redelivery_and_not_for_ever(tmp_path: Path) -> None:
     store = open_store(tmp_path)
     with store.transaction():
-        store.put_result("a", b"1", 0.0)
-    assert store.result("a") == b"1"
-    with store.transaction():
-        store.put_result("b", b"2", KEEP_RESULTS_S + 1)
-    assert store.result("a") is None and store.result("b") == b"2"
+        for number in range(7):
+            store.put_result(f"old-{number}", b"1", 0.0)
+            store.put_result(f"new-{number}", b"2", 10.0)
+    walk: list[str | None] = [""]
+    while (after_id := walk[-1]) is not None:
+        with store.transaction():
+            walk.append(store.prune_results(10.0, after_id, 3))
+    assert walk == ["", "new-2", "new-5", "old-1", "old-4", None], "a few at a time, each once"
+    assert [store.result(f"old-{number}") for number in range(7)] == [None] * 7
+    assert [store.result(f"new-{number}") for number in range(7)] == [b"2"] * 7
     store.close()
+
+
+def test_the_walk_through_damaged_answers_ends(tmp_path: Path) -> None:
+    open_store(tmp_path).close()
+    rows = "INSERT INTO results VALUES (CAST(x'ff61' AS TEXT), x'00', 0.0), (CAST(x'ff62' AS TEXT), x'00', 'never'), ('a', x'00', 0.0)"
+    store = tampered(tmp_path, rows)
+    after_id: str | None = ""
+    for _ in range(4):
+        with store.transaction():
+            after_id = store.prune_results(10.0, after_id or "", 1)
+        if after_id is None:
+            break
+    assert after_id is None and store.result("a") is None
+    store.close()
+
+
+def test_what_the_broker_has_taken_costs_no_wait_for_the_disk_and_the_next_change_does(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    asked: list[str] = []
+    with store.transaction():
+        row = store.enqueue("north", "t", b"1")
+    store.database.connection.set_trace_callback(asked.append)
+    store.sent([row])
+    assert asked[0] == "PRAGMA synchronous = NORMAL" and asked[-1] == "PRAGMA synchronous = FULL" and store.depth() == 0
+    with pytest.raises(StoreError), store.database.unhurried():
+        raise StoreError("no", "room")
+    assert store.database.row("PRAGMA synchronous") == (2,)
+    store.close()
+
+
+def test_who_settles_later_says_when_a_change_of_the_gallery_leaves_the_log(tmp_path: Path) -> None:
+    store, log = open_store(tmp_path), tmp_path / "gallery.sqlite-wal"
+    store.settle_later()
+    put(store, ALICE)
+    assert store.settle_due and log.stat().st_size > 0
+    store.settle()
+    assert not store.settle_due and log.stat().st_size == 0
+    with store.transaction():
+        store.enqueue("north", "t", b"1")
+    assert not store.settle_due, "nothing of the gallery is in the log"
+    with reading(tmp_path):
+        with store.transaction():
+            store.remove_person("E1")
+        store.settle()
+        assert not store.settle_due and log.stat().st_size > 0, "it was tried, and a reader prevented it"
+    with store.transaction():
+        store.enqueue("north", "t", b"1")
+    assert store.settle_due, "it is tried again after the next change of anything"
+    store.settle()
+    assert log.stat().st_size == 0
+    store.close()
+
+
+@contextmanager
+def reading(folder: Path) -> Iterator[None]:
+    """Somebody reads the file meanwhile."""
+    with closing(sqlite3.connect(folder / "gallery.sqlite", isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM people").fetchone()
+        yield
 
 
 def test_sequences_go_on_across_restarts_each_gate_its_own(tmp_path: Path) -> None:

@@ -1,16 +1,19 @@
 """Stories about the engine: what is published when, and what happens when the broker or the disk fails. Clocks stand still here."""
 
 import json
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 from daemon.config import parse
-from daemon.core.values import Delivery, Link, Person, Published
+from daemon.core.boxes import Box
+from daemon.core.values import Delivery, Face, Link, Outgoing, Person, Probe, Published, Quality, View
 from daemon.edges.gallery import Gallery
 from daemon.edges.gallery.gallery import Built
 from daemon.edges.store import Store, StoreError, open_store
@@ -18,8 +21,9 @@ from daemon.serving.engine import EngineFailed
 from daemon.serving.mailbox import CameraState, Mailbox, WorkerFailed
 from daemon.serving.rules_in_force import difference
 from tests.edges.held import Held
-from tests.fixtures.desk import DIMENSION, command, painted
-from tests.fixtures.engine_site import ALICE, STRANGER, Site
+from tests.fixtures.desk import DIMENSION, NOW, command, painted
+from tests.fixtures.engine_site import ALICE, STRANGER, Site, Wire
+from tests.fixtures.stored import outbox
 
 
 @dataclass
@@ -460,3 +464,142 @@ def test_what_happened_to_the_session_is_said_for_an_hour(site: Site) -> None:
     site.now_s += 3601
     site.turn()
     assert site.status()["state"] == "serving"
+
+
+# ---- what a turn costs the disk
+
+
+def statements(store: Store) -> list[str]:
+    """From now on: what SQLite is asked to do."""
+    asked: list[str] = []
+    store.database.connection.set_trace_callback(asked.append)
+    return asked
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> Iterator[Site]:
+    store = open_store(tmp_path)
+    yield Site(store, gates=("north", "south"))
+    store.close()
+
+
+def at_both(site: Site, times: int = 3) -> None:
+    """Somebody stands at both gates; each turn has a view of each."""
+    for _ in range(times):
+        site.now_s += 0.1
+        for gate in ("north", "south"):
+            site.mailbox.offer(seen(site, gate), threading.Event())
+        site.engine.turn(0)
+
+
+def seen(site: Site, gate: str) -> View:
+    crop = np.full((112, 112, 3), ALICE, np.uint8)
+    return View(gate, 0, site.now_s, NOW + site.now_s, (Probe(Face(Box(100, 100, 80, 80), 1.0), crop, Quality.OK),))
+
+
+def decided(site: Site) -> dict[str, list[str]]:
+    return {gate: [m["decision"] for m in decisions_of(wire)] for gate, wire in site.wires.items()}
+
+
+def decisions_of(wire: Wire) -> list[dict[str, Any]]:
+    return [json.loads(m.payload) for m in wire.sent if m.topic.endswith("decision")]
+
+
+def test_the_decisions_of_a_turn_are_one_transaction(two: Site) -> None:
+    at_both(two, 5)
+    asked = statements(two.store)
+    at_both(two, 1)
+    assert decided(two) == {"north": ["unknown"], "south": ["unknown"]}
+    assert asked.count("BEGIN IMMEDIATE") == asked.count("COMMIT") == 1
+    two.store.audit.verify()
+
+
+def test_of_the_decisions_of_a_turn_all_are_lost_or_none(two: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    at_both(two, 5)
+    count, enqueue = len(outbox(two.store)), Store.enqueue
+
+    def full(self: Store, gate: str, *arguments: Any) -> int:
+        if gate == "south":
+            raise StoreError("the gallery cannot be written: database or disk is full", "make room")
+        return enqueue(self, gate, *arguments)
+
+    monkeypatch.setattr(Store, "enqueue", full)
+    at_both(two, 1)
+    assert decided(two) == {"north": [], "south": []} and len(outbox(two.store)) == count
+    monkeypatch.undo()
+    two.now_s += 3
+    at_both(two, 8)
+    assert decided(two) == {"north": ["unknown"], "south": ["unknown"]}, "each is taken again when the disk works"
+    firsts = [message for wire in two.wires.values() for message in decisions_of(wire)]
+    assert [(m["sequence"], m["supersedes"]) for m in firsts] == [(1, None), (1, None)]
+
+
+def test_a_decision_does_not_wait_until_a_revocation_has_left_the_log_and_its_answer_does(
+    two: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two.asks(command("enroll", "E1", [painted(STRANGER)], issued=100))
+    at_both(two, 5)
+    said: list[str] = []
+    settle = two.store.database.empty_log
+
+    def watched() -> bool:
+        said.append("settled")
+        return settle()
+
+    monkeypatch.setattr(two.store.database, "empty_log", watched)
+
+    def publish(message: Outgoing) -> bool:
+        said.append(message.topic.rsplit("/", 1)[1])
+        return True
+
+    for wire in two.wires.values():
+        monkeypatch.setattr(wire, "publish", publish)
+    two.now_s += 0.1
+    revoke = "ostiary/v1/hq/north/command/revoke"
+    two.mailbox.deliver(Delivery("north", revoke, command("revoke", "E1", issued=101), False, (1, 99, 1)))
+    two.mailbox.offer(seen(two, "south"), threading.Event())
+    two.engine.turn(0)
+    assert said == ["decision", "settled", "status", "status", "result"]
+
+
+def test_a_view_that_waits_is_decided_about_before_a_change_of_the_gallery_leaves_the_log(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve = site.engine._answering.serve
+
+    def while_somebody_comes() -> None:
+        serve()
+        site.mailbox.offer(seen(site, "north"), threading.Event())
+
+    site.asks(command("enroll", "E1", [painted(ALICE)], issued=100))
+    monkeypatch.setattr(site.engine._answering, "serve", while_somebody_comes)
+    assert site.asks(command("suspend", "E1", issued=101)) == [] and site.store.settle_due
+    monkeypatch.undo()
+    (answer,) = site.turn()
+    assert (answer["op"], answer["status"]) == ("suspend", "done") and not site.store.settle_due
+
+
+def test_a_turn_in_which_nothing_happens_asks_the_store_nothing(two: Site) -> None:
+    two.wires["south"].connected = False
+    two.turn()
+    asked = statements(two.store)
+    composed = len(two.wire.sent)
+    for _ in range(20):
+        two.now_s += 0.1
+        for gate in ("north", "south"):
+            two.mailbox.offer(View(gate, 0, two.now_s, NOW + two.now_s, ()), threading.Event())
+        two.turn()
+    assert asked == [] and len(two.wire.sent) == composed
+
+
+def test_what_is_news_is_said_to_a_gate_that_was_not_connected(two: Site) -> None:
+    two.wires["south"].connected = False
+    two.turn()
+    two.mailbox.tell(CameraState("south", "down", "no signal", True))
+    two.turn()
+    assert two.wires["south"].sent == []
+    two.wires["south"].connected = True
+    two.turn()
+    two.turn()
+    (status,) = [json.loads(m.payload) for m in two.wires["south"].sent if m.topic.endswith("status")]
+    assert status["camera"] == "down" and any("no signal" in reason for reason in status["reasons"])

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from daemon.serving.app import SANDBOX_AFTER_S
 from tests.conftest import ROOT
 from tests.fixtures.bombs import jpeg, scan_bomb
 from tests.fixtures.running import configure, ctl, daemon_running, result
@@ -32,6 +33,14 @@ def gone(pid: int, within_s: float) -> bool:
     return False
 
 
+def photo_process(pid: int, config: Path) -> int:
+    """The process for photos, which starts with the first photo."""
+    photo = config.parent / "frames" / "1.jpg"
+    assert result(ctl(config, "enroll", "E0", "--image", photo))["reason"] == "no_face"
+    (found,) = children(pid)
+    return found
+
+
 def begun(config: Path, *arguments: str) -> "subprocess.Popen[str]":
     command = [sys.executable, "-m", "daemon.ctl.__main__", *arguments, "--config", str(config), "--timeout", "30", "--json"]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
@@ -48,7 +57,7 @@ def config(tmp_path: Path, broker: int) -> Path:
 def test_bombs_are_refused_while_the_gate_goes_on(tmp_path: Path, config: Path) -> None:
     files = {"scans": scan_bomb(2_000), "thin": jpeg(33, 50_000), "large": scan_bomb(8, 3_000, 3_000), "nothing": b"\xff\xd8\xff"}
     with daemon_running(config) as process:
-        (sandbox,) = children(process.pid)
+        sandbox = photo_process(process.pid, config)
         for name, data in files.items():
             (tmp_path / f"{name}.jpg").write_bytes(data)
             enroll = ["enroll", "E1", "--image", tmp_path / f"{name}.jpg"]
@@ -67,8 +76,7 @@ def test_bombs_are_refused_while_the_gate_goes_on(tmp_path: Path, config: Path) 
 def test_a_photo_that_takes_long_holds_up_no_revocation(tmp_path: Path, config: Path) -> None:
     (tmp_path / "large.jpg").write_bytes(scan_bomb(40, 2_000, 2_000))
     with daemon_running(config) as process:
-        (sandbox,) = children(process.pid)
-        result(ctl(config, "enroll", "E1", "--image", tmp_path / "large.jpg"))  # it has been started by now
+        sandbox = photo_process(process.pid, config)
         os.kill(sandbox, signal.SIGSTOP)
         enrolment = begun(config, "enroll", "E1", "--image", str(tmp_path / "large.jpg"))
         try:
@@ -88,7 +96,17 @@ def test_a_photo_that_takes_long_holds_up_no_revocation(tmp_path: Path, config: 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_no_process_stays_behind(config: Path, number: int) -> None:
     with daemon_running(config) as process:
-        (sandbox,) = children(process.pid)
+        assert children(process.pid) == [], "a gate that starts looks at faces first"
+        sandbox = photo_process(process.pid, config)
         process.send_signal(number)
         process.wait(20)
         assert gone(sandbox, 5.0)
+
+
+@pytest.mark.broker
+def test_after_a_while_the_process_for_photos_is_there_before_the_first_photo(config: Path) -> None:
+    with daemon_running(config) as process:
+        deadline = time.monotonic() + SANDBOX_AFTER_S + 20
+        while not children(process.pid):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)

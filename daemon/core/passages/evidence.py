@@ -30,6 +30,7 @@ class Evidence:
     since_s: float = 0.0
     aside: Vector | None = None
     """The last frame's vector, if it did not look like this face. One such frame is a bad moment; two that look alike are somebody else."""
+    _last: Vector | None = field(default=None, repr=False)
     _sum: npt.NDArray[np.float64] | None = field(default=None, repr=False)
     _fused: Vector | None = field(default=None, repr=False)
 
@@ -63,11 +64,21 @@ class Evidence:
         """Add one unit vector to the evidence."""
         if self._sum is None:
             self._sum, self.since_s = np.zeros(len(vector)), at_s
-        self._sum = self._sum * self.memory + vector
-        # Computed once a frame and kept: in a crowd every face is compared with every track.
-        self._fused = np.asarray(self._sum / np.linalg.norm(self._sum), np.float32)
+        self._fuse(vector)
         self.good += 1
         self.aside = None
+
+    def again(self) -> None:
+        """A frame showed what the last one added shows, and has no vector of its own. So the evidence stays that of the last second, of
+        however few frames: a mean over a longer time is less like the face as it is now, and more like others."""
+        if self._last is not None:
+            self._fuse(self._last)
+
+    def _fuse(self, vector: Vector) -> None:
+        assert self._sum is not None
+        self._sum, self._last = self._sum * self.memory + vector, vector
+        # Computed once a frame and kept: in a crowd every face is compared with every track.
+        self._fused = np.asarray(self._sum / np.linalg.norm(self._sum), np.float32)
 
 
 def begun(vectors: Sequence[Vector], at_s: float, memory: float) -> Evidence:

@@ -196,6 +196,8 @@ class Gatekeeper:
         """Put one face of a frame into its passage, and say whether it added to the evidence. If the track has become somebody else's, the
         face goes into a new passage, and what the old one is still owed goes into `decisions`."""
         passage, adds = self.passages.setdefault(track.number, Passage(Evidence(self.rules.memory))), False
+        if vector is None and passage.shown is not None and probe.quality is Quality.OK:
+            passage.evidence.again()
         if vector is not None and not self.rules.closed:  # a closed gate takes no evidence
             aside, aside_shows, liveness = passage.evidence.aside, passage.aside_shows, self.rules.liveness
             taken = passage.evidence.take(vector, view.at_s, self.rules.same)

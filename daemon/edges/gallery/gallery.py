@@ -1,7 +1,7 @@
 """People and their templates, the search among them, and the upkeep of the graph that makes it fast."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from daemon.core.passages.cohort import Common
 from daemon.core.passages.match import NOBODY, best_two
-from daemon.core.values import Match, Vector
+from daemon.core.values import Embedded, Match, Vector
 from daemon.edges.gallery import audit
 from daemon.edges.gallery.background import Aside, Background
 from daemon.edges.gallery.graph import Graph, GraphError, Stopped, build
@@ -54,6 +54,14 @@ class Built:
     recall: audit.Recall
 
 
+@dataclass(slots=True)
+class Shares:
+    """How many people count for what all have in common, and the sum of their directions, float64 [D]."""
+
+    people: int
+    total: npt.NDArray[np.float64]
+
+
 class Gallery:
     """Templates of one model. Not thread-safe: the engine owns it. Without `tend` it searches exactly and starts no thread."""
 
@@ -78,7 +86,7 @@ class Gallery:
         self._recall: float | None = None
         self._reason: str | None = None
         self._closed = False
-        self._common: Common | None = None
+        self._shares: Shares | None = None
 
     @property
     def templates(self) -> int:
@@ -104,24 +112,43 @@ class Gallery:
 
     def add(self, number: int, person: str, vector: Vector) -> None:
         """Enter a template under its own number. The next search finds it. Raises VectorError and then changes nothing."""
-        vector = checked(np.asarray(vector, np.float32)[None], self.dimension)[0]
-        if number in self._matrix:
-            raise VectorError(f"template number {number} is in use", "every template has a number of its own")
+        self.add_all([Embedded(number, person, vector)])
+
+    def add_all(self, templates: Sequence[Embedded]) -> None:
+        """Enter templates, all or none; a start enters a hundred thousand. Raises VectorError and then changes nothing."""
+        if not templates:
+            return
+        given = [np.asarray(template.vector, np.float32) for template in templates]
+        if len({vector.shape for vector in given}) > 1:
+            raise VectorError("vectors of different shapes", "vectors of two models are never compared")
+        vectors = checked(np.stack(given), self.dimension)
+        numbers = [template.number for template in templates]
+        if len({*numbers}) < len(numbers) or any(number in self._matrix for number in numbers):
+            raise VectorError(f"a template number of {numbers[:10]} is in use", "every template has a number of its own")
+        people = {template.person for template in templates} if self._shares is not None else ()
+        for person in people:
+            self._count(person, -1)
+        owners = [self._owner(template.person) for template in templates]
+        self._matrix.append(numbers, owners, vectors)
+        for number, owner in zip(numbers, owners, strict=True):
+            self._numbers_of[owner].append(number)
+        for person in people:
+            self._count(person, 1)
+
+    def _owner(self, person: str) -> int:
         owner = self._owner_of.get(person)
         if owner is None:
             owner = self._owner_of[person] = self._next_owner
             self._name_of[owner], self._numbers_of[owner] = person, []
             self._next_owner += 1
-        self._matrix.append(number, owner, vector)
-        self._numbers_of[owner].append(number)
-        self._common = None
+        return owner
 
     def remove(self, person: str) -> int:
         """Remove a person: the next search does not find them. Returns how many templates were removed."""
+        self._count(person, -1)
         owner = self._owner_of.pop(person, None)
         if owner is None:
             return 0
-        self._common = None
         del self._name_of[owner]
         numbers = self._numbers_of.pop(owner)
         for number in numbers:
@@ -142,17 +169,31 @@ class Gallery:
 
     def common(self) -> Common:
         """What all enrolled people have in common; everybody counts once, with however many templates. What is not finite is left out."""
-        if self._common is None:
-            vectors, owners = self._matrix.vectors, self._matrix.owners
-            _, place = np.unique(owners, return_inverse=True)
-            sums = np.zeros((int(place.max(initial=-1)) + 1, self.dimension))
-            np.add.at(sums, place, vectors)
-            lengths = np.linalg.norm(sums, axis=1)
-            usable = np.isfinite(lengths) & (lengths > 0)
-            people = int(usable.sum())
-            units = sums[usable] / lengths[usable, None]
-            self._common = Common(people, units.mean(0) if people else np.zeros(self.dimension))
-        return self._common
+        if self._shares is None:  # later changes are added to it: the sum over a large gallery takes longer than a decision
+            self._shares = self._all_shares()
+        people, total = self._shares.people, self._shares.total
+        return Common(people, total / people if people else np.zeros(self.dimension))
+
+    def _all_shares(self) -> Shares:
+        if not self._matrix.count:
+            return Shares(0, np.zeros(self.dimension))
+        order = np.argsort(self._matrix.owners, kind="stable")
+        owners = self._matrix.owners[order]
+        starts = np.flatnonzero(np.concatenate([[True], owners[1:] != owners[:-1]]))
+        sums = np.add.reduceat(self._matrix.vectors[order], starts, axis=0, dtype=np.float64)
+        lengths = np.linalg.norm(sums, axis=1)
+        usable = np.isfinite(lengths) & (lengths > 0)
+        return Shares(int(usable.sum()), (sums[usable] / lengths[usable, None]).sum(0))
+
+    def _count(self, person: str, sign: int) -> None:
+        """Add a person's direction to what people have in common, or take it out again."""
+        if self._shares is None or person not in self._owner_of:
+            return
+        direction = self.vectors_of(person).sum(0, np.float64)
+        length = float(np.linalg.norm(direction))
+        if math.isfinite(length) and length > 0:
+            self._shares.people += sign
+            self._shares.total += sign / length * direction
 
     def nearest_besides(self, vectors: npt.NDArray[np.float32], person: str) -> tuple[str | None, float]:
         """The nearest person other than `person` to any of float32 [N, D], N >= 1, and the similarity; (None, -1) where there is nobody.

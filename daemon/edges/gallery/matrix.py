@@ -1,12 +1,10 @@
 """The rows of the gallery: vector, owner, label, number. In three runs, so that the rows a graph does not know yet are contiguous."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-
-from daemon.core.values import Vector
 
 FIRST_ROWS = 64
 
@@ -48,16 +46,19 @@ class Matrix:
         """All owners, int64 [count]: a view, valid until the next change."""
         return self._keys[: self.count, 0]
 
-    def append(self, number: int, owner: int, vector: Vector) -> None:
-        """Add a row. The number must not be here already."""
-        row = self.count
-        if row == len(self._vectors):
-            self._vectors = np.concatenate([self._vectors, np.zeros_like(self._vectors)])
-            self._keys = np.concatenate([self._keys, np.zeros_like(self._keys)])
-        self._vectors[row], self._keys[row] = vector, (owner, self._next_label, number)
-        self._row_of_label[self._next_label], self._label_of_number[number] = row, self._next_label
-        self._next_label += 1
-        self.count += 1
+    def append(self, numbers: Sequence[int], owners: Sequence[int], vectors: npt.NDArray[np.float32]) -> None:
+        """Add rows. The numbers must not be here already, and no number twice."""
+        first, end = self.count, self.count + len(numbers)
+        if end > len(self._vectors):
+            more = max(len(self._vectors), end - len(self._vectors))
+            self._vectors = np.concatenate([self._vectors, np.zeros((more, self._vectors.shape[1]), np.float32)])
+            self._keys = np.concatenate([self._keys, np.zeros((more, 3), np.int64)])
+        labels = range(self._next_label, self._next_label + len(numbers))
+        self._vectors[first:end] = vectors
+        self._keys[first:end, 0], self._keys[first:end, 1], self._keys[first:end, 2] = owners, labels, numbers
+        self._row_of_label.update(zip(labels, range(first, end), strict=True))
+        self._label_of_number.update(zip(numbers, labels, strict=True))
+        self._next_label, self.count = labels.stop, end
 
     def remove(self, number: int) -> tuple[int, bool, bool]:
         """Remove a row, in a time that does not depend on the number of rows.

@@ -16,6 +16,10 @@ class Database:
     def __init__(self, connection: sqlite3.Connection, sealer: Sealer) -> None:
         self.connection, self.sealer = connection, sealer
         self._unsettled = False
+        self.settles_later = False
+        """Whether the owner calls `settle` itself, instead of every transaction that needs it."""
+        self.settle_due = False
+        """Whether `settle` has something to do."""
         self.rolled_back = 0
         """How many transactions were rolled back: what was read within them does not hold."""
 
@@ -25,6 +29,25 @@ class Database:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All or nothing, durable when it returns. Raises StoreError when the disk does not take it."""
+        with self._transaction():
+            yield
+        self.settle_due = self._unsettled
+        if not self.settles_later:
+            self.settle()
+
+    @contextmanager
+    def unhurried(self) -> Iterator[None]:
+        """All or nothing, durable with the next `transaction`: a power failure before that undoes it. Raises StoreError."""
+        with translated("written"):
+            self.connection.execute("PRAGMA synchronous = NORMAL")
+        try:
+            with self._transaction():
+                yield
+        finally:
+            self.connection.execute("PRAGMA synchronous = FULL")
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
         with translated("written"):
             self.connection.execute("BEGIN IMMEDIATE")
         try:
@@ -36,20 +59,21 @@ class Database:
             if self.connection.in_transaction:
                 self.connection.execute("ROLLBACK")
             raise
-        if self._unsettled:
-            self._settle()
 
     def gallery_changes(self) -> None:
         """Say that this transaction changes the gallery: who is enrolled, and what shuts somebody out.
 
-        After the commit the change is then moved from the log into the file. SQLite drops a damaged log without an error, so a revocation
-        that is only in the log could be undone; and no page of a revoked person should stay in the log.
+        After the commit the change is then moved from the log into the file (`settle`). SQLite drops a damaged log without an error, so a
+        revocation that is only in the log could be undone; and no page of a revoked person should stay in the log.
         """
         self._unsettled = True
 
-    def _settle(self) -> None:
-        with suppress(StoreError):  # the change is durable in the log, and the next transaction tries again
-            self._unsettled = not self.empty_log()
+    def settle(self) -> None:
+        """Move changes of the gallery from the log into the file, if there are any."""
+        self.settle_due = False
+        if self._unsettled:
+            with suppress(StoreError):  # the change is durable in the log, and the next transaction tries again
+                self._unsettled = not self.empty_log()
 
     def empty_log(self) -> bool:
         """Move everything from the log into the file; False while a reader prevents it. Raises StoreError."""

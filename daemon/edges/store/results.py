@@ -1,12 +1,9 @@
 """The table of results: the answers to commands, kept in case a command is delivered again."""
 
-from math import inf
-
 from daemon.edges.store.database import Database
 from daemon.edges.store.errors import VaultError
 from daemon.edges.store.records import Sealer
 
-PRUNE_EVERY_S = 600.0
 KEEP_RESULTS_S = 30 * 86_400
 """How long the answer to a command is kept for its redelivery."""
 
@@ -16,7 +13,6 @@ class ResultsTable:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._pruned_at = -inf
 
     def get(self, command_id: str) -> bytes | None:
         """The answer that was given. None also where it does not open: the command is then applied again, as if it were new.
@@ -25,14 +21,20 @@ class ResultsTable:
         return self._opened(row[0], command_id) if row else None
 
     def put(self, command_id: str, result: bytes, now: float) -> None:
-        """Keep an answer given at `now` (UTC seconds), and delete those that are too old."""
+        """Keep an answer given at `now` (UTC seconds)."""
         self._database.execute(
             "INSERT INTO results VALUES (?,?,?) ON CONFLICT(command_id) DO UPDATE SET sealed=excluded.sealed, at=excluded.at",
             (command_id, self._database.sealer.result(result, command_id), now),
         )
-        if abs(now - self._pruned_at) >= PRUNE_EVERY_S:  # it reads the whole table
-            self._pruned_at = now
-            self._database.execute("DELETE FROM results WHERE at < ?", (now - KEEP_RESULTS_S,))
+
+    def prune(self, before: float, after_id: str, limit: int) -> str | None:
+        """Delete the answers given before `before` (UTC seconds) among the next `limit` after that id. Returns the last of these ids, None
+        where there are no more: a walk through the table costs little at a time. Within a transaction."""
+        query = "SELECT command_id, at < ? FROM results WHERE command_id > ? ORDER BY command_id LIMIT ?"
+        rows = self._database.rows(query, (before, after_id, limit))
+        self._database.execute_each("DELETE FROM results WHERE command_id = ?", [(key,) for key, old in rows if old])
+        last = str(rows[-1][0]) if len(rows) == limit else ""
+        return last if last > after_id else None  # in a damaged file the order may be another one, and the walk must end
 
     def containing(self, part: bytes) -> list[tuple[float, bytes]]:
         """(UTC seconds, answer) of every answer that contains these bytes, oldest first. Raises StoreError."""

@@ -21,8 +21,8 @@ from daemon.edges.store.templates import Page
 class Store:
     """One daemon's folder. Not thread-safe: the engine owns it. Reading raises StoreError for a file that cannot be read.
 
-    What the methods do is said beside the tables, which are `tables`. Methods that write belong within a `transaction`, except `probe` and
-    `sent`, which are one themselves.
+    What the methods do is said beside the tables, which are `tables`. Methods that write belong within a `transaction`, except `probe`,
+    `sent` and `settle`, which are one themselves.
     """
 
     def __init__(self, database: Database, lock: TextIO | None = None) -> None:
@@ -45,6 +45,21 @@ class Store:
     def transaction(self) -> AbstractContextManager[None]:
         """All or nothing, durable when the block has ended. Raises StoreError when the disk does not take it."""
         return self.database.transaction()
+
+    def settle_later(self) -> None:
+        """From now on a transaction that changes the gallery leaves its change in SQLite's log. The owner calls `settle` before it says
+        that the change is done."""
+        self.database.settles_later = True
+
+    @property
+    def settle_due(self) -> bool:
+        """Whether a change of the gallery waits for `settle`."""
+        return self.database.settle_due
+
+    def settle(self) -> None:
+        """Move changes of the gallery from SQLite's log into the file. Where a reader prevents it, they are safe in the log meanwhile."""
+        if self.database.settle_due:
+            self.database.settle()
 
     def probe(self) -> None:
         """Try to write. Raises StoreError while the disk does not take it."""
@@ -151,6 +166,11 @@ class Store:
         """Keep the answer to a command, given at `now` (UTC seconds)."""
         self.tables.results.put(command_id, result, now)
 
+    def prune_results(self, before: float, after_id: str, limit: int) -> str | None:
+        """Delete what was given before `before` (UTC seconds) among the next `limit` answers after that id; returns the last id, or None
+        after the last answer."""
+        return self.tables.results.prune(before, after_id, limit)
+
     # ---- counters, and which model serves
 
     def revision(self) -> int:
@@ -209,6 +229,6 @@ class Store:
         self.tables.outbox.remove(rows)
 
     def sent(self, rows: list[int]) -> None:
-        """The broker has taken these messages."""
-        with self.transaction():
+        """The broker has taken these messages. A power failure may bring them back: they are sent twice then."""
+        with self.database.unhurried():
             self.tables.outbox.remove(rows)

@@ -51,11 +51,11 @@ def _joined(parts: tuple[str | int | bytes, ...]) -> bytes:
 
 
 def _part(part: str | int | bytes) -> bytes:
-    match part:
-        case bytes():
-            kind, data = b"b", part
-        case int():
-            kind, data = b"i", str(part).encode("ascii")
-        case str():
-            kind, data = b"s", part.encode("utf-8", "replace")
+    # A start calls this for everything that it unseals; `match` takes twice as long.
+    if isinstance(part, str):
+        kind, data = b"s", part.encode("utf-8", "replace")
+    elif isinstance(part, int):
+        kind, data = b"i", b"%d" % part
+    else:
+        kind, data = b"b", part
     return kind + len(data).to_bytes(4, "big") + data
