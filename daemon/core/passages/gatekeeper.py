@@ -84,7 +84,7 @@ class Gatekeeper:
         known: Known | None = None,
     ) -> list[Decision]:
         """What this frame decides. `vectors` belong to `view.probes`; None for a face that is too poor to be scored, or whose vector was
-        not wanted (`wants`): such a face is there, adds no evidence, and decides nothing.
+        not wanted (`wants`): such a face is there and still shows what it showed last, and the frame decides nothing.
 
         `lives` is asked about a passage that is about to be accepted, and its answer can only deny that. `known` are the enrolled people,
         for gates that adapt (`Rules.adapts`): without it these recognise nobody.

@@ -13,6 +13,8 @@ RETURN_SHIFT = 3.0
 """A face that was lost may come back less than this many of its widths away, if it looks the same."""
 FORESIGHT_S = 0.3
 """How long a face is expected to keep its speed. Boxes jitter, so a speed that is measured from them is soon wrong."""
+TINY = 1e-6
+"""Faces are never taken for the same by a similarity below this, whatever `same` is: nothing is left of it but rounding."""
 STEADY = 0.5
 """How much weight the newest motion has in the speed of a track."""
 
@@ -130,7 +132,7 @@ class Tracker:
                     near = max(_nearness(track.box, box), _nearness(ahead, box))
                 if near > 0:
                     found.append((near + max(0.0, alike if alike is not None else 0.0), track.number, i, track))
-                elif alike is not None and alike >= self.same and _like_size(track.box, box) and _shift(track.box, box) < RETURN_SHIFT:
+                elif alike is not None and alike >= max(self.same, TINY) and _may_return(track.box, box):
                     found.append((MIN_IOU * alike, track.number, i, track))
         return found
 
@@ -150,6 +152,11 @@ def _nearness(old: Box, new: Box) -> float:
         return overlap
     shift = _shift(old, new)
     return MIN_IOU * (1 - shift / MAX_SHIFT) if _like_size(old, new) and shift < MAX_SHIFT else 0.0
+
+
+def _may_return(old: Box, new: Box) -> bool:
+    """Whether a face that was lost may have come back here."""
+    return _like_size(old, new) and _shift(old, new) < RETURN_SHIFT
 
 
 def _shift(old: Box, new: Box) -> float:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from daemon.core.boxes import Box
+from daemon.core.passages.evidence import Evidence
 from daemon.core.passages.gatekeeper import Decision, Gatekeeper
 from daemon.core.passages.liveness import LivenessRules
 from daemon.core.passages.match import best_two
@@ -284,3 +285,18 @@ def test_a_story_costs_few_vectors() -> None:
     story = Story()
     story.sees(ALICE, times=60)
     assert story.embedded < 40
+
+
+def test_a_spared_frame_counts_as_the_one_before_it() -> None:
+    """So the evidence is that of the last second, of however few frames."""
+    rng = np.random.default_rng(5)
+    vectors = [np.asarray(v / np.linalg.norm(v), np.float32) for v in rng.normal(size=(4, 8))]
+    held, all_embedded = Evidence(0.9), Evidence(0.9)
+    held.again()  # nothing was seen yet
+    for number, vector in enumerate(vectors):
+        held.add(vector, float(number))
+        all_embedded.add(vector, float(number))
+        for _ in range(5):
+            held.again()
+            all_embedded.add(vector, float(number))
+    assert held.fused == pytest.approx(all_embedded.fused, abs=1e-6) and held.good == len(vectors)
