@@ -123,7 +123,9 @@ def _open(path: Path, provider: str, threads: int) -> Embedder:
     if session.get_providers()[0] != gpu.CUDA:
         raise EmbedderError("the model does not run on CUDA: the session fell back to the CPU", gpu.INSTALL)
     gpu.audit(session)
-    return Embedder(session, provider, batches=gpu.Batches(session, session.get_outputs()[0].shape[-1]))
+    embedder = Embedder(session, provider, batches=gpu.Batches(session, session.get_outputs()[0].shape[-1]))
+    embedder.warm_up()  # some libraries are first needed here; `auto` can still take the CPU
+    return embedder
 
 
 def _has_gpu() -> bool:
