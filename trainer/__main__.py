@@ -143,6 +143,16 @@ def _parser(package: bool) -> argparse.ArgumentParser:
     calibrate.add_argument("--split", type=Path, help="csv person,part: with it only the people of --part")
     calibrate.add_argument("--part", choices=("fit", "val", "calibration"), default="calibration", help="default: %(default)s")
 
+    quantise = commands.add_parser("quantise", help="a bundle in 8-bit integers from a float bundle: faster on a CPU")
+    quantise.add_argument("bundle", type=Path, help="float bundle to read")
+    quantise.add_argument("out", type=Path, help="bundle to write")
+    quantise.add_argument("--data", type=Path, required=True, help="crops: fit people give ranges, val people judge, calibration sets")
+    quantise.add_argument("--split", type=Path, help="csv person,part; without it a hash of the name decides")
+
+    reshape = commands.add_parser("reshape", help="constant shapes for a file of an older trainer, so that it runs on a GPU")
+    reshape.add_argument("file", type=Path, help="bundle, aligner or model of visibility to read")
+    reshape.add_argument("out", type=Path, help="file to write; its answers are the same")
+
     adopt = commands.add_parser("adopt", help="make a bundle of any face-embedding ONNX model, or of dlib's weights")
     if package:
         adopt.set_defaults(model=None)

@@ -40,7 +40,8 @@ def open_model(config: Config, path: Path | None = None) -> Model:
     if config.decision.site_calibration:
         site = read_site_calibration(config.decision.site_calibration)
         thresholds = Raised(calibration, site.thresholds.get(ident), site.gates)
-    return Model(ident, embedder, embedder.provider, card.dimension, thresholds, standards(card, config.enrolment.max_templates))
+    enrolling = standards(card, config.enrolment.max_templates)
+    return Model(ident, embedder, embedder.provider, card.dimension, thresholds, enrolling, embedder.fell_back)
 
 
 def open_judge(config: Config, min_face_px: int) -> Judge:

@@ -195,6 +195,8 @@ def _current(config: Config, store: Store, models: dict[str, Model]) -> Current:
     noted = store.serving()
     model = models[noted] if noted in models else next(iter(models.values()))
     log.info("model %s on %s", model.id, model.provider)
+    if model.fell_back:
+        log.warning("the GPU is not used: %s", model.fell_back)
     if noted != model.id:
         # Noted so that it goes on serving when the configuration calls it `next`. If the disk takes no writes, the gate itself will say so.
         with suppress(StoreError), store.transaction():

@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -22,7 +23,8 @@ from daemon.core.bundle import Card, Figure
 from daemon.core.faces.align import ALIGNMENT
 from daemon.core.faults import Fault
 from daemon.edges.files import replace
-from trainer.bundle import export, onnx_graph, raw_model, settle
+from trainer.bundle import constant_shapes, export, onnx_graph, raw_model, settle
+from trainer.bundle.constant_shapes import ShapeError
 from trainer.bundle.onnx_graph import Batch
 from trainer.bundle.raw_model import Raw, Way
 from trainer.bundle.settle import Candidate
@@ -110,6 +112,9 @@ def adopt(
     bundle.parent.mkdir(parents=True, exist_ok=True)
     replace(bundle, content)
     console.print(f"{bundle}: {len(content) / 1e6:.2f} MB, batch {batch}, model and bundle differ by {worst:.1e} at most", soft_wrap=True)
+    left = sorted(constant_shapes.on_the_cpu(onnx.load_from_string(content).graph))
+    if left:
+        console.print(f"it runs on a CPU only, because of its {left[0]}: {constant_shapes.ON_THE_CPU[left[0]]}", soft_wrap=True)
     return Adopted(way, table, batch, worst, card)
 
 
@@ -123,6 +128,8 @@ def _proven(raw: Raw, way: Way, card: Card, faces: NDArray[np.uint8], truth: Emb
         model = onnx_graph.proposal(raw, way, batch, card.name, text)
         if model is None:
             continue
+        with suppress(ShapeError, *raw_model.FAILURES):  # such a model still serves on a CPU
+            constant_shapes.make_constant(model)
         worst = _difference(model, probes, wanted)
         if worst <= PARITY:
             return batch, worst, bytes(model.SerializeToString())

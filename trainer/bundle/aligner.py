@@ -14,6 +14,7 @@ from daemon.core.faces import glimpse as glimpses
 from daemon.core.faces.align import ALIGNMENT
 from daemon.core.faces.glimpse import GLIMPSE_PX, AlignerCard, Golden
 from daemon.edges.files import replace
+from trainer.bundle import constant_shapes
 from trainer.bundle.export import OPSET, ExportError
 
 GOLDEN_COUNT = 4
@@ -70,6 +71,7 @@ def _convert(model: keras.Model, card: AlignerCard) -> bytes:
     for port in (*proto.graph.input, *proto.graph.output):
         port.type.tensor_type.shape.dim[0].dim_param = "N"
     proto.graph.name = "aligner"
+    constant_shapes.make_constant(proto)
     entry = proto.metadata_props.add()
     entry.key, entry.value = glimpses.CARD_KEY, msgspec.json.encode(card).decode()
     onnx.checker.check_model(proto, full_check=True)

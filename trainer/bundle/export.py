@@ -19,6 +19,7 @@ from daemon.core.bundle import Calibration, Card, Figure, Golden
 from daemon.core.faces.align import ALIGNMENT, CROP_PX
 from daemon.core.faults import Fault, first_line
 from daemon.edges.files import replace
+from trainer.bundle import constant_shapes
 from trainer.models.opened import onnx_embedder
 from trainer.models.whole import PARITY, Embed, embedder, loaded, whole
 from trainer.recipes.values import Recipe
@@ -178,6 +179,7 @@ def _convert(recipe: Recipe, weights: Sequence[NDArray[np.float32]], card: Card)
         port.type.tensor_type.shape.dim[0].dim_param = "N"
     proto.graph.output[0].type.tensor_type.shape.dim[1].dim_value = recipe.network.embedding
     proto.graph.name = recipe.name
+    constant_shapes.make_constant(proto)
     if recipe.export.half:
         _halve(proto.graph)
     entry = proto.metadata_props.add()

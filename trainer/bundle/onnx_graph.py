@@ -5,7 +5,7 @@ Every change is only a proposal: the caller runs it beside the original model an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -15,6 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from daemon.core.bundle import CARD_KEY
 from daemon.core.faces.align import CROP_PX
+from trainer.bundle.constant_shapes import keep, read
 from trainer.bundle.raw_model import TINY, Raw, Way
 from trainer.people import augment
 
@@ -81,23 +82,10 @@ def _mend(graph: Any, source: str) -> bool:
             if field.name == "axis" and field.i == 0:
                 field.i, mended = 1, True
     # The runtime warns about unused constants each time it opens the bundle.
-    unread = replaced - _read(graph)
-    _keep(graph.node, lambda node: unread.isdisjoint(node.output))
-    _keep(graph.initializer, lambda tensor: tensor.name not in unread)
+    unread = replaced - read(graph.node)
+    keep(graph.node, lambda node: unread.isdisjoint(node.output))
+    keep(graph.initializer, lambda tensor: tensor.name not in unread)
     return mended
-
-
-def _read(graph: Any) -> set[str]:
-    """Every tensor that is an input of a node, in the graph or in a graph inside it."""
-    inside = [field.g for node in graph.node for field in node.attribute if field.HasField("g")]
-    return {name for node in graph.node for name in node.input}.union(*(_read(inner) for inner in inside))
-
-
-def _keep(items: Any, wanted: Callable[[Any], bool]) -> None:
-    """Keep only the wanted items in a repeated field of a protobuf."""
-    for index in reversed(range(len(items))):
-        if not wanted(items[index]):
-            del items[index]
 
 
 def _loop(raw: Raw, graph: Any, source: str, result: str) -> Any:

@@ -16,6 +16,7 @@ from daemon.core.faces.align import ALIGNMENT, CROP_PX
 from daemon.core.faces.visibility import CARD_KEY, MAX_COVERED, MIN_UPRIGHT, REGIONS, SCHEMA, TURNS, Card, Figure, Golden
 from daemon.edges.files import replace
 from daemon.edges.visibility import open_visibility
+from trainer.bundle import constant_shapes
 from trainer.bundle.export import OPSET, ExportError
 from trainer.models.visibility import seer, whole
 from trainer.models.whole import PARITY
@@ -94,6 +95,7 @@ def _converted(model: keras.Model, card: Card) -> bytes:
     for port in proto.graph.output:
         port.type.tensor_type.shape.dim[1].dim_value = widths[port.name]
     proto.graph.name = "visibility"
+    constant_shapes.make_constant(proto)
     entry = proto.metadata_props.add()
     entry.key, entry.value = CARD_KEY, msgspec.json.encode(card).decode()
     onnx.checker.check_model(proto, full_check=True)

@@ -14,8 +14,9 @@ from daemon.core.faults import first_line
 from trainer.models.whole import Embed
 
 
-def onnx_embedder(content: bytes | Path, batch: int = 64) -> tuple[Embed, Card]:
-    """A bundle opened with ONNX Runtime on the CPU, and its card. Raises BundleError."""
+def onnx_embedder(content: bytes | Path, batch: int = 64, in_float: bool = False) -> tuple[Embed, Card]:
+    """A bundle opened with ONNX Runtime on the CPU, and its card. `in_float`: an 8-bit bundle is computed as a GPU computes it, in float.
+    Raises BundleError."""
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
     from onnxruntime.capi import onnxruntime_pybind11_state as ort
@@ -23,7 +24,11 @@ def onnx_embedder(content: bytes | Path, batch: int = 64) -> tuple[Embed, Card]:
     if isinstance(content, Path) and not content.is_file():
         raise bundles.BundleError(f"{content} does not exist", "give a bundle made by `ostiary-train export`")
     try:
-        session = onnxruntime.InferenceSession(content if isinstance(content, bytes) else str(content), providers=["CPUExecutionProvider"])
+        options = onnxruntime.SessionOptions()
+        if in_float:
+            options.add_session_config_entry("session.disable_quant_qdq", "1")
+        file = content if isinstance(content, bytes) else str(content)
+        session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
     except (ort.Fail, ort.InvalidGraph, ort.InvalidProtobuf, ort.InvalidArgument, ort.NotImplemented, ort.RuntimeException) as error:
         text = first_line(error)
         raise bundles.BundleError(f"ONNX Runtime cannot open it: {text}", "give a bundle made by `ostiary-train export`") from error

@@ -10,37 +10,46 @@ import numpy.typing as npt
 import onnxruntime
 
 from daemon.core.bundle import BundleError
-from daemon.core.faults import Fault, first_line
+from daemon.core.faults import first_line
+from daemon.edges.embedder import gpu
+from daemon.edges.embedder.errors import EmbedderError
+
+__all__ = ["Embedder", "EmbedderError", "Provider", "bundle_id", "open_embedder"]
 
 Provider = Literal["auto", "cpu", "cuda"]
 
-# Batches are padded to one of these sizes, because a GPU plans and keeps memory for every shape it has seen.
-_BATCHES = (1, 2, 4, 8, 16, 32)
-
-
-class EmbedderError(Fault):
-    """The model cannot be run as asked. `hint` says what to do about it."""
+FIXED = (1, 2, 4, 8, 16, 32)
+"""On a GPU, batches are padded to one of these sizes: it plans and keeps memory for every size it has seen."""
+MOST_ON_A_CPU = 8
+"""On a CPU, batches are cut but not padded. The runtime keeps memory for the largest one: 17 MB for 8 crops, 99 MB for 32, which are 8 %
+faster (bench/README.md). A padded batch costs what its padding costs."""
 
 
 @dataclass(slots=True)
 class Embedder:
-    """One ONNX Runtime session. `provider` is where it actually runs: `cpu` or `cuda`."""
+    """One ONNX Runtime session. `provider` is where it actually runs: `cpu` or `cuda`. `fell_back` says why `auto` did not take the
+    GPU that is there, and is empty otherwise."""
 
     session: Any
     provider: str
+    fell_back: str = ""
+    batches: gpu.Batches | None = None
 
     def embed(self, crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """uint8 [N, 112, 112, 3] RGB to float32 [N, D] unit vectors, N >= 1. Raises EmbedderError when the runtime fails."""
-        parts = [self._batch(crops[i : i + _BATCHES[-1]]) for i in range(0, len(crops), _BATCHES[-1])]
+        most = MOST_ON_A_CPU if self.batches is None else FIXED[-1]
+        parts = [self._batch(crops[i : i + most]) for i in range(0, len(crops), most)]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def _batch(self, crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         count = len(crops)
-        size = next(b for b in _BATCHES if b >= count)
-        if self.provider != "cpu" and size != count:
-            crops = np.concatenate([crops, np.zeros((size - count, *crops.shape[1:]), np.uint8)])
         try:
-            (vectors,) = self.session.run(["embedding"], {"image": np.ascontiguousarray(crops)})
+            if self.batches is None:
+                (vectors,) = self.session.run(["embedding"], {"image": np.ascontiguousarray(crops)})
+            else:
+                size = next(size for size in FIXED if size >= count)
+                padding = np.zeros((size - count, *crops.shape[1:]), np.uint8)
+                vectors = self.batches(np.concatenate([crops, padding]) if len(padding) else crops)
         except Exception as error:  # the runtime's error classes have no public base
             raise EmbedderError(
                 f"the model failed on {self.provider}: {first_line(error)}", "restart the process: a CUDA error does not go away"
@@ -48,8 +57,9 @@ class Embedder:
         return np.asarray(vectors[:count], np.float32)
 
     def warm_up(self) -> None:
-        """Run every batch size once, so that the first visitor does not wait and a missing library is found at the start."""
-        for size in _BATCHES if self.provider != "cpu" else _BATCHES[:1]:
+        """Run the batch sizes that are used, so that the first visitor does not wait: on a GPU each fixed one, which captures its graph
+        and finds a missing library; on a CPU the smallest and the largest."""
+        for size in FIXED if self.batches is not None else (1, MOST_ON_A_CPU):
             self._batch(np.zeros((size, 112, 112, 3), np.uint8))
 
 
@@ -65,15 +75,18 @@ def bundle_id(path: Path) -> str:
 
 
 def open_embedder(path: Path, provider: Provider, threads: int) -> Embedder:
-    """Load a bundle. `cuda` raises EmbedderError unless every node runs there; `auto` prefers CUDA and falls back to the CPU."""
-    if provider == "cpu" or (provider == "auto" and not _has_gpu()):
-        return _open(path, "cpu", threads)
-    if provider == "cuda":
-        return _open(path, "cuda", threads)
-    try:
-        return _open(path, "cuda", threads)
-    except EmbedderError:
-        return _open(path, "cpu", threads)
+    """Load a bundle. `cuda` raises EmbedderError unless every node runs there; `auto` prefers CUDA and falls back to the CPU, with the
+    reason in `fell_back`."""
+    if provider == "cuda" or (provider == "auto" and _has_gpu()):
+        try:
+            return _open(path, "cuda", threads)
+        except EmbedderError as error:
+            if provider == "cuda":
+                raise
+            embedder = _open(path, "cpu", threads)
+            embedder.fell_back = error.message
+            return embedder
+    return _open(path, "cpu", threads)
 
 
 def _open(path: Path, provider: str, threads: int) -> Embedder:
@@ -86,12 +99,13 @@ def _open(path: Path, provider: str, threads: int) -> Embedder:
     options.log_severity_level = 4
     options.intra_op_num_threads = threads
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    providers: list[Any] = ["CPUExecutionProvider"]
     if provider == "cuda":
-        # Without the CPU provider and without fallback, a missing CUDA library is an error here and not a slow gate.
-        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+        for key, value in gpu.SESSION_OPTIONS.items():
+            options.add_session_config_entry(key, value)
         if hasattr(onnxruntime, "preload_dlls"):
             onnxruntime.preload_dlls()
-    providers = ["CUDAExecutionProvider"] if provider == "cuda" else ["CPUExecutionProvider"]
+        providers = [(gpu.CUDA, gpu.PROVIDER_OPTIONS)]
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=providers)
         session.disable_fallback()
@@ -104,16 +118,18 @@ def _open(path: Path, provider: str, threads: int) -> Embedder:
         raise EmbedderError(
             f"{path}: not a model that can be loaded: {first_line(error)}", "export it again with `ostiary-train export`"
         ) from error
-    if provider == "cuda" and session.get_providers()[0] != "CUDAExecutionProvider":
-        raise EmbedderError(
-            "the model does not run on CUDA: the session fell back to the CPU",
-            "install ostiary[cuda], or set model.provider to cpu or auto",
-        )
-    return Embedder(session, provider)
+    if provider == "cpu":
+        return Embedder(session, provider)
+    if session.get_providers()[0] != gpu.CUDA:
+        raise EmbedderError("the model does not run on CUDA: the session fell back to the CPU", gpu.INSTALL)
+    gpu.audit(session)
+    embedder = Embedder(session, provider, batches=gpu.Batches(session, session.get_outputs()[0].shape[-1]))
+    embedder.warm_up()  # some libraries are first needed here; `auto` can still take the CPU
+    return embedder
 
 
 def _has_gpu() -> bool:
-    return any(Path("/dev").glob("nvidia[0-9]*")) and "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+    return any(Path("/dev").glob("nvidia[0-9]*")) and gpu.CUDA in onnxruntime.get_available_providers()
 
 
 def _cuda_version() -> str:
