@@ -19,12 +19,11 @@ from rich.console import Console
 from rich.table import Table
 
 from daemon.config import GateConfig
-from daemon.core.attention import Attention
+from daemon.core.attention import Attention, Fit, Region
 from daemon.core.boxes import iou
 from daemon.core.values import Frame, Image
 from daemon.edges.camera import frames_of, open_camera
 from daemon.edges.detector import Detector, open_detector
-from daemon.pipeline.steps import find
 
 ROOT = Path(__file__).resolve().parent.parent
 MIN_FACE_PX = 40
@@ -48,12 +47,25 @@ def main() -> None:
     Console(highlight=False).print(table)
 
 
+class Watched(Attention):
+    """Notes which share of each picture is searched."""
+
+    def __init__(self, min_face_px: int, fit: Fit, shares: list[float]) -> None:
+        super().__init__(min_face_px, fit)
+        self.shares = shares
+
+    def where(self, image: Image, at_s: float) -> list[Region]:
+        regions = super().where(image, at_s)
+        self.shares.append(sum(region.area for region in regions) / (image.shape[0] * image.shape[1]))
+        return regions
+
+
 def _row(clips: list[Path], detector: Detector, light: float, noise: float, most: int) -> list[str]:
     frames = faces = late = longest = 0
     shares: list[float] = []
     spent: list[tuple[float, float]] = []
     for clip in clips:
-        attention, missed = Attention(MIN_FACE_PX), 0
+        attention, missed = Watched(MIN_FACE_PX, detector.fit, shares), 0
         random = np.random.default_rng(0)
         for frame in frames_of(open_camera("bench", GateConfig(source=str(clip)))):
             if frame.number >= most:
@@ -62,7 +74,7 @@ def _row(clips: list[Path], detector: Detector, light: float, noise: float, most
             began = time.thread_time()
             whole = detector.detect(seen.image)
             between = time.thread_time()
-            found = find(seen, Watched(detector, shares), attention)
+            found = detector.follow(seen.image, seen.at_s, attention)
             spent.append((between - began, time.thread_time() - between))
             lost = [face for face in whole if not any(iou(face.box, other.box) > SAME for other in found)]
             missed = missed + 1 if lost else 0
@@ -77,19 +89,6 @@ def _disturbed(image: Image, light: float, noise: float, random: np.random.Gener
         return image
     grain = random.normal(0, noise, image.shape[:2])[..., None] if noise else 0.0
     return np.asarray(np.clip(image * light + grain, 0, 255), np.uint8)
-
-
-class Watched:
-    """A detector that notes which share of each picture it searches."""
-
-    def __init__(self, detector: Detector, shares: list[float]) -> None:
-        self._detector, self._shares = detector, shares
-
-    def detect(self, image: Image, regions=None):  # type: ignore[no-untyped-def]
-        """As the detector does."""
-        parts = regions if regions is not None else ()
-        self._shares.append(sum(region.area for region in parts) / (image.shape[0] * image.shape[1]) if regions is not None else 1.0)
-        return self._detector.detect(image, regions)
 
 
 if __name__ == "__main__":

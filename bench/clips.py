@@ -10,7 +10,6 @@ import numpy as np
 from bench.gate_clips import enrolment_frame
 from daemon.cli.calibrate import looks
 from daemon.config import Config, GateConfig
-from daemon.core.attention import Attention
 from daemon.core.passages.gatekeeper import Decision, Gatekeeper
 from daemon.core.passages.liveness import Lives
 from daemon.core.passages.rules import Rules
@@ -57,7 +56,7 @@ def watch(folder: Path, config: Config, others: Sequence[str] = ()) -> Watched:
             enrolment[person] = enrolment_crop(frame, 1, detector, open_judge(config, config.enrolment.min_face_px))
         camera = open_camera("clips", GateConfig(source=str(folder / name)))
         try:
-            attention, alive = Attention(config.detector.min_face_px), bool(config.liveness.model)
+            attention, alive = detector.attention(), bool(config.liveness.model)
             views = [steps.look(frame, detector, faces, attention=attention, liveness=alive) for frame in frames_of(camera)]
         finally:
             camera.close()

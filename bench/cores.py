@@ -19,7 +19,6 @@ from rich.console import Console
 from rich.table import Table
 
 from daemon.config import Config, GateConfig
-from daemon.core.attention import Attention
 from daemon.core.passages.gatekeeper import Gatekeeper
 from daemon.core.values import Frame
 from daemon.edges.camera import frames_of, open_camera
@@ -94,13 +93,11 @@ def _run(
     rules, names = steps.rules(config, model.calibration, gallery.templates), [f"g{number}" for number in range(gates)]
     keepers = {name: Gatekeeper(name, rules, config.decision.lost_s) for name in names}
     judge = opening.open_judge(config, config.detector.min_face_px)
+    detectors = [open_detector(arguments.detector) for _ in names]
     workers = [
-        GateWorker(
-            name, Endless(name, frames), Attention(config.detector.min_face_px), open_detector(arguments.detector), judge,
-            mailbox.offer, mailbox.tell, metrics,
-        )
-        for name in names
-    ]  # fmt: skip
+        GateWorker(name, Endless(name, frames), detector.attention(), detector, judge, mailbox.offer, mailbox.tell, metrics)
+        for name, detector in zip(names, detectors, strict=True)
+    ]
     for worker in workers:
         worker.start()
     decided, began, spent = 0, time.perf_counter(), time.process_time()

@@ -32,7 +32,6 @@ from bench.cost import Spent
 from bench.plain import Plain
 from bench.plain import frames as plain_frames
 from daemon.config import Config, DetectorConfig, GateConfig, ModelConfig
-from daemon.core.attention import Attention
 from daemon.core.counts import counted
 from daemon.core.faces.align import align
 from daemon.core.passages.gatekeeper import Gatekeeper
@@ -120,7 +119,7 @@ class Ours:
             into.faces.append(len(view.probes))
 
         walked = replay(
-            recorded(into.spent.each(images)), detector, Attention(config.detector.min_face_px), judge, self.model.embedder, self.gallery,
+            recorded(into.spent.each(images)), detector, detector.attention(), judge, self.model.embedder, self.gallery,
             keeper, lambda person, now: None, watch,
         )  # fmt: skip
         return {d.person for d in walked if d.verdict is Verdict.ACCEPT and d.person is not None}

@@ -12,7 +12,6 @@ from rich.console import Console
 from daemon.cli.pairs import pairs
 from daemon.cli.recordings import open_source
 from daemon.config import Config, ConfigError, load
-from daemon.core.attention import Attention
 from daemon.core.passages.gatekeeper import Gatekeeper
 from daemon.core.passages.match import NOBODY
 from daemon.core.passages.rules import Rules
@@ -69,7 +68,7 @@ def _calibrate(arguments: argparse.Namespace) -> int:
         try:
             if camera.live:
                 raise ConfigError(f"{path} is a live source", "calibrate takes video files and folders of pictures")
-            attention = Attention(size)  # as at the gate
+            attention = detector.attention()  # as at the gate
             views = (steps.look(frame, detector, faces, attention=attention) for frame in frames_of(camera))
             frames = ((view, steps.embed([view], model.embedder)[0]) for view in views)
             if arguments.live:

@@ -13,7 +13,6 @@ from rich.console import Console
 from daemon.cli.pairs import pairs
 from daemon.cli.recordings import gate_of, open_source
 from daemon.config import Config, ConfigError, GateConfig, load
-from daemon.core.attention import Attention
 from daemon.core.counts import counted
 from daemon.core.passages.gatekeeper import Gatekeeper
 from daemon.core.passages.rules import Rules
@@ -130,7 +129,7 @@ class Scene:
             walked = replay(
                 frames_of(camera),
                 detector,
-                Attention(config.detector.min_face_px),
+                detector.attention(),
                 judge,
                 self.model.embedder,
                 self.gallery,

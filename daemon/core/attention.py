@@ -7,7 +7,7 @@ The picture is compared in cells of half the smallest wanted face, each with its
 hundreds of pixels, while an edge that moves by a few pixels is not.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import floor, log2
 from typing import NamedTuple
@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from daemon.core.boxes import Box, iou
+from daemon.core.boxes import Box, iou, overlap
 from daemon.core.values import Face, Image
 
 WHOLE_S = 0.4
@@ -31,13 +31,15 @@ MOST_MOVES = 4.0
 """A change of this size is never taken for noise."""
 SURELY_S = 1.0
 """A face is looked for where it was for this long after it was seen last."""
-ROOM = 0.75
+ROOM = 0.5
 """How far around a face it is looked for, in sides of its box: it moves, and what is around it helps to find it."""
 SHRINKS = 0.36
 """A known face is looked for down to this share of its size. It is then seen with about 56 pixels, which places the landmarks of a face
 half covered or turned away; with 30 pixels they are off by a tenth of the face (clip `learn`, frames 26 to 36)."""
 MOST = 0.6
 """If so much of the picture is to be searched, it is searched as a whole."""
+NESTED = 0.5
+"""Two boxes of which one lies in the other by this share are of one face."""
 EDGE_PX = 2.0
 """A box that comes so near to the edge of a region may be a part of a face."""
 
@@ -55,21 +57,28 @@ class Region(NamedTuple):
     def area(self) -> int:
         return (self.right - self.left) * (self.bottom - self.top)
 
-    def cut(self, image: Image) -> Image:
-        """This part of a picture, without a copy."""
-        return image[self.top : self.bottom, self.left : self.right]
-
 
 def whole(image: Image, least_px: float) -> Region:
     """All of a picture."""
     return Region(0, 0, image.shape[1], image.shape[0], least_px)
 
 
+Fit = Callable[[Region, Region], Region]
+"""A region, and the whole picture, to a region that has all of the first and that a detector searches without waste."""
+
+
+def unfitted(region: Region, everything: Region) -> Region:
+    """For a detector that takes any size."""
+    return region
+
+
 @dataclass(slots=True)
 class Attention:
-    """Owned by the one thread that looks at a camera's pictures. `min_face_px` is the side of the smallest face that matters."""
+    """Owned by the one thread that looks at a camera's pictures. `min_face_px` is the side of the smallest face that matters, and `fit` is
+    what the detector makes of a region."""
 
     min_face_px: int
+    fit: Fit = unfitted
     _cells: npt.NDArray[np.float32] | None = None
     _shape: tuple[int, ...] = ()
     _whole_s: float = 0.0
@@ -78,49 +87,82 @@ class Attention:
     _faces: list[tuple[Box, float]] = field(default_factory=list)
 
     def where(self, image: Image, at_s: float) -> list[Region]:
-        """The regions of a BGR picture to be searched; none if nobody can be new in it. They do not overlap. `at_s` is the time of the
-        picture in seconds; a clock that went backwards, or another size of picture, begins anew."""
+        """The regions of a BGR picture to be searched, the finest first; none if nobody can be new in it. `at_s` is the time of the picture
+        in seconds; a clock that went backwards, or another size of picture, begins anew."""
         cells, everything = _cells(image, self.min_face_px), whole(image, self.min_face_px)
         known, self._shape, before_s, self._at_s = image.shape == self._shape, image.shape, self._at_s, at_s
         self._faces = [(box, seen_s) for box, seen_s in self._faces if known and 0 <= at_s - seen_s <= SURELY_S]
+        near = self._fitted([self._near(box, everything) for box, _ in self._faces], everything)
+        if self._cost(near) > everything.area:  # a crowd
+            return self._all([], cells, everything)
         if self._cells is None or not known or at_s < before_s or not at_s - self._whole_s < WHOLE_S:
-            return self._all(cells, everything, at_s)
+            return self._all(near, cells, everything)
         change = np.abs(cells - self._cells)
         moved = change > min(max(MOVES, NOISES * float(np.median(change))), MOST_MOVES)
-        regions = [self._near(box, everything) for box, _ in self._faces]
-        if not self._faces or at_s - self._moves_s >= MOVES_S:
-            self._moves_s = at_s
-            regions += _around(moved, everything)
-        regions = joined([region for region in regions if region.area > 0])
-        if sum(region.area for region in regions) > MOST * everything.area:
-            return self._all(cells, everything, at_s)
-        down, across = cells.shape[0] / everything.bottom, cells.shape[1] / everything.right
-        for region in regions:
-            rows = slice(int(np.ceil(region.top * down)), int(region.bottom * down))
-            columns = slice(int(np.ceil(region.left * across)), int(region.right * across))
-            self._cells[rows, columns] = cells[rows, columns]
-        return regions
+        for region in near:
+            self._searched(region, cells, everything)
+            moved[self._inside(region, everything)] = False
+        if near and at_s - self._moves_s < MOVES_S:
+            return near
+        self._moves_s = at_s
+        far = self._fitted(_around(moved, everything), everything)
+        if self._cost(far) > MOST * everything.area:
+            return self._all(near, cells, everything)
+        for region in far:
+            self._searched(region, cells, everything)
+        return [*near, *far]
 
-    def saw(self, regions: Sequence[Region], faces: Sequence[Face]) -> bool:
-        """Take the faces that were found there. False if one of them may be cut off by the edge of its region: then the whole picture must
-        be searched."""
+    def saw(self, regions: Sequence[Region], found: Sequence[Sequence[Face]]) -> list[Face] | None:
+        """Take the faces that were found in each region, and return each once. None if the edge of a region may have cut off one of them:
+        then ask again, and search the whole picture. Where that was searched a moment ago, there is no such face."""
         everything = Region(0, 0, self._shape[1], self._shape[0], self.min_face_px)
-        if any(_cut_off(face.box, region, everything) for region in regions for face in faces):
-            self._cells = None  # the next answer of `where` is the whole picture
-            return False
-        boxes = [face.box for face in faces]
-        old = [(box, seen_s) for box, seen_s in self._faces if not any(iou(box, new) > 0 for new in boxes)]
-        self._faces = [*((box, self._at_s) for box in boxes), *old]
-        return True
+        faces: list[Face] = []
+        cut: list[Face] = []
+        for region, there in zip(regions, found, strict=True):
+            for face in there:
+                if not any(_same(face.box, other.box) for other in faces):
+                    (cut if _cut_off(face.box, region, everything) else faces).append(face)
+        cut = [face for face in cut if not any(_same(face.box, other.box) for other in faces)]
+        if cut and self._at_s - self._whole_s >= MOVES_S:
+            self._cells = None  # the next answer of `where` has the whole picture
+            return None
+        old = [(box, seen_s) for box, seen_s in self._faces if not any(iou(box, face.box) > 0 for face in faces)]
+        self._faces = [*((face.box, self._at_s) for face in faces), *old]
+        return faces
+
+    def _fitted(self, regions: Sequence[Region], everything: Region) -> list[Region]:
+        """The same places in the sizes that the detector takes, without an overlap."""
+        count, fitted = -1, joined(regions)
+        while count != len(fitted):  # each round joins some, or is the last
+            count, fitted = len(fitted), joined([self.fit(region, everything) for region in fitted])
+        return fitted
 
     def _near(self, box: Box, everything: Region) -> Region:
         """Where a known face is looked for. The smallest size is one of few, so that the picture is always scaled in the same few ways."""
-        steps = floor(2 * log2(SHRINKS * box.side / self.min_face_px))
+        steps = floor(2 * log2(max(1.0, SHRINKS * box.side) / self.min_face_px))
         return _grown(box, ROOM * box.width, ROOM * box.height, everything, self.min_face_px * 2 ** (steps / 2))
 
-    def _all(self, cells: npt.NDArray[np.float32], everything: Region, at_s: float) -> list[Region]:
-        self._cells, self._whole_s, self._moves_s = cells, at_s, at_s
-        return [everything]
+    def _all(self, near: list[Region], cells: npt.NDArray[np.float32], everything: Region) -> list[Region]:
+        self._cells, self._whole_s, self._moves_s = cells, self._at_s, self._at_s
+        return [*near, everything]
+
+    def _cost(self, regions: Sequence[Region]) -> float:
+        """What it costs to search regions, in pixels of a picture that is searched as a whole."""
+        return sum(region.area * (self.min_face_px / region.least_px) ** 2 for region in regions)
+
+    def _inside(self, region: Region, everything: Region) -> tuple[slice, slice]:
+        """The cells that are wholly in a region."""
+        assert self._cells is not None
+        down, across = self._cells.shape[0] / everything.bottom, self._cells.shape[1] / everything.right
+        return (
+            slice(int(np.ceil(region.top * down)), int(region.bottom * down)),
+            slice(int(np.ceil(region.left * across)), int(region.right * across)),
+        )
+
+    def _searched(self, region: Region, cells: npt.NDArray[np.float32], everything: Region) -> None:
+        assert self._cells is not None
+        inside = self._inside(region, everything)
+        self._cells[inside] = cells[inside]
 
 
 def joined(regions: Sequence[Region]) -> list[Region]:
@@ -173,11 +215,13 @@ def _grown(box: Box, x: float, y: float, everything: Region, least_px: float) ->
     return Region(left, top, min(everything.right, right), min(everything.bottom, bottom), least_px)
 
 
+def _same(a: Box, b: Box) -> bool:
+    """Whether two boxes, found in different regions, are of one face, of which one may show only a part."""
+    return overlap(a, b) > NESTED * min(a.area, b.area)
+
+
 def _cut_off(box: Box, region: Region, everything: Region) -> bool:
-    """Whether a box reaches an edge of the region that is not the edge of the picture."""
-    x, y = box.centre
-    if not (region.left <= x < region.right and region.top <= y < region.bottom):
-        return False
+    """Whether a box reaches an edge of its region that is not the edge of the picture."""
     return (
         (box.x < region.left + EDGE_PX and region.left > 0)
         or (box.y < region.top + EDGE_PX and region.top > 0)

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from daemon.config import Config
-from daemon.core.attention import Attention, Region
+from daemon.core.attention import Attention
 from daemon.core.faces.align import align
 from daemon.core.faces.quality import Judge, Limits
 from daemon.core.passages import defaults
@@ -25,9 +25,11 @@ from daemon.core.values import Face, Frame, Image, Match, Probe, Quality, Spread
 
 
 class Detector(Protocol):
-    """Finds the faces of a BGR picture, largest first: of the whole picture, or of these parts of it."""
+    """Finds the faces of a BGR picture, largest first; or those of a camera's next picture, where `attention` looks for them."""
 
-    def detect(self, image: Image, regions: Sequence[Region] | None = None) -> list[Face]: ...
+    def detect(self, image: Image) -> list[Face]: ...
+
+    def follow(self, image: Image, at_s: float, attention: Attention) -> list[Face]: ...
 
 
 class Embeds(Protocol):
@@ -157,7 +159,7 @@ def look(
 
     `attention` is that of the frame's camera, which chooses the parts of the picture that are searched; without it, the whole is."""
     with timed(observe, "detect"):
-        found = find(frame, detector, attention) if attention is not None else detector.detect(frame.image)
+        found = detector.detect(frame.image) if attention is None else detector.follow(frame.image, frame.at_s, attention)
     with timed(observe, "align"):
         faces, crops = [], []
         for face in found:
@@ -172,15 +174,6 @@ def look(
             for face, crop, quality in zip(faces, crops, qualities, strict=True)
         ]
     return View(frame.gate, frame.number, frame.at_s, frame.captured_at, tuple(probes))
-
-
-def find(frame: Frame, detector: Detector, attention: Attention) -> list[Face]:
-    """The faces of a frame where `attention` looks for them."""
-    while True:
-        regions = attention.where(frame.image, frame.at_s)
-        found = detector.detect(frame.image, regions) if regions else []
-        if attention.saw(regions, found):
-            return found
 
 
 def embed(

@@ -13,7 +13,6 @@ from daemon.commands.authority import Key
 from daemon.commands.desk import Desk
 from daemon.config import Config, ConfigError, GateConfig
 from daemon.core import signing
-from daemon.core.attention import Attention
 from daemon.core.faces.quality import Judge
 from daemon.core.faces.visibility import Sees, VisibilityError
 from daemon.core.messages import encode, offline_status, topic
@@ -246,11 +245,12 @@ def _worker(
 ) -> GateWorker:  # fmt: skip
     camera = open_camera(name, gate, start_s=time.monotonic(), start_wall=time.time(), paced=True)
     stack.callback(camera.close)
+    detector = open_detector(config.detector.kind, config.detector.min_face_px)
     return GateWorker(
         name,
         camera,
-        Attention(config.detector.min_face_px),
-        open_detector(config.detector.kind, config.detector.min_face_px),
+        detector.attention(),
+        detector,
         Judge(steps.limits(config, config.detector.min_face_px), sees),
         mailbox.offer,
         mailbox.tell,

@@ -1,6 +1,6 @@
 """`ostiaryd liveness`, on pictures whose label is their brightness, and a replay through a gate that looks at liveness."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -11,7 +11,7 @@ from bench.gate_clips import enrolment_frame
 from daemon.__main__ import main
 from daemon.cli import liveness
 from daemon.config import Config, ConfigError, GateConfig, LivenessConfig
-from daemon.core.attention import Region
+from daemon.core.attention import Attention
 from daemon.core.boxes import Box
 from daemon.core.faces.quality import Judge
 from daemon.core.values import Face, Image
@@ -26,9 +26,12 @@ LEVELS = {"live/a/1": 190, "live/2": 180, "live/3": 150, "live/4": 60, "spoof/pr
 class Anything:
     """Finds a face in the middle of every picture that is not black."""
 
-    def detect(self, image: Image, regions: Sequence[Region] | None = None) -> list[Face]:
+    def detect(self, image: Image) -> list[Face]:
         height, width = image.shape[:2]
         return [Face(Box(width / 4, height / 4, width / 2, height / 2), 1.0)] if image.any() else []
+
+    def follow(self, image: Image, at_s: float, attention: Attention) -> list[Face]:
+        return self.detect(image)
 
 
 @pytest.fixture

@@ -26,6 +26,13 @@ def head(image: Image, x: int, y: int, side: int = 60, level: int = 150) -> Face
     return Face(Box(x - side / 2, y - side / 2, side, side), 1.0)
 
 
+def shown(attention: Attention, image: Image, at_s: float, *faces: Face) -> list[Region]:
+    """One picture: where it is searched, when each region shows the faces that are wholly in it."""
+    regions = attention.where(image, at_s)
+    assert attention.saw(regions, [[face for face in faces if covers([region], face.box)] for region in regions]) is not None
+    return regions
+
+
 def covers(regions: list[Region], box: Box) -> bool:
     return any(
         r.left <= box.x and r.top <= box.y and box.x + box.width <= r.right and box.y + box.height <= r.bottom and r.least_px <= box.side
@@ -36,8 +43,7 @@ def covers(regions: list[Region], box: Box) -> bool:
 def test_an_empty_scene_costs_nothing_but_a_whole_search_now_and_then() -> None:
     attention, searched = Attention(40), []
     for number in range(10 * RATE):
-        regions = attention.where(wall(seed=number), number / RATE)
-        assert attention.saw(regions, [])
+        regions = shown(attention, wall(seed=number), number / RATE)
         searched += [sum(region.area for region in regions) / EVERYTHING.area]
     assert searched[0] == 1 and searched.count(1.0) <= 10 / WHOLE_S + 1
     longest = max(len(run) for run in "".join("1" if share == 1 else "0" for share in searched).split("1"))
@@ -52,7 +58,7 @@ def test_who_comes_is_looked_for_in_the_same_frame(noise: float, level: int) -> 
     for seed in range(6):
         attention = Attention(40)
         for number in range(4):
-            attention.saw(attention.where(wall(noise, seed=100 * seed + number), number / RATE), [])
+            shown(attention, wall(noise, seed=100 * seed + number), number / RATE)
         image = wall(noise, seed=100 * seed + 50)
         came = head(image, 80 + 20 * seed, 150 + 10 * seed, level=level)
         regions = attention.where(image, 4 / RATE)
@@ -62,7 +68,7 @@ def test_who_comes_is_looked_for_in_the_same_frame(noise: float, level: int) -> 
 
 def test_a_change_too_slow_to_be_seen_between_two_frames_is_seen() -> None:
     attention = Attention(40)
-    attention.saw(attention.where(wall(), 0.0), [])
+    shown(attention, wall(), 0.0)
     for number in range(1, 11):
         image = wall(seed=number)
         came = head(image, 300, 200, level=90 + number)
@@ -73,25 +79,24 @@ def test_a_change_too_slow_to_be_seen_between_two_frames_is_seen() -> None:
 
 def test_a_face_that_was_there_is_looked_for_though_nothing_moves() -> None:
     attention, face = Attention(40), Face(Box(300, 200, 60, 60), 1.0)
-    attention.saw(attention.where(wall(), 0.0), [face])
+    shown(attention, wall(), 0.0, face)
     for number in range(1, int(0.9 * WHOLE_S * RATE)):
-        regions = attention.where(wall(seed=number), number / RATE)
+        regions = shown(attention, wall(seed=number), number / RATE, *([face] if number < 3 else []))
         assert covers(regions, face.box) and sum(region.area for region in regions) < 0.1 * EVERYTHING.area
-        attention.saw(regions, [face] if number < 3 else [])
 
 
 def test_a_face_that_is_gone_is_forgotten() -> None:
     attention = Attention(40)
-    attention.saw(attention.where(wall(), 0.0), [Face(Box(300, 200, 60, 60), 1.0)])
+    shown(attention, wall(), 0.0, Face(Box(300, 200, 60, 60), 1.0))
     at_s = SURELY_S + 0.1
-    attention.saw(attention.where(wall(seed=1), at_s), [])
+    shown(attention, wall(seed=1), at_s)
     assert sum(region.area for region in attention.where(wall(seed=2), at_s + 1 / RATE)) < 0.05 * EVERYTHING.area
 
 
 def test_a_second_face_is_looked_for_within_a_tenth_of_a_second() -> None:
     for seed in range(10):
         attention, first = Attention(40), Face(Box(300, 200, 60, 60), 1.0)
-        attention.saw(attention.where(wall(), 0.0), [first])
+        shown(attention, wall(), 0.0, first)
         came_s = None
         for number in range(1, 8):
             image = wall(seed=100 * seed + number)
@@ -104,7 +109,7 @@ def test_a_second_face_is_looked_for_within_a_tenth_of_a_second() -> None:
 
 def test_a_large_face_is_looked_for_with_fewer_pixels() -> None:
     attention, face, large = Attention(40), Face(Box(500, 200, 200, 200), 1.0), (720, 1280)
-    attention.saw(attention.where(wall(shape=large), 0.0), [face])
+    shown(attention, wall(shape=large), 0.0, face)
     (region,) = attention.where(wall(seed=1, shape=large), 1 / RATE)
     assert 0.25 * 200 <= region.least_px <= 0.36 * 200 and covers([region], face.box)
 
@@ -112,35 +117,37 @@ def test_a_large_face_is_looked_for_with_fewer_pixels() -> None:
 @pytest.mark.parametrize("image", [wall(level=200), np.zeros((480, 640, 3), np.uint8), wall(shape=(240, 320)), wall(shape=(1, 1))])
 def test_another_light_and_another_picture_are_searched_as_a_whole(image: Image) -> None:
     attention = Attention(40)
-    attention.saw(attention.where(wall(), 0.0), [])
+    shown(attention, wall(), 0.0)
     assert attention.where(image, 1 / RATE) == [whole(image, 40)]
 
 
 @pytest.mark.parametrize("at_s", [-5.0, 1e9, float("nan"), float("inf")])
 def test_a_clock_that_jumps_hides_nobody(at_s: float) -> None:
     attention = Attention(40)
-    attention.saw(attention.where(wall(), 1.0), [])
+    shown(attention, wall(), 1.0)
     assert attention.where(wall(seed=1), at_s) == [EVERYTHING]
 
 
 def test_a_face_at_the_edge_of_a_region_has_the_whole_picture_searched() -> None:
     attention = Attention(40)
-    attention.saw(attention.where(wall(), 0.0), [])
-    image = wall(seed=1)
+    for number in range(4):
+        shown(attention, wall(seed=number), number / RATE)
+    image = wall(seed=10)
     head(image, 300, 200)
-    regions = attention.where(image, 1 / RATE)
+    regions = attention.where(image, 4 / RATE)
     (region,) = regions
     part = Face(Box(region.left + 1, region.top + 10, 50, 50), 1.0)
-    assert not attention.saw(regions, [part])
-    again = attention.where(image, 1 / RATE)
-    assert again == [EVERYTHING] and attention.saw(again, [part])
+    assert attention.saw(regions, [[part]]) is None
+    again = attention.where(image, 4 / RATE)
+    assert again == [EVERYTHING] and attention.saw(again, [[part]]) == [part]
 
 
 def test_a_face_at_the_edge_of_the_picture_is_no_part_of_one() -> None:
     attention = Attention(40)
     for box in (Box(-5, 10, 60, 60), Box(600, 430, 60, 60)):
-        assert attention.saw(attention.where(wall(), 0.0), [Face(box, 1.0)])
-        assert attention.saw(attention.where(wall(seed=1), 1 / RATE), [Face(box, 1.0)])
+        for number in range(3):
+            face, regions = Face(box, 1.0), attention.where(wall(seed=number), number / RATE)
+            assert attention.saw(regions, [[face] for _ in regions]) == [face]
 
 
 def test_regions_never_share_a_pixel() -> None:
@@ -161,5 +168,52 @@ def test_the_memory_of_faces_does_not_grow() -> None:
     attention = Attention(40)
     for number in range(300):
         box = Box(float(10 * (number % 50)), float(5 * (number % 71)), 8, 8)
-        attention.saw(attention.where(wall(seed=number % 7), number * 0.5), [Face(box, 1.0)])
+        shown(attention, wall(seed=number % 7), number * 0.5, Face(box, 1.0))
     assert len(attention._faces) < 10
+
+
+def test_what_the_whole_search_a_moment_ago_did_not_find_is_no_face() -> None:
+    """Otherwise a detector that sees something at an edge each time would have each picture searched twice."""
+    attention, searches = Attention(40), 0
+    for number in range(RATE):
+        image = wall(seed=number)
+        head(image, 300, 200 + number)
+        while True:
+            regions = attention.where(image, number / RATE)
+            searches += regions == [EVERYTHING]
+            seen = attention.saw(regions, [[Face(Box(r.left + 1, r.top + 10, 50, 50), 1.0)] if r != EVERYTHING else [] for r in regions])
+            if seen is not None:
+                break
+        assert seen == []
+    assert searches <= 1 / MOVES_S + 2
+
+
+def test_regions_have_the_sizes_that_the_detector_takes() -> None:
+    def fit(region: Region, everything: Region) -> Region:
+        width, height = (-(-length // 64) * 64 for length in (region.right - region.left, region.bottom - region.top))
+        return Region(region.left, region.top, region.left + width, region.top + height, region.least_px)
+
+    attention = Attention(40, fit)
+    faces = [Face(Box(100, 100, 60, 60), 1.0), Face(Box(400, 300, 60, 60), 1.0), Face(Box(215, 110, 60, 60), 1.0)]
+    shown(attention, wall(), 0.0, *faces)
+    regions = attention.where(wall(seed=1), 1 / RATE)
+    assert len(regions) == 2 and all(covers(regions, face.box) for face in faces) and joined(regions) == regions
+    assert all((r.right - r.left) % 64 == 0 and (r.bottom - r.top) % 64 == 0 for r in regions)
+
+
+def test_a_face_that_two_regions_show_is_one() -> None:
+    """The finer region comes first, and a part of a face at an edge is not it."""
+    attention, fine, coarse = Attention(40), Face(Box(300, 200, 60, 60), 1.0), Face(Box(303, 196, 58, 66), 0.9)
+    shown(attention, wall(), 0.0, fine)
+    regions = attention.where(wall(seed=1), WHOLE_S)
+    assert len(regions) == 2 and regions[-1] == EVERYTHING and regions[0].least_px < 40
+    assert attention.saw(regions, [[fine], [coarse]]) == [fine]
+    part = Face(Box(regions[0].left, 200, 40, 60), 1.0)
+    there = Face(Box(regions[0].left - 15, 198, 60, 60), 1.0)
+    assert attention.saw(regions, [[part], [there]]) == [there]
+
+
+def test_a_crowd_costs_no_more_than_the_whole_picture() -> None:
+    attention, faces = Attention(40), [Face(Box(40 + 95 * column, 30 + 110 * row, 50, 50), 1.0) for row in range(4) for column in range(6)]
+    shown(attention, wall(), 0.0, *faces)
+    assert shown(attention, wall(seed=1), 1 / RATE, *faces) == [EVERYTHING]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from daemon.config import QualityConfig
-from daemon.core.attention import Region
+from daemon.core.attention import Attention, Region
 from daemon.core.boxes import Box, iou
 from daemon.core.faces.align import BOX_CENTRE, CROP_PX, TEMPLATE, align, box_transform, similarity_transform
 from daemon.core.faces.quality import Limits, judge
@@ -257,6 +257,17 @@ def office(data_dir: Path) -> list[Image]:
     return pictures[::10]
 
 
+def looking(regions: list[Region]) -> Attention:
+    """An attention that looks at these regions."""
+
+    class Looking(Attention):
+        def where(self, image: Image, at_s: float) -> list[Region]:
+            super().where(image, at_s)
+            return regions
+
+    return Looking(40)
+
+
 @pytest.mark.data
 def test_yunet_gives_the_boxes_that_opencv_gives(data_dir: Path, office: list[Image]) -> None:
     path = data_dir / "models" / "yunet.onnx"
@@ -289,7 +300,7 @@ def test_a_part_shows_the_face_that_the_whole_picture_shows(
             for least_px in (40.0, 0.5 * face.box.side):
                 left, top, right, bottom = (int(edge) for edge in (x - 2 * room, y - 1.5 * room, x + 1.7 * room, y + 2 * room))
                 region = Region(max(0, left), max(0, top), min(640, right), min(480, bottom), least_px)
-                (found,) = detector.detect(picture, [region])
+                (found,) = detector.follow(picture, 0.0, looking([region]))
                 away = np.abs(np.array(found.box.centre) - face.box.centre).max()
                 assert away < within * face.box.side and abs(found.box.side / face.box.side - 1) < 2 * within
                 assert found.anchors is not None and face.anchors is not None
@@ -300,12 +311,13 @@ def test_a_part_shows_the_face_that_the_whole_picture_shows(
 
 @pytest.mark.data
 def test_nothing_is_found_where_nobody_is_looked_for(yunet: Detector, office: list[Image]) -> None:
-    assert yunet.detect(office[0], []) == []
+    assert yunet.follow(office[0], 0.0, looking([])) == []
     (face,) = yunet.detect(office[0])
     left = face.box.x > 320
-    assert yunet.detect(office[0], [Region(0, 0, 200, 480, 40) if left else Region(440, 0, 640, 480, 40)]) == []
+    beside = Region(0, 0, 200, 480, 40) if left else Region(440, 0, 640, 480, 40)
+    assert yunet.follow(office[0], 0.0, looking([beside])) == []
 
 
 @pytest.mark.parametrize("region", [Region(0, 0, 1, 1, 40), Region(639, 479, 640, 480, 40), Region(0, 200, 640, 201, 300)])
 def test_a_sliver_of_a_picture_is_no_error(haar: Detector, region: Region) -> None:
-    assert haar.detect(np.zeros((480, 640, 3), np.uint8), [region]) == []
+    assert haar.follow(np.zeros((480, 640, 3), np.uint8), 0.0, looking([region])) == []

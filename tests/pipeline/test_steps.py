@@ -1,7 +1,7 @@
 """The line's functions, and the thread that walks the first half of it."""
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from daemon.config import Config, DecisionConfig, GateConfig
-from daemon.core.attention import Attention, Region
+from daemon.core.attention import Attention
 from daemon.core.boxes import Box
 from daemon.core.passages import defaults
 from daemon.core.passages.liveness import NOT_REQUIRED
@@ -66,8 +66,8 @@ def test_good_faces_are_cut_out_with_their_surroundings_where_liveness_is_looked
 
 
 def test_a_face_that_cannot_be_cut_out_is_left_out() -> None:
-    class Nonsense:
-        def detect(self, image: Image, regions: Sequence[Region] | None = None) -> list[Face]:
+    class Nonsense(PaintedDetector):
+        def detect(self, image: Image) -> list[Face]:
             return [Face(Box(1, 1, 0, 0), 1.0), Face(Box(1, 1, 50, 50), 1.0, np.ones((5, 2), np.float32))]
 
     assert steps.look(frame(100), Nonsense(), JUDGE).probes == ()

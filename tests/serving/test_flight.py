@@ -177,7 +177,7 @@ def test_a_worker_hands_over_every_frame_before_it_looks_at_it(tmp_path: Path) -
     happened: list[tuple[str, int]] = []
 
     class Watched(PaintedDetector):
-        def detect(self, image: Any, regions: Any = None) -> Any:
+        def detect(self, image: Any) -> Any:
             happened.append(("look", int(image[0, 0, 0])))
             return []
 

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from math import ceil
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from daemon.core.attention import Region, whole
+from daemon.core.attention import Attention, Region, whole
 from daemon.core.boxes import Box
 from daemon.core.values import Face, Image
 from daemon.edges.detector.aligner import ALIGNER, open_aligner
@@ -34,36 +35,52 @@ class Detector:
     min_face_px: int
     align: Callable[[Image, Sequence[Face]], list[Face]] | None = None
 
-    def detect(self, image: Image, regions: Sequence[Region] | None = None) -> list[Face]:
+    def detect(self, image: Image) -> list[Face]:
         """The faces of a BGR picture, uint8 [height, width, 3], largest first. Boxes and landmarks are finite, in its pixels.
 
-        With `regions` only these parts are searched, and a few pixels around them. Raises DetectorError if the finder or the aligner fails.
+        Raises DetectorError if the finder or the aligner fails.
         """
-        parts = [whole(image, self.min_face_px)] if regions is None else regions
-        faces = [face for part in parts for face in self._search(image, part)]
-        faces = [face for face in faces if _finite(face) and face.box.side >= self.min_face_px]
+        return self._placed(image, self._search(image, whole(image, self.min_face_px)))
+
+    def follow(self, image: Image, at_s: float, attention: Attention) -> list[Face]:
+        """The faces of a camera's next picture where `attention` looks for them; else as `detect`."""
+        while True:
+            regions = attention.where(image, at_s)
+            faces = attention.saw(regions, [self._search(image, region) for region in regions])
+            if faces is not None:
+                return self._placed(image, faces)
+
+    def _placed(self, image: Image, faces: list[Face]) -> list[Face]:
         if self.align is not None and faces:
             faces = [face for face in self.align(image, faces) if _finite(face)]
         return sorted(faces, key=lambda face: (-face.box.area, face.box.x, face.box.y))
 
+    def attention(self) -> Attention:
+        """Where to look with this detector in the pictures of one camera."""
+        return Attention(self.min_face_px, self.fit)
+
+    def fit(self, region: Region, everything: Region) -> Region:
+        """A region of a picture, and what is around it up to a size that the finder takes as it is."""
+        scale, grid_px = self._scale(region, everything.right, everything.bottom), self.finder.grid_px
+        left, right = _fitted(region.left, region.right, everything.right, grid_px / scale)
+        top, bottom = _fitted(region.top, region.bottom, everything.bottom, grid_px / scale)
+        return Region(left, top, right, bottom, region.least_px)
+
+    def _scale(self, region: Region, width: int, height: int) -> float:
+        """By how much a region of such a picture is scaled for the search."""
+        return min(1.0, self.finder.wanted_px / region.least_px, self.finder.longest_px / max(width, height))
+
     def _search(self, image: Image, region: Region) -> list[Face]:
-        longer = float(max(image.shape[:2]))
-        scale = min(1.0, self.finder.wanted_px / region.least_px, self.finder.longest_px / longer)
-        part = self._snapped(region, image, scale)
-        seen = part.cut(image)
+        height, width = image.shape[:2]
+        scale = self._scale(region, width, height)
+        seen = image[region.top : region.bottom, region.left : region.right]
         if scale < 1:
             size = max(1, round(seen.shape[1] * scale)), max(1, round(seen.shape[0] * scale))
             seen = np.asarray(cv2.resize(seen, size, interpolation=cv2.INTER_AREA), np.uint8)
-        kx, ky = (part.right - part.left) / seen.shape[1], (part.bottom - part.top) / seen.shape[0]
-        smallest_px = max(region.least_px, self.min_face_px, self.finder.least_share * longer) * scale
-        return [_placed(face, kx, ky, part) for face in self.finder.find(seen, smallest_px)]
-
-    def _snapped(self, region: Region, image: Image, scale: float) -> Region:
-        """The region, and what is around it up to the finder's grid."""
-        step = self.finder.grid_px / scale
-        height, width = image.shape[:2]
-        right, bottom = (min(end, round(-(-edge // step) * step)) for edge, end in ((region.right, width), (region.bottom, height)))
-        return Region(round(region.left // step * step), round(region.top // step * step), right, bottom, region.least_px)
+        kx, ky = (region.right - region.left) / seen.shape[1], (region.bottom - region.top) / seen.shape[0]
+        smallest_px = max(region.least_px, self.min_face_px, self.finder.least_share * max(width, height)) * scale
+        faces = [_in_picture(face, kx, ky, region) for face in self.finder.find(seen, smallest_px)]
+        return [face for face in faces if _finite(face) and face.box.side >= self.min_face_px]
 
 
 def open_detector(kind: str, min_face_px: int = 40, aligner: Path | None = ALIGNER) -> Detector:
@@ -75,9 +92,18 @@ def open_detector(kind: str, min_face_px: int = 40, aligner: Path | None = ALIGN
     return Detector(finder, min_face_px, open_aligner(aligner).place if aligner is not None else None)
 
 
-def _placed(face: Face, kx: float, ky: float, part: Region) -> Face:
-    box = Box(face.box.x * kx + part.left, face.box.y * ky + part.top, face.box.width * kx, face.box.height * ky)
-    points = None if face.landmarks is None else np.asarray(face.landmarks * (kx, ky) + (part.left, part.top), np.float32)
+def _fitted(first: int, end: int, side: int, step: float) -> tuple[int, int]:
+    """A part of a side, lengthened to a multiple of `step`, or to the whole side if that is shorter."""
+    length = round(step * ceil((end - first) / step - 0.01))
+    if length >= side:
+        return 0, side
+    begin = min(first, side - max(length, end - first))
+    return begin, begin + max(length, end - first)
+
+
+def _in_picture(face: Face, kx: float, ky: float, region: Region) -> Face:
+    box = Box(face.box.x * kx + region.left, face.box.y * ky + region.top, face.box.width * kx, face.box.height * ky)
+    points = None if face.landmarks is None else np.asarray(face.landmarks * (kx, ky) + (region.left, region.top), np.float32)
     return replace(face, box=box, landmarks=points)
 
 

@@ -12,7 +12,7 @@ class Finder:
 
     A face of `wanted_px` is found about as reliably as a larger one, so a picture is scaled down until the smallest wanted face has this
     size; and further, where its longer side would be more than `longest_px`. Faces smaller than `least_share` of the longer side are not
-    looked for. A part of a picture gives the same boxes as the whole if it begins at a multiple of `grid_px`.
+    looked for. Pictures whose sides are multiples of `grid_px` cost the least.
     """
 
     find: Callable[[Image, float], list[Face]]
