@@ -32,7 +32,7 @@ STAGES: dict[str, tuple[str, ...]] = {
     "detect": ("edges/detector/",),
     "motion": ("core/attention.py",),
     "judge": ("core/faces/quality.py", "edges/visibility.py", "core/faces/visibility.py"),
-    "embed": ("edges/embedder.py",),
+    "embed": ("edges/embedder/",),
     "track, decide": ("core/passages/", "edges/gallery/", "serving/deciding.py"),
     "store, wire": ("edges/store/", "edges/mqtt/", "serving/sender.py", "serving/decisions.py", "paho/"),
 }

@@ -23,6 +23,6 @@ def test_a_threads_time_is_shared_by_its_samples_but_for_those_that_wait() -> No
 
 
 def test_the_files_of_the_stages_exist() -> None:
-    ours = ("daemon/edges/camera/", "daemon/core/faces/align.py", "daemon/edges/detector/aligner.py", "daemon/edges/embedder.py")
+    ours = ("daemon/edges/camera/", "daemon/core/faces/align.py", "daemon/edges/detector/aligner.py", "daemon/edges/embedder/")
     assert all((ROOT / path).exists() for path in ours)
     assert [stage(f"f (/x/{path}:1)") for path in ours] == ["decode", "align", "align", "embed"]
