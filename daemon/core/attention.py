@@ -34,8 +34,8 @@ SURELY_S = 1.0
 ROOM = 0.75
 """How far around a face it is looked for, in sides of its box: it moves, and what is around it helps to find it."""
 SHRINKS = 0.36
-"""A known face is looked for down to this share of its size. It is then seen with about 56 pixels, which places the landmarks of a face
-half covered or turned away; with 30 pixels they are off by a tenth of the face (clip `learn`, frames 26 to 36)."""
+"""A known face is looked for down to this share of its size, and never with more pixels than in the whole picture. A search with more finds
+other faces: in the dark it misses faces that the whole picture shows, because the noise of its pixels is not averaged."""
 MOST = 0.6
 """If so much of the picture is to be searched, it is searched as a whole."""
 EDGE_PX = 2.0
@@ -59,6 +59,13 @@ class Region(NamedTuple):
         """This part of a picture, without a copy."""
         return image[self.top : self.bottom, self.left : self.right]
 
+    def holds(self, box: Box, everything: "Region") -> bool:
+        """Whether the middle of a box is in this part of a picture; where the middle is outside the picture, the nearest pixel counts. Of
+        parts that do not overlap, one at most holds a box."""
+        x, y = box.centre
+        x, y = min(max(x, everything.left), everything.right - 1), min(max(y, everything.top), everything.bottom - 1)
+        return self.left <= x < self.right and self.top <= y < self.bottom
+
 
 def whole(image: Image, least_px: float) -> Region:
     """All of a picture."""
@@ -76,6 +83,11 @@ class Attention:
     _moves_s: float = 0.0
     _at_s: float = 0.0
     _faces: list[tuple[Box, float]] = field(default_factory=list)
+
+    @property
+    def thorough(self) -> bool:
+        """Whether the last picture is searched wherever something moves. In the others only known faces are looked for."""
+        return self._moves_s == self._at_s
 
     def where(self, image: Image, at_s: float) -> list[Region]:
         """The regions of a BGR picture to be searched; none if nobody can be new in it. They do not overlap. `at_s` is the time of the
@@ -96,16 +108,18 @@ class Attention:
             return self._all(cells, everything, at_s)
         down, across = cells.shape[0] / everything.bottom, cells.shape[1] / everything.right
         for region in regions:
+            if region.least_px > self.min_face_px:
+                continue  # somebody smaller may have come here, and is still to be looked for
             rows = slice(int(np.ceil(region.top * down)), int(region.bottom * down))
             columns = slice(int(np.ceil(region.left * across)), int(region.right * across))
             self._cells[rows, columns] = cells[rows, columns]
         return regions
 
     def saw(self, regions: Sequence[Region], faces: Sequence[Face]) -> bool:
-        """Take the faces that were found there. False if one of them may be cut off by the edge of its region: then the whole picture must
-        be searched."""
+        """Take the faces that were found there. False if one of them may be cut off by the edge of its region, or lies beside all of them:
+        then the whole picture must be searched."""
         everything = Region(0, 0, self._shape[1], self._shape[0], self.min_face_px)
-        if any(_cut_off(face.box, region, everything) for region in regions for face in faces):
+        if not all(any(_shows(region, face.box, everything) for region in regions) for face in faces):
             self._cells = None  # the next answer of `where` is the whole picture
             return False
         boxes = [face.box for face in faces]
@@ -115,7 +129,7 @@ class Attention:
 
     def _near(self, box: Box, everything: Region) -> Region:
         """Where a known face is looked for. The smallest size is one of few, so that the picture is always scaled in the same few ways."""
-        steps = floor(2 * log2(SHRINKS * box.side / self.min_face_px))
+        steps = max(0, floor(2 * log2(SHRINKS * box.side / self.min_face_px)))
         return _grown(box, ROOM * box.width, ROOM * box.height, everything, self.min_face_px * 2 ** (steps / 2))
 
     def _all(self, cells: npt.NDArray[np.float32], everything: Region, at_s: float) -> list[Region]:
@@ -173,14 +187,12 @@ def _grown(box: Box, x: float, y: float, everything: Region, least_px: float) ->
     return Region(left, top, min(everything.right, right), min(everything.bottom, bottom), least_px)
 
 
-def _cut_off(box: Box, region: Region, everything: Region) -> bool:
-    """Whether a box reaches an edge of the region that is not the edge of the picture."""
-    x, y = box.centre
-    if not (region.left <= x < region.right and region.top <= y < region.bottom):
-        return False
+def _shows(region: Region, box: Box, everything: Region) -> bool:
+    """Whether a region holds a box and all of it: only where the picture ends may it reach the edge."""
     return (
-        (box.x < region.left + EDGE_PX and region.left > 0)
-        or (box.y < region.top + EDGE_PX and region.top > 0)
-        or (box.x + box.width > region.right - EDGE_PX and region.right < everything.right)
-        or (box.y + box.height > region.bottom - EDGE_PX and region.bottom < everything.bottom)
+        region.holds(box, everything)
+        and (box.x >= region.left + EDGE_PX or region.left <= 0)
+        and (box.y >= region.top + EDGE_PX or region.top <= 0)
+        and (box.x + box.width <= region.right - EDGE_PX or region.right >= everything.right)
+        and (box.y + box.height <= region.bottom - EDGE_PX or region.bottom >= everything.bottom)
     )

@@ -171,16 +171,19 @@ def look(
             Probe(face, crop, quality, surroundings(frame.image, face) if liveness and quality is Quality.OK else None)
             for face, crop, quality in zip(faces, crops, qualities, strict=True)
         ]
-    return View(frame.gate, frame.number, frame.at_s, frame.captured_at, tuple(probes))
+    thorough = attention is None or attention.thorough
+    return View(frame.gate, frame.number, frame.at_s, frame.captured_at, tuple(probes), thorough)
 
 
 def find(frame: Frame, detector: Detector, attention: Attention) -> list[Face]:
     """The faces of a frame where `attention` looks for them."""
-    while True:
+    found: list[Face] = []
+    for _ in range(2):  # the second time, the whole picture is searched
         regions = attention.where(frame.image, frame.at_s)
         found = detector.detect(frame.image, regions) if regions else []
         if attention.saw(regions, found):
-            return found
+            break
+    return found
 
 
 def embed(

@@ -102,6 +102,22 @@ def test_a_second_face_is_looked_for_within_a_tenth_of_a_second() -> None:
         assert came_s is not None and came_s <= MOVES_S + 2 / RATE
 
 
+def test_somebody_small_beside_a_large_face_is_looked_for_within_a_tenth_of_a_second() -> None:
+    """Where the large one is looked for in every frame, though not for faces as small."""
+    attention, large, picture = Attention(40), Face(Box(500, 200, 200, 200), 1.0), (720, 1280)
+    attention.saw(attention.where(wall(shape=picture), 0.0), [large])
+    for number in range(1, 5):
+        image = wall(seed=number, shape=picture)
+        small = head(image, 740, 250, side=50)
+        regions = attention.where(image, number / RATE)
+        attention.saw(regions, [large])
+        if number == 1:
+            assert not covers(regions, small.box)
+        if covers(regions, small.box):
+            return
+    raise AssertionError("nobody looked for the small one")
+
+
 def test_a_large_face_is_looked_for_with_fewer_pixels() -> None:
     attention, face, large = Attention(40), Face(Box(500, 200, 200, 200), 1.0), (720, 1280)
     attention.saw(attention.where(wall(shape=large), 0.0), [face])

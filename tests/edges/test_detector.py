@@ -309,3 +309,21 @@ def test_nothing_is_found_where_nobody_is_looked_for(yunet: Detector, office: li
 @pytest.mark.parametrize("region", [Region(0, 0, 1, 1, 40), Region(639, 479, 640, 480, 40), Region(0, 200, 640, 201, 300)])
 def test_a_sliver_of_a_picture_is_no_error(haar: Detector, region: Region) -> None:
     assert haar.detect(np.zeros((480, 640, 3), np.uint8), [region]) == []
+
+
+def test_a_face_that_two_parts_show_is_found_once() -> None:
+    """Parts are searched with what is around them, up to the finder's grid: a face at their edge is seen by both."""
+
+    def find(image: Image, smallest_px: float) -> list[Face]:
+        rows, columns = np.nonzero(image[:, :, 1])
+        return [Face(Box(float(columns.min()), float(rows.min()), 60.0, 60.0), 1.0)] if len(rows) == 60 * 60 else []
+
+    detector = Detector(Finder(find, wanted_px=40, longest_px=960, grid_px=128), 40)
+    picture = np.zeros((480, 640, 3), np.uint8)
+    picture[200:260, 200:260] = 255
+    for edge in (180, 199, 229, 230, 231, 261, 290):
+        parts = [Region(100, 100, edge, 400, 40), Region(edge, 100, 500, 400, 40)]
+        assert len(detector.detect(picture, parts)) == 1, edge
+    for x in (-40.0, 620.0):  # the middle of a face may lie outside the picture
+        lying = Detector(Finder(lambda image, smallest_px, x=x: [Face(Box(x, 200, 60, 60), 1.0)], 40, 960), 40)  # type: ignore[misc]
+        assert len(lying.detect(picture)) == 1

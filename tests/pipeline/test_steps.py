@@ -154,3 +154,34 @@ def test_a_worker_shows_every_frame_and_says_how_it_ended(fails: bool) -> None:
     assert [v.number for v in views] == list(range(5)) and film.closed
     assert all((probe.surroundings is not None) == fails for view in views for probe in view.probes) and views[0].probes
     assert isinstance(events[-1], WorkerFailed) if fails else events[-1] == CameraState("north", "ended", None, False)
+
+
+def test_a_detector_that_answers_with_a_box_at_every_edge_is_asked_twice_at_most() -> None:
+    class Edges:
+        asked = 0
+
+        def detect(self, image: Image, regions: Sequence[Region] | None = None) -> list[Face]:
+            Edges.asked += 1
+            return [Face(Box(part.left, part.top, part.right - part.left, part.bottom - part.top), 1.0) for part in regions or ()]
+
+    attention, image = Attention(40), np.full((480, 640, 3), 90, np.uint8)
+    for number in range(20):
+        seen = image.copy()
+        seen[100:180, 100 + 8 * number : 180 + 8 * number] = 200
+        before = Edges.asked
+        found = steps.find(Frame("north", number, number / 30, 0.0, seen), Edges(), attention)
+        assert Edges.asked - before <= 2 and len(found) <= 1
+
+
+def test_a_view_says_whether_newcomers_were_looked_for() -> None:
+    """In a still picture only a known face is looked for between two looks at all that moves."""
+
+    class Finds:
+        def detect(self, image: Image, regions: Sequence[Region] | None = None) -> list[Face]:
+            return [Face(Box(300, 200, 80, 80), 1.0)]
+
+    image, attention = np.full((480, 640, 3), 90, np.uint8), Attention(40)
+    views = [steps.look(Frame("north", n, n / 30, 0.0, image), Finds(), JUDGE, attention=attention) for n in range(12)]
+    thorough = [view.thorough for view in views]
+    assert thorough[0] and not thorough[1] and max(len(run) for run in "".join("01"[t] for t in thorough).split("1")) <= 3
+    assert steps.look(Frame("north", 0, 0.0, 0.0, image), Finds(), JUDGE).thorough

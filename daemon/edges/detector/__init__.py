@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from daemon.core.attention import Region, whole
-from daemon.core.boxes import Box
+from daemon.core.boxes import Box, overlap
 from daemon.core.values import Face, Image
 from daemon.edges.detector.aligner import ALIGNER, open_aligner
 from daemon.edges.detector.cascade import open_cascade
@@ -37,11 +37,17 @@ class Detector:
     def detect(self, image: Image, regions: Sequence[Region] | None = None) -> list[Face]:
         """The faces of a BGR picture, uint8 [height, width, 3], largest first. Boxes and landmarks are finite, in its pixels.
 
-        With `regions` only these parts are searched, and a few pixels around them. Raises DetectorError if the finder or the aligner fails.
+        With `regions`, which do not overlap, only these parts are searched, and a few pixels around them. Raises DetectorError if the
+        finder or the aligner fails.
         """
-        parts = [whole(image, self.min_face_px)] if regions is None else regions
-        faces = [face for part in parts for face in self._search(image, part)]
-        faces = [face for face in faces if _finite(face) and face.box.side >= self.min_face_px]
+        everything = whole(image, self.min_face_px)
+        parts = [everything] if regions is None else regions
+        found = [(part, face) for part in parts for face in self._search(image, part)]
+        found = [(part, face) for part, face in found if _finite(face) and face.box.side >= self.min_face_px]
+        # The pixels around a part may be those of the next one, and then both show the same face.
+        faces = [face for part, face in found if part.holds(face.box, everything)]
+        beside = [face for part, face in found if not part.holds(face.box, everything)]
+        faces += [face for face in beside if not any(overlap(face.box, other.box) > 0 for other in faces)]
         if self.align is not None and faces:
             faces = [face for face in self.align(image, faces) if _finite(face)]
         return sorted(faces, key=lambda face: (-face.box.area, face.box.x, face.box.y))
