@@ -9,7 +9,7 @@ hundreds of pixels, while an edge that moves by a few pixels is not.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from math import floor, log2
+from math import floor, inf, log2
 from typing import NamedTuple
 
 import cv2
@@ -34,8 +34,9 @@ SURELY_S = 1.0
 ROOM = 0.75
 """How far around a face it is looked for, in sides of its box: it moves, and what is around it helps to find it."""
 SHRINKS = 0.36
-"""A known face is looked for down to this share of its size, and never with more pixels than in the whole picture. A search with more finds
-other faces: in the dark it misses faces that the whole picture shows, because the noise of its pixels is not averaged."""
+"""A known face is looked for down to this share of its size. It is then seen with about 56 pixels, which places the landmarks of a face
+half covered or turned away; with 30 pixels they are off by a tenth of the face (clip `learn`, frames 26 to 36). But in the dark a search
+with more pixels than in the whole picture may miss a face that the whole picture shows, because their noise is not averaged."""
 MOST = 0.6
 """If so much of the picture is to be searched, it is searched as a whole."""
 EDGE_PX = 2.0
@@ -82,6 +83,9 @@ class Attention:
     _whole_s: float = 0.0
     _moves_s: float = 0.0
     _at_s: float = 0.0
+    _before_s: float = 0.0
+    _missed_s: float = -inf
+    """When a known face was not seen again. For a while then, no face is searched with more pixels than in the whole picture."""
     _faces: list[tuple[Box, float]] = field(default_factory=list)
 
     @property
@@ -89,13 +93,18 @@ class Attention:
         """Whether the last picture is searched wherever something moves. In the others only known faces are looked for."""
         return self._moves_s == self._at_s
 
+    @property
+    def _closely(self) -> bool:
+        """Whether known faces are searched with more pixels than in the whole picture."""
+        return not 0 <= self._at_s - self._missed_s <= SURELY_S
+
     def where(self, image: Image, at_s: float) -> list[Region]:
         """The regions of a BGR picture to be searched; none if nobody can be new in it. They do not overlap. `at_s` is the time of the
         picture in seconds; a clock that went backwards, or another size of picture, begins anew."""
         cells, everything = _cells(image, self.min_face_px), whole(image, self.min_face_px)
-        known, self._shape, before_s, self._at_s = image.shape == self._shape, image.shape, self._at_s, at_s
+        known, self._shape, self._before_s, self._at_s = image.shape == self._shape, image.shape, self._at_s, at_s
         self._faces = [(box, seen_s) for box, seen_s in self._faces if known and 0 <= at_s - seen_s <= SURELY_S]
-        if self._cells is None or not known or at_s < before_s or not at_s - self._whole_s < WHOLE_S:
+        if self._cells is None or not known or at_s < self._before_s or not at_s - self._whole_s < WHOLE_S:
             return self._all(cells, everything, at_s)
         change = np.abs(cells - self._cells)
         moved = change > min(max(MOVES, NOISES * float(np.median(change))), MOST_MOVES)
@@ -116,20 +125,25 @@ class Attention:
         return regions
 
     def saw(self, regions: Sequence[Region], faces: Sequence[Face]) -> bool:
-        """Take the faces that were found there. False if one of them may be cut off by the edge of its region, or lies beside all of them:
-        then the whole picture must be searched."""
+        """Take the faces that were found there. False if the whole picture must be searched: one of them may be cut off by the edge of its
+        region, or lies beside all of them, or a face of the picture before is missing."""
         everything = Region(0, 0, self._shape[1], self._shape[0], self.min_face_px)
         if not all(any(_shows(region, face.box, everything) for region in regions) for face in faces):
             self._cells = None  # the next answer of `where` is the whole picture
             return False
         boxes = [face.box for face in faces]
+        missing = any(seen_s == self._before_s and not any(iou(box, new) > 0 for new in boxes) for box, seen_s in self._faces)
+        if missing and self._closely and list(regions) != [everything]:
+            self._cells, self._missed_s = None, self._at_s
+            return False
         old = [(box, seen_s) for box, seen_s in self._faces if not any(iou(box, new) > 0 for new in boxes)]
         self._faces = [*((box, self._at_s) for box in boxes), *old]
         return True
 
     def _near(self, box: Box, everything: Region) -> Region:
         """Where a known face is looked for. The smallest size is one of few, so that the picture is always scaled in the same few ways."""
-        steps = max(0, floor(2 * log2(SHRINKS * box.side / self.min_face_px)))
+        steps = floor(2 * log2(SHRINKS * box.side / self.min_face_px))
+        steps = steps if self._closely else max(0, steps)
         return _grown(box, ROOM * box.width, ROOM * box.height, everything, self.min_face_px * 2 ** (steps / 2))
 
     def _all(self, cells: npt.NDArray[np.float32], everything: Region, at_s: float) -> list[Region]:

@@ -72,12 +72,15 @@ def test_a_change_too_slow_to_be_seen_between_two_frames_is_seen() -> None:
 
 
 def test_a_face_that_was_there_is_looked_for_though_nothing_moves() -> None:
-    attention, face = Attention(40), Face(Box(300, 200, 60, 60), 1.0)
+    attention, face, searched = Attention(40), Face(Box(300, 200, 60, 60), 1.0), []
     attention.saw(attention.where(wall(), 0.0), [face])
     for number in range(1, int(0.9 * WHOLE_S * RATE)):
         regions = attention.where(wall(seed=number), number / RATE)
-        assert covers(regions, face.box) and sum(region.area for region in regions) < 0.1 * EVERYTHING.area
+        assert covers(regions, face.box)
+        searched.append(sum(region.area for region in regions))
         attention.saw(regions, [face] if number < 3 else [])
+    assert sum(area == EVERYTHING.area for area in searched) == 1, "when it was missing"
+    assert sorted(searched)[-2] < 0.1 * EVERYTHING.area
 
 
 def test_a_face_that_is_gone_is_forgotten() -> None:
@@ -116,6 +119,25 @@ def test_somebody_small_beside_a_large_face_is_looked_for_within_a_tenth_of_a_se
         if covers(regions, small.box):
             return
     raise AssertionError("nobody looked for the small one")
+
+
+def test_a_face_that_is_missing_is_looked_for_in_the_whole_picture_and_then_with_no_more_pixels_than_there() -> None:
+    """A search with more pixels may miss what the whole picture shows (noise in the dark). It is tried again after a while."""
+    attention, face = Attention(40), Face(Box(300, 200, 70, 70), 1.0)
+    attention.saw(attention.where(wall(), 0.0), [face])
+    regions = attention.where(wall(seed=1), 1 / RATE)
+    assert regions[0].least_px < 40 and not attention.saw(regions, [])
+    again = attention.where(wall(seed=1), 1 / RATE)
+    assert again == [EVERYTHING] and attention.saw(again, [face])
+    (region,) = attention.where(wall(seed=2), 2 / RATE)
+    assert region.least_px == 40 and attention.saw([region], []), "the whole picture shows no more than this"
+    number, at_s = 3, 0.0
+    while at_s < 1 / RATE + SURELY_S:
+        at_s = number / RATE
+        regions = attention.where(wall(seed=number), at_s)
+        assert attention.saw(regions, [face])
+        number += 1
+    assert attention.where(wall(seed=number), number / RATE)[0].least_px < 40
 
 
 def test_a_large_face_is_looked_for_with_fewer_pixels() -> None:
