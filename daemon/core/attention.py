@@ -9,7 +9,7 @@ hundreds of pixels, while an edge that moves by a few pixels is not.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from math import floor, log2
+from math import floor, inf, log2
 from typing import NamedTuple
 
 import cv2
@@ -35,7 +35,8 @@ ROOM = 0.5
 """How far around a face it is looked for, in sides of its box: it moves, and what is around it helps to find it."""
 SHRINKS = 0.36
 """A known face is looked for down to this share of its size. It is then seen with about 56 pixels, which places the landmarks of a face
-half covered or turned away; with 30 pixels they are off by a tenth of the face (clip `learn`, frames 26 to 36)."""
+half covered or turned away; with 30 pixels they are off by a tenth of the face (clip `learn`, frames 26 to 36). But in the dark a finer
+search may miss a face that the whole picture shows, because less of the noise is averaged away."""
 MOST = 0.6
 """If so much of the picture is to be searched, it is searched as a whole."""
 NESTED = 0.5
@@ -84,24 +85,39 @@ class Attention:
     _whole_s: float = 0.0
     _moves_s: float = 0.0
     _at_s: float = 0.0
+    _before_s: float = 0.0
+    _missed_s: float = -inf
+    """When a known face was not seen again. For a while then, no face is searched with more pixels than in the whole picture."""
     _faces: list[tuple[Box, float]] = field(default_factory=list)
+
+    @property
+    def thorough(self) -> bool:
+        """Whether the last picture was searched wherever something moved. In the others only known faces are looked for."""
+        return self._moves_s == self._at_s
+
+    @property
+    def _closely(self) -> bool:
+        """Whether known faces are searched with more pixels than in the whole picture."""
+        return not 0 <= self._at_s - self._missed_s <= SURELY_S
 
     def where(self, image: Image, at_s: float) -> list[Region]:
         """The regions of a BGR picture to be searched, the finest first; none if nobody can be new in it. `at_s` is the time of the picture
         in seconds; a clock that went backwards, or another size of picture, begins anew."""
         cells, everything = _cells(image, self.min_face_px), whole(image, self.min_face_px)
-        known, self._shape, before_s, self._at_s = image.shape == self._shape, image.shape, self._at_s, at_s
+        known, self._shape = image.shape == self._shape, image.shape
+        self._before_s, self._at_s = self._at_s, at_s
         self._faces = [(box, seen_s) for box, seen_s in self._faces if known and 0 <= at_s - seen_s <= SURELY_S]
         near = self._fitted([self._near(box, everything) for box, _ in self._faces], everything)
         if self._cost(near) > everything.area:  # a crowd
             return self._all([], cells, everything)
-        if self._cells is None or not known or at_s < before_s or not at_s - self._whole_s < WHOLE_S:
+        if self._cells is None or not known or at_s < self._before_s or not at_s - self._whole_s < WHOLE_S:
             return self._all(near, cells, everything)
         change = np.abs(cells - self._cells)
         moved = change > min(max(MOVES, NOISES * float(np.median(change))), MOST_MOVES)
         for region in near:
-            self._searched(region, cells, everything)
-            moved[self._inside(region, everything)] = False
+            if region.least_px <= self.min_face_px:  # else somebody smaller may have come here, and is still to be looked for
+                self._searched(region, cells, everything)
+                moved[self._inside(region, everything)] = False
         if near and at_s - self._moves_s < MOVES_S:
             return near
         self._moves_s = at_s
@@ -113,8 +129,9 @@ class Attention:
         return [*near, *far]
 
     def saw(self, regions: Sequence[Region], found: Sequence[Sequence[Face]]) -> list[Face] | None:
-        """Take the faces that were found in each region, and return each once. None if the edge of a region may have cut off one of them:
-        then ask again, and search the whole picture. Where that was searched a moment ago, there is no such face."""
+        """Take the faces that were found in each region, and return each once. None if the edge of a region may have cut off one of
+        them, or if a face of the picture before is missing: then ask again, and search the whole picture. Where that was searched a moment
+        ago, a face that is cut off is none."""
         everything = Region(0, 0, self._shape[1], self._shape[0], self.min_face_px)
         faces: list[Face] = []
         cut: list[Face] = []
@@ -123,7 +140,12 @@ class Attention:
                 if not any(_same(face.box, other.box) for other in faces):
                     (cut if _cut_off(face.box, region, everything) else faces).append(face)
         cut = [face for face in cut if not any(_same(face.box, other.box) for other in faces)]
-        if cut and self._at_s - self._whole_s >= MOVES_S:
+        missing = self._closely and any(
+            seen_s == self._before_s and not any(iou(box, face.box) > 0 for face in faces) for box, seen_s in self._faces
+        )
+        if missing:
+            self._missed_s = self._at_s
+        if (cut and self._at_s - self._whole_s >= MOVES_S) or (missing and self._whole_s != self._at_s):
             self._cells = None  # the next answer of `where` has the whole picture
             return None
         old = [(box, seen_s) for box, seen_s in self._faces if not any(iou(box, face.box) > 0 for face in faces)]
@@ -140,6 +162,7 @@ class Attention:
     def _near(self, box: Box, everything: Region) -> Region:
         """Where a known face is looked for. The smallest size is one of few, so that the picture is always scaled in the same few ways."""
         steps = floor(2 * log2(max(1.0, SHRINKS * box.side) / self.min_face_px))
+        steps = steps if self._closely else max(0, steps)
         return _grown(box, ROOM * box.width, ROOM * box.height, everything, self.min_face_px * 2 ** (steps / 2))
 
     def _all(self, near: list[Region], cells: npt.NDArray[np.float32], everything: Region) -> list[Region]:

@@ -78,13 +78,15 @@ class Probe:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class View:
-    """What one frame showed, ready for the engine: every face in it, whether it can be scored or not."""
+    """What one frame showed, ready for the engine: every face in it, whether it can be scored or not. `thorough` is False if faces were
+    looked for only where some were already: whoever has just come may be missing."""
 
     gate: str
     number: int
     at_s: float
     captured_at: float
     probes: tuple[Probe, ...]
+    thorough: bool = True
 
 
 @dataclass(frozen=True, slots=True)

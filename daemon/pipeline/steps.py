@@ -173,7 +173,8 @@ def look(
             Probe(face, crop, quality, surroundings(frame.image, face) if liveness and quality is Quality.OK else None)
             for face, crop, quality in zip(faces, crops, qualities, strict=True)
         ]
-    return View(frame.gate, frame.number, frame.at_s, frame.captured_at, tuple(probes))
+    thorough = attention is None or attention.thorough
+    return View(frame.gate, frame.number, frame.at_s, frame.captured_at, tuple(probes), thorough)
 
 
 def embed(

@@ -78,11 +78,18 @@ def test_a_change_too_slow_to_be_seen_between_two_frames_is_seen() -> None:
 
 
 def test_a_face_that_was_there_is_looked_for_though_nothing_moves() -> None:
-    attention, face = Attention(40), Face(Box(300, 200, 60, 60), 1.0)
+    attention, face, searched = Attention(40), Face(Box(300, 200, 60, 60), 1.0), []
     shown(attention, wall(), 0.0, face)
     for number in range(1, int(0.9 * WHOLE_S * RATE)):
-        regions = shown(attention, wall(seed=number), number / RATE, *([face] if number < 3 else []))
-        assert covers(regions, face.box) and sum(region.area for region in regions) < 0.1 * EVERYTHING.area
+        image, at_s, regions = wall(seed=number), number / RATE, []
+        while True:
+            regions = attention.where(image, at_s)
+            assert covers(regions, face.box)
+            searched.append(sum(region.area for region in regions))
+            if attention.saw(regions, [[face] if number < 3 and covers([region], face.box) else [] for region in regions]) is not None:
+                break
+    assert sum(area >= EVERYTHING.area for area in searched) == 1, "when it was missing"
+    assert sorted(searched)[-2] < 0.1 * EVERYTHING.area
 
 
 def test_a_face_that_is_gone_is_forgotten() -> None:
@@ -105,6 +112,35 @@ def test_a_second_face_is_looked_for_within_a_tenth_of_a_second() -> None:
                 came_s = number / RATE
                 break
         assert came_s is not None and came_s <= MOVES_S + 2 / RATE
+
+
+def test_somebody_small_beside_a_large_face_is_looked_for_within_a_tenth_of_a_second() -> None:
+    """Where the large one is looked for in every frame, though not for faces as small."""
+    attention, large, picture = Attention(40), Face(Box(500, 200, 200, 200), 1.0), (720, 1280)
+    shown(attention, wall(shape=picture), 0.0, large)
+    for number in range(1, 5):
+        image = wall(seed=number, shape=picture)
+        small = head(image, 740, 250, side=50)
+        regions = shown(attention, image, number / RATE, large)
+        if number == 1:
+            assert not covers(regions, small.box)
+        if covers(regions, small.box):
+            return
+    raise AssertionError("nobody looked for the small one")
+
+
+def test_a_face_that_is_missing_is_looked_for_in_the_whole_picture_and_then_with_no_more_pixels_than_there() -> None:
+    """A search with more pixels may miss what the whole picture shows (noise in the dark). It is tried again after a while."""
+    attention, face = Attention(40), Face(Box(300, 200, 70, 70), 1.0)
+    shown(attention, wall(), 0.0, face)
+    regions = attention.where(wall(seed=1), 1 / RATE)
+    assert regions[0].least_px < 40 and attention.saw(regions, [[]]) is None
+    assert shown(attention, wall(seed=1), 1 / RATE, face)[-1] == EVERYTHING
+    (region,) = attention.where(wall(seed=2), 2 / RATE)
+    assert region.least_px == 40 and attention.saw([region], [[]]) == [], "the whole picture shows no more than this"
+    for number in range(3, 3 + RATE):
+        shown(attention, wall(seed=number), number / RATE, face)
+    assert attention.where(wall(seed=99), (4 + RATE) / RATE)[0].least_px < 40
 
 
 def test_a_large_face_is_looked_for_with_fewer_pixels() -> None:
@@ -217,3 +253,17 @@ def test_a_crowd_costs_no_more_than_the_whole_picture() -> None:
     attention, faces = Attention(40), [Face(Box(40 + 95 * column, 30 + 110 * row, 50, 50), 1.0) for row in range(4) for column in range(6)]
     shown(attention, wall(), 0.0, *faces)
     assert shown(attention, wall(seed=1), 1 / RATE, *faces) == [EVERYTHING]
+
+
+def test_a_view_is_thorough_where_newcomers_were_looked_for() -> None:
+    """In a still picture only a known face is looked for between two looks at all that moves."""
+    attention, face, thorough = Attention(40), Face(Box(300, 200, 80, 80), 1.0), []
+    for number in range(12):
+        shown(attention, wall(0.0), number / RATE, face)
+        thorough.append(attention.thorough)
+    assert thorough[0] and not thorough[1]
+    assert max(len(run) for run in "".join("01"[each] for each in thorough).split("1")) <= 3
+    attention = Attention(40)
+    for number in range(12):
+        shown(attention, wall(0.0), number / RATE)
+        assert attention.thorough, "nobody is there, so all that moves is looked at"

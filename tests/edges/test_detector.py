@@ -321,3 +321,36 @@ def test_nothing_is_found_where_nobody_is_looked_for(yunet: Detector, office: li
 @pytest.mark.parametrize("region", [Region(0, 0, 1, 1, 40), Region(639, 479, 640, 480, 40), Region(0, 200, 640, 201, 300)])
 def test_a_sliver_of_a_picture_is_no_error(haar: Detector, region: Region) -> None:
     assert haar.follow(np.zeros((480, 640, 3), np.uint8), 0.0, looking([region])) == []
+
+
+def test_a_face_that_two_parts_show_is_found_once() -> None:
+    def find(image: Image, smallest_px: float) -> list[Face]:
+        rows, columns = np.nonzero(image[:, :, 1])
+        return [Face(Box(float(columns.min()), float(rows.min()), 60.0, 60.0), 1.0)] if len(rows) == 60 * 60 else []
+
+    detector = Detector(Finder(find, wanted_px=40, longest_px=960), 40)
+    picture = np.zeros((480, 640, 3), np.uint8)
+    picture[200:260, 200:260] = 255
+    fine, coarse = Region(100, 100, 300, 400, 40), Region(0, 0, 640, 480, 40)
+    assert len(detector.follow(picture, 0.0, looking([fine, coarse]))) == 1
+    for x in (-40.0, 620.0):  # the middle of a face may lie outside the picture
+        lying = Detector(Finder(lambda image, smallest_px, x=x: [Face(Box(x, 200, 60, 60), 1.0)], 40, 960), 40)  # type: ignore[misc]
+        assert len(lying.detect(picture)) == 1 and len(lying.follow(picture, 0.0, lying.attention())) == 1
+
+
+def test_a_detector_that_answers_with_a_box_at_every_edge_searches_twice_at_most() -> None:
+    asked = 0
+
+    def find(image: Image, smallest_px: float) -> list[Face]:
+        nonlocal asked
+        asked += 1
+        return [Face(Box(0, 0, image.shape[1], image.shape[0]), 1.0)]
+
+    detector = Detector(Finder(find, wanted_px=40, longest_px=960), 40)
+    attention, image = detector.attention(), np.full((480, 640, 3), 90, np.uint8)
+    for number in range(20):
+        seen = image.copy()
+        seen[100:180, 100 + 8 * number : 180 + 8 * number] = 200
+        before = asked
+        assert len(detector.follow(seen, number / 30, attention)) <= 2
+        assert asked - before <= 4

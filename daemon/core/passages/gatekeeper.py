@@ -98,9 +98,11 @@ class Gatekeeper:
             passage.faces = len(view.probes)
             passage.last = replace(sighting, match=passage.last.match if passage.last is not None else None)
             shown.append(passage)
-            # Only a frame that adds to the evidence decides: an answer is about a face that is there now.
-            claim = self._taken(sighting, passage) if adds else None
-            if claim is not None or (adds and passage.due(view.at_s, self.rules)):
+            # Only a frame that adds to the evidence decides: an answer is about a face that is there now. A claim also needs the face to be
+            # alone, so it waits for a frame in which newcomers were looked for.
+            decides = adds and (view.thorough or self.claims.standing is None)
+            claim = self._taken(sighting, passage) if decides else None
+            if claim is not None or (decides and passage.due(view.at_s, self.rules)):
                 due.append((passage, sighting, claim))
         searched = [passage.evidence.fused for passage, _, claim in due if self._searches(passage, claim)]
         found = iter(find(np.stack(searched)) if searched else ())

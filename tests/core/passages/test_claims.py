@@ -529,3 +529,23 @@ def test_whatever_happens_nobody_is_verified_without_a_claim_of_exactly_them_and
                         open_ = []
                     elif decision.reason is Reason.CLAIM_MISMATCH:
                         open_ = []
+
+
+# ---- who was not looked for
+
+
+@pytest.mark.parametrize("rules", [VERIFY, BOTH], ids=["verify", "both"])
+def test_a_claim_waits_for_a_frame_in_which_newcomers_were_looked_for(rules: Rules) -> None:
+    """Somebody may have come in a frame in which only the known face was looked for; the next one shows them, and ends the claim."""
+    for comes in (False, True):
+        story = gate(rules)
+        story.badge()
+        story.thorough = False
+        assert story.sees(ALICE, times=20) == [] and story.stands
+        story.thorough = True
+        told = said(story.sees(ALICE, *[OTHER_FACE] * comes))
+        assert (VERIFIED in told, story.ends) == ((False, ["several_faces"]) if comes else (True, ["verified"]))
+
+
+def test_without_a_claim_no_frame_waits() -> None:
+    assert said(gate(BOTH, thorough=False).sees(ALICE, times=5)) == [ACCEPT_ALICE]
