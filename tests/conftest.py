@@ -30,6 +30,7 @@ LONG = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long files come first: a process takes whole files, and nobody should begin a long one when the others are done."""
     place = {ROOT / "tests" / name: number for number, name in enumerate(LONG)}
+    assert all(path.is_file() for path in place), "a file of LONG was renamed"
     items.sort(key=lambda item: place.get(item.path, len(LONG)))
 
 
