@@ -12,13 +12,13 @@ without a gallery. CPU of the sandbox is that until the first answer. Crops are 
 import argparse
 import json
 import os
-import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.hostile import GATE, RULES, SITE, Ear, asked, camera, cpu_s
+from bench.scenes import data_folder
 from daemon.core.values import Person
 from daemon.demo.frames import enrolment_photo
 from daemon.edges.embedder import bundle_id
@@ -124,6 +125,48 @@ def parts(config: Path) -> list[tuple[str, float, float]]:
     return [(name, wall, cpu) for name, wall, cpu in json.loads(done.stdout)]
 
 
+@contextmanager
+def enrolled() -> Iterator[tuple[Path, int]]:
+    """A configuration whose gate knows one person, whom its camera sees, and the broker's port."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        broker, url = stack.enter_context(deployed(folder)), stack.enter_context(camera())
+        config = configured(folder, url, broker.port)
+        with Ear(broker.port) as ear, daemon_running(config):
+            ear.ask(asked("enroll", "E1", [enrolment_photo("collins")], force=True))
+        yield config, broker.port
+
+
+def ratios() -> dict[str, float]:
+    """The rows of `make bench`, of CPU time: up to the first right answer, and the gallery alone."""
+    few, many = 10, 20_000
+    with enrolled() as (config, port):
+        spent = {}
+        for templates in (few, many):
+            filled(config.parent / "state", templates)
+            spent[templates] = statistics.median(started(config, port)[1] for _ in range(3))
+        runs = [{name: cpu for name, _, cpu in parts(config)} for _ in range(3)]
+        bare = statistics.median(run["bare: read and unseal alone"] for run in runs)
+        script = statistics.median(plain_cpu_s() for _ in range(3))
+    gallery = statistics.median(run["gallery: unsealing, matrix"] for run in runs)
+    return {
+        "start to the first right answer, 10 templates / the script's start (CPU)": spent[few] / script,
+        "start to the first right answer, 20,000 templates / 10 templates (CPU)": spent[many] / spent[few],
+        "gallery of 20,000 templates / read and unseal alone (CPU)": gallery / bare,
+    }
+
+
+def plain_cpu_s() -> float:
+    """CPU seconds that the plain script takes for its imports and its two models."""
+    yunet = data_folder() / "models/yunet.onnx"
+    lines = (
+        "import time", "from pathlib import Path", "from bench.plain import Plain",
+        f"Plain(Path({str(yunet)!r}), Path({str(DEFAULT_BUNDLE)!r}), 0.6)", "print(time.process_time())",
+    )  # fmt: skip
+    done = subprocess.run([sys.executable, "-c", "\n".join(lines)], cwd=ROOT, capture_output=True, text=True, check=True)
+    return float(done.stdout)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--templates", type=int, nargs="+", default=[10, 10_000, 100_000])
@@ -134,18 +177,12 @@ def main() -> None:
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
     answers: list[list[tuple[float, float, float]]] = []
     pieces: list[dict[str, float]] = []
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        broker, url = stack.enter_context(deployed(folder)), stack.enter_context(camera())
-        config = configured(folder, url, broker.port)
-        with Ear(broker.port) as ear, daemon_running(config):
-            ear.ask(asked("enroll", "E1", [enrolment_photo("collins")], force=True))
+    with enrolled() as (config, port):
         for templates in arguments.templates:
-            filled(folder / "state", templates)
-            answers.append([started(config, broker.port) for _ in range(arguments.runs)])
+            filled(config.parent / "state", templates)
+            answers.append([started(config, port) for _ in range(arguments.runs)])
             runs = [parts(config) for _ in range(arguments.runs)]
             pieces.append({part[0]: statistics.median(run[place][2] for run in runs) for place, part in enumerate(runs[0])})
-        shutil.rmtree(folder / "state")
     for place, name in enumerate(("to the first right answer", "CPU of the daemon", "CPU of the sandbox")):
         table.add_row(name, *(f"{statistics.median(run[place] for run in runs):.2f}" for runs in answers))
     for name in pieces[0]:

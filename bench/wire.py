@@ -22,7 +22,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing.connection import Connection
@@ -61,6 +61,7 @@ AWAY = "away"
 PAUSE_S = 0.02
 """Between two measurements of one kind."""
 ROUNDS = 5
+OURS, PAHO, SQLITE = "decision", "bare paho", "bare SQLite commit"
 WAIT_S = 120.0
 
 
@@ -403,10 +404,6 @@ def per(cpu_s: float, count: int) -> str:
     return f"{1e6 * cpu_s / count:.0f}"
 
 
-def ratio(these: Sequence[float], those: Sequence[float]) -> str:
-    return f"{statistics.median(these) / statistics.median(those):.2f}"
-
-
 COMMAND, URGENT = topic(SITE, GATES[0], "command"), topic(SITE, GATES[0], "command/revoke")
 OPS: dict[str, Callable[[int], tuple[str, bytes]]] = {
     "ping": lambda number: (COMMAND, asked("ping")),
@@ -421,123 +418,176 @@ def asked(op: str, person: str | None = None, images: list[bytes] | None = None,
     return command(op, person, images, now=time.time(), life=590.0, **more)
 
 
+@dataclass
+class Measured:
+    """Seconds of each piece of work, and the CPU seconds of the process and of the engine's thread for all of them, by its name."""
+
+    taken: dict[str, list[float]] = field(default_factory=dict)
+    cpu: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+    def add(self, name: str, taken: Sequence[float], process_s: float, engine_s: float = 0.0) -> None:
+        self.taken.setdefault(name, []).extend(taken)
+        before = self.cpu.get(name, (0.0, 0.0))
+        self.cpu[name] = before[0] + process_s, before[1] + engine_s
+
+    def of(self, name: str) -> float:
+        """The median, in seconds."""
+        return statistics.median(self.taken[name])
+
+    def used(self, name: str) -> str:
+        """CPU µs of each: of the process, and of the engine's thread where there is one."""
+        process_s, engine_s = self.cpu[name]
+        count = len(self.taken[name])
+        return per(process_s, count) + (f", {per(engine_s, count)}" if engine_s else "")
+
+
+def commanded(port: int, folder: Path, size: int, count: int) -> Measured:
+    """Commands, and in turns with them the echo's."""
+    found = Measured()
+    context = multiprocessing.get_context("spawn")
+    state = folder / f"state-{size}"
+    filled(state, size, size)
+    pipe, far = context.Pipe()
+    other = context.Process(target=echo, args=(str(folder), port, b"0" * 480, far), daemon=True)
+    other.start()
+    with gate_running(state, port) as gate, Sender(port) as sender:
+        status = json.loads(sender.ask(COMMAND, asked("enroll", "E0", [painted(200)], force=True))[1])
+        assert status["status"] == "done", status
+        for round_ in range(ROUNDS):
+            for name, made in OPS.items():
+                before, taken = gate("used"), []
+                for number in range(round_ * count // ROUNDS, (round_ + 1) * count // ROUNDS):
+                    seconds, answer = sender.ask(*made(number))
+                    assert json.loads(answer)["status"] == "done", answer
+                    taken.append(seconds)
+                    time.sleep(PAUSE_S)
+                after = gate("used")
+                found.add(name, taken, after[0] - before[0], after[1] - before[1])
+            for name in ("ask", "ask/stored"):
+                pipe.send("cpu")
+                began, taken = pipe.recv(), []
+                for _ in range(count // ROUNDS):
+                    taken.append(sender.ask(name, b"0" * 300)[0])
+                    time.sleep(PAUSE_S)
+                pipe.send("cpu")
+                found.add(name, taken, pipe.recv() - began)
+    pipe.send(None)
+    other.join(10)
+    return found
+
+
 def commands(port: int, folder: Path, stored: Sequence[int], count: int, console: Console) -> None:
     """Command to result; stored answers and waiting messages make no difference where nothing scans them."""
     table = Table(
         "command", "stored", "ms p50, p99", "/ echo", "/ echo with a commit", "CPU µs: process, engine",
         title="command → result",
     )  # fmt: skip
-    context = multiprocessing.get_context("spawn")
     for size in stored:
-        state = folder / f"state-{size}"
-        filled(state, size, size)
-        pipe, far = context.Pipe()
-        other = context.Process(target=echo, args=(str(folder), port, b"0" * 480, far), daemon=True)
-        other.start()
-        with gate_running(state, port) as gate, Sender(port) as sender:
-            status = json.loads(sender.ask(COMMAND, asked("enroll", "E0", [painted(200)], force=True))[1])
-            assert status["status"] == "done", status
-            taken: dict[str, list[float]] = {}
-            cpu: dict[str, tuple[float, float]] = {}
-            for round_ in range(ROUNDS):
-                for name, made in OPS.items():
-                    before = gate("used")
-                    for number in range(round_ * count // ROUNDS, (round_ + 1) * count // ROUNDS):
-                        seconds, answer = sender.ask(*made(number))
-                        assert json.loads(answer)["status"] == "done", answer
-                        taken.setdefault(name, []).append(seconds)
-                        time.sleep(PAUSE_S)
-                    after = gate("used")
-                    so_far = cpu.get(name, (0.0, 0.0))
-                    cpu[name] = so_far[0] + after[0] - before[0], so_far[1] + after[1] - before[1]
-                for name in ("ask", "ask/stored"):
-                    pipe.send("cpu")
-                    began = pipe.recv()
-                    for _ in range(count // ROUNDS):
-                        taken.setdefault(name, []).append(sender.ask(name, b"0" * 300)[0])
-                        time.sleep(PAUSE_S)
-                    pipe.send("cpu")
-                    cpu[name] = cpu.get(name, (0.0, 0.0))[0] + pipe.recv() - began, 0.0
-        pipe.send(None)
-        other.join(10)
+        found = commanded(port, folder, size, count)
         for name, label in {**{op: op for op in OPS}, "ask": "bare echo", "ask/stored": "echo with a commit"}.items():
-            process_s, engine_s = cpu[name]
             table.add_row(
-                label, f"{size:,}", ms(taken[name]), ratio(taken[name], taken["ask"]), ratio(taken[name], taken["ask/stored"]),
-                per(process_s, len(taken[name])) + (f", {per(engine_s, len(taken[name]))}" if engine_s else ""),
+                label, f"{size:,}", ms(found.taken[name]), f"{found.of(name) / found.of('ask'):.2f}",
+                f"{found.of(name) / found.of('ask/stored'):.2f}", found.used(name),
             )  # fmt: skip
     console.print(table)
+
+
+@dataclass(frozen=True)
+class Rush:
+    """So many in so many seconds, the CPU seconds of their process, and the engine's turns."""
+
+    count: int
+    seconds: float
+    cpu_s: float
+    turns: float = 0.0
+
+    @property
+    def rate(self) -> float:
+        return self.count / self.seconds
+
+
+def decided(port: int, folder: Path, size: int, count: int, gates: Sequence[int] = (1, 4, 8)) -> tuple[Measured, dict[str, Rush]]:
+    """Decisions one by one and ten times as many as fast as they go, and in turns with them paho's publish and SQLite's commit."""
+    state = folder / f"decide-{size}"
+    filled(state, size, size)
+    apart = Measured()
+    runs: dict[str, list[Rush]] = {}
+    payload, each = b"0" * 900, 10 * count // ROUNDS
+    with gate_running(state, port) as gate, Bare(port, "bare") as bare, Table1(folder) as table:
+        gate("decide_apart", 10)
+        for _ in range(ROUNDS):
+            found, process_s, engine_s, _ = gate.cost("decide_apart", count // ROUNDS)
+            apart.add(OURS, found, process_s, engine_s)
+            for name, work in ((PAHO, bare.apart), (SQLITE, table.apart)):
+                before = time.process_time()
+                found = work(payload, count // ROUNDS)
+                apart.add(name, found, time.process_time() - before)
+            for many in gates:
+                seconds, process_s, _, turns = gate.cost("decide_fast", each, many)
+                runs.setdefault(rushed(many), []).append(Rush(each, seconds, process_s, turns))
+            before = time.process_time()
+            seconds = bare.fast(payload, each)
+            runs.setdefault(PAHO, []).append(Rush(each, seconds, time.process_time() - before))
+            before = time.process_time()
+            seconds = sum(table.apart(payload, each, 0.0))
+            runs.setdefault(SQLITE, []).append(Rush(each, seconds, time.process_time() - before))
+    middle = {
+        name: Rush(
+            each, statistics.median(run.seconds for run in them), statistics.median(run.cpu_s for run in them),
+            statistics.median(run.turns for run in them),
+        )
+        for name, them in runs.items()
+    }  # fmt: skip
+    return apart, middle
+
+
+def rushed(gates: int) -> str:
+    return f"decisions, {gates} gate{'s' * (gates > 1)}"
 
 
 def decisions(port: int, folder: Path, stored: Sequence[int], count: int, console: Console) -> None:
     """Decisions one by one and as fast as they go, beside paho and SQLite."""
     table = Table("", "stored", "ms p50, p99", "/ paho + commit", "CPU µs: process, engine", title="decision → the broker's answer")
-    rates = Table("", "stored", "a second", "/ paho", "CPU µs", "engine's turns", title="as fast as they go")
-    payload, many = b"0" * 900, 10 * count
+    rates = Table("", "stored", "a second", "/ commit", "/ paho", "CPU µs", "engine's turns", title="as fast as they go")
     for size in stored:
-        state = folder / f"decide-{size}"
-        filled(state, size, size)
-        with gate_running(state, port) as gate, Bare(port, "bare") as bare, Table1(folder) as bare_table:
-            gate("decide_apart", 10)
-            ours: list[float] = []
-            paho_s: list[float] = []
-            sqlite_s: list[float] = []
-            cpu = [0.0, 0.0, 0.0, 0.0]
-            speed: dict[str, list[tuple[float, float, float]]] = {}
-            for _ in range(ROUNDS):
-                found, process_s, engine_s, _ = gate.cost("decide_apart", count // ROUNDS)
-                ours += found
-                before = time.process_time()
-                paho_s += bare.apart(payload, count // ROUNDS)
-                middle = time.process_time()
-                sqlite_s += bare_table.apart(payload, count // ROUNDS)
-                after = time.process_time()
-                cpu = [a + b for a, b in zip(cpu, (process_s, engine_s, middle - before, after - middle), strict=True)]
-                for gates in (1, 4, 8):
-                    seconds, process_s, _, turns = gate.cost("decide_fast", many // ROUNDS, gates)
-                    speed.setdefault(f"decisions, {gates} gates", []).append((seconds, process_s, turns))
-                before = time.process_time()
-                seconds = bare.fast(payload, many // ROUNDS)
-                speed.setdefault("bare paho, window 10", []).append((seconds, time.process_time() - before, 0.0))
-                before = time.process_time()
-                seconds = sum(bare_table.apart(payload, many // ROUNDS, 0.0))
-                speed.setdefault("bare SQLite commit", []).append((seconds, time.process_time() - before, 0))
-        floor = statistics.median(paho_s) + statistics.median(sqlite_s)
-        for name, taken, used in (
-            ("decision", ours, per(cpu[0], count) + ", " + per(cpu[1], count)),
-            ("bare paho", paho_s, per(cpu[2], count)),
-            ("bare SQLite commit", sqlite_s, per(cpu[3], count)),
-        ):
-            table.add_row(name, f"{size:,}", ms(taken), f"{statistics.median(taken) / floor:.2f}", used)
-        each = many // ROUNDS
-        paho_rate = each / statistics.median(s for s, _, _ in speed["bare paho, window 10"])
-        for name, runs in speed.items():
-            rate = each / statistics.median(s for s, _, _ in runs)
-            made = statistics.median(t for _, _, t in runs)
-            cpu_us = per(statistics.median(c for _, c, _ in runs), each)
-            rates.add_row(name, f"{size:,}", f"{rate:.0f}", f"{rate / paho_rate:.2f}", cpu_us, f"{made / each:.2f} each" if made else "")
+        apart, rushes = decided(port, folder, size, count)
+        floor = apart.of(PAHO) + apart.of(SQLITE)
+        for name, taken in apart.taken.items():
+            table.add_row(name, f"{size:,}", ms(taken), f"{apart.of(name) / floor:.2f}", apart.used(name))
+        for name, rush in rushes.items():
+            rates.add_row(
+                name, f"{size:,}", f"{rush.rate:.0f}", f"{rush.rate / rushes[SQLITE].rate:.2f}", f"{rush.rate / rushes[PAHO].rate:.2f}",
+                per(rush.cpu_s, rush.count), f"{rush.turns / rush.count:.2f} each" if rush.turns else "",
+            )  # fmt: skip
     console.print(table)
     console.print(rates)
+
+
+def caught_up(port: int, folder: Path, size: int) -> tuple[Rush, Rush]:
+    """So many messages that waited while the broker was away, of a gate and of bare paho."""
+    state = folder / f"backlog-{size}"
+    filled(state, 0, 0, here=size)
+    with gate_running(state, port) as gate:
+        left = gate("waiting")  # it has begun to send
+        began, before = time.monotonic(), gate("used")
+        until(lambda: gate("waiting") == 0)
+        seconds, after = time.monotonic() - began, gate("used")
+    with Bare(port, "bare") as bare:
+        begun_s = time.process_time()
+        bare_s = bare.fast(b"0" * 700, size)
+        return Rush(left, seconds, after[0] - before[0]), Rush(size, bare_s, time.process_time() - begun_s)
 
 
 def backlog(port: int, folder: Path, stored: Sequence[int], count: int, console: Console) -> None:
     """What waited while the broker was away."""
     table = Table("", "messages", "s", "a second", "/ paho", "CPU µs each", title="catching up")
     for size in [size for size in stored if size] or [10_000]:
-        state = folder / f"backlog-{size}"
-        filled(state, 0, 0, here=size)
-        with gate_running(state, port) as gate:
-            left = gate("waiting")  # it has begun to send
-            began, before = time.monotonic(), gate("used")
-            until(lambda gate=gate: gate("waiting") == 0)  # type: ignore[misc]
-            seconds, after = time.monotonic() - began, gate("used")
-        with Bare(port, "bare") as bare:
-            begun_s = time.process_time()
-            bare_s = bare.fast(b"0" * 700, size)
-            bare_cpu_s = time.process_time() - begun_s
-        rate, bare_rate = left / seconds, size / bare_s
-        table.add_row("gate", f"{left:,}", f"{seconds:.1f}", f"{rate:.0f}", f"{rate / bare_rate:.2f}", per(after[0] - before[0], left))
-        table.add_row("bare paho, window 10", f"{size:,}", f"{bare_s:.1f}", f"{bare_rate:.0f}", "1.00", per(bare_cpu_s, size))
+        gate, bare = caught_up(port, folder, size)
+        for name, rush in (("gate", gate), (PAHO, bare)):
+            table.add_row(
+                name, f"{rush.count:,}", f"{rush.seconds:.1f}", f"{rush.rate:.0f}", f"{rush.rate / bare.rate:.2f}",
+                per(rush.cpu_s, rush.count),
+            )  # fmt: skip
     console.print(table)
 
 
@@ -571,6 +621,32 @@ PARTS: dict[str, Callable[[int, Path, Sequence[int], int, Console], None]] = {
 }
 
 
+@contextmanager
+def broker_running() -> Iterator[tuple[int, Path]]:
+    """The port of a broker of our own, and a folder for stores."""
+    with tempfile.TemporaryDirectory() as name, Mosquitto(Path(name), "allow_anonymous true\nmax_queued_messages 0\n") as broker:
+        yield broker.port, Path(name)
+
+
+def ratios() -> dict[str, float]:
+    """The rows of `make bench`, with an empty store: of the time, with the CPU of the process where the disk would hide it."""
+    count, gates = 50, 8
+    with broker_running() as (port, folder):
+        sent = commanded(port, folder, 0, count)
+        apart, rushes = decided(port, folder, 0, count, (gates,))
+        ours, bare = caught_up(port, folder, 5_000)
+    bare_cpu_s = apart.cpu[PAHO][0] + apart.cpu[SQLITE][0]
+    fast, commit = rushes[rushed(gates)], rushes[SQLITE]
+    return {
+        "decision → the broker's answer / paho + a commit": apart.of(OURS) / (apart.of(PAHO) + apart.of(SQLITE)),
+        "decision → the broker's answer / paho + a commit (CPU)": apart.cpu[OURS][0] / bare_cpu_s,
+        f"a decision of many, {gates} gates / a commit": commit.rate / fast.rate,
+        f"a decision of many, {gates} gates / paho + a commit (CPU)": fast.cpu_s / (commit.cpu_s + rushes[PAHO].cpu_s),
+        "a message that waited / paho": bare.rate / ours.rate,
+        "a message that waited / paho (CPU)": ours.cpu_s / ours.count / (bare.cpu_s / bare.count),
+    } | {f"{name} → result / an echo with a commit": sent.of(name) / sent.of("ask/stored") for name in OPS}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", metavar="WORD", help="only the parts whose name contains this: " + ", ".join(PARTS))
@@ -578,13 +654,11 @@ def main() -> None:
     parser.add_argument("--stored", type=int, nargs="+", default=[0, 10_000, 100_000], help="answers and messages in the store before")
     arguments = parser.parse_args()
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        broker = stack.enter_context(Mosquitto(folder, "allow_anonymous true\nmax_queued_messages 0\n"))
+    with broker_running() as (port, folder):
         for name, part in PARTS.items():
             if arguments.only in name:
                 with contextlib.suppress(KeyboardInterrupt):
-                    part(broker.port, folder, arguments.stored, arguments.count, console)
+                    part(port, folder, arguments.stored, arguments.count, console)
     console.print(f"load of the machine at the end: {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
 
 

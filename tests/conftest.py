@@ -19,6 +19,20 @@ ROOT = Path(__file__).resolve().parent.parent
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
+LONG = (
+    "pipeline/test_goldens.py", "trainer/learn/test_fit.py", "serving/test_app.py", "pipeline/test_clips.py", "deploy/test_whole_line.py",
+    "faults/test_machine.py", "faults/test_kill.py", "demo/test_demo.py", "pipeline/test_drawn.py", "cli/test_recordings.py",
+    "commands/test_reembedding_live.py", "edges/test_gallery_graph.py", "trainer/bundle/test_adopt.py", "trainer/learn/test_train.py",
+)  # fmt: skip
+"""Files that take long, the longest first."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files come first: a process takes whole files, and nobody should begin a long one when the others are done."""
+    place = {ROOT / "tests" / name: number for number, name in enumerate(LONG)}
+    assert all(path.is_file() for path in place), "a file of LONG was renamed"
+    items.sort(key=lambda item: place.get(item.path, len(LONG)))
+
 
 def _missing(reason: str) -> None:
     # Where everything is promised to be there (CI), a skip would hide a hole.

@@ -18,8 +18,9 @@ from daemon.core.values import Face, Image
 from daemon.edges.detector import DetectorError, open_detector
 from daemon.edges.detector.aligner import ALIGNER, Aligner, open_aligner
 from daemon.pipeline.opening import DEFAULT_BUNDLE
+from tests.trainer import faces
 from trainer.models.opened import onnx_embedder
-from trainer.people import data, displace
+from trainer.people import displace
 from trainer.people.displace import Spread
 
 
@@ -134,9 +135,8 @@ def test_answers_that_are_not_numbers_are_no_landmarks(astronaut: Image) -> None
 
 
 @pytest.mark.data
-def test_displaced_crops_of_people_it_never_saw_come_back(aligner: Aligner, data_dir: Path) -> None:
-    crops = data.load(data_dir / "faces/train.zip")
-    val = crops.of(data.split(crops.people, data_dir / "faces/split.csv")["val"]).pixels[::4]
+def test_displaced_crops_of_people_it_never_saw_come_back(aligner: Aligner, data_dir: Path, tmp_path: Path) -> None:
+    val = faces.real(data_dir, "val", tmp_path).pixels[::4]
     rng = np.random.default_rng(5)
     moves = [displace.move(Spread(), rng) for _ in val]
     truth = np.stack([TEMPLATE @ move[:2, :2].T + move[:2, 2] for move in moves])

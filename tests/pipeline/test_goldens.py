@@ -21,8 +21,9 @@ from daemon.config import Config, GateConfig
 from daemon.pipeline import opening, steps
 from daemon.pipeline.model import Model
 from daemon.pipeline.replay import line
+from tests.trainer import faces
 from trainer.bundle import adopt
-from trainer.people import data
+from trainer.measure import calibrate
 
 pytestmark = pytest.mark.data
 MEASURED = ("similarity", "centred")
@@ -73,13 +74,15 @@ def model(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[
 
 
 def adopted(data_dir: Path, folder: Path) -> Path:
-    crops = data.load(data_dir / "faces/train.zip")
-    parts = data.split(crops.people, data_dir / "faces/split.csv")
-    val, calibration = crops.of(parts["val"][:10]), crops.of(parts["calibration"][:PEOPLE])
+    """The public model as a bundle. Its card has no passages, which take fifty embeddings of each person: the threshold is given."""
+    val, calibration = faces.real(data_dir, "val", folder, 3), faces.real(data_dir, "calibration", folder, PEOPLE)
     settled: dict[str, Any] = {"order": "rgb", "mean": 127.5, "scale": 128.0}
-    adopt.adopt(
-        data_dir / "models/mobilefacenet.onnx", folder / "x.onnx", val, calibration, name="public", licence="unknown: for tests", **settled
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(calibrate, "calibrate", lambda embed, crops, source: calibrate.of_vectors(embed(crops.pixels), source))
+        adopt.adopt(
+            data_dir / "models/mobilefacenet.onnx", folder / "x.onnx", val, calibration, name="public", licence="unknown: for tests",
+            **settled,
+        )  # fmt: skip
     return folder / "x.onnx"
 
 

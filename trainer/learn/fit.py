@@ -132,15 +132,9 @@ def _train(trip: _Trip, judge: Judge, recipe: Recipe, run: Run, state: State | N
     with Progress(*columns, console=console) as bar:
         task = bar.add_task(stage.name, total=1.0)
         for pixels, targets, progress, wait_s in _batches(trip, step, began_s):
-            stage.model.optimizer.learning_rate = stage.rate(progress)
-            loss = float(np.asarray(stage.model.train_on_batch(pixels, targets)))
-            if not math.isfinite(loss):
-                raise FitError(
-                    f"{stage.name}: loss is {loss} at step {step}", "lower the learning rate, or train with network.compute = float32"
-                )
+            loss = _step(stage, step, pixels, targets, progress, average)
             step, total, seen = step + 1, total + loss, seen + 1
             crops, waited_s = crops + len(pixels), waited_s + wait_s
-            _blend(average, stage.kept.get_weights(), min(stage.ema, (1 + step) / (10 + step)))
             elapsed_s = time.monotonic() - began_s
             done = trip.progress(step, elapsed_s)
             epoch = step / stage.per_epoch
@@ -180,14 +174,27 @@ def _train(trip: _Trip, judge: Judge, recipe: Recipe, run: Run, state: State | N
 def pace(stage: Stage, steps: int, workers: int) -> tuple[float, float]:
     """Train for this many steps as `fit` does. Returns crops per second, and the share of the time spent waiting for batches."""
     trip = _Trip(stage, 0, math.inf, workers)
+    average: list[Weight] = [np.array(weight) for weight in stage.kept.get_weights()]
     crops, waited_s, began_s = 0, 0.0, time.monotonic()
-    for step, (pixels, targets, _, wait_s) in enumerate(_batches(trip, 0, began_s), 1):
-        stage.model.train_on_batch(pixels, targets)
+    for step, (pixels, targets, progress, wait_s) in enumerate(_batches(trip, 0, began_s)):
+        _step(stage, step, pixels, targets, progress, average)
         crops, waited_s = crops + len(pixels), waited_s + wait_s
-        if step == steps:
+        if step + 1 == steps:
             break
     elapsed_s = time.monotonic() - began_s
     return crops / elapsed_s, waited_s / elapsed_s
+
+
+def _step(
+    stage: Stage, step: int, pixels: NDArray[np.uint8], targets: NDArray[np.float32], progress: float, average: list[Weight]
+) -> float:
+    """Train on one batch and follow the weights with their average, in place. Returns the loss. Raises FitError if it is not finite."""
+    stage.model.optimizer.learning_rate = stage.rate(progress)
+    loss = float(np.asarray(stage.model.train_on_batch(pixels, targets)))
+    if not math.isfinite(loss):
+        raise FitError(f"{stage.name}: loss is {loss} at step {step}", "lower the learning rate, or train with network.compute = float32")
+    _blend(average, stage.kept.get_weights(), min(stage.ema, (2 + step) / (11 + step)))
+    return loss
 
 
 def _blend(average: list[Weight], now: list[NDArray[np.float32]], decay: float) -> None:
