@@ -180,7 +180,7 @@ def test_a_face_at_the_edge_of_a_region_has_the_whole_picture_searched() -> None
 
 def test_a_face_at_the_edge_of_the_picture_is_no_part_of_one() -> None:
     attention = Attention(40)
-    for box in (Box(-5, 10, 60, 60), Box(600, 430, 60, 60)):
+    for box in (Box(-5, 10, 60, 60), Box(600, 430, 60, 60), Box(-40, 10, 60, 60), Box(620, 460, 60, 60)):
         for number in range(3):
             face, regions = Face(box, 1.0), attention.where(wall(seed=number), number / RATE)
             assert attention.saw(regions, [[face] for _ in regions]) == [face]

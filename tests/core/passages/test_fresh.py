@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from daemon.core.boxes import Box
@@ -82,6 +82,7 @@ step = st.tuples(scene, st.integers(1, 12), st.sampled_from(EVENTS), lacks, st.b
 
 @settings(deadline=None)
 @given(mode=st.sampled_from(sorted(MODES)), fps=st.sampled_from([5.0, 10.0, 30.0]), spares=st.booleans(), story=st.lists(step, max_size=12))
+@example(mode="identify", fps=30.0, spares=False, story=[({0.0: ("alice", Quality.OK)}, 12, "nothing", frozenset({0.0}), True)])
 def test_only_a_vector_of_this_frame_and_this_face_opens(
     mode: str, fps: float, spares: bool, story: list[tuple[dict[float, tuple[str, Quality]], int, str, frozenset[float], bool]]
 ) -> None:
