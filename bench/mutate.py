@@ -902,7 +902,7 @@ BREAKAGES = (
         "the backlog goes before what is fresh",
         "daemon/serving/sender.py",
         "if link.connected and self._send_fresh(gate, link):\n                    more = self._send_old(gate, link) or more",
-        "if link.connected:\n                    more = self._send_old(gate, link) or more\n                    self._send_fresh(gate, link)",
+        "if link.connected:\n                    more = self._send_old(gate, link)\n                    self._send_fresh(gate, link)",
         "tests/serving/test_sender.py",
     ),
     Breakage(
