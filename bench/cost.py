@@ -15,21 +15,22 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Spent:
-    """Milliseconds of each piece of work: of all processors together, and by the clock."""
+    """Milliseconds of each piece of work: of a processor, and by the clock."""
 
     cpu_ms: list[float] = field(default_factory=list)
     wall_ms: list[float] = field(default_factory=list)
 
     def each(self, pieces: Iterable[T]) -> Iterator[T]:
-        """The same pieces. Measures the time between giving one away and being asked for the next; making them is not counted."""
+        """The same pieces. Measures the time between giving one away and being asked for the next, of this thread: making pieces, which
+        others do meanwhile, is not counted."""
         for piece in pieces:
-            cpu, wall = time.process_time(), time.perf_counter()
+            cpu, wall = time.thread_time(), time.perf_counter()
             yield piece
-            self.cpu_ms.append(1000 * (time.process_time() - cpu))
+            self.cpu_ms.append(1000 * (time.thread_time() - cpu))
             self.wall_ms.append(1000 * (time.perf_counter() - wall))
 
     def waiting(self, pieces: Iterable[T]) -> Iterator[T]:
-        """The same pieces. Measures the time that making each of them takes."""
+        """The same pieces. Measures the time that making each of them takes, of all threads."""
         cpu, wall = time.process_time(), time.perf_counter()
         for piece in pieces:
             self.cpu_ms.append(1000 * (time.process_time() - cpu))
