@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from daemon.config import GateConfig
-from daemon.core.attention import Attention, Fit, Region
+from daemon.core.attention import Attention, Region
 from daemon.core.boxes import iou
 from daemon.core.values import Frame, Image
 from daemon.edges.camera import frames_of, open_camera
@@ -50,8 +50,8 @@ def main() -> None:
 class Watched(Attention):
     """Notes which share of each picture is searched."""
 
-    def __init__(self, min_face_px: int, fit: Fit, shares: list[float]) -> None:
-        super().__init__(min_face_px, fit)
+    def __init__(self, detector: Detector, shares: list[float]) -> None:
+        super().__init__(detector.min_face_px, detector.fit, detector.finder.wanted_px)
         self.shares = shares
 
     def where(self, image: Image, at_s: float) -> list[Region]:
@@ -65,7 +65,7 @@ def _row(clips: list[Path], detector: Detector, light: float, noise: float, most
     shares: list[float] = []
     spent: list[tuple[float, float]] = []
     for clip in clips:
-        attention, missed = Watched(MIN_FACE_PX, detector.fit, shares), 0
+        attention, missed = Watched(detector, shares), 0
         random = np.random.default_rng(0)
         for frame in frames_of(open_camera("bench", GateConfig(source=str(clip)))):
             if frame.number >= most:

@@ -76,10 +76,11 @@ def unfitted(region: Region, everything: Region) -> Region:
 @dataclass(slots=True)
 class Attention:
     """Owned by the one thread that looks at a camera's pictures. `min_face_px` is the side of the smallest face that matters, and `fit` is
-    what the detector makes of a region."""
+    what the detector makes of a region. Where smaller faces than `finest_px` are looked for, it has no more pixels and costs no more."""
 
     min_face_px: int
     fit: Fit = unfitted
+    finest_px: float = 0.0
     _cells: npt.NDArray[np.float32] | None = None
     _shape: tuple[int, ...] = ()
     _whole_s: float = 0.0
@@ -171,7 +172,8 @@ class Attention:
 
     def _cost(self, regions: Sequence[Region]) -> float:
         """What it costs to search regions, in pixels of a picture that is searched as a whole."""
-        return sum(region.area * (self.min_face_px / region.least_px) ** 2 for region in regions)
+        coarse = max(self.min_face_px, self.finest_px)
+        return sum(region.area * (coarse / max(region.least_px, self.finest_px)) ** 2 for region in regions)
 
     def _inside(self, region: Region, everything: Region) -> tuple[slice, slice]:
         """The cells that are wholly in a region."""

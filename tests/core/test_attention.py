@@ -249,6 +249,14 @@ def test_a_face_that_two_regions_show_is_one() -> None:
     assert attention.saw(regions, [[part], [there]]) == [there]
 
 
+def test_more_pixels_cost_nothing_where_the_detector_has_no_more() -> None:
+    """The cascade never enlarges a picture, so its regions are as cheap as they are small."""
+    faces = [Face(Box(40 + 150 * column, 30 + 150 * row, 50, 50), 1.0) for row in range(3) for column in range(4)]
+    for attention, crowd in ((Attention(40), True), (Attention(40, finest_px=40.0), False)):
+        shown(attention, wall(), 0.0, *faces)
+        assert (shown(attention, wall(seed=1), 1 / RATE, *faces) == [EVERYTHING]) == crowd
+
+
 def test_a_crowd_costs_no_more_than_the_whole_picture() -> None:
     attention, faces = Attention(40), [Face(Box(40 + 95 * column, 30 + 110 * row, 50, 50), 1.0) for row in range(4) for column in range(6)]
     shown(attention, wall(), 0.0, *faces)

@@ -57,7 +57,7 @@ class Detector:
 
     def attention(self) -> Attention:
         """Where to look with this detector in the pictures of one camera."""
-        return Attention(self.min_face_px, self.fit)
+        return Attention(self.min_face_px, self.fit, self.finder.wanted_px)
 
     def fit(self, region: Region, everything: Region) -> Region:
         """A region of a picture, and what is around it up to a size that the finder takes as it is."""
