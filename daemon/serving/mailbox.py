@@ -116,7 +116,7 @@ class Mailbox:
 
     def __init__(self, gates: int) -> None:
         self._events: queue.Queue[Event] = queue.Queue(EVENTS)
-        self._views: queue.Queue[View] = queue.Queue(gates)
+        self._views: queue.Queue[View] = queue.Queue(2 * gates)
         self.commands = Commands()
         self.wake = threading.Event()
 
