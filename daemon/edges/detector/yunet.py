@@ -38,7 +38,8 @@ def open_yunet(path: Path) -> Finder:
         raise DetectorError(f"{path}: no such detector file", "detector.kind is `haar` or the path of a YuNet ONNX file")
     try:
         session = _session(path)
-        found = _find(session, np.zeros((64, 96, 3), np.uint8))
+        takes = session.get_inputs()[0].name
+        found = _find(session, takes, np.zeros((64, 96, 3), np.uint8))
     except Exception as error:  # neither the runtime's errors nor those of damaged files have a public base
         raise DetectorError(f"{path}: not a YuNet file ({first_line(error)})", HINT) from error
     if found:
@@ -46,7 +47,7 @@ def open_yunet(path: Path) -> Finder:
 
     def find(image: Image, smallest_px: float) -> list[Face]:
         try:
-            return _find(session, image)
+            return _find(session, takes, image)
         except Exception as error:  # as above
             raise DetectorError(f"the detector fails: {first_line(error)}", "restart the process") from error
 
@@ -75,14 +76,14 @@ def _session(path: Path) -> Any:
     return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
-def _find(session: Any, image: Image) -> list[Face]:
+def _find(session: Any, takes: str, image: Image) -> list[Face]:
     height, width = (-(-side // GRID_PX) * GRID_PX for side in image.shape[:2])
     if (height, width) != image.shape[:2]:
         image = np.asarray(
             cv2.copyMakeBorder(image, 0, height - image.shape[0], 0, width - image.shape[1], cv2.BORDER_CONSTANT), np.uint8
         )
     picture = cv2.dnn.blobFromImage(image)  # float32 [1, 3, height, width], BGR, 0 to 255
-    answers = dict(zip(OUTPUTS, session.run(OUTPUTS, {session.get_inputs()[0].name: picture}), strict=True))
+    answers = dict(zip(OUTPUTS, session.run(OUTPUTS, {takes: picture}), strict=True))
     rows = np.concatenate([_rows(answers, stride, height // stride, width // stride) for stride in STRIDES])
     if not len(rows):
         return []
