@@ -19,6 +19,8 @@ def run(options: argparse.Namespace) -> None:
         model = onnx.load(options.file)
     except DecodeError as error:
         raise ShapeError(f"{options.file} is not an ONNX file", "give a file that ostiary-train wrote") from error
+    except OSError as error:  # elsewhere an OSError means that something cannot be written
+        raise ShapeError(f"{options.file} cannot be read: {error.strerror}", "give a file that ostiary-train wrote") from error
     old = model.SerializeToString()
     constant_shapes.make_constant(model)
     onnx.checker.check_model(model, full_check=True)

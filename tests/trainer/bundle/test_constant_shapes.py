@@ -1,5 +1,6 @@
 """Graphs without a node that keeps a GPU waiting for the CPU: what the daemon comes with, and how a graph becomes one."""
 
+from argparse import Namespace
 from collections import Counter
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from daemon.pipeline.opening import DEFAULT_BUNDLE
 from trainer.bundle import constant_shapes
 from trainer.bundle.constant_shapes import ON_THE_CPU, ShapeError
+from trainer.commands import reshape
 
 MODELS = sorted(DEFAULT_BUNDLE.parent.glob("*.onnx"))
 ON_CUDA = {
@@ -101,3 +103,9 @@ def test_what_is_left_for_the_cpu_is_named() -> None:
     model.graph.output.append(helper.make_tensor_value_info("shape", TensorProto.INT64, [3]))
     with pytest.raises(ShapeError, match="operator Shape: its answer is a shape"):
         constant_shapes.make_constant(model)
+
+
+def test_a_file_that_is_not_there_is_said_to_be_unreadable(tmp_path: Path) -> None:
+    with pytest.raises(ShapeError, match="cannot be read: No such file") as caught:
+        reshape.run(Namespace(file=tmp_path / "none.onnx", out=tmp_path / "out.onnx"))
+    assert "a file that ostiary-train wrote" in caught.value.hint and not (tmp_path / "out.onnx").exists()
