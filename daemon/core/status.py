@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from daemon.core.messages import StatusMessage
-from daemon.core.values import Incident, LinkName
+from daemon.core.values import CameraTrouble, Incident, LinkName
 
 UNCALIBRATED = "uncalibrated: the threshold comes from photos by other cameras, and nobody has measured this gate; run `ostiaryd calibrate`"
 """The gate works: it adapts to its camera by itself (`cohort.py`)."""
@@ -132,9 +132,11 @@ def other_model(left_out: int) -> str:
     return f"other_model: {left_out} templates have no vector of this model and are left out; reembed, or enrol these people again"
 
 
-def camera_trouble(state: str, detail: str | None) -> str | None:
-    """The reason that a camera of this state is, if it is one."""
-    return None if state == "up" else f"camera_{state}" + (f": {detail}" if detail else "")
+def camera_trouble(state: str, trouble: CameraTrouble | None, detail: str | None) -> str | None:
+    """The reason that a camera of this state and trouble is, if it is one."""
+    if state == "up" and trouble is None:
+        return None
+    return f"camera_{trouble or state}" + (f": {detail}" if detail else "")
 
 
 def offline(status: StatusMessage) -> StatusMessage:

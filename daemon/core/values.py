@@ -231,6 +231,9 @@ class Published:
     """It was not sent: the broker did not answer while the message was still live. It is to be offered again, as a late one."""
 
 
+CameraTrouble = Literal["down", "frozen", "behind"]
+"""What is wrong with a live camera: it gives no pictures, it shows the same picture all the time, or its pictures come too late."""
+
 Incident = Literal["session_taken_over", "session_lost"]
 """Another client used the gate's id, or the broker has forgotten the gate's session and with it the commands that waited there."""
 

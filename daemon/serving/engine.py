@@ -261,7 +261,7 @@ class Engine:
         gate.live = event.live
         if event.state != gate.camera or event.detail != gate.camera_detail:
             log.info("gate %s: camera %s%s", event.gate, event.state, f": {event.detail}" if event.detail else "")
-        gate.camera, gate.camera_detail = event.state, event.detail
+        gate.camera, gate.camera_trouble, gate.camera_detail = event.state, event.trouble, event.detail
         self.metrics.camera(event.gate, event.state == "up")
         self._flight.camera(event.gate, self._wall(), event.state, event.detail)
         if event.state != "up":

@@ -8,7 +8,7 @@ from daemon.core.messages import StatusMessage
 from daemon.core.passages.claims import Mode
 from daemon.core.passages.gatekeeper import Gatekeeper
 from daemon.core.passages.rules import Rules
-from daemon.core.values import Incident, LinkName
+from daemon.core.values import CameraTrouble, Incident, LinkName
 from daemon.serving.sender import Broker
 
 
@@ -22,6 +22,7 @@ class Gate:
     keeper: Gatekeeper
     link: Broker
     camera: Literal["up", "down", "ended"] = "down"
+    camera_trouble: CameraTrouble | None = "down"
     camera_detail: str | None = "not opened yet"
     live: bool = True
     stale_s: float = 2.0

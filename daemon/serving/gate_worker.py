@@ -69,12 +69,12 @@ class GateWorker:
             self._camera.close()
 
     def _work(self) -> None:
-        told: tuple[str, str | None] | None = None
+        told: tuple[object, str | None] | None = None
         told_s = 0.0
         dropped: dict[str, int] = {}
         while not self._stop.is_set():
             frame = self._camera.read(READ_S)
-            state = (self._camera.state, self._camera.detail)
+            state = (self._camera.state, self._camera.trouble), self._camera.detail
             if frame is not None:
                 self._metrics.frame(self.gate)
                 self._record(frame)  # before it is looked at: a frame that brings the worker down is on the recording
@@ -92,6 +92,6 @@ class GateWorker:
             # A reason may change with every try (seconds counted, say); a state is news at once.
             if state != told and (told is None or state[0] != told[0] or time.monotonic() - told_s > REASON_EVERY_S):
                 told, told_s = state, time.monotonic()
-                self._tell(CameraState(self.gate, state[0], state[1], self._camera.live))
-            if state[0] == "ended" and frame is None:
+                self._tell(CameraState(self.gate, state[0][0], state[1], self._camera.live, state[0][1]))
+            if state[0][0] == "ended" and frame is None:
                 return

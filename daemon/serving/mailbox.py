@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 from daemon.core.messages import URGENT
-from daemon.core.values import Delivery, Link, Published, View
+from daemon.core.values import CameraTrouble, Delivery, Link, Published, View
 
 T = TypeVar("T")
 
@@ -22,12 +22,13 @@ COMMAND_BYTES = 16 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class CameraState:
-    """The camera of `gate` came up, went down or reached the end of its recording; `detail` says why."""
+    """The camera of `gate` came up, went down or reached the end of its recording, or has another trouble; `detail` says why."""
 
     gate: str
     state: Literal["up", "down", "ended"]
     detail: str | None
     live: bool
+    trouble: CameraTrouble | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,7 +100,7 @@ class Reports:
             unverifiable=gate.mode != "identify" and rules.pair is None,
             idle=rules.closed,
             left_out=condition.left_out,
-            camera=status.camera_trouble(gate.camera, gate.camera_detail),
+            camera=status.camera_trouble(gate.camera, gate.camera_trouble, gate.camera_detail),
             turned=gate.turns.most,
             graph=condition.graph,
             refused=self.sender.refusal(gate.keeper.gate),

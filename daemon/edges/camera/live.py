@@ -12,7 +12,7 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from daemon.core.values import Frame, Image
+from daemon.core.values import CameraTrouble, Frame, Image
 from daemon.edges.camera.source import State
 
 # FFmpeg's options come from the environment and hold for the whole process, so there are only options that suit every source. TCP, because
@@ -123,7 +123,7 @@ class LiveCamera:
         self._fresh_s: float | None = None
         self._dropped: Counter[str] = Counter()
         self._why = "not opened yet"
-        self._closed = False
+        self._closed = self._frozen = False
         self._reader: _Reader | None = None
 
     def start(self) -> None:
@@ -136,6 +136,11 @@ class LiveCamera:
     def state(self) -> State:
         with self._changed:
             return "ended" if self._closed else "up" if self._is_fresh() else "down"
+
+    @property
+    def trouble(self) -> CameraTrouble | None:
+        with self._changed:
+            return None if self._is_fresh() or self._closed else "frozen" if self._frozen else "down"
 
     @property
     def detail(self) -> str | None:
@@ -234,6 +239,7 @@ class LiveCamera:
             if fingerprint == last_print:
                 self._count("frozen")
                 self._say(reader, f"the picture is frozen: the same for {at_s - last_new_s:.0f} s")
+                self._frozen = True
                 # Reopening costs seconds, and a still scene at night may be compressed to equal pictures: wait longer than for `down`.
                 if at_s - last_new_s > max(self._frozen_reopen_s, self._stale_s):
                     return "the picture is frozen"
@@ -253,7 +259,7 @@ class LiveCamera:
             if self._frame is not None:
                 self._dropped["overrun"] += 1
             self._frame = Frame(self.gate, self._number, at_s, captured_at, image)
-            self._fresh_s = at_s
+            self._fresh_s, self._frozen = at_s, False
             self._why = f"nothing new for more than {self._stale_s:g} s"
             self._changed.notify_all()
 

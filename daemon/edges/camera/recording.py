@@ -62,6 +62,10 @@ class Recording:
         return "ended" if self._over or self._stop.is_set() else "up"
 
     @property
+    def trouble(self) -> None:
+        return None
+
+    @property
     def detail(self) -> str | None:
         return "the recording is over" if self._over else "closed" if self._stop.is_set() else None
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Literal, Protocol
 
 from daemon.core.faults import Fault
-from daemon.core.values import Frame
+from daemon.core.values import CameraTrouble, Frame
 
 SOURCES = "give a URL, a device (/dev/video0), a video file or a folder of pictures"
 
@@ -29,8 +29,13 @@ class Camera(Protocol):
         ...
 
     @property
+    def trouble(self) -> CameraTrouble | None:
+        """What kind of trouble a live source has, None while it has none. A source that is `behind` may be up."""
+        ...
+
+    @property
     def detail(self) -> str | None:
-        """Why it is not up, in one line without credentials; None while it is up."""
+        """What the trouble is, in one line without credentials; None while there is none."""
         ...
 
     @property

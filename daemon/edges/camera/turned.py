@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from daemon.core.values import Frame
+from daemon.core.values import CameraTrouble, Frame
 from daemon.edges.camera.source import Camera, State
 
 
@@ -23,6 +23,10 @@ class Turned:
     @property
     def state(self) -> State:
         return self.camera.state
+
+    @property
+    def trouble(self) -> CameraTrouble | None:
+        return self.camera.trouble
 
     @property
     def detail(self) -> str | None:

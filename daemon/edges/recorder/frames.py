@@ -38,6 +38,11 @@ class RecordedFrames:
         return self._state
 
     @property
+    def trouble(self) -> None:
+        """A recording has none."""
+        return None
+
+    @property
     def detail(self) -> str | None:
         return None if self._state == "up" else "the recording is over"
 
