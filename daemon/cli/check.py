@@ -63,26 +63,26 @@ def check(config: Config) -> list[tuple[str, bool, str]]:
 
     def model(path: Path) -> str:
         opened = open_model(config, path)
-        rules = steps.rules(config, opened.calibration, 1, "both")
+        rules = steps.rules(config, opened.thresholds(None), 1, "both")
         claims = f", for claims {rules.pair}" if any(gate.mode != "identify" for gate in config.gates.values()) else ""
         return f"{opened.id} on {opened.provider}, golden check passed, threshold for one template {rules.threshold}{claims}"
 
     def calibration(name: str) -> str:
         opened = open_model(config)
-        here = opened.calibration.at(name) if isinstance(opened.calibration, steps.Raised) else opened.calibration
-        rules = steps.rules(config, here, 1, config.gates[name].mode)
+        here, own = opened.thresholds(name), config.at(name)
+        rules = steps.rules(own, here, 1, own.gates[name].mode)
         if rules.adapts is not None and not here.measured_here:
             return f"none for {opened.id}; {UNCALIBRATED}"
-        return "decision.threshold is taken as it is" if config.decision.threshold is not None else f"measured here with {opened.id}"
+        return "decision.threshold is taken as it is" if own.decision.threshold is not None else f"measured here with {opened.id}"
 
     def runtime() -> str:
         if (wrong := clash()) is not None:
             raise ConfigError(wrong.message, wrong.hint)
         return ", ".join(packages())
 
-    def detector() -> str:
-        open_detector(config.detector.kind, config.detector.min_face_px)
-        return config.detector.kind
+    def detector(here: Config) -> str:
+        open_detector(here.detector.kind, here.detector.min_face_px)
+        return here.detector.kind
 
     def visibility() -> str:
         return f"{open_visibility().id}, golden check passed"
@@ -144,8 +144,9 @@ def check(config: Config) -> list[tuple[str, bool, str]]:
 
     def turned(name: str, frame: Frame) -> str:
         """Advice, if somebody is in view who is upright only when the picture is turned."""
-        size = config.detector.min_face_px
-        finds, judge = open_detector(config.detector.kind, size), open_judge(config, size)
+        here = config.at(name)
+        size = here.detector.min_face_px
+        finds, judge = open_detector(here.detector.kind, size), open_judge(here, size)
         for quarters in range(4):
             image = np.ascontiguousarray(np.rot90(frame.image, -quarters))
             if any(probe.quality is Quality.OK for probe in steps.look(replace(frame, image=image), finds, judge).probes):
@@ -195,7 +196,10 @@ def check(config: Config) -> list[tuple[str, bool, str]]:
     for name in config.gates:
         attempt(f"calibration {name}", lambda name=name: calibration(name))  # type: ignore[misc]
     attempt("ONNX Runtime", runtime)
-    attempt("detector", detector)
+    attempt("detector", lambda: detector(config))
+    for name, gate in config.gates.items():
+        if gate.detector is not None:
+            attempt(f"detector {name}", lambda name=name: detector(config.at(name)))  # type: ignore[misc]
     attempt("visibility", visibility)
     attempt("liveness", liveness)
     attempt("gallery", gallery)

@@ -60,7 +60,7 @@ METRICS = (
         "1 for the search graph's state: unneeded, building, serving or failed; only if serving it is used.",
     ),
     Metric("ostiary_graph_recall", "gauge", (), "Share of right answers in the search graph's last audit; NaN before one."),
-    Metric("ostiary_threshold", "gauge", (), "Similarity from which a face is a person; NaN while there is none."),
+    Metric("ostiary_threshold", "gauge", ("gate",), "Similarity from which a face is a person; NaN while there is none."),
     Metric("ostiary_commands_total", "counter", ("op", "status", "reason"), "Commands answered, by outcome."),
     Metric("ostiary_commands_unanswered_total", "counter", ("gate",), "Refused messages that got no answer: there were too many."),
     Metric("ostiary_claims_total", "counter", ("gate", "end"), "Claims (badges) by how they ended."),
@@ -118,7 +118,6 @@ class Metrics:
             else:
                 buckets = _STAGE_BUCKETS_S if metric.name == "ostiary_stage_seconds" else _LATENCY_BUCKETS_S
                 self._histograms[metric.name] = Histogram(metric.name, metric.help, metric.labels, registry=self._registry, buckets=buckets)
-        self.threshold(None)
         self.graph("unneeded", None)
 
     def gate(self, name: str) -> None:
@@ -163,9 +162,9 @@ class Metrics:
             self._gauges["ostiary_graph_state"].labels(one).set(one == state)
         self._gauges["ostiary_graph_recall"].set(float("nan") if recall is None else recall)
 
-    def threshold(self, similarity: float | None) -> None:
-        """The threshold in use, a cosine; None while the gate has none and is closed."""
-        self._gauges["ostiary_threshold"].set(float("nan") if similarity is None else similarity)
+    def threshold(self, gate: str, similarity: float | None) -> None:
+        """The threshold that a gate uses, a cosine; None while it has none: it is closed, or only verifies claims."""
+        self._gauges["ostiary_threshold"].labels(gate).set(float("nan") if similarity is None else similarity)
 
     def command(self, op: str | None, status: Literal["done", "refused", "failed"], reason: str | None) -> None:
         """One answer to a command. `op` is None for a payload that could not be read."""

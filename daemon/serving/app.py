@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from functools import partial
 
 from daemon.commands.authority import Key
 from daemon.commands.desk import Desk
@@ -18,6 +17,7 @@ from daemon.core.faces.visibility import Sees, VisibilityError
 from daemon.core.messages import encode, offline_status, topic
 from daemon.core.passages.gatekeeper import Gatekeeper
 from daemon.core.people.photo_wire import PhotoSettings
+from daemon.core.region import region
 from daemon.core.status import offline, other_model
 from daemon.core.values import Outgoing
 from daemon.edges import clock, systemd
@@ -31,7 +31,7 @@ from daemon.edges.store import Store, StoreError
 from daemon.edges.visibility import open_visibility
 from daemon.pipeline import steps
 from daemon.pipeline.model import Model
-from daemon.pipeline.opening import bundles, liveness_model, load_gallery, open_gallery, open_model
+from daemon.pipeline.opening import bundles, liveness_model, load_gallery, open_gallery, open_model, policy
 from daemon.pipeline.serving import Current, Serving
 from daemon.serving.engine import Engine, EngineFailed
 from daemon.serving.flight import Flight
@@ -149,7 +149,7 @@ def _build(config: Config, stack: ExitStack) -> tuple[Engine, dict[str, Lanes], 
     links = _links(config, store, mailbox, sign)
     gates, workers = {}, []
     for name, gate in config.gates.items():
-        keeper = Gatekeeper(name, current.serving.rules(gate.mode, name), config.decision.lost_s)
+        keeper = Gatekeeper(name, current.serving.rules(gate.mode, name), config.at(name).decision.lost_s)
         gates[name] = Gate(keeper, links[name], stale_s=gate.stale_s, mode=gate.mode)
         workers.append(_worker(config, name, gate, stack, mailbox, metrics, recorders, sees=sees, liveness=liveness is not None))
     trusted = clock.synchronised if config.clock.trust == "synchronised" else lambda: True
@@ -203,7 +203,7 @@ def _current(config: Config, store: Store, models: dict[str, Model]) -> Current:
     gallery, people, left_out = load_gallery(store, model)
     if left_out:
         log.warning("%s", other_model(left_out))
-    return Current(Serving(model, gallery, partial(steps.rules, config), left_out), people)
+    return Current(Serving(model, gallery, policy(config), left_out), people)
 
 
 def _standing_faults(store: Store) -> tuple[str, ...]:
@@ -245,16 +245,18 @@ def _worker(
 ) -> GateWorker:  # fmt: skip
     camera = open_camera(name, gate, start_s=time.monotonic(), start_wall=time.time(), paced=True)
     stack.callback(camera.close)
-    detector = open_detector(config.detector.kind, config.detector.min_face_px)
+    here = config.at(name)
+    detector = open_detector(here.detector.kind, here.detector.min_face_px)
     return GateWorker(
         name,
         camera,
         detector.attention(),
         detector,
-        Judge(steps.limits(config, config.detector.min_face_px), sees),
+        Judge(steps.limits(here, here.detector.min_face_px), sees),
         mailbox.offer,
         mailbox.tell,
         metrics,
         recorders.record,
+        region=region(gate.region),
         liveness=liveness,
     )

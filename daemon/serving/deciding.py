@@ -48,7 +48,7 @@ class Deciding:
         self._current, self._gates, self._rules, self._decisions, self._sender = current, gates, rules, decisions, sender
         self._flight, self._metrics, self._liveness = flight, metrics, liveness
         self._wall, self._clock_trusted, self._wall_clock = wall, clock_trusted, wall_clock
-        self._live_s = config.decision.accept_valid_s
+        self._live_s = {gate: config.at(gate).decision.accept_valid_s for gate in config.gates}
         self._schedules = {name: schedule.schedule() for name, schedule in config.schedules.items()}
 
     def decide(self, views: Sequence[View]) -> None:
@@ -98,7 +98,7 @@ class Deciding:
             self._decisions.forget(name, others.union(self._gates[name].keeper.passages))
         for decision, row in zip(decisions, rows, strict=True):
             gate = self._gates[decision.gate]
-            live_until_s = decision.at_s + self._live_s if trusted else None
+            live_until_s = decision.at_s + self._live_s[decision.gate] if trusted else None
             self._sender.decided(decision.gate, row, decision.at_s if gate.live else None, live_until_s)
             self._flight.decided(decision)
             self._metrics.decision(decision.gate, decision.verdict, decision.reason)

@@ -98,7 +98,7 @@ class Engine:
         self._sender = Sender(store, {name: gate.link for name, gate in gates.items()}, metrics, clock, sign)
         self.disk = Disk(store, clock)
         self._rules = RulesInForce(current, store, gates, self.disk, self._flight, metrics, version)
-        order, modes = Order(store), [gate.mode for gate in gates.values()]
+        order, modes = Order(store), {name: gate.mode for name, gate in gates.items()}
         self._captures = Captures(desk, config.enrolment.min_face_px, clock, wall)
         self._reembedder = Reembedder(
             desk, store, current, models, modes,

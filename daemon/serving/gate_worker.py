@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from daemon.core.attention import Attention
 from daemon.core.faces.quality import Judge
+from daemon.core.region import Region
 from daemon.core.values import Frame, View
 from daemon.edges.camera import Camera
 from daemon.edges.metrics import Metrics
@@ -17,8 +18,8 @@ REASON_EVERY_S = 10.0
 
 
 class GateWorker:
-    """Runs `look` on the newest frame of one camera, where its `attention` says. With `liveness`, faces are cut out with their surroundings
-    too.
+    """Runs `look` on the newest frame of one camera, where its `attention` says, for faces in its `region`. With `liveness`, faces are cut
+    out with their surroundings too.
 
     `offer` takes views, and waits while the engine is behind. `tell` takes events, and `record` takes every frame before it is looked at;
     neither waits for a disk.
@@ -36,9 +37,10 @@ class GateWorker:
         metrics: Metrics,
         record: Callable[[Frame], object] = lambda frame: None,
         *,
+        region: Region | None = None,
         liveness: bool = False,
     ) -> None:
-        self.gate, self._record, self._liveness = gate, record, liveness
+        self.gate, self._record, self._region, self._liveness = gate, record, region, liveness
         self._camera, self._attention, self._detector, self._judge = camera, attention, detector, judge
         self._offer, self._tell, self._metrics = offer, tell, metrics
         self._stop = threading.Event()
@@ -79,7 +81,13 @@ class GateWorker:
                 self._metrics.frame(self.gate)
                 self._record(frame)  # before it is looked at: a frame that brings the worker down is on the recording
                 view = look(
-                    frame, self._detector, self._judge, self._metrics.stage, attention=self._attention, liveness=self._liveness
+                    frame,
+                    self._detector,
+                    self._judge,
+                    self._metrics.stage,
+                    attention=self._attention,
+                    region=self._region,
+                    liveness=self._liveness,
                 )
                 for probe in view.probes:
                     self._metrics.face(self.gate, probe.quality)

@@ -74,12 +74,12 @@ class RulesInForce:
             gate.uncalibrated = serving.uncalibrated(rules, name)
             self._metrics.gate_calibrated(name, not gate.uncalibrated)
             gate.keeper.rules = rules if self.open else replace(rules, threshold=None, pair=None)
+            self._metrics.threshold(name, gate.keeper.rules.threshold)
             if revision != self.revision:
                 gate.keeper.refresh()
         if revision != self.revision:
             self._flight.renew()
         self.revision = revision
-        self._metrics.threshold(serving.rules().threshold if self.open else None)
         self._metrics.gallery(len(people), serving.gallery.templates, revision)
 
     @property

@@ -35,7 +35,7 @@ def touch_everything(metrics: Metrics) -> None:
     metrics.capture_to_publish("north", 0.12)
     metrics.gallery(3, 7, 12)
     metrics.graph("failed", 0.875)
-    metrics.threshold(0.42)
+    metrics.threshold("north", 0.42)
     metrics.command("enroll", "done", None)
     metrics.camera("north", True)
     metrics.broker("north", False)
@@ -80,7 +80,7 @@ def test_the_values_are_what_was_said(served: tuple[Metrics, MetricsServer]) -> 
         'ostiary_graph_state{state="failed"} 1.0',
         'ostiary_graph_state{state="serving"} 0.0',
         "ostiary_graph_recall 0.875",
-        "ostiary_threshold 0.42",
+        'ostiary_threshold{gate="north"} 0.42',
         'ostiary_commands_total{op="enroll",reason="",status="done"} 1.0',
         'ostiary_camera_up{gate="north"} 1.0',
         'ostiary_broker_up{gate="north"} 0.0',
@@ -110,7 +110,8 @@ def test_labels_are_bounded_and_name_nobody(served: tuple[Metrics, MetricsServer
 
 
 def test_a_threshold_that_is_not_there_is_no_number(served: tuple[Metrics, MetricsServer]) -> None:
-    line = next(line for line in scrape(served[1]).splitlines() if line.startswith("ostiary_threshold "))
+    served[0].threshold("north", None)
+    line = next(line for line in scrape(served[1]).splitlines() if line.startswith("ostiary_threshold{"))
     assert math.isnan(float(line.split()[1]))
 
 

@@ -115,6 +115,7 @@ class Film:
     fails: bool = False
     live: bool = False
     state: Literal["up", "down", "ended"] = "up"
+    trouble: None = None
     detail: str | None = None
     closed: bool = False
     dropped: Mapping[str, int] = field(default_factory=dict)
