@@ -12,6 +12,7 @@ from rich.console import Console
 from daemon.cli.pairs import pairs
 from daemon.cli.recordings import open_source
 from daemon.config import Config, ConfigError, load
+from daemon.core.counts import counted, persons
 from daemon.core.passages.gatekeeper import Gatekeeper
 from daemon.core.passages.match import NOBODY
 from daemon.core.passages.rules import Rules
@@ -155,13 +156,13 @@ def text_of(site: Site, model: str, gate: str, live: bool = False) -> str:
     lines = [
         "# The threshold of this gate, from recordings made there (`ostiaryd calibrate`). Read it, then name it in",
         "# decision.site_calibration. It only ever raises the threshold of a model's card.",
-        f"# {site.passages} passages of {site.people} people."
+        f"# {counted(site.passages, 'passage')} of {persons(site.people)}."
         + (" Nobody has labelled them: the gate itself said whose they are, so look at the pairs below twice." if live else ""),
         f'gates = ["{gate}"]',
         "[thresholds]",
         f'"{model}" = {site.threshold:.4f}',
         "",
-        "# Pairs so alike that they were left out, as twins or one person under two ids would be. Are they?",
+        *(["# Pairs so alike that they were left out, as twins or one person under two ids would be. Are they?"] if site.ignored else []),
         *(f"#   {pair.a} and {pair.b}: {pair.similarity:.3f}" for pair in site.ignored),
         f"# The most alike of those that count are {site.pairs[0].similarity:.3f} alike, and all but a tenth of the rightful passages reach"
         f" {site.limit:.3f};",

@@ -15,6 +15,7 @@ from daemon.cli import audit
 from daemon.cli.say import EXIT_FAILED, UNUSABLE
 from daemon.config import Config, ConfigError, load
 from daemon.core import signing
+from daemon.core.counts import counted, persons
 from daemon.core.status import UNCALIBRATED
 from daemon.core.values import Frame, Quality
 from daemon.edges import clock
@@ -109,7 +110,8 @@ def check(config: Config) -> list[tuple[str, bool, str]]:
                     "revoke and enrol these people again, or restore a backup",
                 )
             serving = store.serving()
-            return f"{len(people)} people, {len(templates)} templates, all open with the key" + (f"; {serving} serves" if serving else "")
+            held = f"{persons(len(people))}, {counted(len(templates), 'template')}, all open with the key"
+            return held + (f"; {serving} serves" if serving else "")
         finally:
             store.close()
 
