@@ -155,8 +155,12 @@ class Enrolment:
 def _new(crops: Sequence[Image], vectors: Vectors, stored: Sequence[Template]) -> tuple[list[Image], Vectors]:
     """The pictures, with their vectors, that are not the same, pixel by pixel, as one before them or as a stored one."""
     seen = {crop.tobytes() for template in stored if (crop := decoded(template.crop)) is not None}
-    chosen = [i for i, crop in enumerate(crops) if not ((pixels := crop.tobytes()) in seen or seen.add(pixels))]
-    return [crops[i] for i in chosen], vectors[chosen]
+    chosen: list[int] = []
+    for place, crop in enumerate(crops):
+        if (pixels := crop.tobytes()) not in seen:
+            seen.add(pixels)
+            chosen.append(place)
+    return [crops[place] for place in chosen], vectors[chosen]
 
 
 def _again(count: int) -> str:
