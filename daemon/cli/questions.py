@@ -76,10 +76,8 @@ class Questions:
             if option not in self.asked and getattr(self.arguments, option.replace("-", "_")) is not None:
                 raise ConfigError(f"--{option} says nothing about this gate", "leave it out; `ostiaryd setup --help` says what it is for")
         if self.missing:
-            raise ConfigError(
-                f"there is no terminal to ask at, and these are not given: {', '.join(self.missing)}",
-                "give them, or take the defaults of all of them with --yes",
-            )
+            hint = "give them" if self.defaults else "give them, or take the defaults of all that have one with --yes"
+            raise ConfigError(f"nobody is asked, and these are not given: {', '.join(self.missing)}", hint)
 
     def _said(self, text: str, default: str, hidden: bool = False) -> str:
         try:

@@ -106,7 +106,7 @@ class Draft:
             f"site = {_toml(self.site)}",
             f"state_dir = {_toml(str(self.state_dir))}",
             "",
-            f"[gates.{_toml(self.gate)}]",
+            f"[gates.{_toml(self.gate) if '.' in self.gate else self.gate}]",
             f"source = {_toml(self.source)}",
             *(f"{key} = {_toml(value)}" for key, value in self.camera.items()),
             *([f"rotate = {self.rotate}"] if self.rotate else []),
@@ -118,6 +118,11 @@ class Draft:
             *(f"{key} = {_toml(value)}" for key, value in self.mqtt.items()),
         ]
         return "\n".join(lines) + "\n" + (f"\n{key_texts.table(*self.key)}\n" if self.key is not None else "")
+
+    @property
+    def local(self) -> bool:
+        """Whether the broker is on this machine."""
+        return self.mqtt["host"] in ("127.0.0.1", "::1", "localhost")
 
     @property
     def secret_files(self) -> dict[str, str]:
@@ -166,7 +171,7 @@ def interview(questions: Questions, path: Path) -> Draft:
     if "://" in source and not source.startswith("file:"):
         _camera_login(questions, draft)
     _broker(questions, draft)
-    local = str(draft.mqtt["host"]) in ("127.0.0.1", "::1", "localhost")
+    local = draft.local
     risk = ": then any program at this machine may enrol" if local else ""
     text = f"Name of a key that signs commands (`none` takes unsigned ones{risk})"
     key = ask("command-key", text, "none" if local else "desk", lambda answer: _wrong_key(answer, local))
@@ -249,7 +254,7 @@ def attempt(draft: Draft, folder: Path, path: Path, out: Console, turn: bool) ->
     out.print("\nTrying every part, as `ostiaryd check` does:")
     findings = [seen, *check(config, cameras=False), _state_finding(draft.state_dir)]
     show(findings)
-    if any(part.startswith("broker") and not works for part, works, _ in findings):
+    if draft.local and any(part.startswith("broker") and not works for part, works, _ in findings):
         out.print(NO_BROKER)
     return all(works for _, works, _ in findings)
 
