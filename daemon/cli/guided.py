@@ -18,7 +18,7 @@ from daemon.core import guide
 from daemon.core.counts import counted, persons
 from daemon.core.passages.rules import Rules
 from daemon.core.passages.take import Take
-from daemon.core.site import Passing, Site
+from daemon.core.site import LEAST_PEOPLE, Passing, Site
 from daemon.edges.camera import Camera, CameraError, open_camera
 from daemon.edges.detector import open_detector
 from daemon.edges.walks import PURPOSE, read_walks, write_walks
@@ -122,7 +122,11 @@ def _ask_on(session: Session, camera: Camera, before: list[Passing]) -> tuple[Si
 def _walk(session: Session, camera: Camera, person: str) -> None:
     """Watch one walk, and keep it if it is clear whose it was."""
     out, who = session.out, _shown(person)
-    take = watch(session, camera, who)
+    try:
+        take = watch(session, camera, who)
+    except KeyboardInterrupt:
+        out.print("  left out.")
+        return
     looks = take.looks
     if not len(looks):
         why = f"{counted(take.good, 'good frame')} of a face" if take.good else "no face was seen well"
@@ -185,7 +189,9 @@ def _plausible(session: Session, person: str, is_like: guide.Resemblance) -> boo
     threshold = session.rules.threshold
     if nearest is None or threshold is None or not similarity >= threshold:
         return True
-    return _agreed(f"  This face is {similarity:.3f} like {nearest}: the gate could take one for the other. Was it a stranger?", False, session.out)
+    return _agreed(
+        f"  This face is {similarity:.3f} like {nearest}: the gate could take one for the other. Was it a stranger?", False, session.out
+    )
 
 
 def _summary(session: Session) -> None:
@@ -195,9 +201,15 @@ def _summary(session: Session) -> None:
     if isinstance(site, str):
         session.out.print(Text(f"  {have}. Not enough yet: {site}", "yellow"))
         return
+    missed = sum(own < site.threshold for own in site.own)
+    would = f"the threshold would be {site.threshold:.3f}, and {missed} of {counted(len(site.own), 'rightful walk')} would miss it"
+    if walkers < LEAST_PEOPLE:
+        text = f"  {have}. Not enough yet: {would}. It is high because few people have walked: {LEAST_PEOPLE} are the least, thirty are better."
+        session.out.print(Text(text, "yellow"))
+        return
     more = guide.wanted(target) - walkers
-    better = f" With more people it may come down: {persons(more)} more for decision.target_fpir = {target:g}." if more > 0 else ""
-    session.out.print(Text(f"  {have}. Enough: the threshold would be {site.threshold:.3f}; `w` writes it.{better}", "green"))
+    better = f" It may come down with more people: {more} more for decision.target_fpir = {target:g}." if more > 0 else ""
+    session.out.print(Text(f"  {have}. Enough: {would}; `w` writes it.{better}", "green"))
 
 
 def _list(session: Session) -> None:
