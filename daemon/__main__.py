@@ -12,6 +12,7 @@ from daemon.version import version
 
 MODULES = {
     "run": "run",
+    "setup": "setup",
     "check": "check",
     "audit": "audit",
     "rotate-key": "rotate_key",

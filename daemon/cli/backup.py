@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from daemon.config import load
+from daemon.core.counts import counted, persons
 from daemon.core.messages import utc
 from daemon.edges.store import back_up, read_passphrase, restore
 from daemon.pipeline import opening
@@ -43,7 +44,7 @@ def _backup(arguments: argparse.Namespace) -> int:
     config = load(arguments.config)
     passphrase = read_passphrase(arguments.passphrase_file)
     done = back_up(Path(config.state_dir), arguments.file, passphrase, time.time(), opening.key_file(config), arguments.force)
-    _say(f"{done.people} people, {done.templates} templates, gallery revision {done.revision}, and the key: {arguments.file}")
+    _say(f"{persons(done.people)}, {counted(done.templates, 'template')}, gallery revision {done.revision}, and the key: {arguments.file}")
     if done.damaged:
         _say(f"damaged in the backup too, and serving nobody: {', '.join(done.damaged)}")
     return 0
@@ -56,7 +57,7 @@ def _restore(arguments: argparse.Namespace) -> int:
     done = restore(
         Path(config.state_dir), arguments.file, passphrase, now, opening.key_file(config), arguments.replace, arguments.active
     )  # fmt: skip
-    line = f"{done.people} people of the backup of {utc(done.made_at)} restored"
+    line = f"{persons(done.people)} of the backup of {utc(done.made_at)} restored"
     if done.suspended:
         line += f"; {done.suspended} of them suspended, because they may have been revoked or changed since then: resume who may enter"
     if done.revoked:

@@ -1,6 +1,7 @@
-"""`ostiaryd calibrate`: recordings of known people at a gate, to the file that raises its threshold."""
+"""`ostiaryd calibrate`: recordings of known people at a gate, or people who walk past it now, to the file that raises its threshold."""
 
 import argparse
+import os
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -9,42 +10,50 @@ import numpy as np
 import numpy.typing as npt
 from rich.console import Console
 
+from daemon.cli.guided import guided
 from daemon.cli.pairs import pairs
 from daemon.cli.recordings import open_source
 from daemon.config import Config, ConfigError, load
+from daemon.core.counts import counted, persons
 from daemon.core.passages.gatekeeper import Gatekeeper
 from daemon.core.passages.match import NOBODY
 from daemon.core.passages.rules import Rules
+from daemon.core.passages.take import NOBODY_NEAR, Take
 from daemon.core.site import Passing, Site, SiteError, judge
 from daemon.core.values import Vector, Verdict, View
 from daemon.edges.camera import frames_of
 from daemon.edges.detector import open_detector
-from daemon.edges.files import placed
+from daemon.edges.files import FileError, placed
 from daemon.pipeline import opening, steps
+from daemon.pipeline.model import Model
 
-NOBODY_NEAR = 2.0
-"""A threshold that no similarity reaches, so that a passage gets every look that a stranger's would get."""
+UNLABELLED = " Nobody has labelled them: the gate itself said whose they are, so look at the pairs below twice."
+GUIDED = " They walked past the gate's camera one after the other (`--live`)."
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """The command, as `ostiaryd` knows it."""
     calibrate = commands.add_parser(
         "calibrate",
-        help="raise a gate's threshold by recordings of known people made there",
-        description="Look at recordings of people who walk past a gate, each with the person's id, and write the threshold that keeps them"
-        " apart into a file to be read and then named in decision.site_calibration. Nothing else is changed. With --live the recordings are"
-        " of a usual day, and the gate itself says who passed; whom it does not know counts as a stranger.",
+        help="raise a gate's threshold by people who walk past it, now or on recordings",
+        description="Look at people who walk past a gate, and write the threshold that keeps them apart into a file to be read and then"
+        " named in the gate's decision.site_calibration. Nothing else is changed. Recordings come with the person's id. With --live and"
+        " recordings, these are of a usual day, and the gate itself says who passed; whom it does not know counts as a stranger. With"
+        " --live alone people walk past the gate's camera now: the command says who, watches, and can be stopped and gone on with.",
     )
     calibrate.add_argument(
         "recording",
-        nargs="+",
+        nargs="*",
         metavar="PERSON=VIDEO",
         help="a video file, a folder of pictures or a sealed recording; several of a person are welcome. With --live: without PERSON=",
     )
     calibrate.add_argument("--config", type=Path, required=True, metavar="FILE", help="gallery, model, detector and rules are its")
-    calibrate.add_argument("--out", type=Path, required=True, metavar="FILE.toml", help="the file to write")
+    calibrate.add_argument(
+        "--out", type=Path, metavar="FILE.toml", help="the file to write (calibration-GATE.toml in the configuration's folder)"
+    )
     calibrate.add_argument("--gate", metavar="NAME", help="the gate where the recordings were made; needed where several are configured")
-    calibrate.add_argument("--live", action="store_true", help="take recordings that nobody has labelled; labelled ones are better")
+    calibrate.add_argument("--live", action="store_true", help="the gate's camera, or recordings that nobody has labelled")
+    calibrate.add_argument("--restart", action="store_true", help="with --live alone: forget the walks of an earlier session")
     calibrate.add_argument("--fps", type=float, default=25.0, help="frames per second of a folder of pictures (default 25)")
     calibrate.add_argument("--force", action="store_true", help="write over a file that is there")
     calibrate.set_defaults(command=_calibrate)
@@ -53,8 +62,39 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 def _calibrate(arguments: argparse.Namespace) -> int:
     config = load(arguments.config)
     gate = gate_named(arguments.gate, config)
+    out: Path = arguments.out or arguments.config.parent / f"calibration-{gate}.toml"
     # The file may not be there yet that the configuration already names.
     config = replace(config, decision=replace(config.decision, site_calibration=""))
+    if not arguments.recording and not arguments.live:
+        raise ConfigError("there is nobody to look at", "give recordings as PERSON=VIDEO, or --live to let people walk past the camera now")
+    if arguments.restart and (arguments.recording or not arguments.live):
+        raise ConfigError("--restart is about --live without recordings", "leave it out")
+    if not arguments.recording:
+        if not arguments.force and os.path.lexists(out):
+            raise FileError(f"{out}: there is a file already", "it is not written over: give --out another name, or --force")
+        found = guided(arguments, config, gate)
+        if found is None:
+            return 0
+        site, model, walks = found
+        _write(out, arguments.force, text_of(site, model.id, gate, how=GUIDED), site, gate)
+        walks.unlink(missing_ok=True)  # what is known of faces is not kept longer than it serves
+        return 0
+    site, model = _of_recordings(arguments, config, gate)
+    _write(out, arguments.force, text_of(site, model.id, gate, how=UNLABELLED if arguments.live else ""), site, gate)
+    return 0
+
+
+def _write(out: Path, force: bool, text: str, site: Site, gate: str) -> None:
+    with placed(out, force) as file:
+        file.write(text.encode())
+    table = f'[gates."{gate}".decision]' if "." in gate else f"[gates.{gate}.decision]"
+    Console(highlight=False, soft_wrap=True, markup=False).print(
+        f"{out}: threshold {site.threshold:.3f} for gate {gate}. Read the file, then name it for this gate alone:\n"
+        f'  {table}\n  site_calibration = "{out.absolute()}"'
+    )
+
+
+def _of_recordings(arguments: argparse.Namespace, config: Config, gate: str) -> tuple[Site, Model]:
     model, gallery, people = opening.open_serving(config)
     rules = steps.rules(config, model.calibration, gallery.templates)
     size = config.detector.min_face_px
@@ -67,7 +107,8 @@ def _calibrate(arguments: argparse.Namespace) -> int:
         camera = open_source("site", path, arguments.fps, config)
         try:
             if camera.live:
-                raise ConfigError(f"{path} is a live source", "calibrate takes video files and folders of pictures")
+                hint = "calibrate takes video files and folders of pictures; --live alone takes the gate's camera"
+                raise ConfigError(f"{path} is a live source", hint)
             attention = detector.attention()  # as at the gate
             views = (steps.look(frame, detector, faces, attention=attention) for frame in frames_of(camera))
             frames = ((view, steps.embed([view], model.embedder)[0]) for view in views)
@@ -84,28 +125,16 @@ def _calibrate(arguments: argparse.Namespace) -> int:
         site = judge(passings, {person: gallery.vectors_of(person) for person in people}, config.decision.target_fpir)
     except SiteError as error:
         raise ConfigError(f"{error}", "record more people at this gate, each walking up to it as usual") from None
-    with placed(arguments.out, arguments.force) as file:
-        file.write(text_of(site, model.id, gate, arguments.live).encode())
-    card = f"{rules.threshold:.3f}" if rules.threshold is not None else "none"
-    Console(highlight=False, soft_wrap=True, markup=False).print(
-        f"{arguments.out}: threshold {site.threshold:.3f} for {model.id} (the card's for this gallery: {card}); read it, then set"
-        f" decision.site_calibration"
-    )
-    return 0
+    return site, model
 
 
 def looks(seen: Iterable[tuple[View, list[Vector | None]]], rules: Rules, lost_s: float) -> npt.NDArray[np.float32]:
     """The fused vectors, float32 [looks, D], of the face that a recording shows longest: what a gate with these rules would search for.
     `seen` are its views with their vectors, in order."""
-    keeper = Gatekeeper("site", replace(rules, threshold=NOBODY_NEAR), lost_s)
-    found: dict[int, list[npt.NDArray[np.float32]]] = {}
+    take = Take(rules, lost_s)
     for view, vectors in seen:
-        keeper.observe(view, vectors, lambda searched: [NOBODY] * len(searched), lambda person, now: None)
-        for number, passage in keeper.passages.items():
-            if passage.looked_s == view.at_s:
-                found.setdefault(number, []).append(passage.evidence.fused)
-    longest = max(found.values(), key=len, default=[])
-    return np.array(longest, np.float32)
+        take.observe(view, vectors)
+    return take.looks
 
 
 def walked(
@@ -150,18 +179,17 @@ def gate_named(gate: str | None, config: Config) -> str:
     return gate
 
 
-def text_of(site: Site, model: str, gate: str, live: bool = False) -> str:
+def text_of(site: Site, model: str, gate: str, how: str = "") -> str:
     """The file, for a person to read before a gate uses it."""
     lines = [
-        "# The threshold of this gate, from recordings made there (`ostiaryd calibrate`). Read it, then name it in",
+        f"# The threshold of gate {gate}, from people who walked past it (`ostiaryd calibrate`). Read it, then name it in the gate's own",
         "# decision.site_calibration. It only ever raises the threshold of a model's card.",
-        f"# {site.passages} passages of {site.people} people."
-        + (" Nobody has labelled them: the gate itself said whose they are, so look at the pairs below twice." if live else ""),
+        f"# {counted(site.passages, 'passage')} of {persons(site.people)}.{how}",
         f'gates = ["{gate}"]',
         "[thresholds]",
         f'"{model}" = {site.threshold:.4f}',
         "",
-        "# Pairs so alike that they were left out, as twins or one person under two ids would be. Are they?",
+        *(["# Pairs so alike that they were left out, as twins or one person under two ids would be. Are they?"] if site.ignored else []),
         *(f"#   {pair.a} and {pair.b}: {pair.similarity:.3f}" for pair in site.ignored),
         f"# The most alike of those that count are {site.pairs[0].similarity:.3f} alike, and all but a tenth of the rightful passages reach"
         f" {site.limit:.3f};",

@@ -7,16 +7,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from daemon.cli import audit
 from daemon.cli.say import EXIT_FAILED, UNUSABLE
 from daemon.config import Config, ConfigError, load
 from daemon.core import signing
+from daemon.core.counts import counted, persons
 from daemon.core.status import UNCALIBRATED
-from daemon.core.values import Frame, Quality
+from daemon.core.values import Frame
 from daemon.edges import clock
 from daemon.edges.camera import CameraError, open_camera
 from daemon.edges.detector import open_detector
@@ -25,8 +26,12 @@ from daemon.edges.store import StoreError, gallery_file
 from daemon.edges.visibility import open_visibility
 from daemon.pipeline import steps
 from daemon.pipeline.opening import bundles, liveness_model, open_gallery, open_judge, open_model
+from daemon.pipeline.sight import sight_of
 from daemon.runtime import clash, packages
 from daemon.serving.recorders import recording_room
+
+Finding = tuple[str, bool, str]
+"""A part, whether it works, and what was seen."""
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -44,16 +49,26 @@ def _check(arguments: argparse.Namespace) -> int:
     if arguments.audit or arguments.head is not None:
         return audit.follow(load(arguments.config), arguments.head)
     findings = check(load(arguments.config))
-    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-    for part, works, seen in findings:
-        table.add_row("[green]✓[/]" if works else "[red]✗[/]", part, seen)
-    Console(highlight=False, width=None if sys.stdout.isatty() else 250).print(table)  # in files and pipes it need not fit a screen
+    show(findings)
     return 0 if all(works for _, works, _ in findings) else EXIT_FAILED
 
 
-def check(config: Config) -> list[tuple[str, bool, str]]:
-    """Try every part as `run` would use it, changing nothing: (part, whether it works, what was seen)."""
-    findings: list[tuple[str, bool, str]] = []
+def show(findings: list[Finding]) -> None:
+    """Print them, one below the other. In files and pipes each is one line."""
+    if not sys.stdout.isatty():
+        wide = max(len(part) for part, _, _ in findings)
+        for part, works, seen in findings:
+            sys.stdout.write(f"{'✓' if works else '✗'}  {part:<{wide}}  {seen}\n")
+        return
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    for part, works, seen in findings:
+        table.add_row(Text("✓", "green") if works else Text("✗", "red"), part, Text(seen))
+    Console(highlight=False).print(table)
+
+
+def check(config: Config, cameras: bool = True) -> list[Finding]:
+    """Try every part as `run` would use it, changing nothing. Without `cameras` nothing is asked of them."""
+    findings: list[Finding] = []
 
     def attempt(part: str, look: Callable[[], str]) -> None:
         try:
@@ -109,7 +124,8 @@ def check(config: Config) -> list[tuple[str, bool, str]]:
                     "revoke and enrol these people again, or restore a backup",
                 )
             serving = store.serving()
-            return f"{len(people)} people, {len(templates)} templates, all open with the key" + (f"; {serving} serves" if serving else "")
+            held = f"{persons(len(people))}, {counted(len(templates), 'template')}, all open with the key"
+            return held + (f"; {serving} serves" if serving else "")
         finally:
             store.close()
 
@@ -146,13 +162,10 @@ def check(config: Config) -> list[tuple[str, bool, str]]:
         """Advice, if somebody is in view who is upright only when the picture is turned."""
         here = config.at(name)
         size = here.detector.min_face_px
-        finds, judge = open_detector(here.detector.kind, size), open_judge(here, size)
-        for quarters in range(4):
-            image = np.ascontiguousarray(np.rot90(frame.image, -quarters))
-            if any(probe.quality is Quality.OK for probe in steps.look(replace(frame, image=image), finds, judge).probes):
-                rotate = (config.gates[name].rotate + 90 * quarters) % 360
-                return f"; a face is turned: set gates.{name}.rotate = {rotate}" if quarters else ", an upright face in view"
-        return ""
+        sight = sight_of(frame, open_detector(here.detector.kind, size), open_judge(here, size))
+        if sight.quarters:
+            return f"; a face is turned: set gates.{name}.rotate = {(config.gates[name].rotate + 90 * sight.quarters) % 360}"
+        return ", an upright face in view" if sight.good else ""
 
     def time_service() -> str:
         if config.clock.trust == "always":
@@ -205,7 +218,7 @@ def check(config: Config) -> list[tuple[str, bool, str]]:
     attempt("gallery", gallery)
     attempt("commands", commands)
     attempt("signing key", signing_key)
-    for name in config.gates:
+    for name in config.gates if cameras else ():
         attempt(f"camera {name}", lambda name=name: camera(name))  # type: ignore[misc]
     for name in config.gates:
         attempt(f"broker {name}", lambda name=name: broker(name))  # type: ignore[misc]

@@ -77,7 +77,8 @@ def _export(arguments: argparse.Namespace) -> int:
 def contents(held: Dossier, records: Iterable[str]) -> Iterator[tuple[str, bytes]]:
     """The files of the archive, name and content, from what the store holds of a person and their lines of the audit chain."""
     person = held.record
-    damaged = f"\n{held.unreadable} templates are damaged: what is missing of them cannot be read any more.\n" if held.unreadable else ""
+    lost = counted(held.unreadable, "template")
+    damaged = f"\n{lost} damaged: what is missing there cannot be read any more.\n" if held.unreadable else ""
     yield "README.txt", README.format(person=person.person, damaged=damaged).encode()
     yield (
         "record.json",

@@ -152,7 +152,7 @@ def record(camera: Camera, sink: FrameSink, longest_s: float | None) -> tuple[in
                     break
                 if time.monotonic() - seen_s > NO_PICTURE_S:
                     raise CameraError(
-                        f"no picture for {NO_PICTURE_S:.0f} s, after {count} frames ({camera.detail or 'no reason given'})",
+                        f"no picture for {NO_PICTURE_S:.0f} s, after {counted(count, 'frame')} ({camera.detail or 'no reason given'})",
                         "is the address right, the camera on, the network there, and no other program using it?",
                     )
                 continue
@@ -200,7 +200,7 @@ def _recordings(arguments: argparse.Namespace) -> int:
     width = max(4, *(len(each.gate) for each in found))
     _say(f"{'gate':<{width}}  {'from':<24}  {'to':<24}   frames        MB  file, and how it ends")
     for each in found:
-        ending = each.ending + (f" ({each.lost} frames lost)" if each.lost else "") + (f": {each.why}" if each.why else "")
+        ending = each.ending + (f" ({counted(each.lost, 'frame')} lost)" if each.lost else "") + (f": {each.why}" if each.why else "")
         times = f"{utc(each.begins)}  {utc(each.ends)}"
         _say(f"{each.gate:<{width}}  {times}  {each.frames:>7}  {each.bytes / 1e6:>8.1f}  {each.path.relative_to(folder)}: {ending}")
     return 0

@@ -13,7 +13,7 @@ from rich.console import Console
 from daemon.cli.pairs import pairs
 from daemon.cli.recordings import gate_of, open_source
 from daemon.config import Config, ConfigError, GateConfig, load
-from daemon.core.counts import counted
+from daemon.core.counts import counted, persons
 from daemon.core.passages.gatekeeper import Gatekeeper
 from daemon.core.passages.rules import Rules
 from daemon.core.passages.traces import moments
@@ -85,7 +85,7 @@ class Scene:
         rules = steps.rules(self.config, self.model.thresholds(self.gate), self.gallery.templates)
         if rules.threshold is None:
             raise ConfigError(
-                f"there is no threshold for {self.gallery.templates} templates at an FPIR of {self.config.decision.target_fpir}",
+                f"there is no threshold for {counted(self.gallery.templates, 'template')} at an FPIR of {self.config.decision.target_fpir}",
                 "set decision.threshold, or a decision.target_fpir that the card resolves",
             )
         return rules
@@ -176,7 +176,7 @@ def _replay(arguments: argparse.Namespace) -> int:
     if expected is not None:
         said += ", not as expected" if differs else ", as expected"
     _say(
-        f"{said}; {len(scene.people)} people, {counted(scene.gallery.templates, 'template')},"
+        f"{said}; {persons(len(scene.people))}, {counted(scene.gallery.templates, 'template')},"
         f" threshold {rules.threshold:.3f}, model {scene.model.id}"
     )
     return OTHERWISE if differs else 0

@@ -6,6 +6,7 @@ from pathlib import Path
 from rich.console import Console
 
 from daemon.config import load
+from daemon.core.counts import counted
 from daemon.edges.store import rotate_key
 from daemon.pipeline import opening
 
@@ -25,6 +26,6 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 def _rotate_key(arguments: argparse.Namespace) -> int:
     config = load(arguments.config)
     count = rotate_key(Path(config.state_dir), opening.key_file(config))
-    said = f"{count} records sealed with a new key; backups made before open only with the old one, and so do recordings"
+    said = f"{counted(count, 'record')} sealed with a new key; backups made before open only with the old one, and so do recordings"
     Console(highlight=False, soft_wrap=True).print(said)
     return 0

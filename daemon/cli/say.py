@@ -16,6 +16,7 @@ from daemon.edges.liveness import LivenessError
 from daemon.edges.metrics import MetricsError
 from daemon.edges.sandbox import SandboxError
 from daemon.edges.store import StoreError, VaultError
+from daemon.edges.walks import WalksError
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -26,7 +27,7 @@ UNUSABLE = (
     VaultError,
 )  # fmt: skip
 """What no restart mends: exit 78."""
-FAILED = (StoreError, FileError, AuditError, HeadError, FilmError, SandboxError)
+FAILED = (StoreError, FileError, AuditError, HeadError, FilmError, SandboxError, WalksError)
 """What this attempt did not manage: exit 1."""
 
 

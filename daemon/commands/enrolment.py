@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from dataclasses import replace as replaced
 
 import cv2
 import numpy as np
@@ -65,12 +66,14 @@ class Enrolment:
     def plan(self, person: str, pictures: Pictures, *, known: bool, replace: bool, force: bool, confirm: bool = False) -> Plan:
         """Plan what these pictures change about the templates of `person`, who is `known` if there is a record. Changes nothing.
 
+        The same picture again, in the command or of a template that is there, is one template.
         With `confirm` they must show that person, and take the place of the templates, which may show somebody else as well.
         Raises EnrolError, and StoreError.
         """
         standards, gallery = self.serving.model.standards, self.serving.gallery
-        crops, vectors = pictures.crops, pictures.vectors
         assert pictures.model == self.serving.model.id, "vectors of two models are never compared"
+        given = len(pictures.crops)
+        crops, vectors = _new(pictures.crops, pictures.vectors, [])
         enrol.need_consistency(vectors, standards.alike)
         adding = known and not replace
         stored = self.store.templates_of(person) if adding else []
@@ -84,12 +87,15 @@ class Enrolment:
         if not adding or confirm:
             chosen = enrol.best_templates(vectors, [enrol.worth(crop) for crop in crops], keep)
             fresh = tuple((crops[i], vectors[i]) for i in chosen)
-            detail = f"{counted(len(fresh), 'template')} made{', all earlier ones removed' if known else ''}"
+            detail = f"{counted(len(fresh), 'template')} made{', all earlier ones removed' if known else ''}{_again(given - len(crops))}"
             return Plan(person, fresh, f"confirmed: {detail}" if confirm else detail, anew=True)
-        if len(stored) + len(crops) <= keep:
+        crops, vectors = _new(crops, vectors, stored)
+        again = _again(given - len(crops))
+        if not crops or len(stored) + len(crops) <= keep:
             fresh = tuple(zip(crops, vectors, strict=True))
-            return Plan(person, fresh, f"{counted(len(crops), 'template')} added", made=made, stay=_entries(mine))
-        return self._displacing(person, crops, vectors, stored, mine, made)
+            return Plan(person, fresh, f"{counted(len(crops), 'template')} added{again}", made=made, stay=_entries(mine))
+        plan = self._displacing(person, crops, vectors, stored, mine, made)
+        return replaced(plan, detail=f"{plan.detail}{again}")
 
     def _displacing(
         self, person: str, crops: Sequence[Image], vectors: Vectors, stored: Sequence[Template], mine: Seen, made: Sequence[Entry]
@@ -106,7 +112,7 @@ class Enrolment:
         return Plan(
             person,
             fresh,
-            f"{len(fresh)} of {len(crops)} templates added, {len(stored) - len(kept)} older ones removed",
+            f"{len(fresh)} of {counted(len(crops), 'template')} added, {counted(len(stored) - len(kept), 'older one')} removed",
             gone=tuple(t.number for t in stored if t.number not in kept),
             made=tuple(entry for entry in made if entry[0] in kept),
             stay=tuple(entry for entry in _entries(mine) if entry[0] in kept),
@@ -144,6 +150,22 @@ class Enrolment:
         self.serving.gallery.remove(plan.person)
         for number, vector in entries:
             self.serving.gallery.add(number, plan.person, vector)
+
+
+def _new(crops: Sequence[Image], vectors: Vectors, stored: Sequence[Template]) -> tuple[list[Image], Vectors]:
+    """The pictures, with their vectors, that are not the same, pixel by pixel, as one before them or as a stored one."""
+    seen = {crop.tobytes() for template in stored if (crop := decoded(template.crop)) is not None}
+    chosen: list[int] = []
+    for place, crop in enumerate(crops):
+        if (pixels := crop.tobytes()) not in seen:
+            seen.add(pixels)
+            chosen.append(place)
+    return [crops[place] for place in chosen], vectors[chosen]
+
+
+def _again(count: int) -> str:
+    """What the answer says of pictures that were left out as repeats."""
+    return f"; {counted(count, 'picture')} left out: the same as one that is there" if count else ""
 
 
 def _entries(seen: Seen) -> tuple[Entry, ...]:

@@ -17,6 +17,7 @@ from daemon.commands.deferred import Arrival, Deferred, Ended
 from daemon.commands.desk import Desk
 from daemon.commands.enrolment import decoded
 from daemon.commands.outcome import Done, Enter, Refusal
+from daemon.core.counts import counted
 from daemon.core.messages import Reembed, Reembedding
 from daemon.core.passages.claims import Mode
 from daemon.core.values import Delivery, Template, Vector
@@ -235,14 +236,15 @@ class Reembedder:
         closing = [gate for gate, mode in self._modes.items() if then.rules(mode, gate).closed and not now.rules(mode, gate).closed]
         if closing and not command.force:
             count = then.gallery.templates
-            detail = f"the card of {running.model.id} has no threshold for {count} templates; set decision.threshold, or force"
+            detail = f"the card of {running.model.id} has no threshold for {counted(count, 'template')}; set decision.threshold, or force"
             raise Refusal("threshold_unresolved", detail)
         known, still = now.gallery.vectors_of, then.gallery.vectors_of
         unknown = sorted({person for person in lost if len(known(person)) and not len(still(person))})
         named = ", ".join(unknown[:MOST_NAMED]) + (f" and {len(unknown) - MOST_NAMED} more" if len(unknown) > MOST_NAMED else "")
         if unknown and not command.force:
             raise Refusal("incomplete", f"none of the stored crops of {named} can be embedded; enrol them again, or force")
-        detail = f"{running.model.id} serves: {running.made} templates embedded, {len(running.owner_of) - running.made} were already"
+        already = len(running.owner_of) - running.made
+        detail = f"{running.model.id} serves: {counted(running.made, 'template')} embedded, {already} already"
         if lost:
             detail += f", {len(lost)} could not be embedded"
         return detail + (f"; without a template now: {named}" if unknown else "")

@@ -8,6 +8,8 @@ from math import log
 import numpy as np
 import numpy.typing as npt
 
+from daemon.core.counts import persons
+
 LEAST_PEOPLE = 4
 LOCKED_OUT = 0.1
 """A pair does not count if it is so alike that its threshold would lock out this share of the rightful passages. Twins, or one person under
@@ -80,7 +82,7 @@ def judge(passings: Sequence[Passing], templates: Mapping[str, npt.NDArray[np.fl
                 nearest[a, b] = max(similarity, nearest.get((a, b), -1.0))
     if len(people) < LEAST_PEOPLE:
         raise SiteError(
-            f"{len(people)} people are too few to measure how alike strangers are here; record at least {LEAST_PEOPLE}, better thirty"
+            f"{persons(len(people))}: too few to measure how alike strangers are here; record at least {LEAST_PEOPLE}, better thirty"
         )
     if not own:
         raise SiteError(

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from daemon.core.counts import counted, persons
 from daemon.core.messages import StatusMessage
 from daemon.core.values import CameraTrouble, Incident, LinkName
 
@@ -100,13 +101,13 @@ class Trouble:
             reasons.append(f"audit_broken: at record {self.audit}; `ostiaryd check --audit` shows more")
         if self.untimed:
             reasons.append(
-                f"clock_untrusted: no time service keeps the clock in step; {self.untimed} people with a rule of time are rejected"
+                f"clock_untrusted: no time service keeps the clock in step; {persons(self.untimed)} with a rule of time rejected"
             )
         reasons += self.recorder
         if self.refused is not None:
             reasons.append(f"publish_refused: {self.refused}")
         if self.dropped:
-            reasons.append(f"outbox_dropped: {self.dropped} messages to the broker were given up since the start; the audit chain has them")
+            reasons.append(f"outbox_dropped: {counted(self.dropped, 'message')} given up since the start; the audit chain has them")
         if self.stepped:
             reasons.append(
                 "clock_stepped: the wall clock has jumped, so no accept is live; set it right by a time service, or restart the daemon"
@@ -129,7 +130,7 @@ class Trouble:
 
 def other_model(left_out: int) -> str:
     """The reason that says how many templates are left out."""
-    return f"other_model: {left_out} templates have no vector of this model and are left out; reembed, or enrol these people again"
+    return f"other_model: {counted(left_out, 'template')} without a vector of this model left out; reembed, or enrol the owners again"
 
 
 def camera_trouble(state: str, trouble: CameraTrouble | None, detail: str | None) -> str | None:

@@ -53,10 +53,11 @@ def parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
         command.set_defaults(run=runs[name], op=name)
         return command
 
-    enroll = add("enroll", "enrol a person or add pictures of one, from JPEG files with one face each or from the gate's own camera")
+    enroll = add("enroll", "enrol a person or add pictures of one, from picture files with one face each or from the gate's own camera")
     enroll.add_argument("person", metavar="PERSON", help="an employee number, never a name")
     pictures = enroll.add_mutually_exclusive_group(required=True)
-    pictures.add_argument("--image", type=Path, action="append", metavar="A.jpg", help="may be given several times")
+    what = "JPEG, PNG, WebP, BMP or TIFF of any size; may be given several times"
+    pictures.add_argument("--image", type=Path, action="append", metavar="A.jpg", help=what)
     pictures.add_argument(
         "--capture", type=_seconds, metavar="SECONDS", help="look at the person in front of the gate's camera for this many seconds"
     )

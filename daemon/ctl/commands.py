@@ -2,12 +2,12 @@
 
 import argparse
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from uuid import UUID, uuid4
 
 from daemon.core import messages as m
 from daemon.core.passages.claims import LONGEST_S
 from daemon.ctl.failures import USAGE, CtlError
+from daemon.ctl.pictures import photos
 
 LIFETIME_S = 60
 """How long a command may wait for its gate."""
@@ -77,7 +77,7 @@ def _enroll(args: argparse.Namespace, ident: UUID, now: datetime) -> m.Enroll:
     else:
         if len(args.image) > m.MAX_IMAGES:
             raise CtlError(USAGE, f"{len(args.image)} images are too many", f"send the best {m.MAX_IMAGES} at most")
-        images = [_read_jpeg(path) for path in args.image]
+        images = photos(args.image)
     return m.Enroll(
         command_id=ident,
         issued_at=now,
@@ -94,18 +94,3 @@ def _enroll(args: argparse.Namespace, ident: UUID, now: datetime) -> m.Enroll:
         force=args.force,
         replace=args.replace,
     )
-
-
-def _read_jpeg(path: Path) -> bytes:
-    try:
-        size = path.stat().st_size
-        if size <= m.MAX_PAYLOAD_BYTES:
-            data = path.read_bytes()
-    except OSError as error:
-        raise CtlError(USAGE, f"{path}: {error.strerror}", "give the path of a JPEG file") from None
-    smaller = "a face 300 pixels wide is enough; for instance `convert IN.jpg -resize 1600x1600 -quality 90 OUT.jpg`"
-    if size > m.MAX_PAYLOAD_BYTES:
-        raise CtlError(USAGE, f"{path} has {size / 1e6:.1f} MB; a whole command may have {m.MAX_PAYLOAD_BYTES / 1e6:.1f} MB", smaller)
-    if not data.startswith(b"\xff\xd8\xff"):
-        raise CtlError(USAGE, f"{path} is not a JPEG file", "only JPEG is accepted; for instance `convert IN.png OUT.jpg`")
-    return data

@@ -12,14 +12,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from rich.console import Console
 from rich.text import Text
 
+from daemon.core import key_texts, signing
 from daemon.core import messages as m
-from daemon.core import signing
 from daemon.ctl.failures import DONE, USAGE, CtlError
 from daemon.ctl.text import to_json
 
 FORGED = "is not signed with --gate-key"
 _LONGEST = 200
-_PROPOSED = ("enroll", "update", "suspend", "resume", "revoke", "list", "get", "ping")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,15 +85,13 @@ def make_key(args: argparse.Namespace, out: Console) -> int:
     if not m.is_topic_segment(name):
         raise CtlError(USAGE, f"{name!r} is not the name of a key", "give --name with 1 to 64 letters, digits, '.', '_' and '-'")
     secret = secrets.token_bytes(signing.KEY_BYTES)
-    _write(path, f"{name} {base64.b64encode(secret).decode()}\n")
+    _write(path, key_texts.secret_line(name, secret))
     public = signing.public_text(signing.private_key(secret))
     if hasattr(args, "json"):
         out.print(Text(to_json({"name": name, "public": public, "file": str(path)})))
         return DONE
-    ops = ", ".join(f'"{op}"' for op in _PROPOSED)
     out.print(Text(f"# Add this to the configuration of the gates, without the ops that it need not sign. {path} is secret.", "dim"))
-    # A name with a dot needs quotes in TOML; any name may have them.
-    out.print(Text(f'[commands.keys."{name}"]\npublic = "{public}"\nops = [{ops}]'))
+    out.print(Text(key_texts.table(name, secret)))
     return DONE
 
 

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from daemon.core.counts import counted, persons
 from daemon.core.messages import PersonEntry
 from daemon.ctl.asking import ask
 from daemon.ctl.commands import build, list_page
@@ -48,7 +49,8 @@ def show_people(args: argparse.Namespace, out: Console) -> int:
         return DONE
     if people:
         out.print(_table(people))
-    out.print(Text(f"{len(people)} people, {sum(p.templates for p in people)} templates, gallery revision {result.gallery_revision}"))
+    said = f'{persons(len(people))}, {counted(sum(p.templates for p in people), "template")}'
+    out.print(Text(f"{said}, gallery revision {result.gallery_revision}"))
     if more is not None:
         out.print(safe(f"there are more people: continue with --after {more}", "yellow"))
     return DONE

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.text import Text
 
 from daemon.core import messages as m
+from daemon.core.counts import counted
 from daemon.ctl.asking import Answer, ask
 from daemon.ctl.commands import build
 from daemon.ctl.failures import DONE, REFUSED, USAGE, CtlError
@@ -30,7 +31,7 @@ def change_model(args: argparse.Namespace, out: Console) -> int:
 
     def tell(gate: str, progress: m.Reembedding) -> None:
         if told.get(gate) != progress and not hasattr(args, "json"):
-            said = f" {progress.done} of {progress.of} templates embedded with {progress.model}"
+            said = f" {progress.done} of {counted(progress.of, 'template')} embedded with {progress.model}"
             out.print(Text.assemble("… ", safe(gate, "cyan"), safe(said, "dim")))
         told[gate] = progress
 

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from daemon.core.counts import counted
+from daemon.core.counts import counted, persons
 from daemon.core.messages import StatusMessage
 from daemon.ctl.asking import TIMEOUT_S
 from daemon.ctl.broker import Broker, Heard
@@ -107,7 +107,7 @@ def _daemons(found: dict[str, StatusMessage]) -> list[Text]:
     for name, one in sorted(found.items()):
         model = " on ".join(part for part in (one.model, one.provider) if part) or "no model"
         audit = "no audit" if one.audit is None else f"audit {one.audit.number}: {one.audit.head[:12]}…"
-        gallery = f"{one.people} people, {counted(one.templates, 'template')}, revision {one.gallery_revision}"
+        gallery = f"{persons(one.people)}, {counted(one.templates, 'template')}, revision {one.gallery_revision}"
         parts = [model, gallery, f"{one.outbox_depth} in the outbox", audit, f"ostiary {one.version}"]
         parts += [f"commands {one.commands}"] if one.commands is not None else []
         parts += [f"signs with {one.public_key}"] if one.public_key is not None else []

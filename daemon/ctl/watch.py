@@ -33,7 +33,7 @@ def watch(args: argparse.Namespace, out: Console) -> int:
             if heard is None:
                 if args.count is None:
                     return DONE
-                message = f"only {seen} of {args.count} decisions arrived in {args.seconds:g} s"
+                message = f"only {seen} of {counted(args.count, 'decision')} arrived in {args.seconds:g} s"
                 raise CtlError(NO_ANSWER, message, "check that somebody is at the gate")
             said = _read(heard, gates)
             if isinstance(said, str):

@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 
+from daemon.core.counts import persons
 from daemon.core.messages import DecisionMessage, StatusMessage
 from daemon.ctl import __main__ as ctl
 from daemon.ctl.broker import Broker, Heard
@@ -58,7 +59,7 @@ class Theatre:
                 if status.online and status.camera == "up" and status.state != "closed":
                     self.out.print(
                         f"The daemon serves after {time.monotonic() - began:.1f} s: model {status.model} on {status.provider}, "
-                        f"threshold {status.threshold}, {status.people} people enrolled.\n"
+                        f"threshold {status.threshold}, {persons(status.people)} enrolled.\n"
                     )
                     return
         raise DemoFailed(f"the daemon was not ready within {READY_S:.0f} s; see {self.log}")

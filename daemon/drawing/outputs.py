@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from daemon.config import ConfigError
+from daemon.core.counts import counted
 from daemon.core.passages.gatekeeper import Decision
 from daemon.core.passages.rules import Rules
 from daemon.core.passages.traces import Moment
@@ -106,7 +107,7 @@ def _annotated(file: BinaryIO, path: Path, rules: Rules) -> Iterator["Annotator"
         film = annotator.finish()
         with film.path.open("rb") as made:
             shutil.copyfileobj(made, file)
-        said = f"{film.codec}, {film.frames} pictures at {film.fps:g} a second"
+        said = f"{film.codec}, {counted(film.frames, 'picture')} at {film.fps:g} a second"
         _say(f"{path}: {said}; it shows faces of people; protect it as you protect the recording")
     finally:
         if annotator.film is not None:

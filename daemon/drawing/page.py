@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from daemon.core.counts import counted, persons
 from daemon.core.faces.quality import Limits
 from daemon.core.passages.rules import Rules
 from daemon.core.values import Verdict
@@ -13,7 +14,7 @@ from daemon.drawing.keys import chart_key, timeline_key
 from daemon.drawing.passage import section
 from daemon.drawing.timeline import WIDTHS, timeline
 from daemon.drawing.trace import Trace, Tracer
-from daemon.drawing.words import STATES, VERDICTS, clock, count, similarity
+from daemon.drawing.words import STATES, VERDICTS, clock, similarity
 from daemon.pages import template
 
 MAX_CHARTS = 100
@@ -88,9 +89,9 @@ def _worth_a_chart(traces: Sequence[Trace], rules: Rules) -> list[Trace]:
 
 
 def _facts(tracer: Tracer, about: About) -> str:
-    length = f"{count(tracer.frames, 'frame')} of {tracer.size[0]}×{tracer.size[1]}, {clock(tracer.last_s - tracer.first_s)}"
+    length = f"{counted(tracer.frames, 'frame')} of {tracer.size[0]}×{tracer.size[1]}, {clock(tracer.last_s - tracer.first_s)}"
     begins = f", from {datetime.fromtimestamp(tracer.first_at, UTC):%Y-%m-%d %H:%M:%S} UTC" if tracer.first_at > LONG_AGO else ""
-    known = f"{count(about.people, 'person', 'people')} enrolled ({count(about.templates, 'template')})"
+    known = f"{persons(about.people)} enrolled ({counted(about.templates, 'template')})"
     return f"{length}{begins} · {known} · model {about.model} · detector {about.detector} · gate {about.gate} · policy {about.policy}"
 
 
@@ -108,4 +109,4 @@ def _summary(traces: Sequence[Trace], tally: Mapping[Verdict, int], silent: int)
     said = f"The gate would have opened for {', '.join(let_in)}." if let_in else "The gate would not have opened for anybody."
     parts = [f"{tally[verdict]} {STATES[VERDICTS[verdict]][1]}" for verdict in Verdict if tally[verdict]]
     parts += [f"{silent} not seen well or long enough for an answer"] if silent else []
-    return f"{said} {count(len(traces), 'face was', 'faces were')} followed: {', '.join(parts)}."
+    return f"{said} {counted(len(traces), 'face was', 'faces were')} followed: {', '.join(parts)}."

@@ -3,12 +3,13 @@
 from collections import Counter
 from math import isfinite
 
+from daemon.core.counts import counted
 from daemon.core.passages.gatekeeper import Decision
 from daemon.core.passages.rules import Rules
 from daemon.core.passages.traces import Moment
 from daemon.core.values import Quality, Verdict
 from daemon.drawing.trace import Trace
-from daemon.drawing.words import STATES, VERDICTS, clock, count, quality, reason, similarity
+from daemon.drawing.words import STATES, VERDICTS, clock, quality, reason, similarity
 
 
 def story(trace: Trace, first_s: float, rules: Rules) -> str:
@@ -19,23 +20,23 @@ def story(trace: Trace, first_s: float, rules: Rules) -> str:
     bad = f", {poor.total()} too poor to be scored ({reasons})" if poor else ""
     looks = sum(moment.looked for moment in moments)
     said = [
-        f"Seen from {clock(moments[0].at_s - first_s)} to {clock(moments[-1].at_s - first_s)} in {count(len(moments), 'frame')}{bad}. "
+        f"Seen from {clock(moments[0].at_s - first_s)} to {clock(moments[-1].at_s - first_s)} in {counted(len(moments), 'frame')}{bad}. "
         f"The gate searched {('never', 'once')[looks] if looks < 2 else f'{looks:,} times'}."
     ]
     aside = sum(moment.aside for moment in moments)
     if aside:
-        said.append(f"{count(aside, 'frame')} did not look like the same face and {'was' if aside == 1 else 'were'} set aside.")
+        said.append(f"{counted(aside, 'frame')} did not look like the same face and {'was' if aside == 1 else 'were'} set aside.")
     by_number = {moment.number: moment for moment in moments}
     said += [_decided(decision, by_number.get(decision.number), first_s, rules) for decision in trace.decisions]
     if not trace.decisions:
-        said.append(f"There was no answer after {count(max(moment.good for moment in moments), 'good frame')}.")
+        said.append(f"There was no answer after {counted(max(moment.good for moment in moments), 'good frame')}.")
     return " ".join(said)
 
 
 def _decided(decision: Decision, moment: Moment | None, first_s: float, rules: Rules) -> str:
     word = STATES[VERDICTS[decision.verdict]][1]
     named = f" as {decision.person}" if decision.person is not None and decision.verdict is Verdict.ACCEPT else ""
-    after = f" on {count(moment.good, 'good frame')}" if moment is not None else ""
+    after = f" on {counted(moment.good, 'good frame')}" if moment is not None else ""
     left = ", after the face had left" if moment is not None and moment.ruling is None else ""
     said = f"{word.capitalize()}{named} at {clock(decision.at_s - first_s)}{after}{left}: {reason(decision.reason.value)}."
     if decision.similarity is None or rules.threshold is None:

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
+from daemon.core.counts import counted
 from daemon.core.passages.gatekeeper import Decision
 from daemon.drawing.stretches import band, stretches
 from daemon.drawing.trace import Trace
-from daemon.drawing.words import STATES, VERDICTS, clock, count
+from daemon.drawing.words import STATES, VERDICTS, clock
 from daemon.pages import svg
 from daemon.pages.svg import Scale
 
@@ -29,7 +30,7 @@ def timeline(traces: Sequence[Trace], first_s: float, last_s: float, size: str) 
     bottom = 8 + LANE * (max(lanes.values(), default=0) + 1)
     parts = [time_axis(scale, 8, bottom, max_ticks)]
     parts += [_lane(trace, scale, first_s, 8 + LANE * (lanes[trace.passage] + 0.5), alone) for trace in traces]
-    label = f"Timeline of {count(len(traces), 'passage')} over {clock(last_s - first_s)}; the table of decisions gives the same in words"
+    label = f"Timeline of {counted(len(traces), 'passage')} over {clock(last_s - first_s)}; the table of decisions gives the same in words"
     return svg.drawing(width, bottom + 26, label, *parts, kind=f"timeline {size}")
 
 

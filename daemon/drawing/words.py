@@ -49,11 +49,6 @@ def clock(at_s: float, digits: int = 2) -> str:
     return f"{'-' if total < 0 else ''}{whole}{f'.{rest:0{digits}}' if digits else ''}"
 
 
-def count(number: int, one: str, many: str | None = None) -> str:
-    """1 frame, 2 frames."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
-
-
 def similarity(value: float | None, sign: str = "") -> str:
     """A similarity, or the difference of two with `sign` "+"."""
     return "–" if value is None else f"{value:{sign}.3f}".replace("-", "−")

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import replace
 
+from daemon.core.counts import counted
 from daemon.core.people.policy import timed
 from daemon.edges.metrics import Metrics
 from daemon.edges.store import Store, StoreError
@@ -21,10 +22,10 @@ def difference(current: Current, store: Store) -> str | None:
     stored = {person.person: person for person in store.people()}
     if current.people != stored:
         count = sum(current.people.get(person) != stored.get(person) for person in current.people.keys() | stored.keys())
-        return f"the records of {count} people in memory are not as in the store"
+        return f"{counted(count, 'record')} of people in memory not as in the store"
     owners = store.owners()
     stray = [number for number, person in current.serving.gallery.owners().items() if owners.get(number) != person]
-    return f"{len(stray)} templates in memory are not as in the store" if stray else None
+    return f"{counted(len(stray), 'template')} in memory not as in the store" if stray else None
 
 
 class RulesInForce:

@@ -40,7 +40,9 @@ def test_the_file_reads_back_and_names_who_was_left_out(tmp_path: Path) -> None:
     file.write_text(text_of(site, "faces-0123", "north"))
     assert read_site_calibration(str(file)).gates == ("north",)
     assert read_site_calibration(str(file)).thresholds == {"faces-0123": pytest.approx(site.threshold, abs=1e-4)}
-    assert "A and A-2: 1.000" in file.read_text()
+    assert "A and A-2: 1.000" in file.read_text() and "Are they?" in file.read_text()
+    nobody = text_of(replace(site, ignored=(), passages=1), "faces-0123", "north")
+    assert "left out" not in nobody and "# 1 passage of " in nobody
 
 
 @pytest.mark.parametrize("text", ["", "[thresholds]\nm = 1.5\n", '[thresholds]\nm = "high"\n', "threshold = 0.5\n", "[thresholds\n"])

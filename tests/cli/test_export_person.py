@@ -88,7 +88,7 @@ def test_what_is_damaged_is_told(tmp_path: Path, config: Path) -> None:
     store.close()
     assert main(["export-person", "E1042", str(tmp_path / "e.zip"), "--config", str(config)]) == 0
     with zipfile.ZipFile(tmp_path / "e.zip") as archive:
-        assert b"1 templates are damaged" in archive.read("README.txt")
+        assert b"1 template damaged" in archive.read("README.txt")
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:

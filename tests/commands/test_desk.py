@@ -14,6 +14,8 @@ from tests.fixtures.desk import DIMENSION, NOW, at, command, desk, painted, tabl
 from tests.fixtures.stored import outbox
 
 ALICE, BOB = painted(100), painted(240)
+MORE, EVEN_MORE = painted(101), painted(102)
+"""Other pictures of Alice: the same picture again would be no further template."""
 
 
 @pytest.fixture
@@ -33,7 +35,7 @@ def test_one_photo_enrols_and_a_revocation_erases(the_desk: Desk, tmp_path: Path
 
 def test_more_photos_add_templates_and_keep_the_record(the_desk: Desk) -> None:
     done(the_desk, command("enroll", "E1", [ALICE], name="Alice", gates=["north"]))
-    done(the_desk, command("enroll", "E1", [ALICE, ALICE], issued=1, consent="form 7"))
+    done(the_desk, command("enroll", "E1", [MORE, EVEN_MORE], issued=1, consent="form 7"))
     assert the_desk.current.serving.gallery.templates == 3
     person = the_desk.current.people["E1"]
     assert (person.name, person.gates, person.consent) == ("Alice", ("north",), "form 7")
@@ -227,7 +229,7 @@ def test_a_schedule_is_one_of_the_configuration_and_can_be_changed_and_cleared(t
 
 
 def test_get_tells_one_persons_record(the_desk: Desk) -> None:
-    done(the_desk, command("enroll", "E1", [ALICE, ALICE], name="Alice", consent="form 7"))
+    done(the_desk, command("enroll", "E1", [ALICE, MORE], name="Alice", consent="form 7"))
     done(the_desk, command("enroll", "E2", [BOB]))
     (one,) = done(the_desk, command("get", "E1")).people or []
     assert (one.person, one.name, one.templates, one.state, one.consent) == ("E1", "Alice", 2, "active", "form 7")

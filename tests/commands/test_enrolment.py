@@ -58,7 +58,7 @@ def test_a_strangers_picture_is_not_added_to_somebodys_record(the_desk: Desk, tm
 
 
 def test_nor_is_it_in_small_steps(the_desk: Desk) -> None:
-    done(the_desk, enroll("E1", 100, 100, 100))
+    done(the_desk, enroll("E1", 99, 100, 101))
     done(the_desk, enroll("E1", 120, issued=1))
     refused(the_desk, enroll("E1", 140, issued=2), "inconsistent")
 
@@ -82,7 +82,7 @@ def test_nor_to_a_record_whose_templates_are_another_models(the_desk: Desk, stor
     the_desk.current.serving.gallery.remove("E1")
     as_of_another_model(store, "E1")
     refused(the_desk, enroll("E1", BOB, issued=1), "inconsistent")
-    done(the_desk, enroll("E1", ALICE, issued=2))
+    done(the_desk, enroll("E1", ALICE + 1, issued=2))
     assert [sorted(t.vectors) for t in store.templates_of("E1")] == [["older", "painted-1"], ["painted-1"]], "what had to be made is kept"
     assert the_desk.current.serving.gallery.templates == 2
 
@@ -161,7 +161,7 @@ def test_a_newer_template_takes_the_place_of_the_one_that_adds_least(the_desk: D
     done(the_desk, enroll("E1", 115, issued=1))
     assert the_desk.current.serving.gallery.templates == 4
     result = done(the_desk, enroll("E1", 120, issued=2))
-    assert "1 of 1 templates added, 1 older ones removed" in str(result.detail)
+    assert "1 of 1 template added, 1 older one removed" in str(result.detail)
     assert the_desk.current.serving.gallery.templates == len(store.templates_of("E1")) == 4
     faces = faces_of(the_desk, "E1")
     assert faces[0] == 100 and faces[-1] == 120
@@ -197,12 +197,39 @@ def test_what_the_model_cannot_see_at_all_is_the_first_to_go(the_desk: Desk, sto
         store.database.connection.execute("DELETE FROM vectors WHERE number = 2")
         store.database.connection.execute("UPDATE crops SET sealed = zeroblob(50) WHERE number = 2")
     result = done(the_desk, enroll("E1", 107, issued=1))
-    assert "1 older ones removed" in str(result.detail)
+    assert "1 older one removed" in str(result.detail)
     assert [t.number for t in store.templates_of("E1")] == [1, 3, 4, 5] and the_desk.current.serving.gallery.templates == 4
 
 
+def test_one_picture_three_times_is_one_template_now_and_later(the_desk: Desk, store: Store) -> None:
+    first = done(the_desk, enroll("E1", ALICE, ALICE, ALICE))
+    assert first.detail == "1 template made; 2 pictures left out: the same as one that is there"
+    again = done(the_desk, enroll("E1", ALICE, issued=1, name="Alice"))
+    assert again.detail == "0 templates added; 1 picture left out: the same as one that is there"
+    assert the_desk.current.people["E1"].name == "Alice", "the record changes all the same"
+    both = done(the_desk, enroll("E1", ALICE, ALICE + 1, issued=2))
+    assert both.detail == "1 template added; 1 picture left out: the same as one that is there"
+    assert len(store.templates_of("E1")) == the_desk.current.serving.gallery.templates == 2
+
+
+def test_a_repeated_picture_is_no_witness_for_another(the_desk: Desk) -> None:
+    refused(the_desk, enroll("E1", ALICE, ALICE, ALICE, BOB), "inconsistent")
+    done(the_desk, enroll("E1", ALICE))
+    done(the_desk, enroll("E2", BOB))
+    refused(the_desk, enroll("E2", ALICE, issued=1), "inconsistent")
+
+
+def test_the_first_template_stays_when_its_picture_comes_again_to_a_full_record(the_desk: Desk, store: Store) -> None:
+    done(the_desk, enroll("E1", 100, 105, 110, 115))
+    done(the_desk, enroll("E1", 100, 107, issued=1))
+    kept = [t.number for t in store.templates_of("E1")]
+    assert len(kept) == 4 and kept[0] == 1
+    assert "0 templates added" in str(done(the_desk, enroll("E1", 100, issued=2)).detail)
+    assert [t.number for t in store.templates_of("E1")] == kept
+
+
 def test_of_many_pictures_in_one_command_the_best_are_kept(the_desk: Desk) -> None:
-    assert "4 templates made" in str(done(the_desk, enroll("E1", 100, 100, 100, 105, 105, 110)).detail)
+    assert "4 templates made" in str(done(the_desk, enroll("E1", 99, 100, 101, 104, 105, 110)).detail)
     assert the_desk.current.serving.gallery.templates == 4
 
 

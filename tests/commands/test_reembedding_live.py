@@ -62,7 +62,7 @@ def test_to_another_bundle_over_a_crash_and_back(tmp_path: Path, broker: int, sc
         refused = result(ctl(config, "reembed", "--model", "faces-000000000000"))
         assert refused["reason"] == "unknown_model" and other in str(refused["detail"])
         changed = result(ctl(config, "reembed"))
-        assert changed["status"] == "done" and f"{other} serves: 1 templates embedded" in str(changed["detail"]), changed
+        assert changed["status"] == "done" and f"{other} serves: 1 template embedded" in str(changed["detail"]), changed
         assert said(config)["model"] == other
         process.send_signal(signal.SIGKILL)
         process.wait(10)
@@ -72,7 +72,7 @@ def test_to_another_bundle_over_a_crash_and_back(tmp_path: Path, broker: int, sc
     with daemon_running(config):
         assert said(config)["model"] == other and "other_model" not in str(said(config)["reasons"])
         back = result(ctl(config, "reembed"))
-        assert "0 templates embedded, 1 were already" in str(back["detail"]), back
+        assert "0 templates embedded, 1 already" in str(back["detail"]), back
         assert said(config)["model"] == FIRST
     assert seen(config, scene) == ("E1", FIRST)
     store = open_store(tmp_path / "state", read_only=True)
@@ -91,7 +91,7 @@ def test_a_bundle_in_the_old_ones_place_knows_nobody_until_everybody_is_embedded
         assert result(ctl(config, "enroll", "E1", "--image", scene / "portrait.jpg"))["status"] == "done"
     config.write_text(config.read_text() + f'[model]\nbundle = "{second}"\n')
     with daemon_running(config):
-        assert "other_model: 1 templates" in str(said(config)["reasons"])
+        assert "other_model: 1 template" in str(said(config)["reasons"])
         assert result(ctl(config, "reembed"))["status"] == "done"
         assert "other_model" not in str(said(config)["reasons"])
     assert seen(config, scene) == ("E1", bundle_id(second))

@@ -47,7 +47,7 @@ def test_what_is_left_to_guess_shrinks_with_every_person() -> None:
 @pytest.mark.parametrize(
     ("passings", "templates", "says"),
     [
-        ([walks("A"), walks("B")], {"A": TEMPLATES["A"], "B": TEMPLATES["B"]}, "2 people are too few"),
+        ([walks("A"), walks("B")], {"A": TEMPLATES["A"], "B": TEMPLATES["B"]}, "2 people: too few"),
         ([Passing("X", unit(0, 0, 0, 0, 0, 1)[None])], TEMPLATES, "no enrolled person walks past"),
         ([walks(name) for name in "ABCDE"], dict.fromkeys("ABCDE", TEMPLATES["A"]), "as alike here as two passages of one person"),
     ],

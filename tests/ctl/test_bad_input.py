@@ -14,9 +14,11 @@ from tests.fixtures.mosquitto import free_port
     [
         (["enroll", "E1042", "--image", "nowhere.jpg"], "nowhere.jpg: No such file"),
         (["enroll", "E1042", "--image", "."], "Is a directory"),
-        (["enroll", "E1042", "--image", "picture.png"], "not a JPEG"),
-        (["enroll", "E1042", "--image", "large.jpg"], "3.0 MB"),
-        (["enroll", "E1042", "--image", "half.jpg", "--image", "half.jpg"], "send fewer or smaller images"),
+        (["enroll", "E1042", "--image", "picture.png"], "picture.png is damaged"),
+        (["enroll", "E1042", "--image", "large.jpg"], "large.jpg is damaged"),
+        (["enroll", "E1042", "--image", "empty.jpg"], "empty.jpg is empty"),
+        (["enroll", "E1042", "--image", "notes.txt"], "notes.txt is not a picture"),
+        (["enroll", "E1042", "--image", "phone.heic"], "phone.heic is an HEIC picture"),
         (["enroll", "E1042", *(["--image", "small.jpg"] * 11)], "11 images are too many"),
         (["enroll", "Ada Lovelace", "--image", "small.jpg"], "not an employee number"),
         (["enroll", "E1042", "--image", "small.jpg", "--valid-from", "soon"], "is not a time such as"),
@@ -48,7 +50,9 @@ def test_bad_input_is_one_line_and_a_hint(
     monkeypatch.chdir(tmp_path)
     Path("picture.png").write_bytes(b"\x89PNG\r\n")
     Path("small.jpg").write_bytes(JPEG)
-    Path("half.jpg").write_bytes(JPEG + bytes(1_000_000))
+    Path("empty.jpg").touch()
+    Path("notes.txt").write_text("Alice, gate north")
+    Path("phone.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
     Path("large.jpg").write_bytes(JPEG + bytes(3_000_000))
     code = ctl.main(["--site", "acme", "--gate", "north", "--host", "127.0.0.1", "--port", str(free_port()), *args])
     out, err = capsys.readouterr()

@@ -273,7 +273,7 @@ def test_a_picture_that_no_tape_has_room_for_is_named_and_the_next_one_is_record
     until(lambda: one.trouble is None)
     one.close()
     warnings = list[str]()
-    assert len(played(tapes_in(tmp_path)[-1:], warnings=warnings)) == 1 and "1 frames" in warnings[0]
+    assert len(played(tapes_in(tmp_path)[-1:], warnings=warnings)) == 1 and "1 frame that" in warnings[0]
 
 
 def test_the_gate_never_waits_and_what_is_dropped_is_counted_and_noted(tmp_path: Path) -> None:

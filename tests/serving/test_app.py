@@ -315,7 +315,7 @@ def test_a_damaged_record_serves_nobody_the_others_are_served_and_the_status_say
     config = configure(tmp_path, broker, still)
     with daemon_running(config):
         status = ctl(config, "status").stdout
-        assert "store_damaged: 1 people and 1 templates" in status and '"templates":1' in status.replace(" ", ""), status
+        assert "store_damaged: 1 person and 1 template" in status and '"templates":1' in status.replace(" ", ""), status
         listed = ctl(config, "list").stdout
         assert "E1" in listed and "E2" not in listed
 

@@ -86,7 +86,7 @@ def test_rules_of_time_need_a_clock_in_step(site: Site) -> None:
     assert [(d["decision"], d["reason"]) for d in site.sees(ALICE, times=5)] == [("reject", "clock_untrusted")]
     site.sees(None, times=8)
     assert [d["reason"] for d in site.sees(STRANGER, times=5)] == ["matched"], "who has no rule of time needs no clock"
-    assert any(reason.startswith("clock_untrusted: ") and "1 people" in reason for reason in site.status()["reasons"])
+    assert any(reason.startswith("clock_untrusted: ") and "1 person" in reason for reason in site.status()["reasons"])
 
 
 def test_a_suspended_person_is_rejected_by_name(site: Site) -> None:
@@ -389,14 +389,14 @@ def test_a_fault_between_store_and_memory_closes_the_gate(site: Site, monkeypatc
     assert result["status"] == "done", "and there is no second answer: the store has forgotten E1"
     assert site.sees(ALICE, times=10) == [], "memory has not, so nobody is accepted"
     assert site.status()["state"] == "closed"
-    assert site.status()["reasons"][0].startswith("unsound: the records of 1 people in memory")
+    assert site.status()["reasons"][0].startswith("unsound: 1 record of people in memory")
 
 
 def test_a_stray_template_is_noticed(site: Site) -> None:
     site.asks(command("enroll", "E1", [painted(ALICE)], issued=100))
     assert difference(site.current, site.store) is None
     site.current.serving.gallery.add(99, "E1", site.current.serving.model.embedder.embed(np.full((1, 112, 112, 3), 70, np.uint8))[0])
-    assert difference(site.current, site.store) == "1 templates in memory are not as in the store"
+    assert difference(site.current, site.store) == "1 template in memory not as in the store"
 
 
 def test_a_flood_of_malformed_messages_is_acknowledged_and_hardly_answered(site: Site) -> None:

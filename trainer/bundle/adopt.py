@@ -20,6 +20,7 @@ from rich.console import Console
 
 from daemon.core import bundle as bundles
 from daemon.core.bundle import Card, Figure
+from daemon.core.counts import persons
 from daemon.core.faces.align import ALIGNMENT
 from daemon.core.faults import Fault
 from daemon.edges.files import replace
@@ -88,7 +89,7 @@ def adopt(
     calibration = calibrate.calibrate(
         truth,
         crops_calibration,
-        f"{len(crops_calibration.people)} calibration people" + (f" of {source}" if source else ""),
+        f"{persons(len(crops_calibration.people), 'calibration')}" + (f" of {source}" if source else ""),
     )
     recipe = _recipe(model, raw, way, measured=order == "auto" or mean is None)
     card = Card(

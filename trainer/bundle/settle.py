@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from daemon.core.counts import counted, persons
 from daemon.core.faults import Fault
 from trainer.bundle.raw_model import ORDERS, OnnxError, Raw, Way, embedder, way_of
 from trainer.measure import metrics
@@ -78,7 +79,7 @@ def settle(
         if len(allowed) == 1:
             return allowed[0], ()
         raise SettleError(
-            f"only {len(few.people)} val people have two crops or more, which are too few to measure what the model takes",
+            f"only {persons(len(few.people), 'val')} with two crops or more, too few to measure what the model takes",
             f"give crops of at least {LEAST_PEOPLE} people, or order, mean and scale",
         )
     console = Console()
@@ -90,7 +91,7 @@ def settle(
             "the model answers faces with zeros, or with numbers that are not finite", "export the model again: the file is damaged"
         )
     best = ranked[0]
-    console.print(_shown(table, best, f"{len(few)} crops of {len(few.people)} val people"))
+    console.print(_shown(table, best, f"{counted(len(few), 'crop')} of {persons(len(few.people), 'val')}"))
     rivals = [way for way in ranked if way.order != best.order]
     if rivals:
         gain = measured[best][1] - measured[rivals[0]][1]

@@ -10,6 +10,7 @@ import numpy as np
 from rich.console import Console
 
 from daemon.core.bundle import Calibration, golden_crop
+from daemon.core.counts import persons
 from daemon.edges.files import replace
 from trainer.bundle import adopt, export
 from trainer.bundle.adopt import AdoptError
@@ -79,7 +80,7 @@ def _package(options: argparse.Namespace) -> None:
         people = datasets.parts(recipe, options.data, options.split)["calibration"]
         if len(people.people) < 2:
             raise AdoptError("fewer than two people are in the calibration part", "put more people into the part calibration")
-        source = f"{len(people.people)} calibration people of {options.data.name}"
+        source = f"{persons(len(people.people), 'calibration')} of {options.data.name}"
         table = calibrate.calibrate(embedder(recipe, weights), people, source)
         measured, faces = Measured(recipe.digest, people.digest, table), people.pixels[:: max(1, len(people) // 64)]
     worst = export.export(recipe, weights, options.bundle, measured.data_digest, measured.calibration, (), faces, options.notes)

@@ -7,6 +7,7 @@ import argparse
 import numpy as np
 from rich.console import Console
 
+from daemon.core.counts import counted, persons
 from trainer.bundle import aligner as file
 from trainer.learn import aligner
 from trainer.people import data, displace
@@ -23,9 +24,10 @@ def run(options: argparse.Namespace) -> None:
         raise DataError(f"{options.data} has no crops of fit or val people", "give more people, or a --split")
     model = aligner.learn(fit.pixels, val.pixels, options.steps, options.workers, console)
     missed = aligner.measure(model, val.pixels)
+    on = f"on crops of {persons(len(val.people), 'other')}, moved by {missed.before:.2f} px"
     notes = (
-        f"learned from {len(fit)} crops of {len(fit.people)} people, moved by known amounts; on {len(val.people)} other people's crops, "
-        f"moved by {missed.before:.2f} px, it is {missed.once:.2f} px off after one glimpse and {missed.twice:.2f} px after two"
+        f"learned from {counted(len(fit), 'crop')} of {persons(len(fit.people))}, moved by known amounts; {on}, "
+        f"it is {missed.once:.2f} px off after one glimpse and {missed.twice:.2f} px after two"
     )
     seen = np.stack([displace.glimpse(crop, np.eye(3)) for crop in val.pixels[:64]])
     away = file.write(model, options.aligner, fit.digest, notes, seen)

@@ -9,6 +9,7 @@ import onnx
 from rich.console import Console
 
 from daemon.core.bundle import CARD_KEY
+from daemon.core.counts import persons
 from daemon.edges.files import replace
 from trainer.measure import calibrate
 from trainer.models.opened import onnx_embedder
@@ -24,8 +25,7 @@ def run(options: argparse.Namespace) -> None:
     crops = crops.of(data.split(crops.people, options.split)[options.part]) if options.split else crops
     if len(crops.people) < 2:
         raise DataError(f"{options.data} has fewer than two people", "give crops of some hundred people, or better of more")
-    who = f"{options.part} people" if options.split else "people"
-    source = f"{len(crops.people)} {who} of {options.data.name}"
+    source = f"{persons(len(crops.people), options.part if options.split else '')} of {options.data.name}"
     card = msgspec.structs.replace(card, calibration=calibrate.calibrate(embed, crops, source))
     model = onnx.load(options.bundle)
     (entry,) = [entry for entry in model.metadata_props if entry.key == CARD_KEY]

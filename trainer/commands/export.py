@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from daemon.core.counts import persons
 from trainer.bundle import export
 from trainer.commands.evaluate import kept_figures
 from trainer.measure import calibrate
@@ -33,7 +34,7 @@ def run(options: argparse.Namespace) -> None:
         raise DataError("fewer than two people are in the calibration part", "put more people into the part calibration")
     embed = embedder(chosen, weights)
     export.golden_vectors(embed)  # a model that tells nothing apart is refused before the passages, which take minutes
-    calibration = calibrate.calibrate(embed, people, f"{len(people.people)} calibration people of {source.name}")
+    calibration = calibrate.calibrate(embed, people, f"{persons(len(people.people), 'calibration')} of {source.name}")
     figures = kept_figures(folder)
     faces = people.pixels[:: max(1, len(people) // 64)]
     digest = str(facts["data_digest"])

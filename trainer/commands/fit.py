@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
+from daemon.core.counts import counted, persons
 from trainer.bundle import raw_model
 from trainer.learn import fit, stages
 from trainer.learn.stages import FitError, Teacher
@@ -87,7 +88,7 @@ def _check(recipe: Recipe, parts: dict[str, Crops]) -> None:
         raise RecipeError(f"{recipe.name} has no stages", "add [[stages]], or use one of the included recipes")
     for part in ("fit", "val"):
         if len(parts[part].people) < 2:
-            raise DataError(f"the part {part} has {len(parts[part].people)} people", "put two people or more into fit and into val")
+            raise DataError(f"the part {part} has {persons(len(parts[part].people))}", "put two people or more into fit and into val")
     if np.bincount(parts["val"].person).max() < 2:
         raise DataError("no val person has two pictures", "add pictures: weights are chosen by the similarity of one person's pictures")
     for index in range(len(recipe.stages)):
@@ -117,7 +118,7 @@ def _fit(options: argparse.Namespace, leg: _Leg, parts: dict[str, Crops]) -> Non
     }
     leg.run.begin(leg.recipe, facts)
     leg.run.remember(learned.people, datasets.marks(learned))
-    told = ", ".join(f"{len(crops)} crops of {len(crops.people)} for {part}" for part, crops in parts.items())
+    told = ", ".join(f"{counted(len(crops), 'crop')} of {persons(len(crops.people))} for {part}" for part, crops in parts.items())
     console.print(f"{leg.recipe.name}: {told}", highlight=False)
     best = fit.fit(leg.recipe, learned, parts["val"], leg.run, options.minutes, options.workers, start, taught)
     console.print("kept: " + ", ".join(f"{name} {value:.4f}" for name, value in best.items()))

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from daemon.core import bundle as bundles
 from daemon.core.bundle import CARD_KEY, Card
+from daemon.core.counts import counted, persons
 from daemon.edges.files import replace
 from trainer.bundle import export, quantise
 from trainer.bundle.quantise import QuantiseError
@@ -44,7 +45,7 @@ def run(options: argparse.Namespace) -> None:
     people = parts["calibration"]
     console.print(_compared(before, after, parts["val"], people))
     golden = export.golden_vectors(after)
-    calibration = calibrate.calibrate(after, people, f"{len(people.people)} calibration people of {options.data.name}")
+    calibration = calibrate.calibrate(after, people, f"{persons(len(people.people), 'calibration')} of {options.data.name}")
     digest = hashlib.sha256(options.bundle.read_bytes()).hexdigest()
     made = msgspec.structs.replace(
         card,
@@ -70,7 +71,8 @@ def _compared(before: Embed, after: Embed, val: Crops, others: Crops) -> Table:
     figures = [evaluate.open_set_figures(found, person, "val") for found in vectors]
     tars = [metrics.at_fmr(*metrics.all_pairs(found[: len(val)], val.person), FMR).tar for found in vectors]
     alike = np.sum(vectors[0] * vectors[1], axis=1)
-    title = f"{len(val)} crops of {len(val.people)} val people, {len(others.people)} strangers; cosine of float and 8 bits: mean"
+    of = f"{counted(len(val), 'crop')} of {persons(len(val.people), 'val')}, {counted(len(others.people), 'stranger')}"
+    title = f"{of}; cosine of float and 8 bits: mean"
     table = Table("", "float", "8 bits", title=f"{title} {alike.mean():.5f}, 1st percentile {np.quantile(alike, 0.01):.5f}")
     table.add_row(f"TAR at FMR {FMR:g}", *(f"{tar:.4f}" for tar in tars))
     for first, second in zip(*figures, strict=True):

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from daemon.core.counts import counted, persons
 from trainer.bundle import visibility as bundle
 from trainer.learn import visibility as learn
 from trainer.models.visibility import seer
@@ -29,7 +30,8 @@ def run(options: argparse.Namespace) -> None:
     sees = seer(learn.leaning(network))
     answers = [(kind, sees(pictures)) for kind, pictures in learn.drawn(val, options.seed)]
     worst = bundle.export(network, options.out, fit.digest, options.licence, options.notes, answers, val.pixels)
-    table = Table("val crops", "not upright", "covered", title=f"{len(val)} crops of {len(val.people)} people", title_justify="left")
+    title = f"{counted(len(val), 'crop')} of {persons(len(val.people))}"
+    table = Table("val crops", "not upright", "covered", title=title, title_justify="left")
     for kind, found in answers:
         one = bundle.figure(kind, found)
         table.add_row(kind, f"{100 * one.not_upright:.1f} %", f"{100 * one.covered:.1f} %")

@@ -19,6 +19,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from daemon.core.bundle import Card
+from daemon.core.counts import counted, persons
 from daemon.core.faces.align import CROP_PX
 from daemon.core.faults import Fault
 from daemon.edges.detector import Detector, open_detector
@@ -97,7 +98,7 @@ def references(model: Path, pictures: Sequence[Path], folder: Path, detector: st
     console.print(_table(found, [picture.name for picture in pictures]), soft_wrap=False)
     console.print(
         f"Smaller is more alike. A distance up to {limit:.4f} passes; so does {_rate(fmr)} pairs of two different people. "
-        f"Somebody who is none of these {len(people)} people has {len(people)} chances.",
+        f"Somebody who is none of these {persons(len(people))} has {counted(len(people), 'chance')}.",
         markup=False,
     )
     return found
@@ -173,7 +174,7 @@ def _table(found: References, names: Sequence[str]) -> Table:
     closest = np.argsort(found.distances.min(axis=0), kind="stable")[:COLUMNS]
     shown = sorted(int(index) for index in closest)
     left_out = len(found.people) - len(shown)
-    title = "squared distances to the references" + (f"; {left_out} people farther away left out" if left_out else "")
+    title = "squared distances to the references" + (f"; {persons(left_out)} farther away left out" if left_out else "")
     table = Table(title=title)
     for heading in ("picture", *(escape(found.people[index]) for index in shown), "nearest"):
         # A name that is cut off with an ellipsis could be anybody's.

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from daemon.core.counts import counted
 from daemon.core.faces import visibility
 from daemon.core.faces.align import align
 from daemon.core.faces.quality import MIN_INSIDE, inside
@@ -65,7 +66,7 @@ def prepare(photos: Path, crops: Path, detector: str = "haar") -> list[Refused]:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(cv2.imencode(".png", np.ascontiguousarray(crop[:, :, ::-1]))[1].tobytes())
         if len(refused) == len(found):
-            raise PrepareError(f"none of the {len(found)} photos gives a crop: {refused[0].reason}", "use photos with one clear face")
+            raise PrepareError(f"none of {counted(len(found), 'photo')} gives a crop: {refused[0].reason}", "take photos of one clear face")
         if crops.exists():
             crops.rmdir()
         crops.parent.mkdir(parents=True, exist_ok=True)
@@ -77,7 +78,7 @@ def prepare(photos: Path, crops: Path, detector: str = "haar") -> list[Refused]:
         for item in refused:
             table.add_row(str(item.photo.relative_to(photos)), item.reason)
         console.print(table)
-    console.print(f"{len(found) - len(refused)} crops in {crops}, {len(refused)} photos refused")
+    console.print(f"{counted(len(found) - len(refused), 'crop')} in {crops}, {counted(len(refused), 'photo')} refused")
     return refused
 
 

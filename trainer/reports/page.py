@@ -8,6 +8,7 @@ from pathlib import Path
 
 import cv2
 
+from daemon.core.counts import counted, persons
 from daemon.pages import template
 from trainer.people.data import Crops
 from trainer.reports.measure import Report, ReportError, to_json
@@ -41,7 +42,7 @@ def pictures(report: Report, crops: Crops) -> dict[str, bytes]:
 def render(report: Report, pictures: Mapping[str, bytes]) -> str:
     """The page. `pictures` are JPEGs by the names of the hardest pairs; without them the names stand alone."""
     sections = [(name, title, of(report)) for name, (title, of) in SECTIONS.items()]
-    about = f"{report.crops:,} crops of {report.people:,} people ({report.on}) · {report.dimension} dimensions"
+    about = f"{counted(report.crops, 'crop')} of {persons(report.people)} ({report.on}) · {report.dimension} dimensions"
     return template.render(
         "trainer.reports",
         "report.html",

@@ -11,6 +11,7 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 from numpy.typing import NDArray
 
 from daemon.core.bundle import Calibration
+from daemon.core.counts import counted, persons
 from trainer.reports.drawing import MUTED, PAGE, PALETTE, decades, drawn, figure_of, legend, percent, rates, shares
 from trainer.reports.measure import Map
 from trainer.reports.searches import Cmc, OpenSet
@@ -91,7 +92,7 @@ def histogram(found: Verification, gate: Gate) -> Figure:
             textcoords="offset points", rotation=90, ha=side, va="top", fontsize=8, color=MUTED,
         )  # fmt: skip
     if gate.threshold is not None:
-        label = f"threshold for {gate.people} people, FPIR {percent(gate.fpir)}"
+        label = f"threshold for {persons(gate.people)}, FPIR {percent(gate.fpir)}"
         # The line ends below the row of FMR labels, one of which is often close.
         axes.vlines(gate.threshold, least / 2, 1, color=THRESHOLD, linewidth=1.6, label=label)
     legend(axes)
@@ -104,7 +105,7 @@ def open_set(curves: Sequence[OpenSet]) -> Figure:
     figure, axes = figure_of("false positive identification rate (FPIR), %", "rightful searches missed (FNIR), %")
     for colour, curve in zip(PALETTE, curves, strict=False):
         axes.fill_between(curve.fpir, curve.low, curve.high, color=colour, alpha=0.15)
-        axes.plot(curve.fpir, curve.fnir, color=colour, label=f"{curve.gallery} people, {curve.strangers} strangers")
+        axes.plot(curve.fpir, curve.fnir, color=colour, label=f"{persons(curve.gallery)}, {counted(curve.strangers, 'stranger')}")
         for target in (1e-1, 1e-2, 1e-3):
             if target in curve.fpir:
                 axes.plot(target, curve.fnir[curve.fpir.index(target)], "o", color=colour, markersize=4.5)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from daemon.core.bundle import Figure
+from daemon.core.counts import counted, persons
 from daemon.pages.parts import Drawing, Table
 from trainer.reports import curves, plots
 from trainer.reports.drawing import percent
@@ -84,8 +85,8 @@ def verification(report: Report) -> Charts | Absent:
     ]
     people = report.people * (report.people - 1) // 2
     note = (
-        f"All {found.genuine:,} pairs of one person and {found.impostor:,} of two people. They share {report.people:,} people, so at most "
-        f"{people:,} pairs of people stand behind a false match rate. Bands are 95 % intervals from drawing people anew. "
+        f"All pairs: {found.genuine:,} of one person and {found.impostor:,} of two people. They share {persons(report.people)}, so at most "
+        f"{counted(people, 'pair')} of people can stand behind a false match rate. Bands are 95 % intervals from drawing people anew. "
         f"Shaded: rates below one pair in all, which these people cannot show."
     )
     table = Table(["FMR", "threshold", "TAR (95 % interval)", "false matches, from pairs of people"], rows)
@@ -138,7 +139,7 @@ def thresholds(report: Report) -> Charts | Absent:
     if not rows:
         return Absent("the card has none; a gate stays closed until the operator sets one.")
     note = (
-        f"The similarity that strangers reach at most at each FPIR, from {calibration.identities:,} calibration people"
+        f"The similarity that strangers reach at most at each FPIR, from {persons(calibration.identities, 'calibration')}"
         f"{' (' + calibration.source + ')' if calibration.source else ''}. null, drawn as a cross above: not resolvable from this many "
         "people. There a gate stays closed until the operator sets a threshold."
     )

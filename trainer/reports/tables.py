@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from rich.table import Table
 
 from daemon.core.bundle import Calibration, Figure
+from daemon.core.counts import persons
 
 
 def figures(measured: Sequence[Figure], title: str) -> Table:
@@ -23,7 +24,7 @@ def calibration(measured: Calibration) -> Table:
     """τ by gallery size (rows) and FPIR (columns), as the daemon uses it."""
     fpirs = sorted({cell.fpir for cell in measured.table}, reverse=True)
     of = "passages" if measured.passages else "crops"
-    title = f"similarity threshold by gallery size and FPIR ({of} of {measured.identities} people)"
+    title = f"similarity threshold by gallery size and FPIR ({of} of {persons(measured.identities)})"
     table = Table("gallery", *(f"{fpir:g}" for fpir in fpirs), title=title)
     for gallery in sorted({cell.gallery for cell in measured.table}):
         row = {cell.fpir: cell.threshold for cell in measured.table if cell.gallery == gallery}

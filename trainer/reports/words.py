@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from daemon.core.bundle import Figure
+from daemon.core.counts import counted, persons
 from trainer.reports.drawing import percent
 from trainer.reports.measure import Report
 from trainer.reports.verification import Gate
@@ -41,7 +42,7 @@ def tiles(report: Report) -> list[tuple[str, str, str]]:
     chosen = strictest(report)
     equal = next((figure for figure in report.verification.figures if figure.name == "eer"), None) if report.verification else None
     gate = report.gate
-    at_gate = f"Recognised at the threshold for {gate.people:,} people, FPIR {percent(gate.fpir)}"
+    at_gate = f"Recognised at the threshold for {persons(gate.people)}, FPIR {percent(gate.fpir)}"
     return [
         _tile(f"Recognised at {NAMES[chosen.name][7:]}" if chosen else "Recognised at FMR 0.1 %", chosen),
         _tile("Equal error rate", equal),
@@ -62,17 +63,18 @@ def headline(report: Report) -> list[str]:
     if report.verification is None:
         first = f"Nothing can be measured on {report.on}: rates need two people, and one of them with two crops."
     elif chosen is None or chosen.value is None:
-        first = f"The {report.verification.impostor:,} pairs of two people in {report.on} are too few even for a false match rate of 10 %."
+        pairs = counted(report.verification.impostor, "pair")
+        first = f"{pairs} of two people in {report.on}: too few even for a false match rate of 10 %."
     else:
         first = (
-            f"On {report.people:,} people ({report.on}), {rate(chosen.value)} of the pairs of one person are recognised where "
+            f"On {persons(report.people)} ({report.on}), {rate(chosen.value)} of the pairs of one person are recognised where "
             f"{NAMES[chosen.name][11:]} of the pairs of two people are taken for one."
         )
     return [first, *_gate(report.gate)]
 
 
 def _gate(gate: Gate) -> list[str]:
-    asked = f"a gate of {gate.people:,} people that may take {percent(gate.fpir)} of strangers' tries for somebody enrolled"
+    asked = f"a gate of {persons(gate.people)} that may take {percent(gate.fpir)} of strangers' tries for somebody enrolled"
     if gate.threshold is None:
         return [f"For {asked}, no threshold is known: neither the card nor these people can resolve it. Such a gate stays closed."]
     source = "the card asks" if gate.basis == "card" else "these people, by the rule FPIR ≈ N · FMR, ask"
@@ -82,7 +84,7 @@ def _gate(gate: Gate) -> list[str]:
         ]
     strangers = (
         f"Of the pairs of two people here {rate(gate.fmr)} reach it: about {rate(1 - (1 - gate.fmr) ** gate.people)} of strangers' tries "
-        f"at {gate.people:,} templates."
+        f"at {counted(gate.people, 'template')}."
         if gate.fmr > 0
         else "No pair of two people here reaches it."
     )

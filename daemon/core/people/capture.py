@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
+from daemon.core.counts import counted
 from daemon.core.faces.quality import sharpness
 from daemon.core.people.enrol import EnrolError, need_quality, the_face
 from daemon.core.values import Image, Quality, View
@@ -67,5 +68,5 @@ class Capture:
             need_quality(Quality(self._poor.most_common(1)[0][0]), None)
         raise EnrolError(
             "timeout",
-            f"the camera gave {len(self._best)} good pictures in {self.seconds:g} s, and {LEAST} are needed; stay a little longer",
+            f"{counted(len(self._best), 'good picture')} in {self.seconds:g} s, and {LEAST} are needed; stay a little longer",
         )

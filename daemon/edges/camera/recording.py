@@ -13,6 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from daemon.core.counts import counted
 from daemon.core.values import Frame, Image
 from daemon.edges.camera.source import SOURCES, CameraError, State
 
@@ -162,7 +163,7 @@ def pictures(path: Path, table: Sequence[str] | None = None) -> Iterator[Image |
     if not files:
         raise CameraError(f"{path}: no pictures in this folder", f"the names of pictures end in {', '.join(sorted(PICTURES))}")
     if all(_picture(p) is None for p in files):
-        raise CameraError(f"{path}: none of its {len(files)} pictures can be decoded", "check that these files are pictures")
+        raise CameraError(f"{path}: none of its {counted(len(files), 'picture')} can be decoded", "check that these files are pictures")
     return (_picture(p) for p in files)
 
 

@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 
 import cv2
 
+from daemon.core.counts import counted
 from daemon.core.tapes.frames import Began, Ended, FrameDecoder, FrameEncoder, Lost, note_bytes, note_of
 from daemon.core.tapes.tape import START_BYTES, TapeError
 from daemon.core.values import Frame
@@ -87,7 +88,7 @@ class RecordedFrames:
         finally:
             tape.close()
         if lost:
-            self._warn(f"{path}: {lost} frames that the gate saw are not in it")
+            self._warn(f"{path}: {counted(lost, 'frame')} that the gate saw not in it")
         if not tape.ended:
             self._warn(f"{path}: cut off after frame {number}" if number is not None else f"{path}: cut off before its first frame")
 

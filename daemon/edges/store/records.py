@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 
 from daemon.core.audit import Place
+from daemon.core.counts import counted, persons
 from daemon.core.values import Person, Vector
 from daemon.edges.store.errors import VaultError
 from daemon.edges.store.vault import Vault
@@ -84,8 +85,8 @@ class Damage:
 
     def __str__(self) -> str:
         return (
-            f"{len(self.people)} people and {len(self.templates)} templates do not open and serve nobody,"
-            f" {self.messages} messages were lost"
+            f"{persons(len(self.people))} and {counted(len(self.templates), 'template')} do not open and serve nobody,"
+            f" {counted(self.messages, 'message')} lost"
         )
 
 

@@ -1,0 +1,118 @@
+"""Pictures as people have them (PNG, WebP, large phone photos) to JPEG files as small as a command takes."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from daemon.core import messages as m
+from daemon.core.faces.photo import MAX_PIXELS, JpegHeader, PhotoError, jpeg_header
+from daemon.core.values import Image
+from daemon.ctl.failures import USAGE, CtlError
+
+MAX_FILE_BYTES = 256 << 20
+RECORD_BYTES = 16 << 10
+"""What a command needs beside its pictures."""
+BUDGET_BYTES = (m.MAX_PAYLOAD_BYTES - RECORD_BYTES) // 4 * 3
+"""For all pictures of a command together, before they are written in base64."""
+SIZES_PX = ((2400, 92), (2000, 90), (1600, 90), (1280, 88), (1000, 85), (800, 80), (640, 75), (480, 70))
+"""Longer sides and JPEG qualities, tried in this order until a picture fits. A face 300 pixels wide is enough."""
+
+_JPEG = b"\xff\xd8\xff"
+_PHONES = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
+_KINDS = "give a JPEG, PNG, WebP, BMP or TIFF file that shows one face"
+
+
+def photos(paths: Sequence[Path]) -> list[bytes]:
+    """The pictures of one command as JPEG files, upright, in their order. A file that fits is sent as it is. Raises CtlError."""
+    files = [_read(path) for path in paths]
+    left, made = BUDGET_BYTES, dict[int, bytes]()
+    # The smallest come first: what they leave of their share is for the others.
+    for done, place in enumerate(sorted(range(len(files)), key=lambda place: len(files[place]))):
+        room = left // (len(files) - done)
+        data = files[place]
+        made[place] = data if _fits(data, room) else _smaller(paths[place], data, room)
+        left -= len(made[place])
+    return [made[place] for place in range(len(files))]
+
+
+def _read(path: Path) -> bytes:
+    try:
+        size = path.stat().st_size
+        if size > MAX_FILE_BYTES:
+            message = f"{path} has {size / 1e6:,.0f} MB; a picture may have {MAX_FILE_BYTES / 1e6:.0f} MB"
+            raise CtlError(USAGE, message, "is this the picture that you mean?")
+        data = path.read_bytes()
+    except OSError as error:
+        raise CtlError(USAGE, f"{path}: {error.strerror}", "give the path of a picture") from None
+    if not data:
+        raise CtlError(USAGE, f"{path} is empty", "was the picture copied to its end?")
+    return data
+
+
+def _fits(data: bytes, room: int) -> bool:
+    """Whether a gate takes this file as it is. What is wrong with a damaged one, the gate says."""
+    header = _header(data)
+    return data.startswith(_JPEG) and len(data) <= room and (header is None or header.width * header.height <= MAX_PIXELS)
+
+
+def _header(data: bytes) -> JpegHeader | None:
+    try:
+        return jpeg_header(data)
+    except PhotoError:
+        return None
+
+
+def _smaller(path: Path, data: bytes, room: int) -> bytes:
+    """The picture as a JPEG file of at most `room` bytes. Raises CtlError."""
+    import cv2  # a command without pictures need not wait for it
+
+    image = _decoded(path, data)
+    for side, quality in _sizes(max(image.shape[:2])):
+        scale = side / max(image.shape[:2])
+        size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+        shrunk = cv2.resize(image, size, interpolation=cv2.INTER_AREA) if scale < 1 else image
+        jpeg = cv2.imencode(".jpg", shrunk, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+        if len(jpeg) <= room:
+            return jpeg
+    raise CtlError(USAGE, f"{path} does not fit into {room / 1e3:.0f} kB, also if it is shrunk", "send fewer images at a time")
+
+
+def _sizes(longest: int) -> Iterator[tuple[int, int]]:
+    """What is tried for a picture with this longer side: first as large as it is, and never larger."""
+    yield from ((min(side, longest), quality) for side, quality in SIZES_PX)
+
+
+def _decoded(path: Path, data: bytes) -> Image:
+    """The picture, uint8 [height, width, 3] BGR, turned upright as its file says. Raises CtlError; a picture of too many pixels is refused
+    before it is decoded (`daemon/ctl/__init__.py`)."""
+    import cv2
+
+    header = _header(data)
+    longest = max(header.width, header.height) if header is not None else 0
+    # A JPEG file can be decoded at half or a quarter of its size, which saves the memory of the whole.
+    how = next((how for times, how in _reductions() if longest >= times * SIZES_PX[0][0]), cv2.IMREAD_COLOR)
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), how)
+    except (cv2.error, MemoryError) as error:
+        if "PIXELS" in str(error) or isinstance(error, MemoryError):
+            raise CtlError(USAGE, f"{path} has too many pixels to be decoded", "save it smaller: 2000 pixels a side are enough") from None
+        raise CtlError(USAGE, f"{path} cannot be decoded ({error.err})", _KINDS) from None
+    if image is None:
+        raise CtlError(USAGE, *_unreadable(path, data))
+    return np.ascontiguousarray(image, np.uint8)
+
+
+def _reductions() -> tuple[tuple[int, int], ...]:
+    import cv2
+
+    return (8, cv2.IMREAD_REDUCED_COLOR_8), (4, cv2.IMREAD_REDUCED_COLOR_4), (2, cv2.IMREAD_REDUCED_COLOR_2)
+
+
+def _unreadable(path: Path, data: bytes) -> tuple[str, str]:
+    if data[4:8] == b"ftyp" and data[8:12] in _PHONES:
+        hint = "on the phone choose the format 'most compatible', or save the picture as JPEG (`heif-convert IN.heic OUT.jpg`)"
+        return f"{path} is an HEIC picture, which ostiaryctl cannot read", hint
+    if data.startswith((_JPEG, b"\x89PNG")):
+        return f"{path} is damaged: it cannot be decoded", "was the picture copied to its end?"
+    return f"{path} is not a picture that ostiaryctl can read", _KINDS
