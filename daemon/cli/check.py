@@ -15,7 +15,7 @@ from daemon.cli import audit
 from daemon.cli.say import EXIT_FAILED, UNUSABLE
 from daemon.config import Config, ConfigError, load
 from daemon.core import signing
-from daemon.core.status import UNCALIBRATED
+from daemon.core.status import Reason, Word
 from daemon.core.values import Frame, Quality
 from daemon.edges import clock
 from daemon.edges.camera import CameraError, open_camera
@@ -72,7 +72,7 @@ def check(config: Config) -> list[tuple[str, bool, str]]:
         here = opened.calibration.at(name) if isinstance(opened.calibration, steps.Raised) else opened.calibration
         rules = steps.rules(config, here, 1, config.gates[name].mode)
         if rules.adapts is not None and not here.measured_here:
-            return f"none for {opened.id}; {UNCALIBRATED}"
+            return f"none for {opened.id}; {Reason(Word.UNCALIBRATED).line()}"
         return "decision.threshold is taken as it is" if config.decision.threshold is not None else f"measured here with {opened.id}"
 
     def runtime() -> str:

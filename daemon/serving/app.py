@@ -8,23 +8,25 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from functools import partial
+from pathlib import Path
 
 from daemon.commands.authority import Key
 from daemon.commands.desk import Desk
-from daemon.config import Config, ConfigError, GateConfig
+from daemon.config import Config, ConfigError, GateConfig, is_loopback
 from daemon.core import signing
 from daemon.core.faces.quality import Judge
 from daemon.core.faces.visibility import Sees, VisibilityError
 from daemon.core.messages import encode, offline_status, topic
 from daemon.core.passages.gatekeeper import Gatekeeper
 from daemon.core.people.photo_wire import PhotoSettings
-from daemon.core.status import offline, other_model
+from daemon.core.status import Word, offline
 from daemon.core.values import Outgoing
 from daemon.edges import clock, systemd
 from daemon.edges.camera import open_camera
 from daemon.edges.detector import DetectorError, open_detector
 from daemon.edges.embedder import EmbedderError
-from daemon.edges.metrics import Metrics
+from daemon.edges.journal import fields
+from daemon.edges.metrics import Exporter, Metrics
 from daemon.edges.mqtt import Lanes
 from daemon.edges.sandbox import Sandbox, SandboxError
 from daemon.edges.store import Store, StoreError
@@ -33,6 +35,7 @@ from daemon.pipeline import steps
 from daemon.pipeline.model import Model
 from daemon.pipeline.opening import bundles, liveness_model, load_gallery, open_gallery, open_model
 from daemon.pipeline.serving import Current, Serving
+from daemon.serving.disk import Room
 from daemon.serving.engine import Engine, EngineFailed
 from daemon.serving.flight import Flight
 from daemon.serving.gate_state import Gate
@@ -66,6 +69,7 @@ def run(config: Config, until_end: bool = False) -> None:
 
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, on_signal)
+        signal.signal(signal.SIGHUP, _on_hangup)
         for link in links.values():
             link.start()
         if until_end:
@@ -88,6 +92,10 @@ def run(config: Config, until_end: bool = False) -> None:
         finally:
             systemd.stopping()
             _stop(engine, links, workers, config, sign)
+
+
+def _on_hangup(number: int, _: object) -> None:
+    log.warning("SIGHUP is ignored: the configuration is read at the start only; restart the daemon to change it")
 
 
 def _turn_while(engine: Engine, holds: Callable[[], bool], longest_s: float) -> None:
@@ -129,8 +137,10 @@ def _build(config: Config, stack: ExitStack) -> tuple[Engine, dict[str, Lanes], 
     stack.callback(lambda: current.serving.gallery.close())  # whichever gallery serves by then
     model = current.serving.model
     metrics = Metrics()
+    exporter = Exporter(partial(metrics.serve, config.metrics.host, config.metrics.port))
     if config.metrics.port:
-        stack.callback(metrics.serve(config.metrics.host, config.metrics.port).close)
+        stack.callback(exporter.close)
+        exporter.trouble()  # the first try; the engine goes on if it has to wait
     metrics.info(version(), model.id, model.provider)
     desk = Desk(
         store,
@@ -156,9 +166,10 @@ def _build(config: Config, stack: ExitStack) -> tuple[Engine, dict[str, Lanes], 
     flight = Flight(recorders.flight, store.pseudonym)
     sandbox = _sandbox(config)
     engine = Engine(
-        config, store, current, desk, gates, mailbox, metrics, models, sandbox.crops, version(), _standing_faults(store),
+        config, store, current, desk, gates, mailbox, metrics, models, sandbox.crops, version(), _standing(config, store),
         clock_trusted=trusted, flight=flight, unrecorded=recorders.trouble, liveness=liveness, synchronised=clock.synchronised,
-        sign=sign, public_key=signing.public_text(key),
+        sign=sign, public_key=signing.public_text(key), unserved=exporter.trouble if config.metrics.port else lambda: None,
+        low=Room(Path(config.state_dir), metrics, time.monotonic).low, tell=systemd.status,
     )  # fmt: skip
     stack.callback(engine.close)
     stack.callback(sandbox.close)  # first: nothing that goes on aside waits for it
@@ -193,7 +204,7 @@ def _current(config: Config, store: Store, models: dict[str, Model]) -> Current:
     """The model that the store notes, or else the first, with its gallery and everybody's record."""
     noted = store.serving()
     model = models[noted] if noted in models else next(iter(models.values()))
-    log.info("model %s on %s", model.id, model.provider)
+    log.info("model %s on %s", model.id, model.provider, extra=fields(model=model.id, provider=model.provider))
     if model.fell_back:
         log.warning("the GPU is not used: %s", model.fell_back)
     if noted != model.id:
@@ -201,17 +212,17 @@ def _current(config: Config, store: Store, models: dict[str, Model]) -> Current:
         with suppress(StoreError), store.transaction():
             store.put_serving(model.id)
     gallery, people, left_out = load_gallery(store, model)
-    if left_out:
-        log.warning("%s", other_model(left_out))
     return Current(Serving(model, gallery, partial(steps.rules, config), left_out), people)
 
 
-def _standing_faults(store: Store) -> tuple[str, ...]:
-    damage = store.damage()
-    if not damage:
-        return ()
-    log.error("the store is damaged: %s", damage)
-    return (f"store_damaged: {damage}; `ostiaryd check` names them; revoke and enrol these people again, or restore a backup",)
+def _standing(config: Config, store: Store) -> dict[Word, str]:
+    """The reasons that only a restart ends."""
+    found = {}
+    if damage := store.damage():
+        found[Word.STORE_DAMAGED] = str(damage)
+    if not config.commands.keys and not is_loopback(config.mqtt.host):
+        found[Word.UNSIGNED_COMMANDS] = config.mqtt.host
+    return found
 
 
 def _links(config: Config, store: Store, mailbox: Mailbox, sign: Sign) -> dict[str, Lanes]:

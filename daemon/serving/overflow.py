@@ -9,6 +9,7 @@ import msgspec
 
 from daemon.core.audit import MessagesDropped
 from daemon.core.messages import DecisionMessage, GapMessage, encode, topic, utc
+from daemon.edges.journal import fields
 from daemon.edges.metrics import Metrics
 from daemon.edges.store import Pending, Store
 
@@ -69,6 +70,7 @@ class Overflow:
         log.error(
             "gate %s: %d decisions (%s to %s) and %d answers that waited for the broker were dropped: the outbox is too %s",
             gate, len(numbers), first, last, answers, why,
+            extra=fields(gate=gate, decisions=len(numbers), answers=answers, why=why),
         )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from daemon.config import Config, ConfigError
+from daemon.core.status import Word
 from daemon.core.tapes.frames import FrameEncoder
 from daemon.core.tapes.lines import Line, LineEncoder
 from daemon.core.tapes.tape import bounds
@@ -40,14 +41,10 @@ class Recorders:
         if self.recording and self.frames is not None:
             self.frames.offer(frame.gate, frame, frame.image.nbytes)
 
-    def trouble(self) -> list[str]:
+    def trouble(self) -> dict[Word, str]:
         """The reasons why something is not recorded, for the status."""
-        named = (("recording_stopped", self.frames), ("flight_stopped", self.lines))
-        return [
-            f"{reason}: {each.trouble}; the gate goes on without it"
-            for reason, each in named
-            if each is not None and each.trouble is not None
-        ]
+        named = ((Word.RECORDING_STOPPED, self.frames), (Word.FLIGHT_STOPPED, self.lines))
+        return {word: each.trouble for word, each in named if each is not None and each.trouble is not None}
 
     def close(self) -> None:
         """End both recorders, within 2 seconds."""

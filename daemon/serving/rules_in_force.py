@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from daemon.core.people.policy import timed
+from daemon.edges.journal import fields
 from daemon.edges.metrics import Metrics
 from daemon.edges.store import Store, StoreError
 from daemon.pipeline.serving import Current, Serving
@@ -56,7 +57,6 @@ class RulesInForce:
         except StoreError as error:
             self.close(error.message)
         if self.unsound is not None:
-            log.error("gate closed: %s", self.unsound)
             self.adopt()
 
     def adopt(self) -> None:
@@ -93,7 +93,10 @@ class RulesInForce:
         for gate in self._gates.values():
             gate.keeper.begin_anew()
         self._metrics.info(self._version, serving.model.id, serving.model.provider)
-        log.info("model %s on %s serves", serving.model.id, serving.model.provider)
+        log.info(
+            "model %s on %s serves", serving.model.id, serving.model.provider,
+            extra=fields(model=serving.model.id, provider=serving.model.provider),
+        )  # fmt: skip
 
     def _templates(self) -> int:
         try:
