@@ -43,6 +43,7 @@ class Word(StrEnum):
     OUTBOX_DROPPED = "outbox_dropped"
     STORE_DAMAGED = "store_damaged"
     AUDIT_BROKEN = "audit_broken"
+    ERASURE_WAITS = "erasure_waits"
     DISK_LOW = "disk_low"
     CLOCK_UNTRUSTED = "clock_untrusted"
     CLOCK_STEPPED = "clock_stepped"
@@ -110,6 +111,11 @@ TABLE: Mapping[Word, Row] = {
     ),
     Word.STORE_DAMAGED: Row("critical", "{}", "`ostiaryd check` names them; revoke and enrol these people again, or restore a backup"),
     Word.AUDIT_BROKEN: Row("critical", "at record {}", "`ostiaryd check --audit` shows more"),
+    Word.ERASURE_WAITS: Row(
+        "warning",
+        "what was erased from the gallery is in the database's log for more than {}, because another program reads there",
+        "end what reads gallery.sqlite (`fuser -v` names it)",
+    ),
     Word.DISK_LOW: Row(
         "critical", "{} left on the disk of state_dir; without room the gate closes", "make room, or lower recording.most_mb"
     ),
@@ -207,6 +213,7 @@ class Trouble:
     liveness: why the liveness model could not judge.
     uncalibrated: nobody has measured this gate with the serving model.
     unsound: what in memory is not as in the store.
+    unerased: for how long something that was erased is still in the log of the database.
     low: how much room is left on the disk, if that is little.
     down: the connections to the broker that are down, and why.
     stepped: the wall clock has stepped, and nothing answers for it.
@@ -233,6 +240,7 @@ class Trouble:
     liveness: str | None = None
     uncalibrated: bool = False
     unsound: str | None = None
+    unerased: str | None = None
     low: str | None = None
     down: Mapping[LinkName, str] = field(default_factory=dict)
     incidents: Mapping[Incident, str] = field(default_factory=dict)
@@ -253,6 +261,7 @@ class Trouble:
             Word.PUBLISH_REFUSED: self.refused,
             Word.OUTBOX_DROPPED: _count(self.dropped),
             Word.AUDIT_BROKEN: None if self.audit is None else str(self.audit),
+            Word.ERASURE_WAITS: self.unerased,
             Word.DISK_LOW: self.low,
             Word.CLOCK_UNTRUSTED: _count(self.untimed),
             Word.CLOCK_STEPPED: _if(self.stepped),

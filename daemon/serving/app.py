@@ -35,6 +35,7 @@ from daemon.pipeline import steps
 from daemon.pipeline.model import Model
 from daemon.pipeline.opening import bundles, liveness_model, load_gallery, open_gallery, open_model
 from daemon.pipeline.serving import Current, Serving
+from daemon.serving.ages import Ages
 from daemon.serving.disk import Room
 from daemon.serving.engine import Engine, EngineFailed
 from daemon.serving.flight import Flight
@@ -153,7 +154,8 @@ def _build(config: Config, stack: ExitStack) -> tuple[Engine, dict[str, Lanes], 
     )
     key = box_key(store)
     sign = signer(key)
-    recorders = open_recorders(config, store, metrics)
+    ages = Ages(time.monotonic, time.time, clock.synchronised, store.counted_time())
+    recorders = open_recorders(config, store, metrics, ages.now)
     stack.callback(recorders.close)
     mailbox = Mailbox(len(config.gates))
     links = _links(config, store, mailbox, sign)
@@ -169,7 +171,7 @@ def _build(config: Config, stack: ExitStack) -> tuple[Engine, dict[str, Lanes], 
         config, store, current, desk, gates, mailbox, metrics, models, sandbox.crops, version(), _standing(config, store),
         clock_trusted=trusted, flight=flight, unrecorded=recorders.trouble, liveness=liveness, synchronised=clock.synchronised,
         sign=sign, public_key=signing.public_text(key), unserved=exporter.trouble if config.metrics.port else lambda: None,
-        low=Room(Path(config.state_dir), metrics, time.monotonic).low, tell=systemd.status,
+        low=Room(Path(config.state_dir), metrics, time.monotonic).low, tell=systemd.status, ages=ages,
     )  # fmt: skip
     stack.callback(engine.close)
     stack.callback(sandbox.close)  # first: nothing that goes on aside waits for it

@@ -13,6 +13,9 @@ LOW_BYTES = 128 << 20
 LOW_SHARE = 0.1
 """With less room than this, or than this share of a small disk, the disk is low: the store needs some for its log, and fails without."""
 LOOK_EVERY_S = 10.0
+AGAIN_S = 5.0
+LATE_S = 60.0
+"""A backup or a check of a large gallery reads for some seconds."""
 
 
 class Disk:
@@ -89,3 +92,30 @@ class Room:
                     self._low = f"{free / 1e6:.0f} MB of {size / 1e6:.0f} MB are"
             self._metrics.disk_free(free)
         return self._low
+
+
+class Erasure:
+    """Completes what a reader of the store delays: SQLite keeps old pages in its log for it, also those of somebody who was revoked.
+    Owned by the engine. `clock` never steps (seconds)."""
+
+    def __init__(self, store: Store, clock: Callable[[], float]) -> None:
+        self._store, self._clock = store, clock
+        self._since_s: float | None = None
+        self._tried_s = 0.0
+
+    def tend(self) -> None:
+        """Try again every few seconds, also while nothing else is written."""
+        if not self._store.unsettled:
+            self._since_s = None
+            return
+        now_s = self._clock()
+        if self._since_s is None:
+            self._since_s = self._tried_s = now_s
+        elif now_s - self._tried_s >= AGAIN_S:
+            self._tried_s = now_s
+            self._store.settle_again()
+
+    def late(self) -> str | None:
+        """For how long something is not erased, if that is longer than a program usually reads."""
+        waits_s = 0.0 if self._since_s is None else self._clock() - self._since_s
+        return f"{waits_s // 60 * 60:.0f} s" if waits_s >= LATE_S else None

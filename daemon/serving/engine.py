@@ -30,10 +30,11 @@ from daemon.pipeline import steps
 from daemon.pipeline.model import Model
 from daemon.pipeline.serving import Current
 from daemon.serving import reports
+from daemon.serving.ages import Ages
 from daemon.serving.answering import Answering
 from daemon.serving.deciding import Deciding
 from daemon.serving.decisions import Decisions
-from daemon.serving.disk import Disk
+from daemon.serving.disk import Disk, Erasure
 from daemon.serving.flight import Flight
 from daemon.serving.gate_state import Gate
 from daemon.serving.known_as import known_as
@@ -63,6 +64,7 @@ class Engine:
     `models` are those of the configured bundles, by id. `crops` looks at photos from outside. `standing` is what the start found, for the
     status. `unrecorded`, `unserved` and `low` say why recorders, metrics and disk are not well, and `tell` hands the state of all gates to
     the service manager, in one line. `sign` signs what the gates say, with the key whose public half is `public_key`.
+    By `ages` what is old is deleted.
     """
 
     def __init__(
@@ -92,6 +94,7 @@ class Engine:
         unserved: Callable[[], str | None] = lambda: None,
         low: Callable[[], str | None] = lambda: None,
         tell: Callable[[str], object] = lambda line: None,
+        ages: Ages | None = None,
     ) -> None:
         self.gates, self.mailbox, self.metrics = gates, mailbox, metrics
         self.boot_id = uuid.uuid4().hex
@@ -104,8 +107,10 @@ class Engine:
         self._started = False  # and that is in the audit chain
         self._flight = flight if flight is not None else Flight(None, store.pseudonym)
         self._wall_clock = WallClock(clock(), wall())
+        self._ages = ages if ages is not None else Ages(clock, wall, synchronised, store.counted_time())
         self._sender = Sender(store, {name: gate.link for name, gate in gates.items()}, metrics, clock, sign)
         self.disk = Disk(store, clock)
+        self._erasure = Erasure(store, clock)
         self._rules = RulesInForce(current, store, gates, self.disk, self._flight, metrics, version)
         order, modes = Order(store), [gate.mode for gate in gates.values()]
         self._captures = Captures(desk, config.enrolment.min_face_px, clock, wall)
@@ -156,9 +161,10 @@ class Engine:
             self._answering.take_owed()
         self._answering.turn()
         self._tend_gallery()
-        self._retention.tend(self._clock(), self._wall())
+        self._retention.tend(self._clock(), self._ages.now(), self._ages.reached())
         if not self.mailbox.views_wait():
             self._store.settle()
+            self._erasure.tend()
         if not self._store.settle_due:
             self._report()
         if self._send() or self._store.settle_due or self._answering.has_more:
@@ -336,7 +342,7 @@ class Engine:
         if not self.disk.works:
             return False
         try:
-            self._overflow.tend(self._clock(), self._wall())
+            self._overflow.tend(self._clock(), self._wall(), self._ages.now())
             return self._sender.send()
         except StoreError as error:
             self._rules.close(error.message)
@@ -351,6 +357,7 @@ class Engine:
             recorder=self._unrecorded(),
             metrics=self._unserved(),
             low=self._low(),
+            unerased=self._erasure.late(),
             reembedding=self._reembedder.progress,
             liveness=self._liveness.fault if self._liveness is not None else None,
             unsound=self._rules.unsound,

@@ -42,6 +42,7 @@ class Condition:
     recorder: Mapping[Word, str]
     metrics: str | None
     low: str | None
+    unerased: str | None
     reembedding: Reembedding | None
     liveness: str | None
     unsound: str | None
@@ -150,6 +151,7 @@ class Reports:
             recorder=condition.recorder,
             metrics=condition.metrics,
             low=condition.low,
+            unerased=condition.unerased,
             slow=gate.pace.slow if gate.pace is not None else None,
             liveness=condition.liveness,
             audit=self.store.audit.broken,

@@ -18,7 +18,9 @@ def test_the_need_follows_the_rules() -> None:
     assert needed_fps(1, 0.5) == 4.0, "a face must be seen twice before it counts as gone"
 
 
-@pytest.mark.parametrize(("looked", "lost", "slow"), [(2, 13, True), (3, 12, False), (1, 0, False), (0, 15, True), (0, 0, False), (15, 0, False)])
+@pytest.mark.parametrize(
+    ("looked", "lost", "slow"), [(2, 13, True), (3, 12, False), (1, 0, False), (0, 15, True), (0, 0, False), (15, 0, False)]
+)
 def test_a_gate_is_too_slow_if_it_loses_frames_that_passages_need(looked: int, lost: int, slow: bool) -> None:
     """One frame a second and none lost is a slow camera, and no picture at all is a camera that is down or still."""
     told = seconds(Pace(2.5), 30, looked, lost)

@@ -24,6 +24,7 @@ TROUBLES: dict[Word, dict[str, Any]] = {
     Word.OUTBOX_DROPPED: {"dropped": 7},
     Word.STORE_DAMAGED: {"standing": {Word.STORE_DAMAGED: "1 template"}},
     Word.AUDIT_BROKEN: {"audit": 0},
+    Word.ERASURE_WAITS: {"unerased": "60 s"},
     Word.DISK_LOW: {"low": "12 MB of 100 MB are"},
     Word.CLOCK_UNTRUSTED: {"untimed": 2},
     Word.CLOCK_STEPPED: {"stepped": True},

@@ -1,12 +1,12 @@
 """The metrics as Prometheus sees them, over HTTP."""
 
 import math
-import os
 import socket
 import threading
 import time
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -132,24 +132,28 @@ def test_the_process_is_measured_too(served: tuple[Metrics, MetricsServer]) -> N
     assert {"process_resident_memory_bytes", "process_open_fds", "process_max_fds", "process_cpu_seconds"} <= names
 
 
+def handles_open() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 def test_idle_connections_use_up_nothing_and_keep_nobody_out(served: tuple[Metrics, MetricsServer]) -> None:
-    metrics, server = served
-    handles = len(os.listdir("/proc/self/fd"))
+    _, server = served
+    handles = handles_open()
     idle = []
     try:
         for _ in range(300):
             idle.append(socket.create_connection(("127.0.0.1", server.port), timeout=5))
         assert "ostiary_threshold" in scrape(server)
         deadline_s = time.monotonic() + 30
-        while len(os.listdir("/proc/self/fd")) - handles - len(idle) > MOST_OPEN + 2 and time.monotonic() < deadline_s:
+        while handles_open() - handles - len(idle) > MOST_OPEN + 2 and time.monotonic() < deadline_s:
             time.sleep(0.05)
-        assert len(os.listdir("/proc/self/fd")) - handles - len(idle) <= MOST_OPEN + 2
+        assert handles_open() - handles - len(idle) <= MOST_OPEN + 2
         assert threading.active_count() < MOST_OPEN + 10
         # Whoever sends half a request, or a byte now and then, is closed too.
         idle[-1].sendall(b"GET /metrics HTTP/1.1\r\n")
-        while len(os.listdir("/proc/self/fd")) > handles + len(idle) and time.monotonic() < deadline_s:
+        while handles_open() > handles + len(idle) and time.monotonic() < deadline_s:
             time.sleep(0.05)
-        assert len(os.listdir("/proc/self/fd")) <= handles + len(idle), "those that say nothing are closed after a while"
+        assert handles_open() <= handles + len(idle), "those that say nothing are closed after a while"
     finally:
         for connection in idle:
             connection.close()

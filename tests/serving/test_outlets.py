@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import logging
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -27,14 +28,16 @@ from tests.fixtures.engine_site import ALICE, CONFIG, Site
 
 
 @pytest.fixture
-def said(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+def said(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
     """What the journal gets, with its priorities."""
     out, logger = io.StringIO(), logging.getLogger("ostiary")
     monkeypatch.setattr("daemon.edges.journal.is_journal", lambda stream: True)
     handler = Journal(out)
     logger.addHandler(handler)
-    monkeypatch.setattr(logger, "level", logging.INFO)
+    before = logger.level
+    logger.setLevel(logging.INFO)
     yield out
+    logger.setLevel(before)
     logger.removeHandler(handler)
 
 

@@ -53,6 +53,15 @@ class MetaTable:
         self._database.execute("INSERT INTO meta VALUES ('client', ?)", (tag,))
         return tag
 
+    def counted_time(self) -> float | None:
+        """The time (UTC seconds) that the box had counted when it was last noted; None before. Raises StoreError."""
+        row = self._database.row("SELECT value FROM meta WHERE key = 'counted'")
+        return float(row[0]) if row is not None and isinstance(row[0], int | float) else None
+
+    def put_counted_time(self, at: float) -> None:
+        """Note it. Within a transaction."""
+        self._database.execute("INSERT INTO meta VALUES ('counted', ?) ON CONFLICT(key) DO UPDATE SET value = excluded.value", (at,))
+
     def signing_key(self) -> bytes | None:
         """The secret that the box signs with, 32 bytes; None where there is none that opens. Raises StoreError."""
         row = self._database.row("SELECT value FROM meta WHERE key = 'signing_key'")
