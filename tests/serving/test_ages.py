@@ -70,7 +70,7 @@ def test_an_erasure_is_completed_when_a_reader_has_gone(store: Store, tmp_path: 
     site = Site(store)
     site.asks(command("enroll", "E1042", [painted(ALICE)], issued=100))
     site.turn()
-    (file,) = [Path(row[2]) for row in store.database.rows("PRAGMA database_list")]
+    file = tmp_path / "gallery.sqlite"
     log = file.with_name(file.name + "-wal")
     assert log.stat().st_size == 0
     with closing(sqlite3.connect(file, isolation_level=None)) as reader:
