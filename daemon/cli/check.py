@@ -1,6 +1,7 @@
 """`ostiaryd check`: try every part of an installation."""
 
 import argparse
+import secrets
 import sys
 import threading
 from collections.abc import Callable
@@ -177,7 +178,7 @@ def check(config: Config) -> list[tuple[str, bool, str]]:
             return True
 
         # A client of its own name, without session or last will: a serving daemon keeps its commands and its status.
-        settings, name = replace(mqtt, session_expiry_s=0), f"ostiary-{config.site}-{gate}-check"
+        settings, name = replace(mqtt, session_expiry_s=0), f"ostiary:check:{secrets.token_hex(8)}"
         link = MqttLink(settings, site=config.site, gate=gate, client_id=name, password=mqtt.password(), offline=None, deliver=deliver)
         link.start()
         try:

@@ -1,7 +1,6 @@
 """The composition root: the only place that builds, connects and closes the edges."""
 
 import logging
-import secrets
 import signal
 import threading
 import time
@@ -27,9 +26,9 @@ from daemon.edges.detector import DetectorError, open_detector
 from daemon.edges.embedder import EmbedderError
 from daemon.edges.journal import fields
 from daemon.edges.metrics import Exporter, Metrics
-from daemon.edges.mqtt import Lanes
+from daemon.edges.mqtt import Lanes, client_id
 from daemon.edges.sandbox import Sandbox, SandboxError
-from daemon.edges.store import Store, StoreError
+from daemon.edges.store import Store, StoreError, new_tag
 from daemon.edges.visibility import open_visibility
 from daemon.pipeline import steps
 from daemon.pipeline.model import Model
@@ -39,6 +38,7 @@ from daemon.serving.ages import Ages
 from daemon.serving.disk import Room
 from daemon.serving.engine import Engine, EngineFailed
 from daemon.serving.flight import Flight
+from daemon.serving.former_gates import FormerGates
 from daemon.serving.gate_state import Gate
 from daemon.serving.gate_worker import GateWorker
 from daemon.serving.mailbox import Mailbox
@@ -59,7 +59,7 @@ def run(config: Config, until_end: bool = False) -> None:
     """Serve until SIGTERM or SIGINT, or, with `until_end`, until every recorded source has been seen to its end."""
     stop = threading.Event()
     with ExitStack() as stack:
-        engine, links, workers, sign = _build(config, stack)
+        engine, links, workers, sign, former = _build(config, stack)
         if until_end and any(worker.live for worker in workers):
             raise ConfigError("--until-end: a live camera has no end", "give every gate a video file or a folder of pictures")
 
@@ -83,6 +83,7 @@ def run(config: Config, until_end: bool = False) -> None:
         try:
             while not stop.is_set() and not (until_end and engine.idle()):
                 engine.turn(TURN_S)
+                former.tend()
                 systemd.alive()
             if until_end and not stop.is_set():
                 engine.finish()
@@ -126,7 +127,7 @@ def _stop(engine: Engine, links: dict[str, Lanes], workers: list[GateWorker], co
     engine.settle()
 
 
-def _build(config: Config, stack: ExitStack) -> tuple[Engine, dict[str, Lanes], list[GateWorker], Sign]:
+def _build(config: Config, stack: ExitStack) -> tuple[Engine, dict[str, Lanes], list[GateWorker], Sign, FormerGates]:
     models = {model.id: model for model in (open_model(config, path) for path in bundles(config))}
     liveness = liveness_model(config)
     if liveness is not None:
@@ -158,7 +159,9 @@ def _build(config: Config, stack: ExitStack) -> tuple[Engine, dict[str, Lanes], 
     recorders = open_recorders(config, store, metrics, ages.now)
     stack.callback(recorders.close)
     mailbox = Mailbox(len(config.gates))
-    links = _links(config, store, mailbox, sign)
+    tag = _client_tag(store)
+    links = _links(config, tag, mailbox, sign)
+    former = FormerGates(config, store, partial(client_id, config.site, tag=tag), sign)
     gates, workers = {}, []
     for name, gate in config.gates.items():
         keeper = Gatekeeper(name, current.serving.rules(gate.mode, name), config.decision.lost_s)
@@ -179,7 +182,7 @@ def _build(config: Config, stack: ExitStack) -> tuple[Engine, dict[str, Lanes], 
     early.daemon = True
     stack.callback(early.cancel)
     early.start()
-    return engine, links, workers, sign
+    return engine, links, workers, sign, former
 
 
 def _prepare(sandbox: Sandbox) -> None:
@@ -227,14 +230,13 @@ def _standing(config: Config, store: Store) -> dict[Word, str]:
     return found
 
 
-def _links(config: Config, store: Store, mailbox: Mailbox, sign: Sign) -> dict[str, Lanes]:
-    tag = _client_tag(store)
+def _links(config: Config, tag: str, mailbox: Mailbox, sign: Sign) -> dict[str, Lanes]:
     return {
         name: Lanes(
             (mqtt := config.mqtt.of(name)),
             site=config.site,
             gate=name,
-            client_id=f"ostiary-{config.site}-{name}-{tag}",
+            client_id=client_id(config.site, name, tag),
             password=mqtt.password(),
             offline=sign(topic(config.site, name, "status"), encode(offline_status(version()))),
             deliver=mailbox.deliver,
@@ -249,7 +251,7 @@ def _client_tag(store: Store) -> str:
     try:
         return store.client_tag()
     except StoreError:
-        return secrets.token_hex(8)
+        return new_tag()
 
 
 def _worker(

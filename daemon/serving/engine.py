@@ -258,7 +258,7 @@ class Engine:
                 self._rules.close(error.message)
         self.metrics.broker(link.gate, not gate.down)
         if link.up:  # what is lost is a reason, which the journal gets with all others
-            log.info("gate %s: connected to the broker (%s)", link.gate, link.name, extra=fields(gate=link.gate, link=link.name))
+            log.info("gate %s: broker connected (%s)", link.gate, link.name, extra=fields(gate=link.gate, link=link.name))
 
     def _crowded(self, gate: str) -> bool:
         """Whether the next command of a gate waits: its answers pile up, or nobody can tell."""

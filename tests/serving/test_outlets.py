@@ -13,7 +13,6 @@ from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 
 from daemon.config import LogConfig
-from daemon.core.messages import StatusMessage
 from daemon.core.status import TABLE, Trouble, Word
 from daemon.core.values import Link
 from daemon.ctl import status as ctl
@@ -50,7 +49,8 @@ def samples(site: Site, name: str) -> dict[str, float]:
 
 def shown(payload: dict[str, Any]) -> str:
     out = io.StringIO()
-    status = msgspec.convert(payload, StatusMessage)
+    status = ctl._read(msgspec.json.encode(payload))
+    assert not status.odd
     Console(file=out, width=1000).print(ctl._table({"north": status}))
     return out.getvalue()
 

@@ -215,6 +215,14 @@ class Store:
         """Note it for the next run."""
         self.tables.meta.put_counted_time(at)
 
+    def gates(self) -> list[str]:
+        """The gates that the box speaks for at the broker, as they were last noted."""
+        return self.tables.meta.gates()
+
+    def put_gates(self, gates: Sequence[str]) -> None:
+        """Note them."""
+        self.tables.meta.put_gates(gates)
+
     def signing_key(self) -> bytes | None:
         """The secret that the box signs with, where there is one that opens."""
         return self.tables.meta.signing_key()
