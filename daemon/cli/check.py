@@ -1,6 +1,7 @@
 """`ostiaryd check`: try every part of an installation."""
 
 import argparse
+import secrets
 import sys
 import threading
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from daemon.cli.say import EXIT_FAILED, UNUSABLE
 from daemon.config import Config, ConfigError, load
 from daemon.core import signing
 from daemon.core.counts import counted, persons
-from daemon.core.status import UNCALIBRATED
+from daemon.core.status import Reason, Word
 from daemon.core.values import Frame
 from daemon.edges import clock
 from daemon.edges.camera import CameraError, open_camera
@@ -87,7 +88,7 @@ def check(config: Config, cameras: bool = True) -> list[Finding]:
         here, own = opened.thresholds(name), config.at(name)
         rules = steps.rules(own, here, 1, own.gates[name].mode)
         if rules.adapts is not None and not here.measured_here:
-            return f"none for {opened.id}; {UNCALIBRATED}"
+            return f"none for {opened.id}; {Reason(Word.UNCALIBRATED).line()}"
         return "decision.threshold is taken as it is" if own.decision.threshold is not None else f"measured here with {opened.id}"
 
     def runtime() -> str:
@@ -191,7 +192,7 @@ def check(config: Config, cameras: bool = True) -> list[Finding]:
             return True
 
         # A client of its own name, without session or last will: a serving daemon keeps its commands and its status.
-        settings, name = replace(mqtt, session_expiry_s=0), f"ostiary-{config.site}-{gate}-check"
+        settings, name = replace(mqtt, session_expiry_s=0), f"ostiary:check:{secrets.token_hex(8)}"
         link = MqttLink(settings, site=config.site, gate=gate, client_id=name, password=mqtt.password(), offline=None, deliver=deliver)
         link.start()
         try:

@@ -3,6 +3,7 @@
 from daemon.config.errors import ConfigError
 from daemon.config.policy import ClockConfig, DecisionConfig, DetectorConfig, LivenessConfig, QualityConfig, ScheduleConfig
 from daemon.config.reading import keys, load, parse
+from daemon.config.rules import is_loopback
 from daemon.config.secret import read_secret
 from daemon.config.sections import (
     AuditConfig,
@@ -12,6 +13,7 @@ from daemon.config.sections import (
     FlightConfig,
     GateConfig,
     KeyConfig,
+    LogConfig,
     MetricsConfig,
     ModelConfig,
     MqttConfig,
@@ -34,6 +36,7 @@ __all__ = [
     "GateConfig",
     "KeyConfig",
     "LivenessConfig",
+    "LogConfig",
     "MetricsConfig",
     "ModelConfig",
     "MqttConfig",
@@ -43,6 +46,7 @@ __all__ = [
     "ScheduleConfig",
     "SiteCalibration",
     "StoreConfig",
+    "is_loopback",
     "keys",
     "load",
     "parse",

@@ -50,7 +50,7 @@ def _broken(config: Config) -> Iterator[tuple[str, str]]:
     if bool(config.mqtt.cert_file) != bool(config.mqtt.key_file):
         yield "mqtt.cert_file and mqtt.key_file belong together", "give both or neither"
     yield from _keys(config)
-    if not config.commands.keys and not config.mqtt.allow_unsigned_commands and not _is_loopback(config.mqtt.host):
+    if not config.commands.keys and not config.mqtt.allow_unsigned_commands and not is_loopback(config.mqtt.host):
         yield (
             f"mqtt.host = {config.mqtt.host!r} is not on this machine, and commands are not signed",
             "anybody who can publish there could enrol a face: add [commands.keys.NAME] (`ostiaryctl keygen`), use a broker on 127.0.0.1, "
@@ -133,7 +133,8 @@ def _schedules(config: Config) -> Iterator[tuple[str, str]]:
             yield f"schedules.{name}.zone = {schedule.zone!r} is not a time zone", "for instance Europe/Berlin or UTC"
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine, by its name or address alone."""
     if host == "localhost":
         return True
     try:

@@ -243,6 +243,19 @@ class MetricsConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LogConfig:
+    """What the journal says."""
+
+    people: Annotated[
+        bool,
+        Meta(
+            description="The journal names people by their ids. Otherwise it has the pseudonyms of the audit chain, which name nobody "
+            "after a revocation."
+        ),
+    ] = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """Everything the daemon is told."""
 
@@ -266,6 +279,7 @@ class Config:
     flight: FlightConfig = field(default_factory=FlightConfig)
     mqtt: MqttConfig = field(default_factory=MqttConfig)
     metrics: MetricsConfig = field(default_factory=MetricsConfig)
+    log: LogConfig = field(default_factory=LogConfig)
 
     def at(self, gate: str) -> "Config":
         """What holds at one gate: the site's configuration, with the gate's own detector, quality and decision."""

@@ -124,8 +124,23 @@ class Broker:
             raise CtlError(REFUSED, f"the broker refused the command: {reasons[-1]}", hint)
         return messages[len(reasons) - 1][0]
 
-    def _published_as(self, topic: str, payload: bytes, deadline_s: float) -> ReasonCode:
-        mid = self._client.publish(topic, payload, qos=1).mid
+    def forget(self, topic: str, timeout_s: float) -> None:
+        """Clear what is retained on a topic, and wait until the broker has done it. Raises CtlError."""
+        reason = self._published_as(topic, b"", time.monotonic() + timeout_s, retain=True)
+        deadline_s = time.monotonic() + timeout_s
+        heard = None if reason.is_failure else self.next(timeout_s)  # over MQTT 3.1.1 only this tells whether it was allowed
+        while isinstance(heard, Heard) and heard.payload:
+            heard = self.next(deadline_s - time.monotonic())
+        if not isinstance(heard, Heard):
+            who = self._address.username or "this user"
+            hint = (
+                f"{who} may not write to {topic}: use the gate's own login. The daemon that had it clears it by itself after the gate "
+                "was taken out of its configuration, if the gate's login still works"
+            )
+            raise CtlError(REFUSED, f"the broker refused to clear the status: {reason}", hint)
+
+    def _published_as(self, topic: str, payload: bytes, deadline_s: float, *, retain: bool = False) -> ReasonCode:
+        mid = self._client.publish(topic, payload, qos=1, retain=retain).mid
         try:
             while True:
                 answered, reason = self._published.get(timeout=max(0.0, deadline_s - time.monotonic()))

@@ -107,10 +107,7 @@ def test_whether_a_gate_adapts_is_part_of_its_policy() -> None:
     assert len(digests) == 2
 
 
-@pytest.mark.parametrize(("idle", "expected"), [(False, [status.UNCALIBRATED]), (True, [])])
-def test_an_uncalibrated_gate_is_degraded_and_not_closed(idle: bool, expected: list[str]) -> None:
-    trouble = status.Trouble(
-        disk=None, unresolved=False, unverifiable=False, idle=idle, left_out=0, camera=None, turned=False, graph=None, refused=None,
-        audit=None, untimed=0, standing=(), uncalibrated=True,
-    )  # fmt: skip
-    assert trouble.degrading == expected and trouble.closing == []
+@pytest.mark.parametrize(("idle", "expected"), [(False, "degraded"), (True, "serving")])
+def test_an_uncalibrated_gate_is_degraded_and_not_closed(idle: bool, expected: str) -> None:
+    reasons = status.Trouble(idle=idle, uncalibrated=True).reasons
+    assert status.state(reasons) == expected and [reason.word for reason in reasons] == [status.Word.UNCALIBRATED] * (not idle)
