@@ -31,7 +31,7 @@ def test_the_unit_says_what_the_daemon_relies_on() -> None:
     for key, value in {
         "Type": "notify",
         "User": "ostiary",
-        "Restart": "on-failure",
+        "Restart": "always",
         "RestartPreventExitStatus": "78",
         "LimitCORE": "0",
         "StateDirectory": "ostiary",
