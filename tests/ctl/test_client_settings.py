@@ -1,7 +1,5 @@
 """The settings file of ostiaryctl: where it is, what it says, and that options and another site's configuration win."""
 
-import re
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,8 +10,7 @@ from daemon.ctl.arguments import parser
 from daemon.ctl.client_settings import ClientSettings, client_settings, fill_in
 from daemon.ctl.failures import CtlError
 from daemon.ctl.target import target
-from tests.fixtures.deployed import DEPLOY, deployed
-from tests.fixtures.mosquitto import Mosquitto
+from tests.fixtures.deployed import deployed
 
 
 @pytest.fixture(autouse=True)

@@ -8,6 +8,7 @@ the network of the booted one.
 
 import argparse
 import json
+import shutil
 import subprocess
 import tempfile
 import time
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from daemon.demo.frames import FPS, WALK_S, enrolment_photo, jpeg, walking
 from tests.conftest import ROOT
+from tests.system import image
 from tests.system.machine import Failed, Machine, debian, need, say
 
 PORT, USER, PASSWORD = 8554, "viewer", "p#ss/w?rd"
@@ -29,7 +31,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="tests.system", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--cache", type=Path, default=Path("/var/tmp/ostiary-system-test"), metavar="FOLDER", help="keeps Debian and wheels")
     parser.add_argument("--keep", action="store_true", help="leave the machine's folder behind")
+    parser.add_argument("--image", action="store_true", help="carry out deploy/Containerfile instead, and serve on a read-only root")
     arguments = parser.parse_args()
+    if arguments.image:
+        return image_story(arguments.cache)
     need("debootstrap", "systemd-nspawn", "nsenter", "mount")
     if subprocess.run(["/usr/bin/python3", "-c", "import gi; gi.require_version('GstRtspServer', '1.0')"], check=False).returncode:
         raise SystemExit("GStreamer's RTSP server is missing\n  hint: sudo apt install python3-gi gir1.2-gst-rtsp-server-1.0")
@@ -51,6 +56,23 @@ def main() -> int:
     finally:
         if not arguments.keep:
             machine.off()
+
+
+def image_story(cache: Path) -> int:
+    """The steps of deploy/Containerfile, and its program on a read-only root; 0 if it serves."""
+    need("debootstrap", "unshare", "mount")
+    base, wheels = debian(cache, "bookworm-slim", ""), wheelhouse(cache)
+    folder = Path(tempfile.mkdtemp(prefix="image-", dir=cache))
+    try:
+        made = image.build(ROOT / "deploy/Containerfile", ROOT, base, folder, {}, wheels)
+        image.serves(made, folder, pictures(folder / "pictures"), enrolment_photo("collins"), 19464)
+        say("\nthe image serves")
+        return 0
+    except Failed as failure:
+        say(f"\nFAILED: {failure}")
+        return 1
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def wheelhouse(cache: Path) -> Path:
@@ -97,7 +119,7 @@ class Story:
         """All steps. Raises Failed."""
         try:
             for step in (
-                self.install, self.broker, self.configure, self.serve, self.enrol, self.timers, self.credentials, self.upgrade,
+                self.install, self.broker, self.configure, self.serve, self.enrol, self.timers, self.restore, self.credentials, self.upgrade,
                 self.upgrade_that_the_check_refuses, self.upgrade_that_does_not_come_up, self.rollback, self.hang, self.signals,
                 self.reboot, self.remove, self.remove_everything,
             ):  # fmt: skip
@@ -172,6 +194,17 @@ END""")
         self.machine.until_said("journalctl -p err -o cat --no-pager", "ostiary-backup.service failed")
         self.sh("systemctl --failed --no-pager | head -n 3; journalctl -p err -t ostiary -o cat --no-pager; journalctl -u ostiary-backup -n 4 -o cat --no-pager")
         self.sh("mv /root/kept /etc/ostiary/backup-passphrase; systemctl start ostiary-backup && ls /var/lib/ostiary-backup | wc -l")
+
+    def restore(self) -> None:
+        """The newest backup, in place of the gallery that is there."""
+        newest = self.sh("ls /var/lib/ostiary-backup | tail -n 1", shown=False).strip()
+        self.sh("systemctl stop ostiary")
+        self.sh(
+            "systemd-run --quiet --pipe --wait -p User=ostiary -p LoadCredential=words:/etc/ostiary/backup-passphrase sh -c 'ostiaryd restore "
+            f"/var/lib/ostiary-backup/{newest} --replace --passphrase-file $CREDENTIALS_DIRECTORY/words --config /etc/ostiary/config.toml'"
+        )
+        self.sh("systemctl start ostiary")
+        self.accepted()
 
     def credentials(self) -> None:
         """The key apart from the store, sealed to this machine, as README.md says."""
@@ -253,10 +286,8 @@ END""")
 
     def reboot(self) -> None:
         """Everything serves again by itself."""
-        before = self.machine.boot_id()
         self._camera_off()
-        self.sh("systemctl reboot", ends=None)
-        self.machine.wait_up(before)
+        self.machine.reboot()
         self._camera_on()
         took = self.machine.until_said("systemctl is-active ostiary", "active\n")
         say(f"  … active {took:.0f} s after the system was up")

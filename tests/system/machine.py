@@ -32,14 +32,14 @@ def need(*programs: str) -> None:
         raise SystemExit("a system is booted in a folder, which needs root\n  hint: sudo make system-test")
 
 
-def debian(folder: Path) -> Path:
-    """A bare Debian with the packages of deploy/README.md's first step. It is made once and never changed."""
-    base = folder / SUITE
+def debian(folder: Path, name: str = SUITE, packages: str = PACKAGES) -> Path:
+    """A bare Debian with the packages of deploy/README.md's first step, or others. It is made once and never changed."""
+    base = folder / name
     if not base.exists():
-        made = folder / f"{SUITE}.part"
+        made = folder / f"{name}.part"
         shutil.rmtree(made, ignore_errors=True)
         folder.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["debootstrap", "--variant=minbase", f"--include={PACKAGES}", SUITE, str(made)], check=True)
+        subprocess.run(["debootstrap", "--variant=minbase", *([f"--include={packages}"] if packages else []), SUITE, str(made)], check=True)
         made.rename(base)
     return base
 
@@ -69,20 +69,19 @@ class Machine:
         command += [f"--bind-ro={path}:{inside}" for path, inside in self._shared.items()]
         with (self._folder / "console.log").open("ab") as log:
             self._process = subprocess.Popen([*command, "-D", str(self.root)], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        self.wait_up("")
+        self.until("the system is up", self._is_up, BOOT_S)
 
-    def wait_up(self, before: str) -> None:
-        """Wait until the system is up whose id is not `before`."""
-        states = ("running", "degraded")
+    def reboot(self) -> None:
+        """Let the system start itself again, and wait until everything is started. Raises Failed."""
+        before = self.leader
+        self.sh("systemctl reboot", ends=None)
+        self.until("the system is down", lambda: self.leader != before, BOOT_S)
+        if not self._process or self._process.poll() is not None:  # with --keep-unit systemd-nspawn leaves the new start to its caller
+            self.boot()
+        self.until("the system is up", self._is_up, BOOT_S)
 
-        def up() -> bool:
-            return self.boot_id() not in ("", before) and self._said("systemctl is-system-running").strip() in states
-
-        self.until("the system is up", up, BOOT_S)
-
-    def boot_id(self) -> str:
-        """Which start of the system this is; empty while there is none."""
-        return self._said("stat -c %Y.%i /proc/1/ns/pid 2>/dev/null && systemctl show --property=UserspaceTimestampMonotonic --value").strip()
+    def _is_up(self) -> bool:
+        return self._said("systemctl is-system-running").strip() in ("running", "degraded")
 
     @property
     def leader(self) -> int:
