@@ -126,8 +126,8 @@ class Broker:
                 break
         if reasons[-1].is_failure and all(reason.is_failure for reason in reasons):
             who, topic = self._address.username or "this user", messages[0][0]
-            hint = f"{who} may not write to {topic}: "
-            hint += _OWN_LOGIN if self._address.is_gates_login else "check --site and --gate, or use a login that the broker's ACL lets do this"
+            other = "check --site and --gate, or use a login that the broker's ACL lets do this"
+            hint = f"{who} may not write to {topic}: {_OWN_LOGIN if self._address.is_gates_login else other}"
             raise CtlError(REFUSED, f"the broker refused the command: {reasons[-1]}", hint)
         return messages[len(reasons) - 1][0]
 

@@ -54,7 +54,8 @@ def target(args: argparse.Namespace, *, any_gate: bool) -> Target:
     site = given.get("site", site)
     if not m.is_topic_segment(site):
         message = f"{site!r} is not the name of a site" if site else "no site is given"
-        raise CtlError(USAGE, message, "give --site, a settings file (~/.config/ostiary/client.toml), or --config with the daemon's configuration")
+        hint = "give --site, a settings file (~/.config/ostiary/client.toml), or --config with the daemon's configuration"
+        raise CtlError(USAGE, message, hint)
     gate = given.get("gate", gates[0] if gates else "")  # the gates of one daemon share their people, so any of them will do
     if not (any_gate and gate == "+") and not m.is_topic_segment(gate):
         message = f"{gate!r} is not the name of a gate" if gate else "no gate is given"

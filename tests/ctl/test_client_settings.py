@@ -43,7 +43,13 @@ def test_the_users_own_file_comes_before_the_machines(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "says"),
-    [("site = ", "not valid TOML"), ("sitte = 'a'", "did you mean `site`"), ("port = 0", "port"), ("timeout = -1", "timeout"), ("\xff", "read")],
+    [
+        ("site = ", "not valid TOML"),
+        ("sitte = 'a'", "did you mean `site`"),
+        ("port = 0", "port"),
+        ("timeout = -1", "timeout"),
+        ("\xff", "read"),
+    ],
 )
 def test_a_file_that_cannot_be_used_is_said_so(tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, says: str) -> None:
     path = tmp_path / "home" / "ostiary" / "client.toml"
@@ -61,7 +67,8 @@ def test_a_file_that_is_named_must_be_there(tmp_path: Path) -> None:
 
 
 def test_options_win_and_a_password_stays_with_its_user(tmp_path: Path) -> None:
-    write(tmp_path / "etc" / "client.toml", 'site = "acme"\ngate = "north"\nport = 1884\nusername = "hr"\npassword_file = "/p"\nkey = "/k"\n')
+    login = 'username = "hr"\npassword_file = "/p"\nkey = "/k"\n'
+    write(tmp_path / "etc" / "client.toml", f'site = "acme"\ngate = "north"\nport = 1884\n{login}')
     found = filled("--gate", "south")
     assert (found["site"], found["gate"], found["port"], found["username"], found["password_file"]) == ("acme", "south", 1884, "hr", "/p")
     assert found["key"] == Path("/k")

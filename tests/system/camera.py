@@ -29,7 +29,8 @@ def main(folder: str, port: str, fps: str, user: str, password: str) -> None:
     factory.set_shared(True)
     factory.set_launch(
         f'( multifilesrc location={folder}/%04d.jpg loop=true caps="image/jpeg,framerate={fps}/1" ! jpegdec ! videoconvert'
-        " ! video/x-raw,format=I420 ! x264enc tune=zerolatency speed-preset=veryfast bitrate=4000 key-int-max=12 ! rtph264pay name=pay0 pt=96 )"
+        " ! video/x-raw,format=I420 ! x264enc tune=zerolatency speed-preset=veryfast bitrate=4000 key-int-max=12"
+        " ! rtph264pay name=pay0 pt=96 )"
     )
     server.get_mount_points().add_factory("/gate", factory)
     server.attach(None)

@@ -51,7 +51,7 @@ def build(containerfile: Path, context: Path, base: Path, folder: Path, argument
     image = Image(base)
     for word, rest in steps(containerfile):
         say(f"{word} {rest[:150]}")
-        values = given | image.environment
+        values: dict[str, str] = given | image.environment
         text = re.sub(r"\$\{(\w+)\}", lambda found, values=values: values[found[1]], rest)  # type: ignore[misc]
         match word:
             case "ARG":
@@ -87,8 +87,8 @@ def command(image: Image, words: list[str], more: dict[str, str], binds: list[st
     if not read_only:
         mounts.append(f"touch {image.root}/etc/resolv.conf && mount --bind /etc/resolv.conf {image.root}/etc/resolv.conf")
     for bind in binds:
-        outside, inside = bind.split(":")
-        mounts.append(f"mkdir -p {image.root}{inside} && mount --bind {outside} {image.root}{inside}")
+        outside, place = bind.split(":")
+        mounts.append(f"mkdir -p {image.root}{place} && mount --bind {outside} {image.root}{place}")
     if read_only:
         mounts += [f"mount -t tmpfs tmpfs {image.root}/tmp", f"mount -o remount,bind,ro {image.root}"]
     user = "root" if not read_only else image.user
@@ -131,7 +131,8 @@ def serves(image: Image, folder: Path, shown: Path, photo: bytes, port: int) -> 
             say(f"  {line.rstrip()}")
         return done.stdout + done.stderr
 
-    if "Read-only file system" not in said("sh", "-c", "id -un; touch /opt/ostiary/x /etc/x; touch /var/lib/ostiary/x /tmp/x && echo writable"):
+    tried = said("sh", "-c", "id -un; touch /opt/x /etc/x; cd /var/lib/ostiary && touch x /tmp/x && rm x && echo writable")
+    if "ostiary\n" not in tried or "writable" not in tried or tried.count("cannot touch") != 2:
         raise Failed("the root is not read-only")
     program = image.start[0]
     if "✗" in said(program, "check", "--local", "--config", "/etc/ostiary/config.toml"):

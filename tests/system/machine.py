@@ -27,7 +27,7 @@ def need(*programs: str) -> None:
     """Raises SystemExit where this machine cannot do the test."""
     missing = [program for program in programs if shutil.which(program) is None]
     if missing:
-        raise SystemExit(f"not installed: {', '.join(missing)}\n  hint: sudo apt install debootstrap systemd-container gir1.2-gst-rtsp-server-1.0")
+        raise SystemExit(f"not installed: {', '.join(missing)}\n  hint: sudo apt install debootstrap systemd-container")
     if os.geteuid() != 0:
         raise SystemExit("a system is booted in a folder, which needs root\n  hint: sudo make system-test")
 
@@ -104,9 +104,15 @@ class Machine:
         if shown:
             say(f"# {command}")
         done = subprocess.run(
-            self.inside("bash", "-c", f"set -o pipefail; cd /root\n{command}"), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            text=True, errors="replace", timeout=timeout_s, check=False,
-        )  # fmt: skip
+            self.inside("bash", "-c", f"set -o pipefail; cd /root\n{command}"),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            timeout=timeout_s,
+            check=False,
+        )
         lines = done.stdout.rstrip().splitlines()
         wrong = ends is not None and done.returncode != ends
         if shown or wrong:
