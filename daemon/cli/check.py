@@ -14,7 +14,7 @@ from rich.text import Text
 
 from daemon.cli import audit
 from daemon.cli.say import EXIT_FAILED, UNUSABLE
-from daemon.config import Config, ConfigError, load
+from daemon.config import Config, ConfigError, exposed_passwords, load
 from daemon.core import signing
 from daemon.core.counts import counted, persons
 from daemon.core.status import Reason, Word
@@ -41,6 +41,9 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "check", help="try every part of an installation", description="Try every part of an installation, changing nothing."
     )
     parser.add_argument("--config", type=Path, required=True, metavar="FILE")
+    parser.add_argument(
+        "--local", action="store_true", help="leave out what is not installed here: cameras, brokers, the time service (for upgrades)"
+    )
     parser.add_argument("--audit", action="store_true", help="follow the audit chain from end to end, and try nothing else")
     parser.add_argument("--head", type=audit.head, metavar="HEX", help="the same, and it must pass through this head of a status message")
     parser.set_defaults(command=_check)
@@ -49,7 +52,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 def _check(arguments: argparse.Namespace) -> int:
     if arguments.audit or arguments.head is not None:
         return audit.follow(load(arguments.config), arguments.head)
-    findings = check(load(arguments.config))
+    findings = check(load(arguments.config), local=arguments.local)
     show(findings)
     return 0 if all(works for _, works, _ in findings) else EXIT_FAILED
 
@@ -67,8 +70,9 @@ def show(findings: list[Finding]) -> None:
     Console(highlight=False).print(table)
 
 
-def check(config: Config, cameras: bool = True) -> list[Finding]:
-    """Try every part as `run` would use it, changing nothing. Without `cameras` nothing is asked of them."""
+def check(config: Config, cameras: bool = True, local: bool = False) -> list[Finding]:
+    """Try every part as `run` would use it, changing nothing. Without `cameras` nothing is asked of them. `local` leaves out all that is not
+    installed here, so that a camera that is off does not speak against a new version."""
     findings: list[Finding] = []
 
     def attempt(part: str, look: Callable[[], str]) -> None:
@@ -219,10 +223,12 @@ def check(config: Config, cameras: bool = True) -> list[Finding]:
     attempt("gallery", gallery)
     attempt("commands", commands)
     attempt("signing key", signing_key)
-    for name in config.gates if cameras else ():
+    attempt("passwords", lambda: exposed_passwords(config) or "no file that everybody may read")
+    for name in config.gates if cameras and not local else ():
         attempt(f"camera {name}", lambda name=name: camera(name))  # type: ignore[misc]
-    for name in config.gates:
-        attempt(f"broker {name}", lambda name=name: broker(name))  # type: ignore[misc]
-    attempt("clock", time_service)
+    if not local:
+        for name in config.gates:
+            attempt(f"broker {name}", lambda name=name: broker(name))  # type: ignore[misc]
+        attempt("clock", time_service)
     attempt("recording", lambda: recording_room(config))
     return findings

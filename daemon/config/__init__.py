@@ -1,10 +1,11 @@
 """The configuration file: its sections, reading it, and the secrets and thresholds that it names."""
 
 from daemon.config.errors import ConfigError
+from daemon.config.exposed import exposed_passwords
 from daemon.config.policy import ClockConfig, DecisionConfig, DetectorConfig, LivenessConfig, QualityConfig, ScheduleConfig
 from daemon.config.reading import keys, load, parse
 from daemon.config.rules import is_loopback
-from daemon.config.secret import read_secret
+from daemon.config.secret import need_private, open_to_all, read_secret
 from daemon.config.sections import (
     AuditConfig,
     CommandsConfig,
@@ -46,9 +47,12 @@ __all__ = [
     "ScheduleConfig",
     "SiteCalibration",
     "StoreConfig",
+    "exposed_passwords",
     "is_loopback",
     "keys",
     "load",
+    "need_private",
+    "open_to_all",
     "parse",
     "read_secret",
     "read_site_calibration",

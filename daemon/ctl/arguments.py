@@ -23,6 +23,12 @@ def parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
     # These options may stand before or after the command. SUPPRESS keeps the second parser from erasing what the first one read.
     shared = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     group = shared.add_argument_group("broker and gate")
+    group.add_argument(
+        "--settings",
+        type=Path,
+        metavar="FILE",
+        help="take these options from FILE (~/.config/ostiary/client.toml, else /etc/ostiary/client.toml); options win",
+    )
     group.add_argument("--config", type=Path, metavar="CONFIG.toml", help="take site, gate and broker from the daemon's configuration")
     group.add_argument("--host", help="the broker's host (127.0.0.1)")
     group.add_argument("--port", type=int, help="the broker's port (1883)")

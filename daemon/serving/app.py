@@ -11,7 +11,7 @@ from pathlib import Path
 
 from daemon.commands.authority import Key
 from daemon.commands.desk import Desk
-from daemon.config import Config, ConfigError, GateConfig, is_loopback
+from daemon.config import Config, ConfigError, GateConfig, exposed_passwords, is_loopback
 from daemon.core import signing
 from daemon.core.faces.quality import Judge
 from daemon.core.faces.visibility import Sees, VisibilityError
@@ -58,6 +58,8 @@ the gate when it starts comes first."""
 
 def run(config: Config, until_end: bool = False) -> None:
     """Serve until SIGTERM or SIGINT, or, with `until_end`, until every recorded source has been seen to its end."""
+    if (exposed := exposed_passwords(config)) is not None:
+        log.warning("%s", exposed)
     stop = threading.Event()
     with ExitStack() as stack:
         engine, links, workers, sign, former = _build(config, stack)
