@@ -15,6 +15,7 @@ CORE_MAY = {
     "dataclasses",
     "enum",
     "math",
+    "fractions",
     "difflib",
     "collections",
     "typing",

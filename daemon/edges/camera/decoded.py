@@ -47,6 +47,40 @@ def picture(frame: av.VideoFrame, pixel_aspect: Fraction | None = None) -> Image
     return _upright(_square(image, pixel_aspect), frame)
 
 
+class Pictures:
+    """The pictures of one stream, in the order in which they are shown.
+
+    After damage a decoder goes on with pictures that it builds from missing or wrong ones, and says nothing of it. So everything is refused
+    from damaged data up to the next picture that is coded whole; so is what comes before the first such picture.
+    """
+
+    def __init__(self, stream: av.VideoStream) -> None:
+        self._stream, self._doubt = stream, True
+        self._damaged_at: int | None = None
+        # Damage then looks the same each time, and no picture waits for those after it.
+        stream.codec_context.thread_count = 1
+
+    def of(self, packet: "av.Packet[av.VideoStream]") -> list[tuple[av.VideoFrame | None, Image | None]]:
+        """What one packet gives: frames and what they show. None instead of a picture that is refused, and instead of a frame where the
+        packet gives none because it is damaged."""
+        if packet.is_corrupt:
+            self._doubt, self._damaged_at = True, packet.pts
+        try:
+            frames = packet.decode()
+        except (av.FFmpegError, ValueError):
+            self._doubt = True
+            return [(None, None)]
+        aspect = pixel_aspect(self._stream)
+        return [(frame, self._shown(frame, aspect)) for frame in frames]
+
+    def _shown(self, frame: av.VideoFrame, aspect: Fraction | None) -> Image | None:
+        damaged = frame.is_corrupt
+        if self._damaged_at is not None and frame.pts == self._damaged_at:
+            damaged, self._damaged_at = True, None
+        self._doubt = damaged or (self._doubt and not frame.key_frame)
+        return None if self._doubt else picture(frame, aspect)
+
+
 def pixel_aspect(stream: av.VideoStream) -> Fraction | None:
     """The width of a pixel over its height, as container or codec say it; None where neither does."""
     said = stream.sample_aspect_ratio
