@@ -69,7 +69,7 @@ ROOMS: dict[str, set[str]] = {
         "daemon.drawing",
     },
     "daemon.ctl": {"daemon.core", "daemon.config"},
-    "daemon.demo": {"daemon.core", "daemon.ctl"},
+    "daemon.demo": {"daemon.core", "daemon.edges", "daemon.ctl"},
     "daemon.__main__": {"daemon.cli", "daemon.serving", "daemon.runtime", "daemon.version"},
     "trainer.recipes": {"daemon.core"},
     "trainer.people": {"daemon.core", "daemon.edges", "trainer.recipes"},

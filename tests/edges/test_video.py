@@ -31,7 +31,8 @@ def scene(number: int, size: tuple[int, int] = (96, 128)) -> Image:
 def number_in(image: Image) -> int:
     """The number of a scene from its picture."""
     row = image[image.shape[0] // 2, :, 1].astype(int)
-    return round((float(np.flatnonzero(row > 150).mean() + 0.5) * 128 / image.shape[1] - 6) / 2)
+    middle = float(np.mean(np.flatnonzero(row > 150))) + 0.5
+    return round((middle * 128 / image.shape[1] - 6) / 2)
 
 
 def opened(path: Path, fps: float = 25.0) -> Camera:
