@@ -24,6 +24,7 @@ from daemon.demo.brokers import NoBroker, Running, broker
 from daemon.demo.frames import enrolment_photo
 from daemon.demo.stage import Stage
 from daemon.demo.theatre import GATE, DemoFailed, Theatre, running_daemon
+from daemon.edges.film import FilmError
 
 SITE = "demo"
 
@@ -44,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ImportError as error:
         out.print(f"[red]The demo cannot start: {error.name} is not installed.[/]\n  hint: `make demo` in the folder of Ostiary's source")
         return 1
-    except (DemoFailed, NoBroker, CtlError, OSError) as error:
+    except (DemoFailed, NoBroker, CtlError, FilmError, OSError) as error:
         out.print(f"[red]The demo cannot go on:[/] {error}")
         return 1
     out.print(f"\nPictures: {args.out / 'contact-sheet.png'}, {args.out / 'demo.mp4'}. The demo took {time.monotonic() - began:.0f} s.")

@@ -10,6 +10,7 @@ import numpy as np
 from daemon.core.values import Image
 from daemon.demo.frames import FPS, HEIGHT, WIDTH
 from daemon.demo.stage import Taken
+from daemon.edges.film import open_film
 
 THUMB = (320, 240)
 BAR_PX = 30
@@ -53,14 +54,12 @@ def annotated(taken: Taken, act: Act, title: bool = True) -> Image:
 
 
 def write_video(path: Path, taken: Sequence[Taken], acts: Sequence[Act]) -> None:
-    """An mp4 of all acts. Raises OSError when it cannot be written."""
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), FPS, (WIDTH, HEIGHT))
-    if not writer.isOpened():
-        raise OSError(f"{path} cannot be written")
+    """A film of all acts. Raises FilmError when it cannot be written."""
+    film = open_film(path, FPS, WIDTH, HEIGHT)
     for act in acts:
         for shot in _shots(taken, act):
-            writer.write(annotated(shot, act))
-    writer.release()
+            film.write(annotated(shot, act))
+    film.close()
 
 
 def write_sheet(path: Path, taken: Sequence[Taken], acts: Sequence[Act]) -> None:

@@ -31,9 +31,7 @@ FIRST_FRAMES = 13
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The options, as `ostiaryd replay` knows them."""
-    parser.add_argument(
-        "--annotate", type=Path, metavar="MP4|WEBM", help="write a video of what the gate saw; WebM is written five times faster than MP4"
-    )
+    parser.add_argument("--annotate", type=Path, metavar="MP4|WEBM", help="write a video of what the gate saw")
     parser.add_argument(
         "--page", type=Path, metavar="HTML", help="write one HTML file to judge the replay by: timeline, similarities, faces"
     )

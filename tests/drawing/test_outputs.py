@@ -2,6 +2,7 @@
 
 import json
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -10,9 +11,11 @@ import pytest
 
 from daemon.__main__ import main
 from daemon.cli import replay as replays
+from daemon.config import GateConfig
 from daemon.core.values import Frame, View
 from daemon.drawing.outputs import Annotator
 from daemon.edges import film
+from daemon.edges.camera import frames_of, open_camera
 from tests.drawing.film import DAY, RULES, Film
 
 skimage_data = pytest.importorskip("skimage.data")
@@ -49,13 +52,9 @@ def test_both_files_are_made_for_their_owner_alone_and_the_lines_stay_the_same(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.html", "out.mp4"], "nothing else is left lying about"
     assert {stat.S_IMODE(path.stat().st_mode) for path in (video, page)} == {0o600}
     told = [text for text in said.err.splitlines() if "faces of people" in text]
-    assert len(told) == 2 and "VP9, 30 pictures at 20 a second" in said.err
-    capture = cv2.VideoCapture(str(video))
-    assert capture.get(cv2.CAP_PROP_FPS) == pytest.approx(20.0)
-    frames = 0
-    while capture.read()[0]:
-        frames += 1
-    assert frames == 30
+    assert len(told) == 2 and "H.264, 30 pictures at 20 a second" in said.err
+    frames = list(frames_of(open_camera("g", GateConfig(source=str(video)))))
+    assert len(frames) == 30 and frames[-1].at_s == pytest.approx(29 / 20)
     text = page.read_text()
     assert "✓ accepted: E1" in text and "<img" in text and str(tmp_path) not in text and str(scene) not in text
 
@@ -116,10 +115,10 @@ def test_force_writes_over_a_file_but_not_when_the_replay_fails(scene: Path, tmp
 def test_a_library_without_codecs_is_one_line_and_leaves_nothing(
     scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(film, "CODECS", {".mp4": (("zzzz", "nothing known"),)})
+    monkeypatch.setitem(film._FILMS, ".mp4", replace(film._FILMS[".mp4"], encoder="zzzz"))
     assert replay(scene, "--annotate", tmp_path / "out.mp4") == 1
     lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 2 and "no codec for it; it was asked for nothing known" in lines[0] and not list(tmp_path.iterdir())
+    assert len(lines) == 2 and "no encoder for H.264" in lines[0] and not list(tmp_path.iterdir())
 
 
 def test_odd_times_keep_real_time(tmp_path: Path) -> None:

@@ -8,9 +8,10 @@ from urllib.parse import quote, urlsplit
 from daemon.config import GateConfig, read_secret
 from daemon.core.values import Frame
 from daemon.edges.camera.live import LiveCamera, open_device, open_url
-from daemon.edges.camera.recording import PICTURES, Recording, moments, pictures, video
+from daemon.edges.camera.recording import PICTURES, Recording, pictures
 from daemon.edges.camera.source import Camera, CameraError
 from daemon.edges.camera.turned import Turned
+from daemon.edges.camera.video import video
 
 __all__ = ["Camera", "CameraError", "frames_of", "open_camera", "redacted"]
 
@@ -29,9 +30,9 @@ def open_camera(
 
     A live source that is missing is not an error: it is tried again and again, and reported by `state` and `detail`.
 
-    A recording gives every frame in order, frame n at `start_s` + n / fps and `start_wall` + n / fps. It gives them as fast as they are
-    read or, if `paced`, not before `clock` reaches the frame's time. A folder with a table of times (`ostiaryd record --plain`) takes frame
-    numbers and distances from its table, and where it is not paced the UTC times too.
+    A recording gives every frame in order, as fast as they are read or, if `paced`, not before `clock` reaches the frame's time. Times
+    begin at `start_s` and `start_wall`. Those of a video are its own; picture n of a folder comes n / fps later. A folder with a table of
+    times (`ostiaryd record --plain`) takes frame numbers and distances from its table, and where it is not paced the UTC times too.
     """
     camera = _open(gate, config, clock, wall, start_s, start_wall, paced)
     return Turned(camera, config.rotate // 90) if config.rotate else camera
@@ -52,12 +53,10 @@ def _open(
         return camera
     path = Path(source.removeprefix("file://"))
     if path.is_dir() or path.suffix.lower() in PICTURES:
-        table = moments(path) if path.is_dir() else None
-        images, fps = pictures(path, table[0] if table is not None else None), config.fps
+        shots, stamps = pictures(path, config.fps), None
     else:
-        table = None
-        images, fps = video(path, config.fps)
-    return Recording(gate, images, fps, start_s, start_wall, clock if paced else None, table[1] if table is not None else None)
+        shots, stamps = video(path, config.fps)
+    return Recording(gate, shots, start_s, start_wall, clock if paced else None, stamps)
 
 
 def frames_of(recording: Camera) -> Iterator[Frame]:

@@ -1,12 +1,11 @@
-"""A recording: a video file or a folder of pictures, every frame in order. Times follow from the frame's number, or are in a table beside
-the pictures (`ostiaryd record --plain`)."""
+"""A recording: a video file or a folder of pictures, every frame in order. The times of a video are its own. Those of pictures follow from
+their number, or are in a table beside them (`ostiaryd record --plain`)."""
 
 import csv
 import math
 import re
 import threading
-from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import cv2
 import numpy as np
 
 from daemon.core.counts import counted
+from daemon.core.stamps import Stamps
 from daemon.core.values import Frame, Image
 from daemon.edges.camera.source import SOURCES, CameraError, State
 
@@ -31,7 +31,15 @@ class Moment:
     captured_at: float
 
 
-# ---- recordings
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """One frame of a recording: its number, seconds since the first frame, its picture (None where it cannot be decoded), and when it was
+    taken (UTC seconds) where the recording says it."""
+
+    number: int
+    offset_s: float
+    image: Image | None
+    captured_at: float | None = None
 
 
 class Recording:
@@ -42,18 +50,15 @@ class Recording:
     def __init__(
         self,
         gate: str,
-        images: Iterator[Image | None],
-        fps: float,
+        shots: Iterator[Shot],
         start_s: float,
         start_wall: float,
         clock: Callable[[], float] | None,
-        moments: Sequence[Moment] | None = None,
+        stamps: Stamps | None = None,
     ) -> None:
-        self.gate, self.fps, self._moments = gate, fps, moments
-        self._images, self._start_s, self._start_wall, self._clock = images, start_s, start_wall, clock or _at_once
-        self._number = 0
+        self.gate, self._stamps, self._corrupt = gate, stamps, 0
+        self._shots, self._start_s, self._start_wall, self._clock = shots, start_s, start_wall, clock or _at_once
         self._waiting: Frame | None = None
-        self._dropped: Counter[str] = Counter()
         self._over = False
         self._stop = threading.Event()
         self._reading = threading.Lock()
@@ -68,11 +73,18 @@ class Recording:
 
     @property
     def detail(self) -> str | None:
-        return "the recording is over" if self._over else "closed" if self._stop.is_set() else None
+        if not self._over:
+            return "closed" if self._stop.is_set() else None
+        said = ["the recording is over"]
+        if self._corrupt:
+            said.append(f"{counted(self._corrupt, 'damaged picture')} left out")
+        if self._stamps is not None and self._stamps.wrong:
+            said.append(f"{counted(self._stamps.wrong, 'time stamp')} missing or wrong, replaced by steps of {self._stamps.step_s:.3f} s")
+        return "; ".join(said)
 
     @property
     def dropped(self) -> Mapping[str, int]:
-        return dict(self._dropped)
+        return {"corrupt": self._corrupt} if self._corrupt else {}
 
     def read(self, timeout_s: float) -> Frame | None:
         with self._reading:
@@ -82,38 +94,26 @@ class Recording:
         self._stop.set()
         if self._reading.acquire(timeout=CLOSE_S):
             try:
-                if isinstance(self._images, Generator):
-                    self._images.close()
+                if isinstance(self._shots, Generator):
+                    self._shots.close()
             finally:
                 self._reading.release()
 
-    def _advance(self) -> Image | None:
-        """The next picture that can be decoded. Its number is `self._number` - 1; None at the end."""
+    def _next(self) -> Frame | None:
+        """The next frame with a picture; None at the end."""
         while not self._stop.is_set():
-            try:
-                image = next(self._images)
-            except StopIteration:
+            shot = next(self._shots, None)
+            if shot is None:
                 self._over = True
                 return None
-            self._number += 1
-            if image is not None:
-                return image
-            self._dropped["corrupt"] += 1
+            if shot.image is None:
+                self._corrupt += 1
+                continue
+            at_wall = self._start_wall + shot.offset_s
+            # Played at its own pace it happens now; otherwise it happened then.
+            captured_at = shot.captured_at if shot.captured_at is not None and self._clock is _at_once else at_wall
+            return Frame(self.gate, shot.number, self._start_s + shot.offset_s, captured_at, shot.image)
         return None
-
-    def _next(self) -> Frame | None:
-        image = self._advance()
-        if image is None:
-            return None
-        place = self._number - 1
-        if self._moments is None:
-            offset_s = place / self.fps
-            return Frame(self.gate, place, self._start_s + offset_s, self._start_wall + offset_s, image)
-        moment, first = self._moments[place], self._moments[0]
-        offset_s = moment.at_s - first.at_s
-        # Played at its own pace it happens now; otherwise it happened then.
-        captured_at = moment.captured_at if self._clock is _at_once else self._start_wall + offset_s
-        return Frame(self.gate, moment.number, self._start_s + offset_s, captured_at, image)
 
     def _play(self, timeout_s: float) -> Frame | None:
         """The next frame, when its time has come. A slow reader gets it late, but always gets it."""
@@ -128,43 +128,26 @@ class Recording:
         return frame
 
 
-def video(path: Path, fallback_fps: float) -> tuple[Iterator[Image | None], float]:
+def pictures(path: Path, fps: float) -> Iterator[Shot]:
+    """The pictures of a folder: those in its table, at its times; or all in the order of their names, at `fps`. Raises CameraError."""
     if not path.exists():
         raise CameraError(f"{path}: no such file or folder", SOURCES)
-    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
-    ok, first = capture.read() if capture.isOpened() else (False, None)
-    if not ok or first is None:
-        capture.release()
-        raise CameraError(f"{path}: not a video that can be decoded", "use an MP4, MKV, AVI or GIF file; convert others with ffmpeg")
-    fps = float(capture.get(cv2.CAP_PROP_FPS))
-
-    def images() -> Iterator[Image | None]:
-        try:
-            image: np.ndarray | None = first
-            while image is not None:
-                yield _bgr(image)
-                ok, image = capture.read()
-                image = image if ok else None
-        finally:
-            capture.release()
-
-    # Some containers give their time base (1000, 90000) instead of a rate.
-    return images(), fps if 0.1 <= fps <= 240 else fallback_fps
-
-
-def pictures(path: Path, table: Sequence[str] | None = None) -> Iterator[Image | None]:
-    """The pictures of a folder: those in a table, or all in the order of their names."""
-    if not path.exists():
-        raise CameraError(f"{path}: no such file or folder", SOURCES)
+    table = moments(path) if path.is_dir() else None
     if table is not None:
-        files = [path / name for name in table]
+        files = [path / name for name in table[0]]
     else:
         files = [path] if path.is_file() else sorted((p for p in path.iterdir() if p.suffix.lower() in PICTURES), key=natural)
     if not files:
         raise CameraError(f"{path}: no pictures in this folder", f"the names of pictures end in {', '.join(sorted(PICTURES))}")
     if all(_picture(p) is None for p in files):
         raise CameraError(f"{path}: none of its {counted(len(files), 'picture')} can be decoded", "check that these files are pictures")
-    return (_picture(p) for p in files)
+    if table is None:
+        return (Shot(number, number / fps, _picture(file)) for number, file in enumerate(files))
+    first = table[1][0]
+    return (
+        Shot(moment.number, moment.at_s - first.at_s, _picture(file), moment.captured_at)
+        for file, moment in zip(files, table[1], strict=True)
+    )
 
 
 def moments(folder: Path) -> tuple[list[str], list[Moment]] | None:
