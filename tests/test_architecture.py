@@ -32,6 +32,7 @@ CORE_MAY = {
     "html",
     "cryptography",
     "binascii",
+    "urllib",
 }
 SHARED = ("daemon.core", "daemon.pages", "daemon.runtime", "daemon.edges.detector", "daemon.edges.files", "daemon.edges.visibility")
 CV2_TOUCHES_THE_WORLD = {

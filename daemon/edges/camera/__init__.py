@@ -80,8 +80,8 @@ def settings(config: GateConfig) -> Settings:
 
 def _options(scheme: str, transport: str) -> dict[str, str]:
     """FFmpeg's options for a URL of this scheme."""
-    # A stream is live: what is needed to begin is known soon, and nothing is kept back.
-    options = {"fflags": "nobuffer", "analyzeduration": "1000000", "fpsprobesize": "0", "flags": "low_delay"}
+    # What is needed to begin is known soon. Not `nobuffer`: it would throw the first key frame away, and the next may be 10 s off.
+    options = {"analyzeduration": "1000000", "fpsprobesize": "0", "flags": "low_delay"}
     if scheme in ("rtsp", "rtsps"):
         options |= {"rtsp_transport": transport, "timeout": str(int(OPEN_S * 1e6))}
     return options

@@ -2,7 +2,6 @@
 
 import errno
 import socket
-from contextlib import suppress
 
 import av
 from av.container import InputContainer
@@ -74,8 +73,8 @@ def cause_of(error: Exception, settings: Settings) -> Ended:
             return Ended(Cause.FORBIDDEN)
         case av.error.HTTPNotFoundError():
             return Ended(Cause.NOT_FOUND)
-        case av.error.HTTPServerError():
-            return Ended(Cause.SERVER_ERROR)
+        case av.error.HTTPServerError():  # also what an RTSP server answers to HTTP
+            return Ended(asked(settings.source) or Cause.SERVER_ERROR)
         case av.error.HTTPError() | av.error.HTTPClientError():
             return Ended(Cause.REQUEST_REFUSED)
         case av.error.DecoderNotFoundError():
@@ -102,9 +101,8 @@ def asked(source: str) -> Cause | None:
             line.settimeout(ASK_S)
             line.sendall(b"OPTIONS * RTSP/1.0\r\nCSeq: 1\r\n\r\n")
             answer = b""
-            with suppress(TimeoutError):
-                while len(answer) < 5 and (part := line.recv(64)):
-                    answer += part
+            while len(answer) < 5 and (part := line.recv(64)):
+                answer += part
     except socket.gaierror:
         return Cause.UNKNOWN_HOST
     except TimeoutError:
