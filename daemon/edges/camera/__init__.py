@@ -81,7 +81,7 @@ def settings(config: GateConfig) -> Settings:
 def _options(scheme: str, transport: str) -> dict[str, str]:
     """FFmpeg's options for a URL of this scheme."""
     # What is needed to begin is known soon. Not `nobuffer`: it would throw the first key frame away, and the next may be 10 s off.
-    options = {"analyzeduration": "1000000", "fpsprobesize": "0", "flags": "low_delay"}
+    options = {"analyzeduration": "1000000", "fpsprobesize": "0"}
     if scheme in ("rtsp", "rtsps"):
         options |= {"rtsp_transport": transport, "timeout": str(int(OPEN_S * 1e6))}
     return options

@@ -62,8 +62,8 @@ def opened(settings: Settings) -> InputContainer:
     return container
 
 
-def cause_of(error: Exception, settings: Settings) -> Ended:
-    """What an error of FFmpeg means, after asking the other side if it says too little."""
+def cause_of(error: Exception, settings: Settings, *, ask: bool = True) -> Ended:
+    """What an error of FFmpeg means. If it says too little, the other side is asked, unless `ask` is False."""
     device = not is_address(settings.source)
     number = error.errno if isinstance(error, OSError) and error.errno else 0
     match error:
@@ -74,7 +74,7 @@ def cause_of(error: Exception, settings: Settings) -> Ended:
         case av.error.HTTPNotFoundError():
             return Ended(Cause.NOT_FOUND)
         case av.error.HTTPServerError():  # also what an RTSP server answers to HTTP
-            return Ended(asked(settings.source) or Cause.SERVER_ERROR)
+            return Ended((asked(settings.source) if ask else None) or Cause.SERVER_ERROR)
         case av.error.HTTPError() | av.error.HTTPClientError():
             return Ended(Cause.REQUEST_REFUSED)
         case av.error.DecoderNotFoundError():
@@ -87,7 +87,7 @@ def cause_of(error: Exception, settings: Settings) -> Ended:
         return Ended(_DEVICE.get(number, Cause.NOT_A_CAMERA))
     if number in _BY_NUMBER:
         return Ended(_BY_NUMBER[number])
-    return Ended(asked(settings.source) or Cause.NOT_UNDERSTOOD)
+    return Ended((asked(settings.source) if ask else None) or Cause.NOT_UNDERSTOOD)
 
 
 def asked(source: str) -> Cause | None:
