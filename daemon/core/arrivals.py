@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 
 SETTLE_S = 0.4
 """Stamps mean something once the least difference has not fallen for so long. While old pictures pour in, it falls all the time."""
-FALL_S = 0.05
-"""The difference has fallen if it did by more than this: less is the network's jitter."""
+FALL_S, FALL_RATE = 0.05, 0.01
+"""The difference has fallen if it did by more than this, and faster than this many seconds a second: less is the network's jitter, or a
+camera's clock that is fast."""
 DRIFT = 0.005
 """So much may the camera's clock go wrong, as a share. The least difference rises by it, or a slow clock would look like a growing wait."""
 BACK_S = 1.0
@@ -67,9 +68,9 @@ class Arrivals:
             self._least_s = self._anchor_s = wait_s
             self._fallen_s, self._newest, self._not_newer = arrived_s, stamp_s, 0
         else:
-            risen = self._least_s + DRIFT * min(1.0, arrived_s - (last_s if last_s is not None else arrived_s))
-            self._least_s = min(wait_s, risen)
-            self._anchor_s = max(self._anchor_s, self._least_s)
+            step_s = min(1.0, arrived_s - (last_s if last_s is not None else arrived_s))
+            self._least_s = min(wait_s, self._least_s + DRIFT * step_s)
+            self._anchor_s = max(self._anchor_s - FALL_RATE * step_s, self._least_s)
             if self._least_s < self._anchor_s - FALL_S:
                 self._anchor_s, self._fallen_s = self._least_s, arrived_s
             self._newest = max(self._newest, stamp_s)
