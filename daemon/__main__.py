@@ -37,12 +37,11 @@ def main(argv: list[str] | None = None) -> int:
     except RuntimeMissing as error:  # what tells it nicely cannot be imported without it
         sys.stderr.write(f"ostiaryd: {error.message}\n  hint: {error.hint}\n")
         return 78
-    from daemon.cli.say import EXIT_CONFIG, EXIT_FAILED, FAILED, UNUSABLE, complain
-    from daemon.edges import journal
+    from daemon.cli.say import EXIT_CONFIG, EXIT_FAILED, FAILED, UNUSABLE, complain, log_to_stderr
     from daemon.serving.engine import EngineFailed
 
     arguments = _parser(given[0] if given else None).parse_args(given)
-    journal.install()
+    log_to_stderr()
     if (wrong := clash()) is not None:
         logging.getLogger("ostiary").warning("%s; %s", wrong.message, wrong.hint)
     try:

@@ -9,6 +9,7 @@ import pytest
 from daemon.core.messages import Command
 from daemon.core.people.enrol import PHOTO_REASONS
 from daemon.core.values import Reason
+from daemon.core.status import TABLE
 from daemon.edges.metrics import METRICS
 from tests.conftest import ROOT
 from tests.test_architecture import ROOMS
@@ -29,6 +30,12 @@ GATE = TEXTS["daemon/README.md"]
 def test_the_metrics_table_is_the_metrics() -> None:
     rows = {f"| `{m.name}` | {m.kind} | {', '.join(m.labels) or '–'} | {m.help} |" for m in METRICS}
     assert {line for line in GATE.splitlines() if line.startswith("| `ostiary_")} == rows
+
+
+def test_the_table_of_the_states_words_is_the_table() -> None:
+    rows = [f"| `{word}` | {row.severity} | {row.text.replace('{}', '…')} | {row.step} |" for word, row in TABLE.items()]
+    found = GATE.split("| word | severity | what is so | what to do |\n|---|---|---|---|\n", 1)[1].split("\n\n", 1)[0]
+    assert found.splitlines() == rows
 
 
 def test_every_reason_and_every_command_is_named() -> None:

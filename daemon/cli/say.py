@@ -15,7 +15,7 @@ from daemon.edges.detector import DetectorError
 from daemon.edges.embedder import EmbedderError
 from daemon.edges.files import FileError
 from daemon.edges.film import FilmError
-from daemon.edges.journal import is_journal, prefixed
+from daemon.edges.journal import install, is_journal, prefixed
 from daemon.edges.liveness import LivenessError
 from daemon.edges.sandbox import SandboxError
 from daemon.edges.store import StoreError, VaultError
@@ -32,6 +32,11 @@ UNUSABLE = (
 """What no restart mends: exit 78."""
 FAILED = (StoreError, FileError, AuditError, HeadError, FilmError, SandboxError, WalksError)
 """What this attempt did not manage: exit 1."""
+
+
+def log_to_stderr() -> None:
+    """What is logged goes to standard error, with systemd's priorities where that is the journal."""
+    install()
 
 
 def complain(message: str, hint: str, status: int) -> int:

@@ -133,7 +133,8 @@ RAISED: dict[str, tuple[list[tuple[str, str]], str]] = {
         [('process_open_fds{job="ostiary",instance="box"}', "900x60"), ('process_max_fds{job="ostiary",instance="box"}', "1024x60")], "20m",
     ),
     "OstiarySlow": (
-        [(f'ostiary_capture_to_publish_seconds_bucket{{gate="north",le="{le}"}}', f"0+{step}x60") for le, step in (("2", 1), ("5", 60), ("+Inf", 60))],
+        [(f'ostiary_capture_to_publish_seconds_bucket{{gate="north",le="{le}"}}', f"0+{step}x60")
+         for le, step in (("2", 1), ("5", 60), ("+Inf", 60))],
         "40m",
     ),
     "OstiaryCommandsFail": ([('ostiary_commands_total{op="enroll",status="failed",reason="internal"}', "0x10 2x50")], "12m"),
@@ -196,7 +197,8 @@ class Prometheus:
             "scrape_configs": [{"job_name": "ostiary", "static_configs": [{"targets": [f"127.0.0.1:{target}"]}]}],
         }
         (folder / "prometheus.yml").write_bytes(msgspec.json.encode(config))
-        options = [f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data", f"--web.listen-address=127.0.0.1:{self.port}"]
+        options = [f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data"]
+        options.append(f"--web.listen-address=127.0.0.1:{self.port}")
         self.process = subprocess.Popen(["prometheus", *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         wait_for_port(self.port, 60)
 
