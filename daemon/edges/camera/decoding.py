@@ -189,7 +189,7 @@ class Decoding:
         self._lateness.note(now_s, age_s, age_s - (now_s - waiting.arrived_s))
         if (frame.width, frame.height) != self._size:
             self._size, self._stillness = (frame.width, frame.height), Stillness()
-        look = self._stillness.observe(brightness(frame), taken_s)
+        look = self._stillness.observe(brightness(frame), taken_s, key=bool(frame.key_frame))
         if age_s > stale_s:
             self._sink.drop("stale")
             return
