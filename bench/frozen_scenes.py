@@ -118,9 +118,16 @@ def _luma(frame: av.VideoFrame) -> Grey:
 
 @cache
 def backdrop(name: str, width: int, height: int) -> np.ndarray:
-    """An empty scene, float32 [H, W]: the demo's `corridor`, or the `office` of the data folder."""
-    image = corridor() if name == "corridor" else office(width, height).astype(np.float32)
+    """A scene without movement, float32 [H, W]: the demo's `corridor`, or the frame of that number of the office in the data folder."""
+    image = corridor() if name == "corridor" else office(width, height, int(name)).astype(np.float32)
     return cv2.cvtColor(cv2.resize(np.clip(image, 0, 255), (width, height), interpolation=cv2.INTER_AREA), cv2.COLOR_BGR2GRAY)
+
+
+@cache
+def _grey(who: str, scale: float) -> np.ndarray:
+    """A portrait, blurred so that no pixels are left out at that scale."""
+    grey = cv2.cvtColor(portrait(who).picture, cv2.COLOR_BGR2GRAY)
+    return cv2.GaussianBlur(grey, (0, 0), 0.4 / max(scale, 0.1)) if scale < 0.7 else grey
 
 
 def with_person(scene: np.ndarray, who: str, face_px: float, x: float, y: float, tilt: float = 0.0) -> np.ndarray:
@@ -131,8 +138,7 @@ def with_person(scene: np.ndarray, who: str, face_px: float, x: float, y: float,
     matrix = cv2.getRotationMatrix2D(((ax + bx) / 2, (ay + by) / 2), tilt, scale)
     matrix[:, 2] += [x - (ax + bx) / 2, y - (ay + by) / 2]
     size = scene.shape[1], scene.shape[0]
-    small = cv2.GaussianBlur(one.picture, (0, 0), max(0.01, 0.4 / scale)) if scale < 0.7 else one.picture
-    grey = cv2.warpAffine(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), matrix, size, flags=cv2.INTER_LINEAR)
+    grey = cv2.warpAffine(_grey(who, round(min(scale, 1.0), 1)), matrix, size, flags=cv2.INTER_LINEAR)
     alpha = cv2.warpAffine(one.alpha, matrix, size, flags=cv2.INTER_LINEAR)
     return scene * (1 - alpha) + grey
 

@@ -44,9 +44,9 @@ MOST = 30.0
 GROUP_S = 1.0
 """Key frames that follow sooner are of the same group: MJPEG has nothing else."""
 GROUPS = (4, 8)
-"""From so many groups, and from so many of the last, it is judged whether a source is frozen."""
-REPEATS = 0.005
-"""Grey levels between the ends of two groups of a source that repeats itself. Cleanly denoised live scenes have 0.015 and more."""
+"""From so many groups, and from so many of the last, it is judged whether nothing but an encoder is at work."""
+REPEATS, IN_A_ROW = 0.005, 3
+"""Grey levels between the ends of so many groups of a source that repeats itself. Cleanly denoised live scenes have 0.015 and more."""
 NEARER = 0.7
 """The ends of groups are that much nearer to each other than to the key frames between them: frozen (0.3 to 0.7; live 0.75 to 1.5)."""
 NOISE = 0.07
@@ -116,10 +116,11 @@ class Stillness:
     def _judged(self, still_s: float) -> str | None:
         if still_s <= self.frozen_s:
             return None
+        last = list(self._groups)[-IN_A_ROW:]
+        if len(last) == IN_A_ROW and max(end for end, _ in last) < REPEATS:
+            return "the picture repeats itself"
         if len(self._groups) >= GROUPS[0]:
             ends, jumps = np.mean(self._groups, axis=0)
-            if ends < REPEATS:
-                return "the picture repeats itself"
             if ends < NEARER * jumps:
                 return "nothing but its encoding changes the picture"
             if ends >= NOISE:
