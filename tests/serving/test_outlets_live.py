@@ -129,7 +129,7 @@ def test_broker_camera_metrics_and_hangup(mosquitto_installed: None, tmp_path: P
             daemon.wait(lambda: "broker_down" not in daemon.line and "commands_down" not in daemon.line and daemon.line)
             daemon.wait(lambda: reasons(metrics) == {"camera_down", "uncalibrated"})
             said = told(port)
-            words = [reason.split(":")[0] for reason in said["reasons"]]  # type: ignore[union-attr,attr-defined]
+            words = [reason.split(":")[0] for reason in said["reasons"]]  # type: ignore[attr-defined]
             assert (said["state"], words) == ("degraded", ["camera_down", "uncalibrated"])
             assert daemon.line == "gate north degraded (camera_down, uncalibrated)"
             assert any("broker_down is over" in line for line in daemon.lines(6))
