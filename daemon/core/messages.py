@@ -372,7 +372,7 @@ class StatusMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     state: Annotated[Literal["serving", "degraded", "closed", "offline"], Meta(description="how the gate is")]
     reasons: Annotated[
         list[str],
-        Meta(description="why it is not serving: one word, a colon and a line for people each; show words that you do not know as they are"),
+        Meta(description="why it is not serving: one word, a colon and a line for people each; show unknown words as they are"),
     ]
     at: Annotated[str | None, Meta(description="when the gate said this; null in a last will")]
     boot_id: Annotated[str | None, Meta(description="names this run of the daemon, as in its decisions; null in a last will")]

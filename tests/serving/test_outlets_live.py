@@ -149,3 +149,27 @@ def test_a_name_that_does_not_resolve_and_a_device_that_is_not_there_are_waited_
     with watched(tmp_path, config) as daemon:
         daemon.wait(lambda: all(word in daemon.line for word in ("camera_down", "broker_down", "metrics_down", "unsigned_commands")))
         assert "READY=1" in daemon.states and daemon.process.poll() is None
+
+
+@pytest.mark.broker
+def test_a_gate_that_is_taken_out_leaves_nothing_behind(broker: int, tmp_path: Path) -> None:
+    def config(*gates: str) -> str:
+        tables = "".join(f'[gates.{gate}]\nsource = "http://127.0.0.1:9/none"\n' for gate in gates)
+        return f'site = "test"\nstate_dir = "{tmp_path / "state"}"\n{tables}[mqtt]\nport = {broker}\n[metrics]\nport = 0\n'
+
+    def told() -> dict[str, str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "daemon.ctl", "--site", "test", "--port", str(broker), "--json", "status"],
+            cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        return {one["gate"]: one["state"] for one in map(json.loads, done.stdout.splitlines()) if "gate" in one}
+
+    with watched(tmp_path, config("north", "south")) as daemon:
+        daemon.wait(lambda: told() == {"north": "degraded", "south": "degraded"})
+        daemon.process.terminate()
+        assert daemon.process.wait(20) == 0
+    assert told() == {"north": "offline", "south": "offline"}
+    (tmp_path / "notify").unlink()
+    with watched(tmp_path, config("north")) as daemon:
+        daemon.wait(lambda: told() == {"north": "degraded"})
+        daemon.wait(lambda: any("gate south is no longer configured: its status is cleared" in line for line in daemon.lines(6)))
