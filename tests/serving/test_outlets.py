@@ -195,3 +195,17 @@ def test_a_worker_says_what_it_looked_at_and_what_it_lost(monkeypatch: pytest.Mo
     )  # fmt: skip
     worker._work()
     assert sum(one.frames for one in told) == 6 and sum(one.lost for one in told) == 6, "a still picture is no loss"
+
+
+@pytest.mark.parametrize("ids", [False, True])
+def test_the_text_of_an_error_may_name_people(store: Store, said: io.StringIO, ids: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    site = Site(store, dataclasses.replace(CONFIG, log=LogConfig(people=ids)))
+
+    def fails(*_: object, **__: object) -> None:
+        raise LookupError("template 1 of E1042 is odd")
+
+    monkeypatch.setattr(type(site.desk), "handle", fails)
+    site.asks(command("revoke", "E1042", issued=101))
+    text = said.getvalue()
+    assert "a command failed" in text and "LookupError" in text and "in fails" in text
+    assert ("E1042" in text) is ids
