@@ -201,8 +201,10 @@ def test_a_worker_says_what_it_looked_at_and_what_it_lost(monkeypatch: pytest.Mo
 def test_the_text_of_an_error_may_name_people(store: Store, said: io.StringIO, ids: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     site = Site(store, dataclasses.replace(CONFIG, log=LogConfig(people=ids)))
 
+    person = "E1042"
+
     def fails(*_: object, **__: object) -> None:
-        raise LookupError("template 1 of E1042 is odd")
+        raise LookupError(f"template 1 of {person} is odd")
 
     monkeypatch.setattr(type(site.desk), "handle", fails)
     site.asks(command("revoke", "E1042", issued=101))
