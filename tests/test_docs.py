@@ -8,8 +8,8 @@ import pytest
 
 from daemon.core.messages import Command
 from daemon.core.people.enrol import PHOTO_REASONS
-from daemon.core.values import Reason
 from daemon.core.status import TABLE
+from daemon.core.values import Reason
 from daemon.edges.metrics import METRICS
 from tests.conftest import ROOT
 from tests.test_architecture import ROOMS

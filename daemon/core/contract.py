@@ -11,6 +11,7 @@ import msgspec
 
 from daemon.core import messages as m
 from daemon.core import signing
+from daemon.core.status import Reason, Word
 
 VERSION = "1.0.0"
 """The version of the contract. Its first number is that of the topics."""
@@ -253,7 +254,7 @@ _GAP = m.GapMessage(gate="north", at="2027-03-01T08:00:00.123Z", reason="full", 
 
 def _status(public_key: str) -> m.StatusMessage:
     return m.StatusMessage(
-        online=True, state="degraded", reasons=["uncalibrated: nobody has measured this gate with the serving model"],
+        online=True, state="degraded", reasons=[Reason(Word.UNCALIBRATED).line()],
         at="2027-03-01T08:00:00.123Z", boot_id="5d8e0c1f", camera="up", model="faces-1@0123456789ab", provider="cpu", people=212,
         templates=640, gallery_revision=94, threshold=0.4312, outbox_depth=0, version="1.0.0",
         audit=m.AuditHead(number=18_220, head="0123456789abcdef" * 4), mode="identify", commands="signed", public_key=public_key,

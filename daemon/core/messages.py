@@ -370,7 +370,10 @@ class StatusMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
     online: Annotated[bool, Meta(description="false in the last will, and when the daemon has ended")]
     state: Annotated[Literal["serving", "degraded", "closed", "offline"], Meta(description="how the gate is")]
-    reasons: Annotated[list[str], Meta(description="why it is not serving: one word, a colon and a line for people each")]
+    reasons: Annotated[
+        list[str],
+        Meta(description="why it is not serving: one word, a colon and a line for people each; show unknown words as they are"),
+    ]
     at: Annotated[str | None, Meta(description="when the gate said this; null in a last will")]
     boot_id: Annotated[str | None, Meta(description="names this run of the daemon, as in its decisions; null in a last will")]
     camera: Annotated[Literal["up", "down", "ended"] | None, Meta(description="`ended`: a recording is over; null in a last will")]

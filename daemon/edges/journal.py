@@ -43,6 +43,11 @@ def is_journal(stream: TextIO) -> bool:
     return (seen.st_dev, seen.st_ino) == (device, inode)
 
 
+def nameless(error: BaseException) -> BaseException:
+    """Where an error was raised and of which type it is, without its text, which may name people."""
+    return RuntimeError(f"{type(error).__name__}; its text may name people, and log.people is off").with_traceback(error.__traceback__)
+
+
 def prefixed(text: str, level: int) -> str:
     """The text with systemd's prefix on each of its lines."""
     return "\n".join(f"<{priority(level)}>{line}" for line in text.split("\n"))

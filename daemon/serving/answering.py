@@ -18,7 +18,7 @@ from daemon.commands.deferred import Arrival, Deferred, Waits
 from daemon.commands.desk import Desk
 from daemon.core.messages import URGENT, readable_id, topic
 from daemon.core.values import Delivery, Outgoing
-from daemon.edges.journal import fields
+from daemon.edges.journal import fields, nameless
 from daemon.edges.metrics import Metrics
 from daemon.pipeline import steps
 from daemon.serving.disk import Disk
@@ -133,7 +133,8 @@ class Answering:
         if digest not in self._logged:
             self._logged.append(digest)
             log.error(
-                "gate %s: a command failed; its payload has the SHA-256 %s", delivery.gate, digest, exc_info=error,
+                "gate %s: a command failed; its payload has the SHA-256 %s", delivery.gate, digest,
+                exc_info=error if self._ids else nameless(error),
                 extra=fields(gate=delivery.gate, sha256=digest),
             )  # fmt: skip
         self._rules.inspect()

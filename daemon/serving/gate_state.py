@@ -13,6 +13,9 @@ from daemon.core.status import Reason
 from daemon.core.values import CameraTrouble, Incident, LinkName
 from daemon.serving.sender import Broker
 
+NOT_OPENED = "not opened yet"
+"""What is known of a camera at the start."""
+
 
 @dataclass(slots=True)
 class Gate:
@@ -25,7 +28,7 @@ class Gate:
     link: Broker
     camera: Literal["up", "down", "ended"] = "down"
     camera_trouble: CameraTrouble | None = "down"
-    camera_detail: str | None = "not opened yet"
+    camera_detail: str | None = NOT_OPENED
     live: bool = True
     stale_s: float = 2.0
     mode: Mode = "identify"
@@ -35,6 +38,8 @@ class Gate:
     rules: Rules = field(init=False)
     pace: Pace | None = None
     told: tuple[Reason, ...] | None = None
+    opening: bool = True
+    """Whether the camera has not been opened yet, so that it is no news that it shows nothing."""
     uncalibrated: bool = False
     facts: object = None
     """What the last status says; see `Reports`."""

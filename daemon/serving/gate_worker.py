@@ -78,7 +78,6 @@ class GateWorker:
         dropped: dict[str, int] = {}
         looked = lost = 0
         paced_s = time.monotonic()
-        self._tell(Looked(self.gate, paced_s, 0, 0))
         while not self._stop.is_set():
             frame = self._camera.read(READ_S)
             state = (self._camera.state, self._camera.trouble), self._camera.detail

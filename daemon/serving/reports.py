@@ -8,13 +8,13 @@ from typing import Literal
 
 from daemon.core import status
 from daemon.core.messages import AuditHead, Reembedding, StatusMessage, encode, topic, utc
-from daemon.core.status import Word
+from daemon.core.status import Reason, Word
 from daemon.core.values import Outgoing
 from daemon.edges.journal import fields
 from daemon.edges.metrics import Metrics
 from daemon.edges.store import Store, StoreError
 from daemon.pipeline.serving import Current
-from daemon.serving.gate_state import Gate
+from daemon.serving.gate_state import NOT_OPENED, Gate
 from daemon.serving.sender import Sender
 from daemon.serving.signature import Sign, unsigned
 
@@ -119,20 +119,22 @@ class Reports:
         reasons = facts.trouble.reasons
         self.metrics.gate_state(name, facts.state)
         self.metrics.gate_reasons(name, {reason.word for reason in reasons})
-        before, now = ({(reason.word, reason.closes): reason for reason in told} for told in (gate.told or (), reasons))
+        opening = (gate.camera_detail or "").endswith(NOT_OPENED)
+        before = {_kind(reason, opening=gate.opening): reason for reason in gate.told or ()}
+        now = {_kind(reason, opening=opening): reason for reason in reasons}
         for key, reason in now.items():
             if key not in before:
                 log.log(
-                    logging.ERROR if reason.word in ERRORS else LEVELS[reason.severity],
+                    key[1],
                     "gate %s: %s: %s", name, facts.state, reason.line(self.who),
                     extra=fields(gate=name, state=facts.state, reason=reason.word),
                 )  # fmt: skip
         for reason in before.values():
-            if all(reason.word is not word for word, _ in now):
+            if all(reason.word is not word for word, _, _ in now):
                 log.info("gate %s: %s is over", name, reason.word, extra=fields(gate=name, state=facts.state, reason=reason.word))
         if before and not now:
             log.info("gate %s: serving", name, extra=fields(gate=name, state=facts.state))
-        gate.told = reasons
+        gate.told, gate.opening = reasons, opening
 
     def _facts(self, gate: Gate, condition: Condition) -> Facts:
         serving, rules = self.current.serving, gate.rules
@@ -192,6 +194,12 @@ class Reports:
             commands=self.commands,
             public_key=self.public_key,
         )
+
+
+def _kind(reason: Reason, *, opening: bool) -> tuple[Word, int, bool]:
+    """What makes a reason another line of the journal: its word, its level, and whether it closes the gate."""
+    level = logging.ERROR if reason.word in ERRORS else LEVELS[reason.severity]
+    return reason.word, logging.INFO if opening and reason.word is Word.CAMERA_DOWN else level, reason.closes
 
 
 def revision(store: Store) -> int:

@@ -135,10 +135,10 @@ class Film:
 @pytest.mark.parametrize("fails", [False, True])
 def test_a_worker_shows_every_frame_and_says_how_it_ended(fails: bool) -> None:
     views: list[View] = []
-    events: list[CameraState | WorkerFailed | Looked] = []
+    events: list[CameraState | Looked | WorkerFailed] = []
     ended = threading.Event()
 
-    def tell(event: CameraState | WorkerFailed | Looked) -> None:
+    def tell(event: CameraState | Looked | WorkerFailed) -> None:
         events.append(event)
         if isinstance(event, WorkerFailed) or (isinstance(event, CameraState) and event.state == "ended"):
             ended.set()

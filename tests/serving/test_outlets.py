@@ -13,17 +13,43 @@ from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 
 from daemon.config import LogConfig
+from daemon.core.attention import Attention
 from daemon.core.status import TABLE, Trouble, Word
-from daemon.core.values import Link
+from daemon.core.values import CameraTrouble, Frame, Link
 from daemon.ctl import status as ctl
+from daemon.edges.camera.source import State
 from daemon.edges.journal import Journal
+from daemon.edges.metrics import Metrics
 from daemon.edges.store import Store
 from daemon.serving.gate_state import Gate
+from daemon.serving.gate_worker import GateWorker
 from daemon.serving.mailbox import CameraState, Looked
 from daemon.serving.reports import Condition, Facts, Reports
 from tests.core.test_status import TROUBLES
-from tests.fixtures.desk import command, painted
+from tests.fixtures.desk import JUDGE, PaintedDetector, command, painted
 from tests.fixtures.engine_site import ALICE, CONFIG, Site
+from tests.fixtures.frames import frames
+
+
+@dataclasses.dataclass
+class Film:
+    """A camera whose frames are all there."""
+
+    frames: list[Frame]
+    dropped: dict[str, int]
+    live: bool = True
+    state: State = "up"
+    trouble: CameraTrouble | None = None
+    detail: str | None = None
+
+    def read(self, timeout_s: float) -> Frame | None:
+        if self.frames:
+            return self.frames.pop(0)
+        self.state = "ended"
+        return None
+
+    def close(self) -> None:
+        """There is nothing to close."""
 
 
 @pytest.fixture
@@ -145,3 +171,43 @@ def test_the_service_manager_hears_of_a_change_once(store: Store) -> None:
     for _ in range(5):
         site.turn()
     assert len(site.told) == 1
+
+
+def test_a_camera_that_is_being_opened_is_no_warning_and_one_that_stays_away_is(store: Store, said: io.StringIO) -> None:
+    site = Site(store)
+    site.mailbox.events()  # of a camera that is up
+    site.turn()
+    assert site.status()["reasons"][0].startswith("camera_down: no picture comes: not opened yet")
+    assert not [line for line in said.getvalue().splitlines() if line.startswith("<4>")]
+    for _ in range(2):
+        site.mailbox.tell(CameraState("north", "down", "rtsp://camera: 401", True, "down"))
+        site.turn()
+    assert len([line for line in said.getvalue().splitlines() if line.startswith("<4>") and "401" in line]) == 1
+
+
+def test_a_worker_says_what_it_looked_at_and_what_it_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("daemon.serving.gate_worker.PACE_EVERY_S", 0.0)
+    film = Film(frames(6), {"overrun": 3, "still": 50, "stale": 1, "behind": 2, "frozen": 9})
+    told: list[Looked] = []
+    worker = GateWorker(
+        "north", film, Attention(40), PaintedDetector(), JUDGE, lambda view, stop: True,
+        lambda event: told.append(event) if isinstance(event, Looked) else None, Metrics(),
+    )  # fmt: skip
+    worker._work()
+    assert sum(one.frames for one in told) == 6 and sum(one.lost for one in told) == 6, "a still picture is no loss"
+
+
+@pytest.mark.parametrize("ids", [False, True])
+def test_the_text_of_an_error_may_name_people(store: Store, said: io.StringIO, ids: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    site = Site(store, dataclasses.replace(CONFIG, log=LogConfig(people=ids)))
+
+    person = "E1042"
+
+    def fails(*_: object, **__: object) -> None:
+        raise LookupError(f"template 1 of {person} is odd")
+
+    monkeypatch.setattr(type(site.desk), "handle", fails)
+    site.asks(command("revoke", "E1042", issued=101))
+    text = said.getvalue()
+    assert "a command failed" in text and "LookupError" in text and "in fails" in text
+    assert ("E1042" in text) is ids
