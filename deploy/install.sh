@@ -138,8 +138,9 @@ switch() {  # FOLDER: use it, and go back by itself if it does not come up
 as_daemon() {  # COMMAND...: as the daemon's user, with the credentials that its unit has
   local line properties=()
   if [ "$booted" = yes ]; then
+    # From the files, because an operator's own ones are there before the unit is installed again.
     while read -r line; do properties+=(--property="$line"); done < <(
-      systemctl cat ostiary.service 2>/dev/null | grep -E '^(Load|Set)Credential(Encrypted)?=.' || true
+      cat /etc/systemd/system/ostiary.service{,.d/*.conf} 2>/dev/null | grep -E '^(Load|Set)Credential(Encrypted)?=.' || true
     )
   fi
   if [ ${#properties[@]} -gt 0 ]; then
