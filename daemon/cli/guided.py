@@ -204,8 +204,8 @@ def _summary(session: Session) -> None:
     missed = sum(own < site.threshold for own in site.own)
     would = f"the threshold would be {site.threshold:.3f}, and {missed} of {counted(len(site.own), 'rightful walk')} would miss it"
     if walkers < LEAST_PEOPLE:
-        text = f"  {have}. Not enough yet: {would}. It is high because few people have walked: {LEAST_PEOPLE} are the least, thirty are better."
-        session.out.print(Text(text, "yellow"))
+        why = f"It is high because few people have walked: {LEAST_PEOPLE} are the least, thirty are better."
+        session.out.print(Text(f"  {have}. Not enough yet: {would}. {why}", "yellow"))
         return
     more = guide.wanted(target) - walkers
     better = f" It may come down with more people: {more} more for decision.target_fpir = {target:g}." if more > 0 else ""
