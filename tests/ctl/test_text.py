@@ -11,7 +11,6 @@ from daemon.ctl.text import printable
 from tests.conftest import ROOT
 from tests.fixtures.fake_gate import FakeGate
 
-
 NAMES = {
     "plain": "A. Turing",
     "Persian": "\u0645\u0647\u200c\u0631\u062e",
