@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export HNSWLIB_NO_NATIVE := 1
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint faults bench clean
+.PHONY: demo test lint faults bench system-test clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python -m daemon.demo
@@ -43,3 +43,7 @@ $(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 clean:
 	rm -rf $(VENV) build *.egg-info demo-out .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+# A Debian booted in a folder, from the installation to the removal. Needs root, debootstrap, systemd-nspawn and GStreamer's RTSP server.
+system-test: $(VENV)/.demo
+	$(BIN)/python -m tests.system

@@ -38,7 +38,7 @@ FPS = 30.0
 class Endless:
     """A camera that gives the same frames again and again, as fast as they are read, until it is closed."""
 
-    live, detail = True, None
+    live, trouble, detail = True, None, None
     state: State = "up"
     dropped: Mapping[str, int] = {}
 

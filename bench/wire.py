@@ -24,7 +24,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -45,7 +44,7 @@ from daemon.edges.metrics import Metrics
 from daemon.edges.mqtt import Lanes
 from daemon.edges.mqtt.client import _no_delay
 from daemon.edges.store import Store, open_store
-from daemon.pipeline import steps
+from daemon.pipeline import opening
 from daemon.serving.engine import Engine
 from daemon.serving.gate_state import Gate
 from daemon.serving.mailbox import CameraState, Mailbox
@@ -102,7 +101,7 @@ class Daemon:
     def __init__(self, folder: Path, port: int) -> None:
         config = configured(port)
         self.store = open_store(folder)
-        memory = current(self.store, MODELS, partial(steps.rules, config))
+        memory = current(self.store, MODELS, opening.policy(config))
         self.mailbox, tag, sign = Mailbox(len(GATES)), self.store.client_tag(), signer(box_key(self.store))
         self.lanes = {
             name: Lanes(

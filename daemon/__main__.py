@@ -40,10 +40,11 @@ def main(argv: list[str] | None = None) -> int:
         sys.stderr.write(f"ostiaryd: {error.message}\n  hint: {error.hint}\n")
         return 78
     from daemon.cli.say import EXIT_CONFIG, EXIT_FAILED, FAILED, UNUSABLE, complain
+    from daemon.edges import journal
     from daemon.serving.engine import EngineFailed
 
     arguments = _parser(given[0] if given else None).parse_args(given)
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
+    journal.install()
     if (wrong := clash()) is not None:
         logging.getLogger("ostiary").warning("%s; %s", wrong.message, wrong.hint)
     try:

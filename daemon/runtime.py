@@ -17,7 +17,7 @@ class RuntimeMissing(Fault):
 def need_runtime() -> None:
     """Raises RuntimeMissing where ONNX Runtime is not installed, without importing it."""
     if find_spec("onnxruntime") is None:
-        hint = "pip install 'ostiary[cpu]', or 'ostiary[cuda]' on a machine with an NVIDIA GPU"
+        hint = "run deploy/install.sh (--cuda on a machine with an NVIDIA GPU), or `pip install '.[cpu]'` in the folder of Ostiary's source"
         raise RuntimeMissing("ONNX Runtime is not installed, so no model can run", hint)
 
 
@@ -35,5 +35,5 @@ def clash() -> Fault | None:
     found = packages()
     if len(found) < len(PACKAGES):
         return None
-    hint = f"uninstall both ({', '.join(PACKAGES)}), then install ostiary[cpu] or ostiary[cuda]"
+    hint = f"uninstall both ({', '.join(PACKAGES)}), then run deploy/install.sh, with --cuda on a machine with an NVIDIA GPU"
     return Fault(f"{' and '.join(found)} are both installed and have overwritten each other's files", hint)

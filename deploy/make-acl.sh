@@ -31,8 +31,6 @@ user gate-$gate
 topic write $here/decision
 topic write $here/status
 topic write $here/result
-topic write $here/passage
-topic write $here/similarity
 topic write $here/gap
 topic read $here/command/#
 topic read ostiary/v1/$site/all/command/#

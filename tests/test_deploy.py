@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from daemon.edges.metrics import METRICS
 from daemon.edges.store.keys import KeyPlace, read_key
@@ -17,6 +18,9 @@ DEPLOY = ROOT / "deploy"
 
 
 # ---- systemd
+
+
+UNITS = sorted(path.name for path in DEPLOY.iterdir() if path.suffix in (".service", ".timer"))
 
 
 def unit() -> configparser.RawConfigParser:
@@ -31,7 +35,7 @@ def test_the_unit_says_what_the_daemon_relies_on() -> None:
     for key, value in {
         "Type": "notify",
         "User": "ostiary",
-        "Restart": "on-failure",
+        "Restart": "always",
         "RestartPreventExitStatus": "78",
         "LimitCORE": "0",
         "StateDirectory": "ostiary",
@@ -49,6 +53,7 @@ def test_the_unit_says_what_the_daemon_relies_on() -> None:
     for device in ("video4linux", "nvidia", "nvidia-frontend", "nvidia-uvm"):
         assert f"DeviceAllow=char-{device} rw" in text
     assert "AF_INET6" in service["RestrictAddressFamilies"]
+    assert not re.search(r"^Exec(Reload|StartPre)=", text, re.MULTILINE)
     program, command, option, path = service["ExecStart"].split()
     assert program.endswith("/bin/ostiaryd")
     assert (command, option, path) == ("run", "--config", "/etc/ostiary/config.toml")
@@ -58,13 +63,31 @@ def test_systemd_finds_nothing_wrong_with_the_unit(tmp_path: Path) -> None:
     if shutil.which("systemd-analyze") is None:
         assert set(unit().sections()) == {"Unit", "Service", "Install"}
         return
-    copy = tmp_path / "ostiary.service"
-    text = (DEPLOY / "ostiary.service").read_text("utf-8")
-    copy.write_text(re.sub(r"^ExecStart=\S+", f"ExecStart={shutil.which('true')}", text, flags=re.MULTILINE))
-    verified = subprocess.run(["systemd-analyze", "verify", "--man=no", str(copy)], capture_output=True, text=True)
-    assert verified.returncode == 0, verified.stderr
-    # Anything that it does not know it names and ignores.
-    assert "ostiary.service:" not in verified.stderr
+    for name in UNITS:
+        text = (DEPLOY / name).read_text("utf-8")
+        (tmp_path / name).write_text(re.sub(r"^ExecStart=/opt\S+", f"ExecStart={shutil.which('true')}", text, flags=re.MULTILINE))
+    for name in UNITS:
+        verified = subprocess.run(["systemd-analyze", "verify", "--man=no", str(tmp_path / name)], capture_output=True, text=True)
+        assert verified.returncode == 0, verified.stderr
+        # Anything that it does not know it names and ignores.
+        assert f"{name}:" not in verified.stderr
+
+
+@pytest.mark.parametrize("name", ["ostiary", "ostiary-backup", "ostiary-audit"])
+def test_the_units_may_do_little(name: str) -> None:
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd-analyze is not installed")
+    command = ["systemd-analyze", "security", "--offline=yes", "--threshold=15", "--no-pager", str(DEPLOY / f"{name}.service")]
+    rated = subprocess.run(command, capture_output=True, text=True)
+    assert rated.returncode == 0, rated.stdout.splitlines()[-1]
+
+
+def test_every_unit_is_installed_and_removed() -> None:
+    for script in ("install.sh", "uninstall.sh"):
+        listed = re.search(r"^units=\((.*)\)$", (DEPLOY / script).read_text("utf-8"), re.MULTILINE)
+        assert listed is not None and set(listed[1].split()) == set(UNITS), script
+    for timer in DEPLOY.glob("*.timer"):
+        assert "OnFailure=ostiary-failed@%n.service" in timer.with_suffix(".service").read_text("utf-8")
 
 
 def test_user_and_folders() -> None:
@@ -84,16 +107,34 @@ def install(*args: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_dry_run_changes_nothing(tmp_path: Path) -> None:
-    done = install("--dry-run", "--root", str(tmp_path / "root"), "--cuda")
+    done = install("--dry-run", "--root", str(tmp_path / "root"))
     assert done.returncode == 0, done.stderr
-    assert "[cuda]" in done.stdout
+    assert "ostiary.service" in done.stdout
     assert not (tmp_path / "root").exists()
 
 
+def test_a_dry_run_shows_that_nothing_is_switched_before_everything_is_built() -> None:
+    done = install("--dry-run", "--cuda")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    built = next(n for n, line in enumerate(lines) if "pip install" in line and line.endswith("[cuda]"))
+    complete = next(n for n, line in enumerate(lines) if line.endswith("/complete"))
+    switched = next(n for n, line in enumerate(lines) if line.startswith("+ mv -T /opt/ostiary/venv.new /opt/ostiary/venv"))
+    assert built < complete < switched
+    version = re.search(r"/opt/ostiary/versions/(\S+?)/bin/python", lines[built])
+    assert version is not None and re.fullmatch(r"\d+\.\d+\.\d+-[0-9a-f]{12}", version[1])
+    assert str(ROOT) not in lines[built], "from a copy, so that what an earlier build left is not installed"
+    assert version[1] not in install("--dry-run", "--cpu").stdout, "another build is another version"
+
+
+def test_a_wheelhouse_must_be_there_and_one_version_is_not_enough(tmp_path: Path) -> None:
+    refused = install("--dry-run", "--wheelhouse", str(tmp_path / "absent"))
+    assert refused.returncode == 1 and "make-wheelhouse.sh" in refused.stderr
+    assert install("--dry-run", "--keep", "1").returncode == 1
+
+
 def test_the_key_is_made_once_and_in_no_image(tmp_path: Path) -> None:
-    shown = install("--dry-run", "--no-venv").stdout
-    assert "in use: its key stays" in shown or re.search(r"runuser -u ostiary -- bash -s -- /var/lib/ostiary/key", shown)
-    assert install("--root", str(tmp_path / "image"), "--no-venv").returncode == 0
+    assert install("--root", str(tmp_path / "image")).returncode == 0
     assert not [path for path in (tmp_path / "image").rglob("*") if "key" in path.name]
     making = ["bash", "-s", "--", str(tmp_path / "key")]
     script = (DEPLOY / "make-key.sh").read_text("utf-8")
@@ -129,12 +170,13 @@ def test_install_refuses_what_it_does_not_know() -> None:
 
 
 def test_alerts_use_metrics_that_exist_with_labels_that_exist() -> None:
-    rules = msgspec.yaml.decode((DEPLOY / "alerts.yml").read_bytes())["groups"][0]["rules"]
+    groups = msgspec.yaml.decode((DEPLOY / "alerts.yml").read_bytes())["groups"]
+    rules = [rule for group in groups for rule in group["rules"]]
     known = {m.name: m for m in METRICS} | {f"{m.name}_bucket": m for m in METRICS if m.kind == "histogram"}
     used = set()
     for rule in rules:
         names = re.findall(r"\bostiary_[a-z_]+\b", rule["expr"])
-        assert names or rule["expr"].startswith("up{"), rule["alert"]
+        assert names or rule["expr"].startswith(("up{", "process_")), rule["alert"]
         assert set(names) <= set(known), rule["alert"]
         for name, selector in re.findall(r"\b(ostiary_[a-z_]+)\{([a-z_]+)=", rule["expr"]):
             assert selector in known[name].labels, rule["alert"]
@@ -145,7 +187,7 @@ def test_alerts_use_metrics_that_exist_with_labels_that_exist() -> None:
         assert rule["labels"]["severity"] in ("critical", "warning")
         used |= set(names)
     for wanted in (
-        "ostiary_camera_up", "ostiary_broker_up", "ostiary_gate_state", "ostiary_outbox_depth", "ostiary_frames_total",
+        "ostiary_camera_up", "ostiary_gate_reason", "ostiary_gate_state", "ostiary_outbox_depth", "ostiary_frames_total",
         "ostiary_session_incidents_total", "ostiary_commands_unanswered_total", "ostiary_outbox_dropped_total",
     ):  # fmt: skip
         assert wanted in used

@@ -26,7 +26,7 @@ def test_without_a_runtime_both_programs_say_what_to_install(module: str, argume
     done = python(code)
     assert done.returncode == status, done.stderr
     lines = done.stderr.splitlines()
-    assert lines[0].endswith(": ONNX Runtime is not installed, so no model can run") and "pip install 'ostiary[cpu]'" in lines[1], lines
+    assert lines[0].endswith(": ONNX Runtime is not installed, so no model can run") and "pip install '.[cpu]'" in lines[1], lines
     assert len(lines) == 2
 
 

@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with _hushed():
             command = importlib.import_module(f"trainer.commands.{options.command}")
     except ImportError as error:
-        print(f"ostiary-train: {error}\n  hint: install the trainer's libraries: pip install 'ostiary[trainer]'", file=sys.stderr)  # noqa: T201
+        print(f"ostiary-train: {error}\n  hint: `pip install '.[trainer]'` in the folder of Ostiary's source", file=sys.stderr)  # noqa: T201
         return 2
     except Fault as error:
         _complain(error.message, error.hint)

@@ -1,6 +1,7 @@
 """`ostiaryd check`: try every part of an installation."""
 
 import argparse
+import secrets
 import sys
 import threading
 from collections.abc import Callable
@@ -13,10 +14,10 @@ from rich.text import Text
 
 from daemon.cli import audit
 from daemon.cli.say import EXIT_FAILED, UNUSABLE
-from daemon.config import Config, ConfigError, load
+from daemon.config import Config, ConfigError, exposed_passwords, load
 from daemon.core import signing
 from daemon.core.counts import counted, persons
-from daemon.core.status import UNCALIBRATED
+from daemon.core.status import Reason, Word
 from daemon.core.values import Frame
 from daemon.edges import clock
 from daemon.edges.camera import CameraError, open_camera
@@ -40,6 +41,9 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "check", help="try every part of an installation", description="Try every part of an installation, changing nothing."
     )
     parser.add_argument("--config", type=Path, required=True, metavar="FILE")
+    parser.add_argument(
+        "--local", action="store_true", help="leave out what is not installed here: cameras, brokers, the time service (for upgrades)"
+    )
     parser.add_argument("--audit", action="store_true", help="follow the audit chain from end to end, and try nothing else")
     parser.add_argument("--head", type=audit.head, metavar="HEX", help="the same, and it must pass through this head of a status message")
     parser.set_defaults(command=_check)
@@ -48,7 +52,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 def _check(arguments: argparse.Namespace) -> int:
     if arguments.audit or arguments.head is not None:
         return audit.follow(load(arguments.config), arguments.head)
-    findings = check(load(arguments.config))
+    findings = check(load(arguments.config), local=arguments.local)
     show(findings)
     return 0 if all(works for _, works, _ in findings) else EXIT_FAILED
 
@@ -66,8 +70,9 @@ def show(findings: list[Finding]) -> None:
     Console(highlight=False).print(table)
 
 
-def check(config: Config, cameras: bool = True) -> list[Finding]:
-    """Try every part as `run` would use it, changing nothing. Without `cameras` nothing is asked of them."""
+def check(config: Config, cameras: bool = True, local: bool = False) -> list[Finding]:
+    """Try every part as `run` would use it, changing nothing. Without `cameras` nothing is asked of them. `local` leaves out all that is not
+    installed here, so that a camera that is off does not speak against a new version."""
     findings: list[Finding] = []
 
     def attempt(part: str, look: Callable[[], str]) -> None:
@@ -78,26 +83,26 @@ def check(config: Config, cameras: bool = True) -> list[Finding]:
 
     def model(path: Path) -> str:
         opened = open_model(config, path)
-        rules = steps.rules(config, opened.calibration, 1, "both")
+        rules = steps.rules(config, opened.thresholds(None), 1, "both")
         claims = f", for claims {rules.pair}" if any(gate.mode != "identify" for gate in config.gates.values()) else ""
         return f"{opened.id} on {opened.provider}, golden check passed, threshold for one template {rules.threshold}{claims}"
 
     def calibration(name: str) -> str:
         opened = open_model(config)
-        here = opened.calibration.at(name) if isinstance(opened.calibration, steps.Raised) else opened.calibration
-        rules = steps.rules(config, here, 1, config.gates[name].mode)
+        here, own = opened.thresholds(name), config.at(name)
+        rules = steps.rules(own, here, 1, own.gates[name].mode)
         if rules.adapts is not None and not here.measured_here:
-            return f"none for {opened.id}; {UNCALIBRATED}"
-        return "decision.threshold is taken as it is" if config.decision.threshold is not None else f"measured here with {opened.id}"
+            return f"none for {opened.id}; {Reason(Word.UNCALIBRATED).line()}"
+        return "decision.threshold is taken as it is" if own.decision.threshold is not None else f"measured here with {opened.id}"
 
     def runtime() -> str:
         if (wrong := clash()) is not None:
             raise ConfigError(wrong.message, wrong.hint)
         return ", ".join(packages())
 
-    def detector() -> str:
-        open_detector(config.detector.kind, config.detector.min_face_px)
-        return config.detector.kind
+    def detector(here: Config) -> str:
+        open_detector(here.detector.kind, here.detector.min_face_px)
+        return here.detector.kind
 
     def visibility() -> str:
         return f"{open_visibility().id}, golden check passed"
@@ -160,8 +165,9 @@ def check(config: Config, cameras: bool = True) -> list[Finding]:
 
     def turned(name: str, frame: Frame) -> str:
         """Advice, if somebody is in view who is upright only when the picture is turned."""
-        size = config.detector.min_face_px
-        sight = sight_of(frame, open_detector(config.detector.kind, size), open_judge(config, size))
+        here = config.at(name)
+        size = here.detector.min_face_px
+        sight = sight_of(frame, open_detector(here.detector.kind, size), open_judge(here, size))
         if sight.quarters:
             return f"; a face is turned: set gates.{name}.rotate = {(config.gates[name].rotate + 90 * sight.quarters) % 360}"
         return ", an upright face in view" if sight.good else ""
@@ -190,7 +196,7 @@ def check(config: Config, cameras: bool = True) -> list[Finding]:
             return True
 
         # A client of its own name, without session or last will: a serving daemon keeps its commands and its status.
-        settings, name = replace(mqtt, session_expiry_s=0), f"ostiary-{config.site}-{gate}-check"
+        settings, name = replace(mqtt, session_expiry_s=0), f"ostiary:check:{secrets.token_hex(8)}"
         link = MqttLink(settings, site=config.site, gate=gate, client_id=name, password=mqtt.password(), offline=None, deliver=deliver)
         link.start()
         try:
@@ -208,16 +214,21 @@ def check(config: Config, cameras: bool = True) -> list[Finding]:
     for name in config.gates:
         attempt(f"calibration {name}", lambda name=name: calibration(name))  # type: ignore[misc]
     attempt("ONNX Runtime", runtime)
-    attempt("detector", detector)
+    attempt("detector", lambda: detector(config))
+    for name, gate in config.gates.items():
+        if gate.detector is not None:
+            attempt(f"detector {name}", lambda name=name: detector(config.at(name)))  # type: ignore[misc]
     attempt("visibility", visibility)
     attempt("liveness", liveness)
     attempt("gallery", gallery)
     attempt("commands", commands)
     attempt("signing key", signing_key)
-    for name in config.gates if cameras else ():
+    attempt("passwords", lambda: exposed_passwords(config) or "no file that everybody may read")
+    for name in config.gates if cameras and not local else ():
         attempt(f"camera {name}", lambda name=name: camera(name))  # type: ignore[misc]
-    for name in config.gates:
-        attempt(f"broker {name}", lambda name=name: broker(name))  # type: ignore[misc]
-    attempt("clock", time_service)
+    if not local:
+        for name in config.gates:
+            attempt(f"broker {name}", lambda name=name: broker(name))  # type: ignore[misc]
+        attempt("clock", time_service)
     attempt("recording", lambda: recording_room(config))
     return findings

@@ -19,6 +19,7 @@ from daemon.core.passages.rules import Rules
 from daemon.core.passages.traces import moments
 from daemon.core.people.enrol import EnrolError
 from daemon.core.people.policy import forbids
+from daemon.core.region import Region, region
 from daemon.core.values import Frame, Person, Reason, Vector, View
 from daemon.drawing import outputs
 from daemon.drawing.page import About
@@ -67,7 +68,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """Everything a replay decides by, but for the frames."""
+    """Everything a replay decides by, but for the frames. `config` is that of the gate (`Config.at`)."""
 
     config: Config
     gate: str
@@ -75,9 +76,13 @@ class Scene:
     gallery: Gallery
     people: dict[str, Person]
 
+    @property
+    def region(self) -> Region | None:
+        return region(self.config.gates[self.gate].region)
+
     def rules(self) -> Rules:
         """Raises ConfigError where there is no threshold: a closed gate decides nothing."""
-        rules = steps.rules(self.config, self.model.calibration, self.gallery.templates)
+        rules = steps.rules(self.config, self.model.thresholds(self.gate), self.gallery.templates)
         if rules.threshold is None:
             raise ConfigError(
                 f"there is no threshold for {counted(self.gallery.templates, 'template')} at an FPIR of {self.config.decision.target_fpir}",
@@ -96,7 +101,7 @@ class Scene:
             people=len(self.people),
             templates=self.gallery.templates,
             rules=rules,
-            policy=steps.policy_digest(config, rules),
+            policy=steps.policy_digest(config, rules, self.region),
             limits=steps.limits(config, config.detector.min_face_px),
             lost_s=config.decision.lost_s,
         )
@@ -137,6 +142,7 @@ class Scene:
                 permit,
                 watch if witnesses else None,
                 liveness.lives if liveness is not None else None,
+                self.region,
             )
             for decision in walked:
                 for witness in witnesses:
@@ -152,6 +158,7 @@ def _replay(arguments: argparse.Namespace) -> int:
     scene = _scene(arguments)
     if arguments.policy is not None:
         other = load(arguments.policy)
+        other = other.at(scene.gate) if scene.gate in other.gates else other
         changed = replace(scene, config=replace(scene.config, decision=other.decision, quality=other.quality, liveness=other.liveness))
         before, after = (list(s.lines(arguments.source, arguments.fps)) for s in (scene, changed))
         differs = _differences(before, after, "as it is", str(arguments.policy))
@@ -179,8 +186,6 @@ def _scene(arguments: argparse.Namespace) -> Scene:
     config = load(arguments.config) if arguments.config else Config(site="replay", gates={"replay": GateConfig(source=arguments.source)})
     if arguments.bundle is not None:
         config = replace(config, model=replace(config.model, bundle=arguments.bundle))
-    if arguments.detector is not None:
-        config = replace(config, detector=replace(config.detector, kind=arguments.detector))
     if not arguments.config and not arguments.enroll:
         raise ConfigError("replay has nobody to recognise", "give --config for the gallery of a daemon, or --enroll PERSON=PHOTO.jpg")
     gate = "replay" if not arguments.config else gate_of(arguments.source, config) or next(iter(config.gates))
@@ -189,6 +194,9 @@ def _scene(arguments: argparse.Namespace) -> Scene:
             f"gate {gate} decides by claims (mode = verify), and a recording holds none: there is nothing to replay",
             f"give a configuration with gates.{gate}.mode = identify, and replay what would be decided without claims",
         )
+    config = config.at(gate)
+    if arguments.detector is not None:
+        config = replace(config, detector=replace(config.detector, kind=arguments.detector))
     if arguments.enroll:
         model = opening.open_model(config)
         return Scene(config, gate, model, *_enrolled(arguments.enroll, config, model))

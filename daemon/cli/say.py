@@ -1,5 +1,8 @@
 """How `ostiaryd` ends: its exit statuses, and its complaints of one line and a hint."""
 
+import logging
+import sys
+
 from rich.console import Console
 
 from daemon.config import ConfigError
@@ -12,8 +15,8 @@ from daemon.edges.detector import DetectorError
 from daemon.edges.embedder import EmbedderError
 from daemon.edges.files import FileError
 from daemon.edges.film import FilmError
+from daemon.edges.journal import is_journal, prefixed
 from daemon.edges.liveness import LivenessError
-from daemon.edges.metrics import MetricsError
 from daemon.edges.sandbox import SandboxError
 from daemon.edges.store import StoreError, VaultError
 from daemon.edges.walks import WalksError
@@ -23,7 +26,7 @@ EXIT_USAGE = 2
 EXIT_CONFIG = 78  # EX_CONFIG of sysexits.h: the unit file tells systemd that a restart would not help
 
 UNUSABLE = (
-    ConfigError, BundleError, EmbedderError, DetectorError, VisibilityError, LivenessError, CameraError, MetricsError, TapeError,
+    ConfigError, BundleError, EmbedderError, DetectorError, VisibilityError, LivenessError, CameraError, TapeError,
     VaultError,
 )  # fmt: skip
 """What no restart mends: exit 78."""
@@ -33,5 +36,8 @@ FAILED = (StoreError, FileError, AuditError, HeadError, FilmError, SandboxError,
 
 def complain(message: str, hint: str, status: int) -> int:
     """Print a message and its hint on stderr; gives `status` back, to return it."""
-    Console(stderr=True, highlight=False, soft_wrap=True, markup=False).print(f"ostiaryd: {message}\n  hint: {hint}")
+    text = f"ostiaryd: {message}\n  hint: {hint}"
+    if is_journal(sys.stderr):
+        text = prefixed(text, logging.ERROR)
+    Console(stderr=True, highlight=False, soft_wrap=True, markup=False).print(text)
     return status

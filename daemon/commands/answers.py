@@ -19,6 +19,7 @@ class Answer:
     not acknowledged, and dealt with again when the disk works, if it is `owed`: if it asks for something that is not done.
 
     `barred` is somebody whose earlier evidence no longer counts. `said` False means that nobody is told: there were too many such messages.
+    `pseudonym` is what the command's record in the audit chain calls the person.
     """
 
     result: Result
@@ -28,6 +29,7 @@ class Answer:
     said: bool = True
     trouble: str = ""
     owed: bool = False
+    pseudonym: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,25 +71,25 @@ class Answers:
         if done.people is None:
             self.store.put_result(request.kept_as, encoded, now)
         self.store.enqueue(request.gate, request.topic, encoded, at=now)
-        self._record(request, result, now, done.ended)
-        return Answer(result, encoded, durable=True, barred=done.barred)
+        pseudonym = self._record(request, result, now, done.ended)
+        return Answer(result, encoded, durable=True, barred=done.barred, pseudonym=pseudonym)
 
     def refused(self, request: Request, reason: str, detail: str, now: float, *, keep: bool) -> Answer:
         """Nothing was changed. Without `keep` the sender may correct the command and send it again under the same id."""
         return self._undone(request, self._result(request, "refused", reason, detail), now, keep=keep)
 
     def _undone(self, request: Request, result: Result, now: float, *, keep: bool) -> Answer:
-        encoded = encode(result)
+        encoded, pseudonym = encode(result), None
         try:
             with self.store.transaction():
                 if keep and request.command_id is not None:
                     self.store.put_result(request.kept_as, encoded, now)
                 self.store.enqueue(request.gate, request.topic, encoded, at=now)
                 if request.op is not None:
-                    self._record(request, result, now)
+                    pseudonym = self._record(request, result, now)
         except StoreError as error:
             return Answer(result, encoded, durable=False, trouble=error.message, owed=keep)
-        return Answer(result, encoded, durable=True)
+        return Answer(result, encoded, durable=True, pseudonym=pseudonym)
 
     def unsaid(self, request: Request, reason: str, detail: str) -> Answer:
         """Nothing was changed, and nobody is told. Costs neither disk nor network."""
@@ -123,7 +125,7 @@ class Answers:
         barred = request.person if shut_out else None
         return Answer(result, encode(result), durable=False, barred=barred, trouble=error.message, owed=True)
 
-    def _record(self, request: Request, result: Result, now: float, ended: str | None = None) -> None:
+    def _record(self, request: Request, result: Result, now: float, ended: str | None = None) -> str | None:
         pseudonym = self.store.pseudonym(request.person) if ended is None and request.person is not None else ended
         entry = CommandAnswered(
             gate=request.gate,
@@ -136,6 +138,7 @@ class Answers:
             key=result.key,
         )
         self.store.audit.append(now, entry)
+        return pseudonym
 
     def _result(self, request: Request, status: Outcome, reason: str | None, detail: str | None) -> Result:
         try:

@@ -7,7 +7,7 @@ nothing is left, in that very turn, the new gallery is compared with the store, 
 crash at any instant before, the old model serves.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -69,7 +69,7 @@ class Reembedder:
         store: Store,
         current: Current,
         models: Mapping[str, Model],
-        modes: Collection[Mode],
+        modes: Mapping[str, Mode],
         *,
         disk_works: Callable[[], bool],
         wake: Callable[[], object],
@@ -233,7 +233,7 @@ class Reembedder:
     def _verdict(self, running: _Running, then: Serving, lost: Sequence[str]) -> str:
         """The detail of the answer. Raises Refusal if a gate would close, or if somebody whom the gates know now would be unknown."""
         now, command = self._current.serving, running.deferred.command
-        closing = [mode for mode in self._modes if then.rules(mode).closed and not now.rules(mode).closed]
+        closing = [gate for gate, mode in self._modes.items() if then.rules(mode, gate).closed and not now.rules(mode, gate).closed]
         if closing and not command.force:
             count = then.gallery.templates
             detail = f"the card of {running.model.id} has no threshold for {counted(count, 'template')}; set decision.threshold, or force"

@@ -1,9 +1,11 @@
 """The configuration file: its sections, reading it, and the secrets and thresholds that it names."""
 
 from daemon.config.errors import ConfigError
+from daemon.config.exposed import exposed_passwords
 from daemon.config.policy import ClockConfig, DecisionConfig, DetectorConfig, LivenessConfig, QualityConfig, ScheduleConfig
 from daemon.config.reading import keys, load, parse
-from daemon.config.secret import read_secret
+from daemon.config.rules import is_loopback
+from daemon.config.secret import need_private, open_to_all, read_secret
 from daemon.config.sections import (
     AuditConfig,
     CommandsConfig,
@@ -12,6 +14,7 @@ from daemon.config.sections import (
     FlightConfig,
     GateConfig,
     KeyConfig,
+    LogConfig,
     MetricsConfig,
     ModelConfig,
     MqttConfig,
@@ -34,6 +37,7 @@ __all__ = [
     "GateConfig",
     "KeyConfig",
     "LivenessConfig",
+    "LogConfig",
     "MetricsConfig",
     "ModelConfig",
     "MqttConfig",
@@ -43,8 +47,12 @@ __all__ = [
     "ScheduleConfig",
     "SiteCalibration",
     "StoreConfig",
+    "exposed_passwords",
+    "is_loopback",
     "keys",
     "load",
+    "need_private",
+    "open_to_all",
     "parse",
     "read_secret",
     "read_site_calibration",

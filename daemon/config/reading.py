@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 Section = TypeVar("Section", bound="DataclassInstance")
+GATE_SECTIONS = ("detector", "quality", "decision")
+"""Sections that a gate may have of its own."""
+ONE_OF = {"threshold", "site_calibration"}
+"""A gate that gives one of them does without the site's other one."""
 EXAMPLE = "deploy/config.toml is an example"
 
 
@@ -41,8 +45,29 @@ def parse(table: dict[str, Any], origin: str = "configuration", folder: Path = P
         config = settings.build(Config, table)
     except settings.SettingError as error:
         raise ConfigError(f"{origin}: {error.message}", error.hint) from None
+    config = _inherited(config, table)
     check(config, origin)
     return _with_absolute_paths(config, folder)
+
+
+def _inherited(config: Config, table: dict[str, Any]) -> Config:
+    """The gates' own sections, completed by the site's."""
+    gates = {}
+    for name, gate in config.gates.items():
+        own = {section: getattr(gate, section) for section in GATE_SECTIONS}
+        complete = {
+            section: _over(getattr(config, section), given, table["gates"][name][section])
+            for section, given in own.items()
+            if given is not None
+        }
+        gates[name] = replace(gate, **complete)
+    return replace(config, gates=gates)
+
+
+def _over(site: Section, own: Section, given: Iterable[str]) -> Section:
+    """The site's section with the keys that a gate gives. `own` has the defaults of all others."""
+    names = set(given)
+    return replace(site, **{name: getattr(own, name) for name in (names | ONE_OF if names & ONE_OF else names)})
 
 
 def keys() -> Iterator[settings.Key]:

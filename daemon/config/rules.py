@@ -5,10 +5,12 @@ from collections.abc import Iterator
 from zoneinfo import ZoneInfoNotFoundError
 
 from daemon.config.errors import ConfigError
+from daemon.config.policy import DecisionConfig, LivenessConfig
 from daemon.config.sections import Config
 from daemon.core.messages import is_topic_segment
 from daemon.core.passages import defaults
 from daemon.core.people.policy import ScheduleError
+from daemon.core.region import RegionError, region
 from daemon.core.signing import public_key
 
 LEAST_MARGIN = 0.1
@@ -27,29 +29,17 @@ def _broken(config: Config) -> Iterator[tuple[str, str]]:
     """Messages and hints of the broken rules."""
     yield from _names(config)
     yield from _schedules(config)
-    decision, live, gates = config.decision, config.liveness, len(config.gates)
-    if decision.threshold is not None and decision.site_calibration:
-        yield (
-            "decision.threshold replaces the card's threshold, and decision.site_calibration raises it",
-            "give one of the two",
-        )
-    if 0 < decision.margin < LEAST_MARGIN:
-        yield (
-            f"decision.margin = {decision.margin} would hardly ask for a difference: it is in standard deviations of strangers' similarity",
-            f"earlier versions took a cosine, 0.05 by default, which is {defaults.MARGIN} now; 0 asks for no difference",
-        )
-    if decision.patience < decision.min_frames:
-        yield (
-            f"decision.patience = {decision.patience} is less than decision.min_frames = {decision.min_frames}",
-            "an answer needs min_frames good frames; patience must be at least as many",
-        )
+    live, gates = config.liveness, len(config.gates)
+    yield from _decision("decision", config.decision, live)
+    for name, gate in config.gates.items():
+        if gate.decision is not None:
+            yield from _decision(f"gates.{name}.decision", gate.decision, live)
+        try:
+            region(gate.region)
+        except RegionError as error:
+            yield f"gates.{name}.region {error}", "[[0.2, 0.1], [0.8, 1.0]], for instance, is the middle of the picture without its top"
     if live.require and not live.model:
         yield "liveness.require = true without liveness.model", "name a model; without one nobody can pass"
-    if live.frames > decision.min_frames:
-        yield (
-            f"liveness.frames = {live.frames} is more than decision.min_frames = {decision.min_frames}",
-            "an answer is given after min_frames good frames; liveness cannot judge more than these",
-        )
     if config.recording.most_mb < MIN_RECORDING_MB * gates:
         yield (
             f"recording.most_mb = {config.recording.most_mb} is less than {MIN_RECORDING_MB} for each gate ({gates} configured)",
@@ -60,11 +50,35 @@ def _broken(config: Config) -> Iterator[tuple[str, str]]:
     if bool(config.mqtt.cert_file) != bool(config.mqtt.key_file):
         yield "mqtt.cert_file and mqtt.key_file belong together", "give both or neither"
     yield from _keys(config)
-    if not config.commands.keys and not config.mqtt.allow_unsigned_commands and not _is_loopback(config.mqtt.host):
+    if not config.commands.keys and not config.mqtt.allow_unsigned_commands and not is_loopback(config.mqtt.host):
         yield (
             f"mqtt.host = {config.mqtt.host!r} is not on this machine, and commands are not signed",
             "anybody who can publish there could enrol a face: add [commands.keys.NAME] (`ostiaryctl keygen`), use a broker on 127.0.0.1, "
             "or set mqtt.allow_unsigned_commands = true",
+        )
+
+
+def _decision(section: str, decision: DecisionConfig, live: LivenessConfig) -> Iterator[tuple[str, str]]:
+    if decision.threshold is not None and decision.site_calibration:
+        yield (
+            f"{section}.threshold replaces the card's threshold, and {section}.site_calibration raises it",
+            "give one of the two",
+        )
+    if 0 < decision.margin < LEAST_MARGIN:
+        yield (
+            f"{section}.margin = {decision.margin} would hardly ask for a difference: it is in standard deviations of strangers'"
+            " similarity",
+            f"earlier versions took a cosine, 0.05 by default, which is {defaults.MARGIN} now; 0 asks for no difference",
+        )
+    if decision.patience < decision.min_frames:
+        yield (
+            f"{section}.patience = {decision.patience} is less than {section}.min_frames = {decision.min_frames}",
+            "an answer needs min_frames good frames; patience must be at least as many",
+        )
+    if live.frames > decision.min_frames:
+        yield (
+            f"liveness.frames = {live.frames} is more than {section}.min_frames = {decision.min_frames}",
+            "an answer is given after min_frames good frames; liveness cannot judge more than these",
         )
 
 
@@ -119,7 +133,8 @@ def _schedules(config: Config) -> Iterator[tuple[str, str]]:
             yield f"schedules.{name}.zone = {schedule.zone!r} is not a time zone", "for instance Europe/Berlin or UTC"
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine, by its name or address alone."""
     if host == "localhost":
         return True
     try:

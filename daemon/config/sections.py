@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from daemon.config.kinds import NOT_A_PATH, FilePath, Seconds
+from daemon.config.kinds import NOT_A_PATH, Corner, FilePath, Seconds
 from daemon.config.policy import ClockConfig, DecisionConfig, DetectorConfig, LivenessConfig, QualityConfig, ScheduleConfig
 from daemon.config.secret import read_secret
 from daemon.core.passages.claims import Mode
@@ -42,6 +42,18 @@ class GateConfig:
             "`both` verifies while there is a claim, and identifies otherwise."
         ),
     ] = "identify"
+    region: Annotated[
+        tuple[Corner, ...],
+        Meta(
+            description="Only faces whose middle is in this part of the picture count: the corners [x, y] of a polygon, or two opposite "
+            "corners of a box, as shares of the upright picture's width and height. Empty: all of it."
+        ),
+    ] = ()
+    detector: DetectorConfig | None = None
+    """Where it differs from the site's, as the next two: complete, with what this gate does not name taken from the site. `Config.at`
+    gives what holds here."""
+    quality: QualityConfig | None = None
+    decision: DecisionConfig | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,6 +243,19 @@ class MetricsConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LogConfig:
+    """What the journal says."""
+
+    people: Annotated[
+        bool,
+        Meta(
+            description="The journal names people by their ids. Otherwise it has the pseudonyms of the audit chain, which name nobody "
+            "after a revocation."
+        ),
+    ] = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """Everything the daemon is told."""
 
@@ -254,3 +279,11 @@ class Config:
     flight: FlightConfig = field(default_factory=FlightConfig)
     mqtt: MqttConfig = field(default_factory=MqttConfig)
     metrics: MetricsConfig = field(default_factory=MetricsConfig)
+    log: LogConfig = field(default_factory=LogConfig)
+
+    def at(self, gate: str) -> "Config":
+        """What holds at one gate: the site's configuration, with the gate's own detector, quality and decision."""
+        own = self.gates[gate]
+        return replace(
+            self, detector=own.detector or self.detector, quality=own.quality or self.quality, decision=own.decision or self.decision
+        )

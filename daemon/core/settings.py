@@ -52,10 +52,13 @@ class Key:
 
 
 def keys(kind: type[Any], section: str = "") -> Iterator[Key]:
-    """All keys of a dataclass, and those of the tables in it: `gates.NAME` is the section of a table for each name."""
+    """All keys of a dataclass, and those of the tables in it: `gates.NAME` is the section of a table for each name. A table that is None by
+    default repeats another one's keys, and is left out."""
     for key, hint in _fields(kind, section):
         bare, _ = _unwrapped(hint)
-        if (table := _table(bare)) is not None:
+        if (table := _table(bare)) is not None and key.default is None:
+            continue
+        if table is not None:
             yield from keys(table, key.path)
         elif (entry := _entry(bare)) is not None:
             yield from keys(entry, f"{key.path}.NAME")
@@ -144,7 +147,7 @@ def _key(section: str, name: str, hint: Any, default: object) -> Key:
     allowed = _range(bare, notes)
     if get_origin(bare) is tuple:
         item, item_notes = _unwrapped(get_args(bare)[0])
-        noun = f"list of {NOUNS.get(_plain(item), ('', 'tables'))[1]}"
+        noun = "list of points" if get_origin(item) is tuple else f"list of {NOUNS.get(_plain(item), ('', 'tables'))[1]}"
         each = _range(item, item_notes)
         allowed = ", ".join(filter(None, (allowed, f"each {each}" if each else "")))
     else:

@@ -1,29 +1,197 @@
-"""What a gate says about itself: its state, and the reasons for it."""
+"""What a gate says about itself: its state, and the reasons for it. Every reason is a word of one closed list, with a row in one table."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal
 
 import msgspec
 
-from daemon.core.counts import counted, persons
 from daemon.core.messages import StatusMessage
 from daemon.core.values import CameraTrouble, Incident, LinkName
 
-UNCALIBRATED = "uncalibrated: the threshold comes from photos by other cameras, and nobody has measured this gate; run `ostiaryd calibrate`"
-"""The gate works: it adapts to its camera by itself (`cohort.py`)."""
+GateState = Literal["serving", "degraded", "closed"]
+GATE_STATES: tuple[GateState, ...] = ("serving", "degraded", "closed")
+
+Severity = Literal["closes", "critical", "warning", "notice"]
+"""`closes`: the gate accepts nobody. `critical`: somebody at the gate or at its broker is not served. `warning`: it works, and soon may
+not, or what it says may be wrong. `notice`: it works as configured, and could be better."""
+
 MOST_NAMED = 5
 """People named in a reason."""
 
-_DOWN: dict[LinkName, str] = {"commands": "commands_down", "urgent": "revocations_down"}
 
-_INCIDENTS: dict[Incident, str] = {
-    "session_taken_over": "another client came with this gate's id, and commands that waited may be lost; look for a second daemon, "
-    "change the broker's passwords, and send revocations again that were not answered",
-    "session_lost": "the broker has forgotten the commands that waited for this gate; send revocations again that were not answered",
-}
+class Word(StrEnum):
+    """The reasons, in the order in which they are told. New ones may come: a consumer shows a word that it does not know as it is."""
+
+    DISK = "disk"
+    UNSOUND = "unsound"
+    THRESHOLD_UNRESOLVED = "threshold_unresolved"
+    CLAIMS_UNRESOLVED = "claims_unresolved"
+    OTHER_MODEL = "other_model"
+    CAMERA_DOWN = "camera_down"
+    CAMERA_FROZEN = "camera_frozen"
+    CAMERA_BEHIND = "camera_behind"
+    CAMERA_ENDED = "camera_ended"
+    TOO_SLOW = "too_slow"
+    BROKER_DOWN = "broker_down"
+    COMMANDS_DOWN = "commands_down"
+    REVOCATIONS_DOWN = "revocations_down"
+    SESSION_TAKEN_OVER = "session_taken_over"
+    SESSION_LOST = "session_lost"
+    PUBLISH_REFUSED = "publish_refused"
+    OUTBOX_DROPPED = "outbox_dropped"
+    STORE_DAMAGED = "store_damaged"
+    AUDIT_BROKEN = "audit_broken"
+    ERASURE_WAITS = "erasure_waits"
+    DISK_LOW = "disk_low"
+    CLOCK_UNTRUSTED = "clock_untrusted"
+    CLOCK_STEPPED = "clock_stepped"
+    FACES_TURNED = "faces_turned"
+    TWO_FACES = "two_faces"
+    LIVENESS_FAILED = "liveness_failed"
+    EXACT_SEARCH = "exact_search"
+    RECORDING_STOPPED = "recording_stopped"
+    FLIGHT_STOPPED = "flight_stopped"
+    METRICS_DOWN = "metrics_down"
+    UNSIGNED_COMMANDS = "unsigned_commands"
+    UNCALIBRATED = "uncalibrated"
 
 
 @dataclass(frozen=True, slots=True)
+class Row:
+    """How bad a reason is, what it says to people (`{}` is what is known of this case), and what to do next."""
+
+    severity: Severity
+    text: str
+    step: str
+
+
+TABLE: Mapping[Word, Row] = {
+    Word.DISK: Row("closes", "{}", "make room on the disk of state_dir, or mend it; the gate reopens by itself"),
+    Word.UNSOUND: Row("closes", "{}", "restart the daemon, which reads the store anew"),
+    Word.THRESHOLD_UNRESOLVED: Row(
+        "critical", "the card has no threshold for this gallery size and decision.target_fpir", "set decision.threshold"
+    ),
+    Word.CLAIMS_UNRESOLVED: Row(
+        "critical",
+        "the card has no threshold for decision.target_fmr, so nobody is verified",
+        "set another decision.target_fmr, or use a bundle whose card has one",
+    ),
+    Word.OTHER_MODEL: Row("critical", "{} templates have no vector of this model and are left out", "reembed, or enrol these people again"),
+    Word.CAMERA_DOWN: Row("critical", "no picture comes{}", "check camera, cable and network; `ostiaryd check` tests the source"),
+    Word.CAMERA_FROZEN: Row("critical", "the camera shows the same picture all the time{}", "restart the camera"),
+    Word.CAMERA_BEHIND: Row(
+        "critical", "pictures come too late to decide on{}", "check the network, lower the camera's size or rate, or give this box more CPU"
+    ),
+    Word.CAMERA_ENDED: Row("notice", "the recording is over{}", "nothing more comes; restart the daemon to see it again"),
+    Word.TOO_SLOW: Row(
+        "critical",
+        "this box is too slow for its cameras: it looks at {}",
+        "lower the camera's size or rate, raise detector.min_face_px, or give the box more CPU",
+    ),
+    Word.BROKER_DOWN: Row("critical", "no connection to the broker, decisions wait{}", "check the broker, its address and the login"),
+    Word.COMMANDS_DOWN: Row("critical", "{}; commands do not arrive", "check the broker and its ACL for this gate's command topics"),
+    Word.REVOCATIONS_DOWN: Row(
+        "critical", "{}; revocations do not arrive on command/revoke", "check the broker and its ACL for this gate's command topics"
+    ),
+    Word.SESSION_TAKEN_OVER: Row(
+        "critical",
+        "at {}; another client came with this gate's id, and commands that waited may be lost",
+        "look for a second daemon, change the broker's passwords, and send revocations again that were not answered",
+    ),
+    Word.SESSION_LOST: Row(
+        "critical",
+        "at {}; the broker has forgotten the commands that waited for this gate",
+        "send revocations again that were not answered",
+    ),
+    Word.PUBLISH_REFUSED: Row("critical", "{}", "check the broker's ACL for this gate; the message stays in the outbox"),
+    Word.OUTBOX_DROPPED: Row(
+        "critical", "{} messages to the broker were given up since the start", "`ostiaryd audit` has them; check the broker"
+    ),
+    Word.STORE_DAMAGED: Row("critical", "{}", "`ostiaryd check` names them; revoke and enrol these people again, or restore a backup"),
+    Word.AUDIT_BROKEN: Row("critical", "at record {}", "`ostiaryd check --audit` shows more"),
+    Word.ERASURE_WAITS: Row(
+        "warning",
+        "what was erased from the gallery is in the database's log for more than {}, because another program reads there",
+        "end what reads gallery.sqlite (`fuser -v` names it)",
+    ),
+    Word.DISK_LOW: Row(
+        "critical", "{} left on the disk of state_dir; without room the gate closes", "make room, or lower recording.most_mb"
+    ),
+    Word.CLOCK_UNTRUSTED: Row(
+        "warning",
+        "no time service keeps the clock in step; {} people with a rule of time are rejected",
+        "start a time service (`timedatectl set-ntp true`)",
+    ),
+    Word.CLOCK_STEPPED: Row(
+        "critical", "the wall clock has jumped, so no accept is live", "set it right by a time service, or restart the daemon"
+    ),
+    Word.FACES_TURNED: Row("warning", "most faces are not upright here", "turn the camera, or set `rotate` of this gate"),
+    Word.TWO_FACES: Row("warning", "two different faces were accepted as {}", "see who they are, and enrol with replace or capture"),
+    Word.LIVENESS_FAILED: Row("critical", "{}", "restart the daemon; `ostiaryd check` tests the liveness model"),
+    Word.EXACT_SEARCH: Row("notice", "{}", "answers are right and come later; free memory if the gate is slow"),
+    Word.RECORDING_STOPPED: Row("warning", "{}; the gate goes on without it", "make room on the disk, or lower recording.most_mb"),
+    Word.FLIGHT_STOPPED: Row("warning", "{}; the gate goes on without it", "make room on the disk, or lower flight.most_mb"),
+    Word.METRICS_DOWN: Row("warning", "{}; it is tried again", "set metrics.host and metrics.port to a free address of this machine"),
+    Word.UNSIGNED_COMMANDS: Row(
+        "warning",
+        "commands are not signed, and the broker {} is not on this machine: whoever may publish there can enrol a face",
+        "add [commands.keys.NAME] (`ostiaryctl keygen`)",
+    ),
+    Word.UNCALIBRATED: Row(
+        "notice",
+        "the threshold comes from photos by other cameras, and nobody has measured this gate",
+        "run `ostiaryd calibrate`",
+    ),
+}
+"""The gate works while it is `uncalibrated`: it adapts to its camera by itself (`cohort.py`)."""
+
+STOPPED, CONNECTION_LOST = "stopped", "connection_lost"
+"""What an `offline` gate gives as its reason: the daemon was stopped, or the broker has lost it (the last will)."""
+
+_DOWN: dict[LinkName, Word] = {
+    "out": Word.BROKER_DOWN, "commands": Word.COMMANDS_DOWN, "urgent": Word.REVOCATIONS_DOWN,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a gate is not `serving`. `closes`: it accepts nobody because of this."""
+
+    word: Word
+    detail: str = ""
+    people: tuple[str, ...] = ()
+    closes: bool = False
+
+    @property
+    def severity(self) -> Severity:
+        return "closes" if self.closes else TABLE[self.word].severity
+
+    def line(self, name: Callable[[str], str] = str) -> str:
+        """`word: what is so; what to do`. `name` says how a person is called there."""
+        row, detail = TABLE[self.word], self.detail
+        if self.people:
+            named = ", ".join(map(name, self.people[:MOST_NAMED]))
+            detail = named + (" and others" if len(self.people) > MOST_NAMED else "")
+        return f"{self.word}: {row.text.replace('{}', detail)}; {row.step}"
+
+
+def state(reasons: Iterable[Reason]) -> GateState:
+    """`closed` if one of the reasons closes the gate, `degraded` with any other, `serving` without."""
+    closing = [reason.severity == "closes" for reason in reasons]
+    return "closed" if any(closing) else "degraded" if closing else "serving"
+
+
+def summary(gates: Mapping[str, Sequence[Reason]]) -> str:
+    """All gates of a box in one line, for the service manager: `gate north degraded (camera_down); gate south serving`."""
+    return "; ".join(
+        f"gate {name} {state(reasons)}" + (f" ({', '.join(reason.word for reason in reasons)})" if reasons else "")
+        for name, reasons in gates.items()
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Trouble:
     """Everything that may be wrong. A field is None, False, 0 or empty while nothing is wrong.
 
@@ -32,17 +200,21 @@ class Trouble:
     unverifiable: the card has no threshold for claims, and the gate needs one.
     idle: the gate can neither search nor verify.
     left_out: the number of templates without a vector of the serving model.
-    camera: what is known of a camera that is not up.
+    camera: what kind of trouble the camera is in, and what is known of it.
+    slow: what the gate looks at, and what it needs, if that is too little.
     turned: most faces come turned.
     graph: why the search is exact.
     refused: what the broker refused.
     audit: the record at which the audit chain is broken.
     untimed: the number of people with a rule of time while the clock is not trusted.
-    standing: what the start found.
+    standing: what the start found, and what only a restart ends.
     recorder: why something is not recorded.
+    metrics: why the metrics are not served.
     liveness: why the liveness model could not judge.
     uncalibrated: nobody has measured this gate with the serving model.
     unsound: what in memory is not as in the store.
+    unerased: for how long something that was erased is still in the log of the database.
+    low: how much room is left on the disk, if that is little.
     down: the connections to the broker that are down, and why.
     stepped: the wall clock has stepped, and nothing answers for it.
     dropped: the number of messages that were dropped from the outbox since the start.
@@ -50,22 +222,26 @@ class Trouble:
     two_faces: the people under whose ids two different faces were accepted here.
     """
 
-    disk: str | None
-    unresolved: bool
-    unverifiable: bool
-    idle: bool
-    left_out: int
-    camera: str | None
-    turned: bool
-    graph: str | None
-    refused: str | None
-    audit: int | None
-    untimed: int
-    standing: Sequence[str]
-    recorder: Sequence[str] = ()
+    disk: str | None = None
+    unresolved: bool = False
+    unverifiable: bool = False
+    idle: bool = False
+    left_out: int = 0
+    camera: tuple[CameraTrouble | Literal["ended"], str | None] | None = None
+    slow: str | None = None
+    turned: bool = False
+    graph: str | None = None
+    refused: str | None = None
+    audit: int | None = None
+    untimed: int = 0
+    standing: Mapping[Word, str] = field(default_factory=dict)
+    recorder: Mapping[Word, str] = field(default_factory=dict)
+    metrics: str | None = None
     liveness: str | None = None
     uncalibrated: bool = False
     unsound: str | None = None
+    unerased: str | None = None
+    low: str | None = None
     down: Mapping[LinkName, str] = field(default_factory=dict)
     incidents: Mapping[Incident, str] = field(default_factory=dict)
     stepped: bool = False
@@ -73,73 +249,63 @@ class Trouble:
     two_faces: Sequence[str] = ()
 
     @property
-    def closing(self) -> list[str]:
-        """Why the gate accepts nobody."""
-        reasons = [f"disk: {self.disk}"] if self.disk is not None else []
-        reasons += [f"unsound: {self.unsound}; restart the daemon, which reads the store anew"] if self.unsound is not None else []
-        return reasons + (self._unresolved if self.idle else [])
-
-    @property
-    def degrading(self) -> list[str]:
-        """What needs attention while the gate works."""
-        reasons = [] if self.idle else self._unresolved
-        reasons += [other_model(self.left_out)] if self.left_out else []
-        reasons += [UNCALIBRATED] if self.uncalibrated and not self.idle else []
-        reasons += self.standing
+    def reasons(self) -> tuple[Reason, ...]:
+        """Those that close the gate first, and then in the order of the words."""
+        found: dict[Word, str | None] = {
+            Word.DISK: self.disk,
+            Word.UNSOUND: self.unsound,
+            Word.THRESHOLD_UNRESOLVED: _if(self.unresolved),
+            Word.CLAIMS_UNRESOLVED: _if(self.unverifiable),
+            Word.OTHER_MODEL: _count(self.left_out),
+            Word.TOO_SLOW: self.slow,
+            Word.PUBLISH_REFUSED: self.refused,
+            Word.OUTBOX_DROPPED: _count(self.dropped),
+            Word.AUDIT_BROKEN: None if self.audit is None else str(self.audit),
+            Word.ERASURE_WAITS: self.unerased,
+            Word.DISK_LOW: self.low,
+            Word.CLOCK_UNTRUSTED: _count(self.untimed),
+            Word.CLOCK_STEPPED: _if(self.stepped),
+            Word.FACES_TURNED: _if(self.turned),
+            Word.LIVENESS_FAILED: self.liveness,
+            Word.EXACT_SEARCH: self.graph,
+            Word.METRICS_DOWN: self.metrics,
+            Word.UNCALIBRATED: _if(self.uncalibrated and not self.idle),
+            **self.standing,
+            **self.recorder,
+            **{_DOWN[name]: _more(detail) if name == "out" else detail for name, detail in self.down.items()},
+            **{Word(incident): at for incident, at in self.incidents.items()},
+        }
         if self.camera is not None:
-            reasons.append(self.camera)
-        if self.turned:
-            reasons.append("faces_turned: most faces are not upright here; turn the camera, or set `rotate` of this gate")
+            found[Word(f"camera_{self.camera[0]}")] = _more(self.camera[1])
+        closing = {Word.DISK, Word.UNSOUND} | ({Word.THRESHOLD_UNRESOLVED, Word.CLAIMS_UNRESOLVED} if self.idle else set())
+        told = [Reason(word, detail, closes=word in closing) for word in Word if (detail := found.get(word)) is not None]
         if self.two_faces:
-            named = ", ".join(self.two_faces[:MOST_NAMED]) + (" and others" if len(self.two_faces) > MOST_NAMED else "")
-            reasons.append(f"two_faces: two different faces were accepted as {named}; see who they are, and enrol with replace or capture")
-        if self.graph is not None:
-            reasons.append(f"exact_search: {self.graph}")
-        if self.liveness is not None:
-            reasons.append(f"liveness_failed: {self.liveness}")
-        if self.audit is not None:
-            reasons.append(f"audit_broken: at record {self.audit}; `ostiaryd check --audit` shows more")
-        if self.untimed:
-            reasons.append(
-                f"clock_untrusted: no time service keeps the clock in step; {persons(self.untimed)} with a rule of time rejected"
-            )
-        reasons += self.recorder
-        if self.refused is not None:
-            reasons.append(f"publish_refused: {self.refused}")
-        if self.dropped:
-            reasons.append(f"outbox_dropped: {counted(self.dropped, 'message')} given up since the start; the audit chain has them")
-        if self.stepped:
-            reasons.append(
-                "clock_stepped: the wall clock has jumped, so no accept is live; set it right by a time service, or restart the daemon"
-            )
-        reasons += [f"{_DOWN[name]}: {detail}" for name, detail in self.down.items() if name in _DOWN]
-        reasons += [f"{incident}: at {at}; {_INCIDENTS[incident]}" for incident, at in self.incidents.items()]
-        return reasons
-
-    @property
-    def _unresolved(self) -> list[str]:
-        reasons = []
-        if self.unresolved:
-            reasons.append(
-                "threshold_unresolved: the card has no threshold for this gallery size and decision.target_fpir; set decision.threshold"
-            )
-        if self.unverifiable:
-            reasons.append("claims_unresolved: the card has no threshold for decision.target_fmr, so nobody is verified")
-        return reasons
+            told.append(Reason(Word.TWO_FACES, people=tuple(self.two_faces)))
+        order = list(Word)
+        return tuple(sorted(told, key=lambda reason: (not reason.closes, order.index(reason.word))))
 
 
-def other_model(left_out: int) -> str:
-    """The reason that says how many templates are left out."""
-    return f"other_model: {counted(left_out, 'template')} without a vector of this model left out; reembed, or enrol the owners again"
-
-
-def camera_trouble(state: str, trouble: CameraTrouble | None, detail: str | None) -> str | None:
-    """The reason that a camera of this state and trouble is, if it is one."""
+def camera_trouble(
+    state: str, trouble: CameraTrouble | None, detail: str | None
+) -> tuple[CameraTrouble | Literal["ended"], str | None] | None:
+    """What a camera of this state is, if it is not well: a `Trouble.camera`."""
     if state == "up" and trouble is None:
         return None
-    return f"camera_{trouble or state}" + (f": {detail}" if detail else "")
+    return ("ended" if state == "ended" else trouble or "down"), detail
 
 
 def offline(status: StatusMessage) -> StatusMessage:
     """A gate's farewell when the daemon stops on purpose."""
-    return msgspec.structs.replace(status, online=False, state="offline", reasons=["stopped"], camera=None, reembedding=None)
+    return msgspec.structs.replace(status, online=False, state="offline", reasons=[STOPPED], camera=None, reembedding=None)
+
+
+def _if(holds: bool) -> str | None:
+    return "" if holds else None
+
+
+def _count(number: int) -> str | None:
+    return str(number) if number else None
+
+
+def _more(detail: str | None) -> str:
+    return f": {detail}" if detail else ""

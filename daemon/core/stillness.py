@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 FROZEN_S = 10.0
-"""A camera that shows nothing new for so long is frozen. Longer than for `down`: a still scene at night may be compressed to equal pictures."""
+"""A camera that shows nothing new for so long is frozen. Longer than for `down`: a still scene at night may come as equal pictures."""
 
 Look = Literal["new", "still", "frozen"]
 

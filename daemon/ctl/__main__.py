@@ -14,6 +14,7 @@ from rich.text import Text
 from daemon.config import ConfigError
 from daemon.core.plain import show_anywhere
 from daemon.ctl.arguments import Run, parser
+from daemon.ctl.client_settings import fill_in
 from daemon.ctl.failures import INTERRUPTED, USAGE, CtlError
 from daemon.ctl.keys import make_key
 from daemon.ctl.people import show_one, show_people
@@ -34,6 +35,8 @@ RUNS: dict[str, Run] = {
     "keygen": make_key,
 }
 
+NEED_NO_BROKER = ("schema", "keygen")
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
@@ -43,6 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     out, err = Console(highlight=False, soft_wrap=True, width=width), Console(stderr=True, highlight=False, soft_wrap=True)
     try:
         args = parser(RUNS).parse_args(argv)
+        if args.op not in NEED_NO_BROKER:
+            fill_in(args)
         run: Run = args.run
         return run(args, out)
     except (CtlError, ConfigError) as error:

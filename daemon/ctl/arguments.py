@@ -23,6 +23,12 @@ def parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
     # These options may stand before or after the command. SUPPRESS keeps the second parser from erasing what the first one read.
     shared = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     group = shared.add_argument_group("broker and gate")
+    group.add_argument(
+        "--settings",
+        type=Path,
+        metavar="FILE",
+        help="take these options from FILE (~/.config/ostiary/client.toml, else /etc/ostiary/client.toml); options win",
+    )
     group.add_argument("--config", type=Path, metavar="CONFIG.toml", help="take site, gate and broker from the daemon's configuration")
     group.add_argument("--host", help="the broker's host (127.0.0.1)")
     group.add_argument("--port", type=int, help="the broker's port (1883)")
@@ -85,7 +91,8 @@ def parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
     people = add("list", "list who is enrolled")
     people.add_argument("--after", metavar="PERSON", help="begin after this id")
     people.add_argument("--limit", type=_count, metavar="N", help="stop after N people; the last line says how to continue")
-    add("status", "show what the gates last said about themselves")
+    status = add("status", "show what the gates last said about themselves")
+    status.add_argument("--forget", metavar="NAME", help="clear the last status of a gate that is gone, with a login that may write it")
     watch = add("watch", "show decisions as they are made")
     watch.add_argument("--count", type=int, metavar="N", help="stop after N decisions")
     watch.add_argument("--seconds", type=_seconds, metavar="N", help="stop after N seconds")

@@ -18,6 +18,10 @@ from daemon.ctl.failures import NO_ANSWER, REFUSED, USAGE, CtlError
 CONNECT_TIMEOUT_S = 5.0
 _NOBODY, _DENIED = 0x10, 0x87
 """Reason codes of MQTT 5: nobody has subscribed to the topic; this user may not write to it."""
+_OWN_LOGIN = (
+    "it is the gate's own login, which only answers. Write a login that may ask, such as hr, into ~/.config/ostiary/client.toml "
+    "(`ostiaryctl --help`), or give --username and --password-file"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,8 @@ class Address:
     ca_file: str = ""
     cert_file: str = ""
     key_file: str = ""
+    is_gates_login: bool = False
+    """Whether the login is the gate's own, which should ask nothing of itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,19 +126,35 @@ class Broker:
                 break
         if reasons[-1].is_failure and all(reason.is_failure for reason in reasons):
             who, topic = self._address.username or "this user", messages[0][0]
-            hint = f"{who} may not write to {topic}: check --site and --gate, or use a login that the broker's ACL lets do this"
+            other = "check --site and --gate, or use a login that the broker's ACL lets do this"
+            hint = f"{who} may not write to {topic}: {_OWN_LOGIN if self._address.is_gates_login else other}"
             raise CtlError(REFUSED, f"the broker refused the command: {reasons[-1]}", hint)
         return messages[len(reasons) - 1][0]
 
-    def _published_as(self, topic: str, payload: bytes, deadline_s: float) -> ReasonCode:
-        mid = self._client.publish(topic, payload, qos=1).mid
+    def forget(self, topic: str, timeout_s: float) -> None:
+        """Clear what is retained on a topic, and wait until the broker has done it. Raises CtlError."""
+        reason = self._published_as(topic, b"", time.monotonic() + timeout_s, retain=True)
+        deadline_s = time.monotonic() + timeout_s
+        heard = None if reason.is_failure else self.next(timeout_s)  # over MQTT 3.1.1 only this tells whether it was allowed
+        while isinstance(heard, Heard) and heard.payload:
+            heard = self.next(deadline_s - time.monotonic())
+        if not isinstance(heard, Heard):
+            who = self._address.username or "this user"
+            hint = (
+                f"{who} may not write to {topic}: use the gate's own login. The daemon that had it clears it by itself after the gate "
+                "was taken out of its configuration, if the gate's login still works"
+            )
+            raise CtlError(REFUSED, f"the broker refused to clear the status: {reason}", hint)
+
+    def _published_as(self, topic: str, payload: bytes, deadline_s: float, *, retain: bool = False) -> ReasonCode:
+        mid = self._client.publish(topic, payload, qos=1, retain=retain).mid
         try:
             while True:
                 answered, reason = self._published.get(timeout=max(0.0, deadline_s - time.monotonic()))
                 if answered == mid:
                     return reason
         except queue.Empty:
-            hint = "check the broker's limit on the size of messages (mosquitto: message_size_limit); in a slow network raise --timeout"
+            hint = "check the broker's limit on the size of messages (mosquitto: max_packet_size); in a slow network raise --timeout"
             raise CtlError(NO_ANSWER, "the broker did not acknowledge the command", hint) from None
 
     def next(self, timeout_s: float | None) -> Heard | Lost | None:
@@ -176,7 +198,7 @@ def _no_delay(client: paho.Client, userdata: object, sock: object) -> None:
 
 def _advice(refused: str, step: str) -> str:
     if step == "subscription":
-        return "allow this user in the broker's ACL to read the gate's result, status and decision topics"
+        return "use a login that the broker's ACL lets read these topics (--username, or a settings file); check --site and --gate"
     if "version" in refused:
         return "the broker may not speak MQTT 5: try --protocol 3.1.1"
     return "check --username and --password-file against the broker's password file"

@@ -2,6 +2,10 @@
 
 import argparse
 import time
+from collections.abc import Mapping
+from dataclasses import replace
+from math import isnan
+from typing import Any
 
 import msgspec
 from rich.console import Console
@@ -9,10 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from daemon.core.counts import counted, persons
-from daemon.core.messages import StatusMessage
+from daemon.core.messages import AuditHead, Reembedding, is_topic_segment
 from daemon.ctl.asking import TIMEOUT_S
 from daemon.ctl.broker import Broker, Heard
-from daemon.ctl.failures import DONE, NO_ANSWER, REFUSED, SAME_VERSION, CtlError
+from daemon.ctl.failures import DONE, NO_ANSWER, REFUSED, SAME_VERSION, USAGE, CtlError
 from daemon.ctl.keys import FORGED, Gates, believed
 from daemon.ctl.target import Target, target
 from daemon.ctl.text import age_s, brief, safe, table, to_json
@@ -26,16 +30,44 @@ EVERY_GATE_S, NEXT_GATE_S = 1.0, 0.3
 _STYLES = {"serving": "green", "degraded": "yellow"}
 
 
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
+    """What a gate says of itself, as far as it can be read. `odd` are the fields that cannot, and `said` is the whole message."""
+
+    online: bool = False
+    state: str = "unreadable"
+    reasons: list[str] = []
+    at: str | None = None
+    camera: str | None = None
+    model: str | None = None
+    provider: str | None = None
+    people: int = 0
+    templates: int = 0
+    gallery_revision: int = -1
+    threshold: float | None = None
+    outbox_depth: int = -1
+    version: str = "of an unknown version"
+    reembedding: Reembedding | None = None
+    audit: AuditHead | None = None
+    mode: str | None = None
+    claim_threshold: float | None = None
+    commands: str | None = None
+    public_key: str | None = None
+    odd: tuple[str, ...] = ()
+    said: dict[str, Any] = {}
+
+
 def show_status(args: argparse.Namespace, out: Console) -> int:
     """Print the status of the gates; the exit code says whether all of them are well."""
     to = target(args, any_gate=True)
+    if getattr(args, "forget", None) is not None:
+        return _forget(to, args.forget, getattr(args, "timeout", TIMEOUT_S), out)
     found, forged = _statuses(to, believed(args), getattr(args, "timeout", EVERY_GATE_S if to.is_every_gate else TIMEOUT_S))
     if not found and not forged:
         hint = "check --site and --gate; a gate publishes its status from its first start on"
         raise CtlError(NO_ANSWER, "no gate has published a status", hint)
     if hasattr(args, "json"):
         for name, one in sorted(found.items()):
-            out.print(Text(to_json({"gate": name, "stale": _is_stale(one), **msgspec.to_builtins(one)})))
+            out.print(Text(to_json({"gate": name, "stale": _is_stale(one), **one.said})))
         for name in sorted(forged):
             out.print(Text(to_json({"gate": name, "error": f"its status {FORGED}"})))
     else:
@@ -45,41 +77,82 @@ def show_status(args: argparse.Namespace, out: Console) -> int:
             out.print(line)
         for name in sorted(forged):
             out.print(Text.assemble(("✗", "bold red"), " ", safe(name, "cyan"), safe(f": its status {FORGED}", "red")))
+    for name, one in sorted(found.items()):
+        if one.odd:
+            strange = f": {', '.join(one.odd)} cannot be read; {SAME_VERSION}"
+            Console(stderr=True, highlight=False).print(Text.assemble(safe(name, "cyan"), safe(strange, "yellow")))
     return DONE if not forged and all(_is_well(one) for one in found.values()) else REFUSED
 
 
-def _statuses(to: Target, gates: Gates, timeout_s: float) -> tuple[dict[str, StatusMessage], set[str]]:
+def _statuses(to: Target, gates: Gates, timeout_s: float) -> tuple[dict[str, Seen], set[str]]:
     """What the gates said, by name, and for which of them only others spoke."""
-    found: dict[str, StatusMessage] = {}
+    found: dict[str, Seen] = {}
     forged: set[str] = set()
     with Broker(to.address, [to.topic("status")]) as broker:
         deadline_s = time.monotonic() + timeout_s
         # Retained messages come at once, so when one has come, the others are not far behind.
         while (heard := broker.next(min(deadline_s - time.monotonic(), NEXT_GATE_S if found or forged else timeout_s))) is not None:
-            if isinstance(heard, Heard):
+            if isinstance(heard, Heard) and heard.payload:
                 name = heard.topic.split("/")[-2]
                 if not gates.said(heard.topic, heard.payload):
                     forged.add(name)
                     continue
-                try:
-                    found[name] = msgspec.json.decode(heard.payload, type=StatusMessage)
-                except msgspec.MsgspecError as error:
-                    raise CtlError(REFUSED, f"{heard.topic} cannot be read: {error}", SAME_VERSION) from None
+                found[name] = _read(heard.payload)
             if found and not to.is_every_gate:
                 break
     return found, forged - found.keys()
 
 
-def _is_stale(status: StatusMessage) -> bool:
+def _read(payload: bytes) -> Seen:
+    """A status as far as it can be read: a gate of another version may say more, less, or in other words."""
+    try:
+        said = msgspec.json.decode(payload)
+    except msgspec.DecodeError:
+        said = None
+    if not isinstance(said, dict):
+        return Seen(odd=("the whole status",), said={"error": "its status cannot be read"})
+    read: dict[str, Any] = {}
+    odd = []
+    for field in msgspec.structs.fields(Seen):
+        if field.name in said and field.name not in ("odd", "said"):
+            try:
+                read[field.name] = msgspec.convert(said[field.name], field.type)
+            except msgspec.ValidationError:
+                odd.append(field.name)
+    if read.get("at") is not None and isnan(age_s(read["at"])):
+        odd.append("at")
+        del read["at"]
+    return Seen(**read, odd=tuple(odd), said=said)
+
+
+def _forget(to: Target, name: str, timeout_s: float, out: Console) -> int:
+    """Clear the retained status of a gate that is gone."""
+    if not is_topic_segment(name):
+        raise CtlError(USAGE, f"{name!r} is not the name of a gate", "give the name that `ostiaryctl status` shows")
+    gone = replace(to, gate=name)
+    where = gone.topic("status")
+    with Broker(to.address, [where]) as broker:
+        heard = broker.next(EVERY_GATE_S)
+        status = _read(heard.payload) if isinstance(heard, Heard) and heard.payload else None
+        if status is None:
+            raise CtlError(REFUSED, f"gate {name} has no status at the broker", "there is nothing to forget")
+        if status.online and not _is_stale(status):
+            raise CtlError(REFUSED, f"gate {name} is online: it would say so again", "stop its daemon, or take it out of its configuration")
+        broker.forget(where, timeout_s)
+    out.print(Text.assemble(("✓", "bold green"), " ", safe(name, "cyan"), ": its status is cleared"))
+    return DONE
+
+
+def _is_stale(status: Seen) -> bool:
     """Whether a gate that says it is online has been silent for too long."""
     return status.online and status.at is not None and age_s(status.at) > STALE_S
 
 
-def _is_well(status: StatusMessage) -> bool:
-    return status.online and status.state != "closed" and not _is_stale(status)
+def _is_well(status: Seen) -> bool:
+    return status.online and status.state in ("serving", "degraded") and not _is_stale(status)
 
 
-def _table(found: dict[str, StatusMessage]) -> Table:
+def _table(found: Mapping[str, Seen]) -> Table:
     made = table("gate", "mode", "state", "camera", "threshold", "for claims", "said", "why")
     for name, one in sorted(found.items()):
         state = "stale" if _is_stale(one) else one.state
@@ -96,12 +169,12 @@ def _table(found: dict[str, StatusMessage]) -> Table:
     return made
 
 
-def _under_way(one: StatusMessage) -> list[str]:
+def _under_way(one: Seen) -> list[str]:
     change = one.reembedding
     return [] if change is None else [f"reembedding: {change.done} of {change.of} with {change.model}"]
 
 
-def _daemons(found: dict[str, StatusMessage]) -> list[Text]:
+def _daemons(found: Mapping[str, Seen]) -> list[Text]:
     """What the gates of one daemon share. Gates that say the same have one line together."""
     said: dict[str, list[str]] = {}
     for name, one in sorted(found.items()):

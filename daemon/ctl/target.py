@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from daemon.config import load, read_secret
+from daemon.config import load, need_private, read_secret
 from daemon.core import messages as m
 from daemon.ctl.broker import Address
 from daemon.ctl.failures import USAGE, CtlError
@@ -49,12 +49,13 @@ def target(args: argparse.Namespace, *, any_gate: bool) -> Target:
         mqtt, site = config.mqtt.of(next(iter(config.gates))), config.site
         password_file = mqtt.password_file
         gates = gates or list(config.gates)
-        # The daemon's own login comes along; a broker whose ACL forbids the daemon to command itself wants --username and --password-file.
+        # The gate's own login comes along where nobody names another. Under the ACL of deploy/ it may ask nothing.
         options = {name: getattr(mqtt, name) for name in _CONNECTION} | options
     site = given.get("site", site)
     if not m.is_topic_segment(site):
         message = f"{site!r} is not the name of a site" if site else "no site is given"
-        raise CtlError(USAGE, message, "give --site, or --config with the daemon's configuration")
+        hint = "give --site, a settings file (~/.config/ostiary/client.toml), or --config with the daemon's configuration"
+        raise CtlError(USAGE, message, hint)
     gate = given.get("gate", gates[0] if gates else "")  # the gates of one daemon share their people, so any of them will do
     if not (any_gate and gate == "+") and not m.is_topic_segment(gate):
         message = f"{gate!r} is not the name of a gate" if gate else "no gate is given"
@@ -62,8 +63,11 @@ def target(args: argparse.Namespace, *, any_gate: bool) -> Target:
     port = options.get("port", 1883)
     if not 0 < port < 65_536:
         raise CtlError(USAGE, f"{port} is not a port number", "give a number from 1 to 65535; 1883 is usual, 8883 with TLS")
+    if options.get("key_file"):
+        need_private(options["key_file"], "--key-file")
     # The configuration's password is the configuration's user's.
     password_file = given.get("password_file", "" if "username" in given else password_file)
     password = read_secret(password_file, "--password-file") if password_file else None
-    defaults = {"host": "127.0.0.1", "port": port, "protocol": "5", "password": password}
+    own = bool("config" in given and "username" not in given and options.get("username"))
+    defaults = {"host": "127.0.0.1", "port": port, "protocol": "5", "password": password, "is_gates_login": own}
     return Target(msgspec.convert(defaults | options, Address), site, gate)

@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with tempfile.TemporaryDirectory(prefix="ostiary-demo-") as folder, broker(args.broker, Path(folder)) as running:
             wrong = _play(running, Path(folder), args.out, out)
     except ImportError as error:
-        out.print(f"[red]The demo cannot start: {error.name} is not installed.[/]\n  hint: pip install 'ostiary\\[demo]'")
+        out.print(f"[red]The demo cannot start: {error.name} is not installed.[/]\n  hint: `make demo` in the folder of Ostiary's source")
         return 1
     except (DemoFailed, NoBroker, CtlError, OSError) as error:
         out.print(f"[red]The demo cannot go on:[/] {error}")

@@ -58,7 +58,7 @@ def _amqtt() -> Iterator[Running]:
     try:
         from amqtt.broker import Broker
     except ImportError:
-        raise NoBroker("neither mosquitto nor amqtt is installed: pip install 'ostiary[demo]'") from None
+        raise NoBroker("neither mosquitto nor amqtt is installed: `make demo` installs amqtt") from None
     logging.getLogger("amqtt").setLevel(logging.CRITICAL)
     logging.getLogger("transitions").setLevel(logging.CRITICAL)
     port = _free_port()

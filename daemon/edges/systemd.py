@@ -25,6 +25,11 @@ def ready() -> bool:
     return notify("READY=1")
 
 
+def status(line: str) -> bool:
+    """What the service does, in one line for `systemctl status`."""
+    return notify("STATUS=" + " ".join(line.split()))
+
+
 def alive() -> bool:
     """The engine has made a turn of its loop. Call this from that loop only."""
     return notify("WATCHDOG=1")

@@ -14,7 +14,8 @@ from daemon.edges.liveness import LivenessModel, open_liveness
 from daemon.edges.store import Store, StoreError, open_store
 from daemon.edges.visibility import open_visibility
 from daemon.pipeline.model import Model
-from daemon.pipeline.steps import Raised, Thresholds, limits
+from daemon.pipeline.serving import Policy
+from daemon.pipeline.steps import Raised, Thresholds, limits, rules
 
 DEFAULT_BUNDLE = Path(__file__).parents[1] / "models" / "faces.onnx"
 LIKENESS_FMR = 0.01
@@ -36,12 +37,30 @@ def open_model(config: Config, path: Path | None = None) -> Model:
     check_golden(card, embedder.embed)
     embedder.warm_up()
     ident, calibration = bundle_id(path), card.calibration
-    thresholds: Thresholds = calibration
-    if config.decision.site_calibration:
-        site = read_site_calibration(config.decision.site_calibration)
-        thresholds = Raised(calibration, site.thresholds.get(ident), site.gates)
     enrolling = standards(card, config.enrolment.max_templates)
-    return Model(ident, embedder, embedder.provider, card.dimension, thresholds, enrolling, embedder.fell_back)
+    measured = {gate: thresholds(config, gate, calibration, ident) for gate in (None, *config.gates)}
+    return Model(ident, embedder, embedder.provider, card.dimension, calibration, enrolling, embedder.fell_back, measured)
+
+
+def thresholds(config: Config, gate: str | None, card: Thresholds, model: str) -> Thresholds:
+    """What the file of `ostiaryd calibrate` for a gate makes of a model's card; the card's where there is none for this gate.
+
+    A file that does not say where it was made raises the thresholds of all gates. It counts as measured there only at a site with one.
+    Raises ConfigError for a file that cannot be read.
+    """
+    path = (config.at(gate) if gate is not None else config).decision.site_calibration
+    if not path:
+        return card
+    site = read_site_calibration(path)
+    if site.gates and gate is not None and gate not in site.gates:
+        return card
+    return Raised(card, site.thresholds.get(model), here=bool(site.gates) or len(config.gates) == 1)
+
+
+def policy(config: Config) -> Policy:
+    """How this configuration makes the rules of its gates."""
+    own: dict[str | None, Config] = {None: config, **{gate: config.at(gate) for gate in config.gates}}
+    return lambda gate, measured, templates, mode: rules(own[gate], measured, templates, mode)
 
 
 def open_judge(config: Config, min_face_px: int) -> Judge:

@@ -12,6 +12,7 @@ from daemon.core.attention import Attention
 from daemon.core.faces.quality import Judge
 from daemon.core.passages.gatekeeper import Decision, Gatekeeper
 from daemon.core.passages.liveness import Lives
+from daemon.core.region import Region
 from daemon.core.values import Frame, Liveness, Reason, Vector, View
 from daemon.pipeline import steps
 
@@ -31,10 +32,11 @@ def replay(
     permit: Permit,
     watch: Watch | None = None,
     lives: Lives | None = None,
+    region: Region | None = None,
 ) -> Iterator[Decision]:
     """Walk the line over `frames`, in order, every one of them. `watch` is called after a frame's decisions have been taken."""
     for frame in frames:
-        view = steps.look(frame, detector, judge, attention=attention, liveness=lives is not None)
+        view = steps.look(frame, detector, judge, attention=attention, region=region, liveness=lives is not None)
         (vectors,) = steps.embed([view], embedder, wanted=[keeper.wants(view)])
         yield from keeper.observe(view, vectors, gallery.search, permit, lives=lives, known=gallery)
         if watch is not None:

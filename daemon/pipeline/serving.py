@@ -8,10 +8,11 @@ from daemon.core.passages.rules import Rules
 from daemon.core.values import Person
 from daemon.edges.gallery import Gallery
 from daemon.pipeline.model import Model
-from daemon.pipeline.steps import Raised, Thresholds
+from daemon.pipeline.steps import Thresholds
 
-Policy = Callable[[Thresholds, int, Mode], Rules]
-"""Makes the rules of a gate from a model's thresholds, the number of templates and the mode of the gate. It knows the configuration."""
+Policy = Callable[[str | None, Thresholds, int, Mode], Rules]
+"""Makes the rules of a gate from its name, a model's thresholds there, the number of templates and the gate's mode. It knows the
+configuration. Without a name: the rules of the site's own configuration."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +29,12 @@ class Serving:
     left_out: int = 0
 
     def rules(self, mode: Mode = "identify", gate: str | None = None) -> Rules:
-        """The rules of a gate of this mode, for the present size of the gallery. Without a gate, those of the gate that was calibrated."""
-        return self.policy(self._thresholds(gate), self.gallery.templates, mode)
+        """The rules of a gate of this mode, for the present size of the gallery. Without a gate, those of the site's configuration."""
+        return self.policy(gate, self.model.thresholds(gate), self.gallery.templates, mode)
 
     def uncalibrated(self, rules: Rules, gate: str) -> bool:
         """Whether these rules of a gate come from photos alone, and nobody has measured it with this model."""
-        return rules.adapts is not None and not self._thresholds(gate).measured_here
-
-    def _thresholds(self, gate: str | None) -> Thresholds:
-        calibration = self.model.calibration
-        return calibration.at(gate) if isinstance(calibration, Raised) else calibration
+        return rules.adapts is not None and not self.model.thresholds(gate).measured_here
 
 
 @dataclass(slots=True)

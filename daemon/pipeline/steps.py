@@ -20,6 +20,7 @@ from daemon.core.passages.claims import Mode
 from daemon.core.passages.cohort import Known
 from daemon.core.passages.liveness import LivenessRules, surroundings
 from daemon.core.passages.rules import Adapting, Rules
+from daemon.core.region import Region
 from daemon.core.timing import Stage
 from daemon.core.values import Face, Frame, Image, Match, Probe, Quality, Spread, Vector, View
 
@@ -80,16 +81,12 @@ class Thresholds(Protocol):
 class Raised:
     """A card's calibration, raised by a gate's own one. `floor` None closes the gate: it was calibrated, but not with this model.
 
-    `gates` are those where it was measured; empty for all.
+    `here`: it was measured at this very gate, as far as anybody can tell.
     """
 
     card: Thresholds
     floor: float | None
-    gates: tuple[str, ...] = ()
-
-    def at(self, gate: str | None) -> Thresholds:
-        """The thresholds of this gate: the card's, where another gate was measured."""
-        return self.card if gate is not None and self.gates and gate not in self.gates else self
+    here: bool = True
 
     @property
     def strangers(self) -> Spread | None:
@@ -98,8 +95,8 @@ class Raised:
 
     @property
     def measured_here(self) -> bool:
-        """Whether passages were measured with this model."""
-        return self.floor is not None
+        """Whether passages were measured at this gate with this model."""
+        return self.here and self.floor is not None
 
     def threshold(self, gallery_size: int, target_fpir: float) -> float | None:
         """The larger of the two, for this many templates; None if either is None."""
@@ -153,13 +150,16 @@ def look(
     observe: Observe = unobserved,
     *,
     attention: Attention | None = None,
+    region: Region | None = None,
     liveness: bool = False,
 ) -> View:
-    """Frame to View: find, cut out and judge every face. With `liveness`, good faces are cut out with their surroundings too.
+    """Frame to View: find, cut out and judge every face in the region. With `liveness`, good faces are cut out with their surroundings too.
 
     `attention` is that of the frame's camera, which chooses the parts of the picture that are searched; without it, the whole is."""
     with timed(observe, "detect"):
         found = detector.detect(frame.image) if attention is None else detector.follow(frame.image, frame.at_s, attention)
+    if region is not None:
+        found = [face for face in found if region.holds(face.box, frame.image.shape[0], frame.image.shape[1])]
     with timed(observe, "align"):
         faces, crops = [], []
         for face in found:
@@ -233,7 +233,8 @@ def _adapting(calibration: Thresholds, templates: int, config: Config) -> Adapti
     return Adapting(card.strangers, card.threshold(max(1, templates), d.target_fpir), card.claim_threshold(d.target_fmr))
 
 
-def policy_digest(config: Config, rules: Rules) -> str:
-    """Names the policy behind a decision. Equal digests mean equal rules."""
-    text = msgspec.json.encode([config.decision, config.quality, config.detector, config.liveness, config.schedules, config.clock, rules])
+def policy_digest(config: Config, rules: Rules, region: Region | None = None) -> str:
+    """Names the policy behind a gate's decision (`config` is `Config.at` the gate). Equal digests mean equal rules."""
+    parts = [config.decision, config.quality, config.detector, config.liveness, config.schedules, config.clock, rules]
+    text = msgspec.json.encode(parts if region is None else [*parts, region])
     return hashlib.sha256(text).hexdigest()[:12]

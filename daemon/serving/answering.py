@@ -18,6 +18,7 @@ from daemon.commands.deferred import Arrival, Deferred, Waits
 from daemon.commands.desk import Desk
 from daemon.core.messages import URGENT, readable_id, topic
 from daemon.core.values import Delivery, Outgoing
+from daemon.edges.journal import fields
 from daemon.edges.metrics import Metrics
 from daemon.pipeline import steps
 from daemon.serving.disk import Disk
@@ -39,7 +40,7 @@ SAY_EVERY_S = 10.0
 
 class Answering:
     """Owned by the engine. `waits` deal with the commands of a type that are deferred, and get their turns in this order. `crowded` says
-    whether the answers of a gate pile up: its next command waits. `wall` is UTC seconds."""
+    whether the answers of a gate pile up: its next command waits. `wall` is UTC seconds. `ids`: the journal may name people."""
 
     def __init__(
         self,
@@ -54,8 +55,10 @@ class Answering:
         metrics: Metrics,
         wall: Callable[[], float],
         sign: Sign = unsigned,
+        *,
+        ids: bool = False,
     ) -> None:
-        self._sign = sign
+        self._sign, self._ids = sign, ids
         self._site, self._desk, self._waits, self._gates = site, desk, waits, gates
         self._commands, self._crowded = commands, crowded
         self._disk, self._rules, self._metrics, self._wall = disk, rules, metrics, wall
@@ -104,7 +107,11 @@ class Answering:
                 request = answer.request
                 begun = self._begin(delivery, answer)
                 if begun is None:  # acknowledged when its result is stored
-                    log.info("gate %s: command %s%s: begun, its answer follows", name, request.op, _of(request.person))
+                    person = request.person if self._ids else None
+                    log.info(
+                        "gate %s: command %s: begun, its answer follows", name, request.op,
+                        extra=fields(gate=name, op=request.op, person=person),
+                    )  # fmt: skip
                     return
                 answer = begun
         except Exception as error:  # noqa: BLE001  one command must not end the gate
@@ -125,7 +132,10 @@ class Answering:
         digest = hashlib.sha256(delivery.payload).hexdigest()
         if digest not in self._logged:
             self._logged.append(digest)
-            log.error("gate %s: a command failed; its payload has the SHA-256 %s", delivery.gate, digest, exc_info=error)
+            log.error(
+                "gate %s: a command failed; its payload has the SHA-256 %s", delivery.gate, digest, exc_info=error,
+                extra=fields(gate=delivery.gate, sha256=digest),
+            )  # fmt: skip
         self._rules.inspect()
 
     def turn(self) -> None:
@@ -147,14 +157,7 @@ class Answering:
         gate = self._gates[name]
         self._metrics.command(result.op, result.status, result.reason)
         if answer.said:
-            log.info(
-                "gate %s: command %s%s: %s%s",
-                name,
-                result.op,
-                _of(result.person),
-                result.status,
-                f" ({result.reason}: {result.detail})" if result.reason else "",
-            )
+            self._note(name, answer)
         else:
             self._unsaid += 1
             self._metrics.unanswered(name)
@@ -179,11 +182,22 @@ class Answering:
                 if delivery.gate != name:  # the same command at another gate: its answer is stored by now
                     self.take(delivery)
 
+    def _note(self, name: str, answer: Answer) -> None:
+        """The journal's line of an answer. A detail may name people, so it is there only where ids are."""
+        result = answer.result
+        why = f" ({result.reason}{f': {result.detail}' if self._ids else ''})" if result.reason else ""
+        log.log(
+            logging.ERROR if result.status == "failed" else logging.INFO,
+            "gate %s: command %s: %s%s", name, result.op or "that cannot be read", result.status, why,
+            extra=fields(
+                gate=name, op=result.op, status=result.status, reason=result.reason, key=result.key, command_id=result.command_id,
+                person=result.person if self._ids else answer.pseudonym,
+            ),
+        )  # fmt: skip
+
     def _say_unsaid(self) -> None:
         if self._unsaid and time.monotonic() - self._unsaid_at_s >= SAY_EVERY_S:
-            log.warning("%d refused messages got no answer: there were too many of them", self._unsaid)
+            log.warning(
+                "%d refused messages got no answer: there were too many of them", self._unsaid, extra=fields(unanswered=self._unsaid)
+            )
             self._unsaid, self._unsaid_at_s = 0, time.monotonic()
-
-
-def _of(person: str | None) -> str:
-    return f" {person}" if person else ""

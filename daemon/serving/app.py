@@ -1,40 +1,45 @@
 """The composition root: the only place that builds, connects and closes the edges."""
 
 import logging
-import secrets
 import signal
 import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from functools import partial
+from pathlib import Path
 
 from daemon.commands.authority import Key
 from daemon.commands.desk import Desk
-from daemon.config import Config, ConfigError, GateConfig
+from daemon.config import Config, ConfigError, GateConfig, exposed_passwords, is_loopback
 from daemon.core import signing
 from daemon.core.faces.quality import Judge
 from daemon.core.faces.visibility import Sees, VisibilityError
 from daemon.core.messages import encode, offline_status, topic
 from daemon.core.passages.gatekeeper import Gatekeeper
 from daemon.core.people.photo_wire import PhotoSettings
-from daemon.core.status import offline, other_model
+from daemon.core.region import region
+from daemon.core.status import Word, offline
 from daemon.core.values import Outgoing
 from daemon.edges import clock, systemd
 from daemon.edges.camera import open_camera
 from daemon.edges.detector import DetectorError, open_detector
 from daemon.edges.embedder import EmbedderError
-from daemon.edges.metrics import Metrics
-from daemon.edges.mqtt import Lanes
+from daemon.edges.journal import fields
+from daemon.edges.metrics import Exporter, Metrics
+from daemon.edges.mqtt import Lanes, client_id
 from daemon.edges.sandbox import Sandbox, SandboxError
-from daemon.edges.store import Store, StoreError
+from daemon.edges.store import Store, StoreError, new_tag
 from daemon.edges.visibility import open_visibility
 from daemon.pipeline import steps
 from daemon.pipeline.model import Model
-from daemon.pipeline.opening import bundles, liveness_model, load_gallery, open_gallery, open_model
+from daemon.pipeline.opening import bundles, liveness_model, load_gallery, open_gallery, open_model, policy
 from daemon.pipeline.serving import Current, Serving
+from daemon.serving.ages import Ages
+from daemon.serving.disk import Room
 from daemon.serving.engine import Engine, EngineFailed
 from daemon.serving.flight import Flight
+from daemon.serving.former_gates import FormerGates
 from daemon.serving.gate_state import Gate
 from daemon.serving.gate_worker import GateWorker
 from daemon.serving.mailbox import Mailbox
@@ -53,9 +58,11 @@ the gate when it starts comes first."""
 
 def run(config: Config, until_end: bool = False) -> None:
     """Serve until SIGTERM or SIGINT, or, with `until_end`, until every recorded source has been seen to its end."""
+    if (exposed := exposed_passwords(config)) is not None:
+        log.warning("%s", exposed)
     stop = threading.Event()
     with ExitStack() as stack:
-        engine, links, workers, sign = _build(config, stack)
+        engine, links, workers, sign, former = _build(config, stack)
         if until_end and any(worker.live for worker in workers):
             raise ConfigError("--until-end: a live camera has no end", "give every gate a video file or a folder of pictures")
 
@@ -66,6 +73,7 @@ def run(config: Config, until_end: bool = False) -> None:
 
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, on_signal)
+        signal.signal(signal.SIGHUP, _on_hangup)
         for link in links.values():
             link.start()
         if until_end:
@@ -78,6 +86,7 @@ def run(config: Config, until_end: bool = False) -> None:
         try:
             while not stop.is_set() and not (until_end and engine.idle()):
                 engine.turn(TURN_S)
+                former.tend()
                 systemd.alive()
             if until_end and not stop.is_set():
                 engine.finish()
@@ -88,6 +97,10 @@ def run(config: Config, until_end: bool = False) -> None:
         finally:
             systemd.stopping()
             _stop(engine, links, workers, config, sign)
+
+
+def _on_hangup(number: int, _: object) -> None:
+    log.warning("SIGHUP is ignored: the configuration is read at the start only; restart the daemon to change it")
 
 
 def _turn_while(engine: Engine, holds: Callable[[], bool], longest_s: float) -> None:
@@ -117,7 +130,7 @@ def _stop(engine: Engine, links: dict[str, Lanes], workers: list[GateWorker], co
     engine.settle()
 
 
-def _build(config: Config, stack: ExitStack) -> tuple[Engine, dict[str, Lanes], list[GateWorker], Sign]:
+def _build(config: Config, stack: ExitStack) -> tuple[Engine, dict[str, Lanes], list[GateWorker], Sign, FormerGates]:
     models = {model.id: model for model in (open_model(config, path) for path in bundles(config))}
     liveness = liveness_model(config)
     if liveness is not None:
@@ -129,8 +142,10 @@ def _build(config: Config, stack: ExitStack) -> tuple[Engine, dict[str, Lanes], 
     stack.callback(lambda: current.serving.gallery.close())  # whichever gallery serves by then
     model = current.serving.model
     metrics = Metrics()
+    exporter = Exporter(partial(metrics.serve, config.metrics.host, config.metrics.port))
     if config.metrics.port:
-        stack.callback(metrics.serve(config.metrics.host, config.metrics.port).close)
+        stack.callback(exporter.close)
+        exporter.trouble()  # the first try; the engine goes on if it has to wait
     metrics.info(version(), model.id, model.provider)
     desk = Desk(
         store,
@@ -143,22 +158,26 @@ def _build(config: Config, stack: ExitStack) -> tuple[Engine, dict[str, Lanes], 
     )
     key = box_key(store)
     sign = signer(key)
-    recorders = open_recorders(config, store, metrics)
+    ages = Ages(time.monotonic, time.time, clock.synchronised, store.counted_time())
+    recorders = open_recorders(config, store, metrics, ages.now)
     stack.callback(recorders.close)
     mailbox = Mailbox(len(config.gates))
-    links = _links(config, store, mailbox, sign)
+    tag = _client_tag(store)
+    links = _links(config, tag, mailbox, sign)
+    former = FormerGates(config, store, partial(client_id, config.site, tag=tag), sign)
     gates, workers = {}, []
     for name, gate in config.gates.items():
-        keeper = Gatekeeper(name, current.serving.rules(gate.mode, name), config.decision.lost_s)
+        keeper = Gatekeeper(name, current.serving.rules(gate.mode, name), config.at(name).decision.lost_s)
         gates[name] = Gate(keeper, links[name], stale_s=gate.stale_s, mode=gate.mode)
         workers.append(_worker(config, name, gate, stack, mailbox, metrics, recorders, sees=sees, liveness=liveness is not None))
     trusted = clock.synchronised if config.clock.trust == "synchronised" else lambda: True
     flight = Flight(recorders.flight, store.pseudonym)
     sandbox = _sandbox(config)
     engine = Engine(
-        config, store, current, desk, gates, mailbox, metrics, models, sandbox.crops, version(), _standing_faults(store),
+        config, store, current, desk, gates, mailbox, metrics, models, sandbox.crops, version(), _standing(config, store),
         clock_trusted=trusted, flight=flight, unrecorded=recorders.trouble, liveness=liveness, synchronised=clock.synchronised,
-        sign=sign, public_key=signing.public_text(key),
+        sign=sign, public_key=signing.public_text(key), unserved=exporter.trouble if config.metrics.port else lambda: None,
+        low=Room(Path(config.state_dir), metrics, time.monotonic).low, tell=systemd.status, ages=ages,
     )  # fmt: skip
     stack.callback(engine.close)
     stack.callback(sandbox.close)  # first: nothing that goes on aside waits for it
@@ -166,7 +185,7 @@ def _build(config: Config, stack: ExitStack) -> tuple[Engine, dict[str, Lanes], 
     early.daemon = True
     stack.callback(early.cancel)
     early.start()
-    return engine, links, workers, sign
+    return engine, links, workers, sign, former
 
 
 def _prepare(sandbox: Sandbox) -> None:
@@ -193,7 +212,7 @@ def _current(config: Config, store: Store, models: dict[str, Model]) -> Current:
     """The model that the store notes, or else the first, with its gallery and everybody's record."""
     noted = store.serving()
     model = models[noted] if noted in models else next(iter(models.values()))
-    log.info("model %s on %s", model.id, model.provider)
+    log.info("model %s on %s", model.id, model.provider, extra=fields(model=model.id, provider=model.provider))
     if model.fell_back:
         log.warning("the GPU is not used: %s", model.fell_back)
     if noted != model.id:
@@ -201,27 +220,26 @@ def _current(config: Config, store: Store, models: dict[str, Model]) -> Current:
         with suppress(StoreError), store.transaction():
             store.put_serving(model.id)
     gallery, people, left_out = load_gallery(store, model)
-    if left_out:
-        log.warning("%s", other_model(left_out))
-    return Current(Serving(model, gallery, partial(steps.rules, config), left_out), people)
+    return Current(Serving(model, gallery, policy(config), left_out), people)
 
 
-def _standing_faults(store: Store) -> tuple[str, ...]:
-    damage = store.damage()
-    if not damage:
-        return ()
-    log.error("the store is damaged: %s", damage)
-    return (f"store_damaged: {damage}; `ostiaryd check` names them; revoke and enrol these people again, or restore a backup",)
+def _standing(config: Config, store: Store) -> dict[Word, str]:
+    """The reasons that only a restart ends."""
+    found = {}
+    if damage := store.damage():
+        found[Word.STORE_DAMAGED] = str(damage)
+    if not config.commands.keys and not is_loopback(config.mqtt.host):
+        found[Word.UNSIGNED_COMMANDS] = config.mqtt.host
+    return found
 
 
-def _links(config: Config, store: Store, mailbox: Mailbox, sign: Sign) -> dict[str, Lanes]:
-    tag = _client_tag(store)
+def _links(config: Config, tag: str, mailbox: Mailbox, sign: Sign) -> dict[str, Lanes]:
     return {
         name: Lanes(
             (mqtt := config.mqtt.of(name)),
             site=config.site,
             gate=name,
-            client_id=f"ostiary-{config.site}-{name}-{tag}",
+            client_id=client_id(config.site, name, tag),
             password=mqtt.password(),
             offline=sign(topic(config.site, name, "status"), encode(offline_status(version()))),
             deliver=mailbox.deliver,
@@ -236,7 +254,7 @@ def _client_tag(store: Store) -> str:
     try:
         return store.client_tag()
     except StoreError:
-        return secrets.token_hex(8)
+        return new_tag()
 
 
 def _worker(
@@ -245,16 +263,18 @@ def _worker(
 ) -> GateWorker:  # fmt: skip
     camera = open_camera(name, gate, start_s=time.monotonic(), start_wall=time.time(), paced=True)
     stack.callback(camera.close)
-    detector = open_detector(config.detector.kind, config.detector.min_face_px)
+    here = config.at(name)
+    detector = open_detector(here.detector.kind, here.detector.min_face_px)
     return GateWorker(
         name,
         camera,
         detector.attention(),
         detector,
-        Judge(steps.limits(config, config.detector.min_face_px), sees),
+        Judge(steps.limits(here, here.detector.min_face_px), sees),
         mailbox.offer,
         mailbox.tell,
         metrics,
         recorders.record,
+        region=region(gate.region),
         liveness=liveness,
     )

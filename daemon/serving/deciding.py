@@ -13,6 +13,7 @@ from daemon.core.passages.ruling import Permit
 from daemon.core.people.policy import forbids
 from daemon.core.values import Match, Quality, Reason, Vector, View
 from daemon.core.wall import WallClock
+from daemon.edges.journal import fields
 from daemon.edges.metrics import Metrics
 from daemon.edges.store import StoreError
 from daemon.pipeline import steps
@@ -28,7 +29,7 @@ log = logging.getLogger("ostiary")
 
 class Deciding:
     """Owned by the engine. `wall` is UTC seconds, `clock_trusted` tells whether rules of time can be judged by it, and `wall_clock` whether
-    it has stepped."""
+    it has stepped. `who` says how the journal calls a person."""
 
     def __init__(
         self,
@@ -44,11 +45,13 @@ class Deciding:
         wall: Callable[[], float],
         clock_trusted: Callable[[], bool],
         wall_clock: WallClock,
+        who: Callable[[str], str],
     ) -> None:
         self._current, self._gates, self._rules, self._decisions, self._sender = current, gates, rules, decisions, sender
         self._flight, self._metrics, self._liveness = flight, metrics, liveness
         self._wall, self._clock_trusted, self._wall_clock = wall, clock_trusted, wall_clock
-        self._live_s = config.decision.accept_valid_s
+        self._who = who
+        self._live_s = {gate: config.at(gate).decision.accept_valid_s for gate in config.gates}
         self._schedules = {name: schedule.schedule() for name, schedule in config.schedules.items()}
 
     def decide(self, views: Sequence[View]) -> None:
@@ -98,18 +101,17 @@ class Deciding:
             self._decisions.forget(name, others.union(self._gates[name].keeper.passages))
         for decision, row in zip(decisions, rows, strict=True):
             gate = self._gates[decision.gate]
-            live_until_s = decision.at_s + self._live_s if trusted else None
+            live_until_s = decision.at_s + self._live_s[decision.gate] if trusted else None
             self._sender.decided(decision.gate, row, decision.at_s if gate.live else None, live_until_s)
             self._flight.decided(decision)
             self._metrics.decision(decision.gate, decision.verdict, decision.reason)
             log.info(
-                "gate %s: passage %d: %s (%s)%s",
-                decision.gate,
-                decision.passage,
-                decision.verdict,
-                decision.reason,
-                f" {decision.person}" if decision.person else "",
-            )
+                "gate %s: passage %d: %s (%s)", decision.gate, decision.passage, decision.verdict, decision.reason,
+                extra=fields(
+                    gate=decision.gate, passage=decision.passage, decision=decision.verdict, reason=decision.reason,
+                    person=self._who(decision.person) if decision.person else None,
+                ),
+            )  # fmt: skip
 
     def _find(self, vectors: npt.NDArray[np.float32]) -> list[Match]:
         with steps.timed(self._metrics.stage, "search"):

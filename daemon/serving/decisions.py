@@ -11,6 +11,7 @@ from daemon.core.audit import decided
 from daemon.core.messages import DecisionMessage, encode, topic, utc
 from daemon.core.passages.gatekeeper import Decision
 from daemon.core.passages.rules import Rules
+from daemon.core.region import Region, region
 from daemon.core.values import Person
 from daemon.edges.store import Store
 from daemon.pipeline import steps
@@ -27,6 +28,12 @@ class Decisions:
     store: Store
     boot_id: str
     _events: dict[tuple[str, int], str] = field(default_factory=dict)
+    _at: dict[str, Config] = field(init=False)
+    _regions: dict[str, Region | None] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._at = {gate: self.config.at(gate) for gate in self.config.gates}
+        self._regions = {gate: region(own.region) for gate, own in self.config.gates.items()}
 
     def put(self, due: Sequence[Due], model: str, now: float, *, clock_trusted: bool = True) -> list[int]:
         """Make decisions of `now` (UTC seconds) durable, all or none; returns their rows in the outbox. They are not live if the wall clock
@@ -43,7 +50,7 @@ class Decisions:
 
     def _put(self, decision: Decision, person: Person | None, rules: Rules, model: str, now: float, clock_trusted: bool) -> int:
         store, passage = self.store, (decision.gate, decision.passage)
-        valid_until = decision.captured_at + self.config.decision.accept_valid_s
+        valid_until = decision.captured_at + self._at[decision.gate].decision.accept_valid_s
         sequence = store.next_sequence(decision.gate)
         message = DecisionMessage(
             event_id=str(uuid.uuid4()),
@@ -64,7 +71,7 @@ class Decisions:
             faces_in_view=decision.faces_in_view,
             model=model,
             gallery_revision=store.revision(),
-            policy=steps.policy_digest(self.config, rules),
+            policy=steps.policy_digest(self._at[decision.gate], rules, self._regions[decision.gate]),
             clock_trusted=clock_trusted,
             name=person.name if person is not None and self.config.enrolment.publish_names else msgspec.UNSET,
         )

@@ -3,7 +3,7 @@
 import logging
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from daemon.commands.captures import Captures
@@ -17,23 +17,28 @@ from daemon.commands.reembedding import Made, Reembedder
 from daemon.config import Config
 from daemon.core.audit import Started
 from daemon.core.messages import Enroll, Reembed, Verify
+from daemon.core.pace import Pace, needed_fps
+from daemon.core.status import Word
 from daemon.core.values import Link, Published, View
 from daemon.core.wall import WallClock
 from daemon.edges.gallery import GraphState
 from daemon.edges.gallery.background import Aside, Background
+from daemon.edges.journal import fields
 from daemon.edges.metrics import Metrics
 from daemon.edges.store import Store, StoreError
 from daemon.pipeline import steps
 from daemon.pipeline.model import Model
 from daemon.pipeline.serving import Current
 from daemon.serving import reports
+from daemon.serving.ages import Ages
 from daemon.serving.answering import Answering
 from daemon.serving.deciding import Deciding
 from daemon.serving.decisions import Decisions
-from daemon.serving.disk import Disk
+from daemon.serving.disk import Disk, Erasure
 from daemon.serving.flight import Flight
 from daemon.serving.gate_state import Gate
-from daemon.serving.mailbox import CameraState, Mailbox, WorkerFailed
+from daemon.serving.known_as import known_as
+from daemon.serving.mailbox import CameraState, Looked, Mailbox, WorkerFailed
 from daemon.serving.overflow import Overflow
 from daemon.serving.reports import Condition, Reports
 from daemon.serving.retention import Retention
@@ -56,8 +61,10 @@ class Engine:
     """`clock` never steps (seconds), `wall` is UTC seconds; both are arguments so that tests can hold them. `synchronised` tells whether a
     time service keeps the wall clock, `clock_trusted` whether rules of time may be judged by it.
 
-    `models` are those of the configured bundles, by id. `crops` looks at photos from outside. `standing_faults` are what the start found,
-    for the status. `sign` signs what the gates say, with the key whose public half is `public_key`.
+    `models` are those of the configured bundles, by id. `crops` looks at photos from outside. `standing` is what the start found, for the
+    status. `unrecorded`, `unserved` and `low` say why recorders, metrics and disk are not well, and `tell` hands the state of all gates to
+    the service manager, in one line. `sign` signs what the gates say, with the key whose public half is `public_key`.
+    By `ages` what is old is deleted.
     """
 
     def __init__(
@@ -72,33 +79,40 @@ class Engine:
         models: Mapping[str, Model],
         crops: Crops,
         version: str,
-        standing_faults: tuple[str, ...] = (),
+        standing: Mapping[Word, str] | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
         clock_trusted: Callable[[], bool] = lambda: True,
         aside: Callable[[], Aside[Made]] = lambda: Background("ostiary-reembed"),
         pictures_aside: Aside[Pictures] | None = None,
         flight: Flight | None = None,
-        unrecorded: Callable[[], Sequence[str]] = lambda: (),
+        unrecorded: Callable[[], Mapping[Word, str]] = dict,
         liveness: steps.Liveness | None = None,
         synchronised: Callable[[], bool] = lambda: False,
         sign: Sign = unsigned,
         public_key: str | None = None,
+        unserved: Callable[[], str | None] = lambda: None,
+        low: Callable[[], str | None] = lambda: None,
+        tell: Callable[[str], object] = lambda line: None,
+        ages: Ages | None = None,
     ) -> None:
         self.gates, self.mailbox, self.metrics = gates, mailbox, metrics
         self.boot_id = uuid.uuid4().hex
         self._store, self._current, self._version = store, current, version
         store.settle_later()  # it takes longer than a decision
         self._clock, self._wall, self._clock_trusted, self._synchronised = clock, wall, clock_trusted, synchronised
-        self._liveness, self._unrecorded = liveness, unrecorded
+        self._liveness, self._unrecorded, self._unserved, self._low = liveness, unrecorded, unserved, low
+        self._who = who = known_as(store, ids=config.log.people)
         self._graph: GraphState | None = None
         self._started = False  # and that is in the audit chain
         self._flight = flight if flight is not None else Flight(None, store.pseudonym)
         self._wall_clock = WallClock(clock(), wall())
+        self._ages = ages if ages is not None else Ages(clock, wall, synchronised, store.counted_time())
         self._sender = Sender(store, {name: gate.link for name, gate in gates.items()}, metrics, clock, sign)
         self.disk = Disk(store, clock)
+        self._erasure = Erasure(store, clock)
         self._rules = RulesInForce(current, store, gates, self.disk, self._flight, metrics, version)
-        order, modes = Order(store), [gate.mode for gate in gates.values()]
+        order, modes = Order(store), {name: gate.mode for name, gate in gates.items()}
         self._captures = Captures(desk, config.enrolment.min_face_px, clock, wall)
         self._reembedder = Reembedder(
             desk, store, current, models, modes,
@@ -109,20 +123,22 @@ class Engine:
         claiming = Claiming(desk, order, current, clock, wall)
         waits: dict[type, Waits[Any]] = {Enroll: self._enrolling, Verify: claiming, Reembed: self._reembedder}
         self._answering = Answering(
-            config.site, desk, waits, gates, mailbox.commands, self._crowded, self.disk, self._rules, metrics, wall, sign
+            config.site, desk, waits, gates, mailbox.commands, self._crowded, self.disk, self._rules, metrics, wall, sign,
+            ids=config.log.people,
         )  # fmt: skip
         decisions = Decisions(config, store, self.boot_id)
         self._deciding = Deciding(
             config, current, gates, self._rules, decisions, self._sender, self._flight, metrics, liveness, wall, clock_trusted,
-            self._wall_clock,
+            self._wall_clock, who,
         )  # fmt: skip
         self._overflow = Overflow(config.site, store, tuple(gates), config.outbox.most, config.outbox.keep_days * 86_400.0, metrics)
-        for gate in gates:
-            metrics.gate(gate)
+        for name, gate in gates.items():
+            metrics.gate(name)
+            gate.pace = Pace(needed_fps(config.decision.min_frames, config.decision.lost_s))
         self._retention = Retention(store, order, config.audit.keep_days * 86_400.0)
         self._reports = Reports(
-            config.site, store, current, self._sender, metrics, self.boot_id, version, standing_faults, clock, wall,
-            commands="signed" if config.commands.keys else "unsigned", public_key=public_key, sign=sign,
+            config.site, store, current, self._sender, metrics, self.boot_id, version, standing or {}, clock, wall,
+            commands="signed" if config.commands.keys else "unsigned", public_key=public_key, sign=sign, who=who, tell=tell,
         )  # fmt: skip
 
     # ---- one turn
@@ -145,9 +161,10 @@ class Engine:
             self._answering.take_owed()
         self._answering.turn()
         self._tend_gallery()
-        self._retention.tend(self._clock(), self._wall())
+        self._retention.tend(self._clock(), self._ages.now(), self._ages.reached())
         if not self.mailbox.views_wait():
             self._store.settle()
+            self._erasure.tend()
         if not self._store.settle_due:
             self._report()
         if self._send() or self._store.settle_due or self._answering.has_more:
@@ -211,6 +228,10 @@ class Engine:
                     self._link(event)
                 case CameraState():
                     self._camera(event)
+                case Looked():
+                    pace = self.gates[event.gate].pace
+                    assert pace is not None
+                    pace.saw(event.now_s, event.frames, event.lost)
                 case WorkerFailed():
                     raise EngineFailed(f"gate {event.gate}: the worker ended: {event.error!r}") from event.error
         self._settle(published)
@@ -236,9 +257,8 @@ class Engine:
             except StoreError as error:
                 self._rules.close(error.message)
         self.metrics.broker(link.gate, not gate.down)
-        level = logging.WARNING if link.incident is not None else logging.INFO
-        what = f"connected ({link.name})" if link.up else f"lost ({link.name}): {link.detail}"
-        log.log(level, "gate %s: broker %s%s", link.gate, what, f"; {link.incident}" if link.incident is not None else "")
+        if link.up:  # what is lost is a reason, which the journal gets with all others
+            log.info("gate %s: broker connected (%s)", link.gate, link.name, extra=fields(gate=link.gate, link=link.name))
 
     def _crowded(self, gate: str) -> bool:
         """Whether the next command of a gate waits: its answers pile up, or nobody can tell."""
@@ -249,18 +269,12 @@ class Engine:
             return True
 
     def _watch_clock(self) -> None:
-        trusted = self._wall_clock.trusted
         if self._wall_clock.watch(self._clock(), self._wall(), synchronised=self._synchronised()):
-            log.warning("the wall clock has stepped: decisions are not live until a time service answers for it, or it is back")
             self._sender.distrust()
-        elif self._wall_clock.trusted and not trusted:
-            log.info("the wall clock is trusted again")
 
     def _camera(self, event: CameraState) -> None:
         gate = self.gates[event.gate]
         gate.live = event.live
-        if event.state != gate.camera or event.detail != gate.camera_detail:
-            log.info("gate %s: camera %s%s", event.gate, event.state, f": {event.detail}" if event.detail else "")
         gate.camera, gate.camera_trouble, gate.camera_detail = event.state, event.trouble, event.detail
         self.metrics.camera(event.gate, event.state == "up")
         self._flight.camera(event.gate, self._wall(), event.state, event.detail)
@@ -276,6 +290,7 @@ class Engine:
         for view in self.mailbox.views():
             if self._stale(view, now_s):
                 self.metrics.dropped(view.gate, "stale")
+                self.gates[view.gate].pace_lost()
             else:
                 fresh.append(view)
                 self._captures.observe(view)
@@ -289,14 +304,17 @@ class Engine:
         for name, gate in self.gates.items():
             for person, how in gate.keeper.claims.ended:
                 self.metrics.claim(name, how)
-                log.info("gate %s: the claim of %s ended: %s", name, person, how)
+                log.info("gate %s: a claim ended: %s", name, how, extra=fields(gate=name, end=how, person=self._who(person)))
             gate.keeper.claims.ended.clear()
 
     def _note_doubles(self) -> None:
         for name, gate in self.gates.items():
             for person in gate.keeper.doubles.news:
                 self.metrics.two_faces(name)
-                log.warning("gate %s: two different faces were accepted as %s: is its picture of two people?", name, person)
+                log.warning(
+                    "gate %s: two different faces were accepted as one person: is its picture of two people?", name,
+                    extra=fields(gate=name, person=self._who(person)),
+                )  # fmt: skip
             gate.keeper.doubles.news.clear()
 
     # ---- the gallery's graph
@@ -310,7 +328,7 @@ class Engine:
         self._graph = graph
         self.metrics.graph(graph.state, graph.recall)
         log.log(
-            logging.WARNING if graph.reason else logging.INFO,
+            logging.INFO,
             "search graph %s%s%s",
             graph.state,
             f", recall {graph.recall:.3f}" if graph.recall is not None else "",
@@ -324,7 +342,7 @@ class Engine:
         if not self.disk.works:
             return False
         try:
-            self._overflow.tend(self._clock(), self._wall())
+            self._overflow.tend(self._clock(), self._wall(), self._ages.now())
             return self._sender.send()
         except StoreError as error:
             self._rules.close(error.message)
@@ -337,6 +355,9 @@ class Engine:
             graph=self._graph.reason if self._graph is not None else None,
             untimed=self._rules.timed if not self._clock_trusted() else 0,
             recorder=self._unrecorded(),
+            metrics=self._unserved(),
+            low=self._low(),
+            unerased=self._erasure.late(),
             reembedding=self._reembedder.progress,
             liveness=self._liveness.fault if self._liveness is not None else None,
             unsound=self._rules.unsound,

@@ -5,9 +5,11 @@ from typing import Literal
 
 from daemon.core.faces.turns import Turns
 from daemon.core.messages import StatusMessage
+from daemon.core.pace import Pace
 from daemon.core.passages.claims import Mode
 from daemon.core.passages.gatekeeper import Gatekeeper
 from daemon.core.passages.rules import Rules
+from daemon.core.status import Reason
 from daemon.core.values import CameraTrouble, Incident, LinkName
 from daemon.serving.sender import Broker
 
@@ -17,7 +19,7 @@ class Gate:
     """One gate: its passages, its connection, the last known state of its camera, how its faces come, and the last status that it
     published. `down` are the connections that are down, and why. `incidents` are those of its sessions at the broker, each with
     its time (UTC seconds). `rules` are those of its model and its gallery, whatever the disk takes, and `uncalibrated` says whether nobody
-    has measured it with that model."""
+    has measured it with that model. `pace` says whether it looks at enough frames; `told` are the reasons that the journal has."""
 
     keeper: Gatekeeper
     link: Broker
@@ -31,6 +33,8 @@ class Gate:
     down: dict[LinkName, str] = field(default_factory=dict)
     incidents: dict[Incident, float] = field(default_factory=dict)
     rules: Rules = field(init=False)
+    pace: Pace | None = None
+    told: tuple[Reason, ...] | None = None
     uncalibrated: bool = False
     facts: object = None
     """What the last status says; see `Reports`."""
@@ -39,3 +43,8 @@ class Gate:
 
     def __post_init__(self) -> None:
         self.rules = self.keeper.rules
+
+    def pace_lost(self) -> None:
+        """A frame that was looked at came too late to decide about."""
+        if self.pace is not None:
+            self.pace.late()

@@ -6,19 +6,22 @@ from collections.abc import Callable
 
 from daemon.core.attention import Attention
 from daemon.core.faces.quality import Judge
+from daemon.core.pace import LOSSES
+from daemon.core.region import Region
 from daemon.core.values import Frame, View
 from daemon.edges.camera import Camera
 from daemon.edges.metrics import Metrics
 from daemon.pipeline.steps import Detector, look
-from daemon.serving.mailbox import CameraState, WorkerFailed
+from daemon.serving.mailbox import CameraState, Looked, WorkerFailed
 
 READ_S = 0.25
 REASON_EVERY_S = 10.0
+PACE_EVERY_S = 1.0
 
 
 class GateWorker:
-    """Runs `look` on the newest frame of one camera, where its `attention` says. With `liveness`, faces are cut out with their surroundings
-    too.
+    """Runs `look` on the newest frame of one camera, where its `attention` says, for faces in its `region`. With `liveness`, faces are cut
+    out with their surroundings too.
 
     `offer` takes views, and waits while the engine is behind. `tell` takes events, and `record` takes every frame before it is looked at;
     neither waits for a disk.
@@ -32,13 +35,14 @@ class GateWorker:
         detector: Detector,
         judge: Judge,
         offer: Callable[[View, threading.Event], bool],
-        tell: Callable[[CameraState | WorkerFailed], None],
+        tell: Callable[[CameraState | Looked | WorkerFailed], None],
         metrics: Metrics,
         record: Callable[[Frame], object] = lambda frame: None,
         *,
+        region: Region | None = None,
         liveness: bool = False,
     ) -> None:
-        self.gate, self._record, self._liveness = gate, record, liveness
+        self.gate, self._record, self._region, self._liveness = gate, record, region, liveness
         self._camera, self._attention, self._detector, self._judge = camera, attention, detector, judge
         self._offer, self._tell, self._metrics = offer, tell, metrics
         self._stop = threading.Event()
@@ -72,14 +76,24 @@ class GateWorker:
         told: tuple[object, str | None] | None = None
         told_s = 0.0
         dropped: dict[str, int] = {}
+        looked = lost = 0
+        paced_s = time.monotonic()
+        self._tell(Looked(self.gate, paced_s, 0, 0))
         while not self._stop.is_set():
             frame = self._camera.read(READ_S)
             state = (self._camera.state, self._camera.trouble), self._camera.detail
             if frame is not None:
                 self._metrics.frame(self.gate)
+                looked += 1
                 self._record(frame)  # before it is looked at: a frame that brings the worker down is on the recording
                 view = look(
-                    frame, self._detector, self._judge, self._metrics.stage, attention=self._attention, liveness=self._liveness
+                    frame,
+                    self._detector,
+                    self._judge,
+                    self._metrics.stage,
+                    attention=self._attention,
+                    region=self._region,
+                    liveness=self._liveness,
                 )
                 for probe in view.probes:
                     self._metrics.face(self.gate, probe.quality)
@@ -88,7 +102,11 @@ class GateWorker:
             for reason, count in self._camera.dropped.items():
                 for _ in range(count - dropped.get(reason, 0)):
                     self._metrics.dropped(self.gate, reason)
+                lost += count - dropped.get(reason, 0) if reason in LOSSES else 0
                 dropped[reason] = count
+            if (now_s := time.monotonic()) - paced_s >= PACE_EVERY_S:
+                self._tell(Looked(self.gate, now_s, looked, lost))
+                paced_s, looked, lost = now_s, 0, 0
             # A reason may change with every try (seconds counted, say); a state is news at once.
             if state != told and (told is None or state[0] != told[0] or time.monotonic() - told_s > REASON_EVERY_S):
                 told, told_s = state, time.monotonic()

@@ -39,7 +39,18 @@ class WorkerFailed:
     error: BaseException
 
 
-Event = Published | Link | CameraState | WorkerFailed
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """Up to `now_s` (seconds of a clock that never steps), the worker of `gate` has looked at so many more frames, and so many were lost
+    because it came too late for them (`pace.LOSSES`)."""
+
+    gate: str
+    now_s: float
+    frames: int
+    lost: int
+
+
+Event = Published | Link | CameraState | Looked | WorkerFailed
 
 
 class Lane:
@@ -134,7 +145,7 @@ class Mailbox:
         self.wake.set()
         return True
 
-    def tell(self, event: CameraState | WorkerFailed) -> None:
+    def tell(self, event: CameraState | Looked | WorkerFailed) -> None:
         """Leave an event that must not be dropped: waits for room."""
         self._events.put(event)
         self.wake.set()

@@ -9,6 +9,7 @@ import msgspec
 
 from daemon.core.audit import MessagesDropped
 from daemon.core.messages import DecisionMessage, GapMessage, encode, topic, utc
+from daemon.edges.journal import fields
 from daemon.edges.metrics import Metrics
 from daemon.edges.store import Pending, Store
 
@@ -31,11 +32,12 @@ class Overflow:
     dropped: int = 0
     _due_s: float = 0.0
 
-    def tend(self, clock_s: float, now: float) -> None:
-        """Drop a slice of what is too much or too old at `now` (UTC seconds); `clock_s` is of a clock that never steps. Raises
-        StoreError."""
+    def tend(self, clock_s: float, now: float, aged: float | None = None) -> None:
+        """Drop a slice of what is too much or too old at `now` (UTC seconds); `clock_s` is of a clock that never steps, and
+        `aged` the time by which something is too old, if it is not `now`. Raises StoreError."""
         if not self.store.depth():
             return
+        aged = now if aged is None else aged
         waiting = {gate: self.store.waiting(gate) for gate in self.gates}
         # The oldest hundredth of what may wait, so that a full outbox needs few records of what was dropped.
         part = max(1, self.most // 100)
@@ -45,7 +47,7 @@ class Overflow:
         elif clock_s >= self._due_s:
             self._due_s = clock_s + LOOK_EVERY_S
             for gate in self.gates:
-                old = [one.row for one in self._messages(gate, waiting[gate][:part]) if 0 < one.at < now - self.keep_s]
+                old = [one.row for one in self._messages(gate, waiting[gate][:part]) if 0 < one.at < aged - self.keep_s]
                 if old:
                     self._drop(gate, old, "old", now)
                     self._due_s = clock_s
@@ -69,6 +71,7 @@ class Overflow:
         log.error(
             "gate %s: %d decisions (%s to %s) and %d answers that waited for the broker were dropped: the outbox is too %s",
             gate, len(numbers), first, last, answers, why,
+            extra=fields(gate=gate, decisions=len(numbers), answers=answers, why=why),
         )  # fmt: skip
 
 

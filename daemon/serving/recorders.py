@@ -2,10 +2,12 @@
 
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from daemon.config import Config, ConfigError
+from daemon.core.status import Word
 from daemon.core.tapes.frames import FrameEncoder
 from daemon.core.tapes.lines import Line, LineEncoder
 from daemon.core.tapes.tape import bounds
@@ -40,14 +42,10 @@ class Recorders:
         if self.recording and self.frames is not None:
             self.frames.offer(frame.gate, frame, frame.image.nbytes)
 
-    def trouble(self) -> list[str]:
+    def trouble(self) -> dict[Word, str]:
         """The reasons why something is not recorded, for the status."""
-        named = (("recording_stopped", self.frames), ("flight_stopped", self.lines))
-        return [
-            f"{reason}: {each.trouble}; the gate goes on without it"
-            for reason, each in named
-            if each is not None and each.trouble is not None
-        ]
+        named = ((Word.RECORDING_STOPPED, self.frames), (Word.FLIGHT_STOPPED, self.lines))
+        return {word: each.trouble for word, each in named if each is not None and each.trouble is not None}
 
     def close(self) -> None:
         """End both recorders, within 2 seconds."""
@@ -58,8 +56,8 @@ class Recorders:
             each.join()
 
 
-def open_recorders(config: Config, store: Store, metrics: Metrics) -> Recorders:
-    """Both recorders, started."""
+def open_recorders(config: Config, store: Store, metrics: Metrics, ages: Callable[[], float] = time.time) -> Recorders:
+    """Both recorders, started. `ages` is the time by which old tapes are erased."""
     folder, gates = Path(config.state_dir), len(config.gates)
     r, f = config.recording, config.flight
     frames: Recorder[Frame] | None = None
@@ -68,12 +66,14 @@ def open_recorders(config: Config, store: Store, metrics: Metrics) -> Recorders:
         kept = bounds(r.most_mb * MB, r.keep_days * 86_400, gates, TAPE_S)
         shelf = Shelf(folder / RECORDINGS, store.purpose_key(RECORDINGS), kept, "frames")
         frames = Recorder(
-            shelf, FrameEncoder, lambda frame: frame.captured_at, lost=metrics.recording_dropped, size=metrics.recording_bytes
-        )
+            shelf, FrameEncoder, lambda frame: frame.captured_at, lost=metrics.recording_dropped, size=metrics.recording_bytes,
+            ages=ages,
+        )  # fmt: skip
         frames.start()
     if f.minutes or tapes_in(folder / FLIGHT):
         kept = bounds(f.most_mb * MB, f.minutes * 60, gates, TAPE_S)
-        lines = Recorder(Shelf(folder / FLIGHT, store.purpose_key(FLIGHT), kept, "flight"), LineEncoder, lambda line: time.time())
+        shelf = Shelf(folder / FLIGHT, store.purpose_key(FLIGHT), kept, "flight")
+        lines = Recorder(shelf, LineEncoder, lambda line: time.time(), ages=ages)
         lines.start()
     return Recorders(frames, lines, r.enabled, f.minutes > 0)
 

@@ -1,21 +1,32 @@
-"""The status of every gate, published when it is news, and every half minute."""
+"""The status of every gate, published when it is news, and every half minute. What is news goes to the metrics, to the journal and to the
+service manager too, in the same words."""
 
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from daemon.core import status
 from daemon.core.messages import AuditHead, Reembedding, StatusMessage, encode, topic, utc
+from daemon.core.status import Word
 from daemon.core.values import Outgoing
-from daemon.edges.metrics import GateState, Metrics
+from daemon.edges.journal import fields
+from daemon.edges.metrics import Metrics
 from daemon.edges.store import Store, StoreError
 from daemon.pipeline.serving import Current
 from daemon.serving.gate_state import Gate
 from daemon.serving.sender import Sender
 from daemon.serving.signature import Sign, unsigned
 
+log = logging.getLogger("ostiary")
+
 STATUS_EVERY_S = 30.0
 PROGRESS_EVERY_S = 2.0
+LEVELS: Mapping[status.Severity, int] = {
+    "closes": logging.ERROR, "critical": logging.WARNING, "warning": logging.WARNING, "notice": logging.INFO,
+}  # fmt: skip
+"""How the journal takes a reason. What the disk has to do with is an error too (`ERRORS`)."""
+ERRORS = frozenset({Word.DISK, Word.DISK_LOW, Word.STORE_DAMAGED, Word.AUDIT_BROKEN})
 INCIDENT_S = 3600.0
 """So long the status speaks of an incident."""
 
@@ -28,7 +39,10 @@ class Condition:
     left_out: int
     graph: str | None
     untimed: int
-    recorder: Sequence[str]
+    recorder: Mapping[Word, str]
+    metrics: str | None
+    low: str | None
+    unerased: str | None
     reembedding: Reembedding | None
     liveness: str | None
     unsound: str | None
@@ -53,15 +67,16 @@ class Facts:
     reembedding: str | None
 
     @property
-    def state(self) -> GateState:
-        return "closed" if self.trouble.closing else "degraded" if self.trouble.degrading else "serving"
+    def state(self) -> status.GateState:
+        return status.state(self.trouble.reasons)
 
 
 @dataclass(slots=True)
 class Reports:
     """Owned by the engine. `clock` never steps (seconds), `wall` is UTC seconds; `standing` are the faults that the start found.
 
-    `commands` says whether these must be signed, and `public_key` whose signature `sign` makes.
+    `who` says how the journal calls a person. `tell` takes the state of all gates in one line, for the service manager. `commands` says
+    whether these must be signed, and `public_key` whose signature `sign` makes.
     """
 
     site: str
@@ -71,26 +86,53 @@ class Reports:
     metrics: Metrics
     boot_id: str
     version: str
-    standing: tuple[str, ...]
+    standing: Mapping[Word, str]
     clock: Callable[[], float]
     wall: Callable[[], float]
     commands: Literal["signed", "unsigned"] = "unsigned"
     public_key: str | None = None
     sign: Sign = unsigned
+    who: Callable[[str], str] = str
+    tell: Callable[[str], object] = lambda line: None
+    _told: str = ""
 
     def publish(self, gates: Mapping[str, Gate], condition: Condition) -> None:
         """Publish the status of every gate that has something new to say, or has not said anything for a while."""
         for name, gate in gates.items():
             facts = self._facts(gate, condition)
             news = gate.status is None or facts != gate.facts
-            if news:
-                self.metrics.gate_state(name, facts.state)
+            if news and facts.trouble.reasons != gate.told:
+                self._note(name, gate, facts)
             every_s = STATUS_EVERY_S if condition.reembedding is None else PROGRESS_EVERY_S
             if not gate.link.connected or not (news or self.clock() - gate.status_at_s >= every_s):
                 continue
             to, said = topic(self.site, name, "status"), self._composed(gate, facts, condition.reembedding)
             if gate.link.publish(Outgoing(0, to, self.sign(to, encode(said)), retain=True)):
                 gate.facts, gate.status, gate.status_at_s = facts, said, self.clock()
+        line = status.summary({name: gate.told or () for name, gate in gates.items()})
+        if line != self._told:
+            self._told = line
+            self.tell(line)
+
+    def _note(self, name: str, gate: Gate, facts: Facts) -> None:
+        """The gate's state in the metrics, and what has begun and ended in the journal."""
+        reasons = facts.trouble.reasons
+        self.metrics.gate_state(name, facts.state)
+        self.metrics.gate_reasons(name, {reason.word for reason in reasons})
+        before, now = ({(reason.word, reason.closes): reason for reason in told} for told in (gate.told or (), reasons))
+        for key, reason in now.items():
+            if key not in before:
+                log.log(
+                    logging.ERROR if reason.word in ERRORS else LEVELS[reason.severity],
+                    "gate %s: %s: %s", name, facts.state, reason.line(self.who),
+                    extra=fields(gate=name, state=facts.state, reason=reason.word),
+                )  # fmt: skip
+        for reason in before.values():
+            if all(reason.word is not word for word, _ in now):
+                log.info("gate %s: %s is over", name, reason.word, extra=fields(gate=name, state=facts.state, reason=reason.word))
+        if before and not now:
+            log.info("gate %s: serving", name, extra=fields(gate=name, state=facts.state))
+        gate.told = reasons
 
     def _facts(self, gate: Gate, condition: Condition) -> Facts:
         serving, rules = self.current.serving, gate.rules
@@ -107,6 +149,10 @@ class Reports:
             untimed=condition.untimed,
             standing=self.standing,
             recorder=condition.recorder,
+            metrics=condition.metrics,
+            low=condition.low,
+            unerased=condition.unerased,
+            slow=gate.pace.slow if gate.pace is not None else None,
             liveness=condition.liveness,
             audit=self.store.audit.broken,
             uncalibrated=gate.uncalibrated,
@@ -127,7 +173,7 @@ class Reports:
         return StatusMessage(
             online=True,
             state=facts.state,
-            reasons=facts.trouble.closing + facts.trouble.degrading,
+            reasons=[reason.line() for reason in facts.trouble.reasons],
             at=utc(self.wall()),
             boot_id=self.boot_id,
             camera=gate.camera,

@@ -27,12 +27,16 @@ class Retention:
     _due_s: float = 0.0
     _after_id: str = ""
 
-    def tend(self, clock_s: float, now: float) -> None:
-        """Remove a slice of what is too old at `now` (UTC seconds), if it is due; `clock_s` is of a clock that never steps."""
+    def tend(self, clock_s: float, now: float, reached: float | None = None) -> None:
+        """Remove a slice of what is too old at `now` (UTC seconds), if it is due; `clock_s` is of a clock that never steps. `reached` is
+        noted for the next run, as what this one has counted."""
         if clock_s < self._due_s:
             return
         self._due_s = clock_s + REST_S
         try:
+            if reached is not None:
+                with self.store.transaction():
+                    self.store.put_counted_time(reached)
             proved = self.order.proved_time()
             if proved is None:  # no command yet, so nobody is enrolled and hardly anything recorded
                 return

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from daemon.core.counts import counted
 from daemon.core.people.policy import timed
+from daemon.edges.journal import fields
 from daemon.edges.metrics import Metrics
 from daemon.edges.store import Store, StoreError
 from daemon.pipeline.serving import Current, Serving
@@ -57,7 +58,6 @@ class RulesInForce:
         except StoreError as error:
             self.close(error.message)
         if self.unsound is not None:
-            log.error("gate closed: %s", self.unsound)
             self.adopt()
 
     def adopt(self) -> None:
@@ -75,12 +75,13 @@ class RulesInForce:
             gate.uncalibrated = serving.uncalibrated(rules, name)
             self._metrics.gate_calibrated(name, not gate.uncalibrated)
             gate.keeper.rules = rules if self.open else replace(rules, threshold=None, pair=None)
+            now = gate.keeper.rules
+            self._metrics.threshold(name, now.threshold if now.threshold is not None else now.pair)
             if revision != self.revision:
                 gate.keeper.refresh()
         if revision != self.revision:
             self._flight.renew()
         self.revision = revision
-        self._metrics.threshold(serving.rules().threshold if self.open else None)
         self._metrics.gallery(len(people), serving.gallery.templates, revision)
 
     @property
@@ -94,7 +95,10 @@ class RulesInForce:
         for gate in self._gates.values():
             gate.keeper.begin_anew()
         self._metrics.info(self._version, serving.model.id, serving.model.provider)
-        log.info("model %s on %s serves", serving.model.id, serving.model.provider)
+        log.info(
+            "model %s on %s serves", serving.model.id, serving.model.provider,
+            extra=fields(model=serving.model.id, provider=serving.model.provider),
+        )  # fmt: skip
 
     def _templates(self) -> int:
         try:

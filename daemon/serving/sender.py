@@ -13,6 +13,7 @@ import msgspec
 
 from daemon.core.messages import DecisionMessage, encode
 from daemon.core.values import Outgoing, Published, Verdict
+from daemon.edges.journal import fields
 from daemon.edges.metrics import Metrics
 from daemon.edges.store import Pending, Store
 from daemon.serving.signature import Sign, unsigned
@@ -115,7 +116,10 @@ class Sender:
             at_s = self._captured.pop(answer.row, None)
             if answer.error is not None:
                 connection.refused = answer.error
-                log.error("gate %s: the broker refused a message: %s; it stays in the outbox", answer.gate, answer.error)
+                log.warning(
+                    "gate %s: the broker refused a message: %s; it stays in the outbox", answer.gate, answer.error,
+                    extra=fields(gate=answer.gate, row=answer.row),
+                )  # fmt: skip
                 continue
             rows.append(answer.row)
             if at_s is not None:

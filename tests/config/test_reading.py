@@ -235,3 +235,40 @@ def test_each_gate_logs_in_for_itself(tmp_path: Path) -> None:
 def test_one_login_for_all_gates_stays_possible() -> None:
     mqtt = parse(GOOD | {"mqtt": {"username": "ostiary"}}).mqtt
     assert mqtt.of("north") == mqtt.of("south") == mqtt and mqtt.password() is None
+
+
+GATES = {"north": {"source": "x", "decision": {"threshold": 0.6}, "detector": {"min_face_px": 80}}, "south": {"source": "y"}}
+
+
+def test_a_gate_has_what_it_gives_and_else_what_the_site_has() -> None:
+    config = parse({
+        "site": "hq",
+        "gates": GATES,
+        "decision": {"tries": 2, "site_calibration": "site.toml"},
+        "detector": {"kind": "yunet.onnx"},
+        "quality": {"max_yaw": 0.3},
+    }, folder=Path("/etc/ostiary"))  # fmt: skip
+    north, south = config.at("north"), config.at("south")
+    assert (north.decision.threshold, north.decision.tries, north.decision.site_calibration) == (0.6, 2, "")
+    assert (north.detector.kind, north.detector.min_face_px, north.quality.max_yaw) == ("/etc/ostiary/yunet.onnx", 80, 0.3)
+    assert (south.decision, south.detector, south.quality) == (config.decision, config.detector, config.quality)
+    assert south.decision.site_calibration == "/etc/ostiary/site.toml"
+
+
+@pytest.mark.parametrize(
+    ("own", "message"),
+    [
+        ({"decision": {"treshold": 0.6}}, "unknown key `gates.north.decision.treshold`"),
+        ({"decision": {"patience": 2}}, "gates.north.decision.patience = 2 is less than gates.north.decision.min_frames = 5"),
+        ({"decision": {"threshold": 0.6, "site_calibration": "a"}}, "gates.north.decision.threshold replaces the card's threshold"),
+        ({"detector": {"min_face_px": 2}}, "gates.north.detector.min_face_px = 2 is out of range"),
+        ({"quality": 3}, "gates.north.quality = 3 is not a table"),
+        ({"region": [[0.5, 0.5]]}, "gates.north.region has one corner"),
+        ({"region": [[0.5, 1.5], [0.1, 0.2]]}, "gates.north.region = [[0.5, 1.5], [0.1, 0.2]] is not a list of points"),
+        ({"region": [0.1, 0.2, 0.5, 0.6]}, "gates.north.region = [0.1, 0.2, 0.5, 0.6] is not a list of points"),
+    ],
+)
+def test_what_a_gate_cannot_have_is_named(own: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse({"site": "hq", "gates": {"north": {"source": "x", **own}}})
+    assert message in caught.value.message and caught.value.hint

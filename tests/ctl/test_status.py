@@ -32,3 +32,42 @@ def test_status_shows_every_gate_and_tells_by_its_code(broker: int, gate: FakeGa
     gate.status(online=False, state="offline", at=None, threshold=None, model=None, provider=None, camera=None)
     assert ctl.main([*common, "--gate", "north"]) == 1
     assert "offline" in capsys.readouterr().out
+
+
+GOOD: dict[str, object] = {
+    "online": True, "state": "serving", "reasons": [], "boot_id": "b", "camera": "up", "model": "faces", "provider": "cpu", "people": 3,
+    "templates": 7, "gallery_revision": 94, "threshold": 0.42, "outbox_depth": 0, "version": "2.0.0",
+}  # fmt: skip
+
+
+@pytest.mark.broker
+@pytest.mark.parametrize(
+    ("odd", "code", "says"),
+    [
+        (b"not JSON", 1, "unreadable"),
+        (b"[1, 2]", 1, "unreadable"),
+        ({"state": "hibernating"}, 1, "hibernating"),
+        ({"reasons": ["mirror_fogged: breath; wipe it"], "state": "degraded"}, 0, "mirror_fogged: breath"),
+        ({"new_field": {"of": "the next version"}}, 0, "serving"),
+        ({"threshold": "high"}, 0, "threshold cannot be read"),
+        ({"reasons": "one"}, 0, "reasons cannot be read"),
+        ({"at": "yesterday"}, 0, "at cannot be read"),
+        ({"camera": "asleep", "mode": "dream"}, 0, "asleep"),
+        ({"audit": {"number": 1, "head": "0" * 64, "more": 1}}, 0, "audit cannot be read"),
+    ],
+)
+def test_one_odd_status_hides_no_other_gate(
+    broker: int, gate: FakeGate, capsys: pytest.CaptureFixture[str], odd: bytes | dict[str, object], code: int, says: str
+) -> None:
+    """Gates are upgraded one after the other."""
+    payload = odd if isinstance(odd, bytes) else json.dumps({**GOOD, "at": m.utc(time.time()), **odd}).encode()
+    gate.client.publish("ostiary/v1/acme/east/status", payload, qos=1, retain=True).wait_for_publish(5)
+    gate.status()
+    common = ["--site", "acme", "--port", str(broker), "status", "--timeout", "1"]
+    assert ctl.main(common) == code
+    told = capsys.readouterr()
+    shown = " ".join((told.out + told.err).split())
+    assert "north" in shown and "east" in shown and says in shown
+    assert ctl.main([*common, "--json"]) == code
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["gate"] for line in lines] == ["east", "north"] and lines[1]["state"] == "serving"

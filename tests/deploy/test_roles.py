@@ -1,5 +1,6 @@
 """Who may do what at the broker: measured with the files of deploy/, and the same as the table in deploy/README.md."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ import pytest
 
 from daemon.commands.deferred import Deferred
 from daemon.commands.desk import Desk
+from daemon.core import contract
 from daemon.core.messages import LANES
 from daemon.edges.store import open_store
 from tests.fixtures.deployed import DEPLOY, GATES, ROLES, TEST, Visitor, deployed, logins_of, run
@@ -17,7 +19,7 @@ from tests.fixtures.desk import NOW, command, desk, painted
 from tests.fixtures.mosquitto import Mosquitto
 from tests.fixtures.signers import GRANTS, key, signed
 
-SAYS = ("decision", "status", "result", "passage", "similarity", "gap")
+SAYS = tuple(contract.SAYS)
 LOGINS = (*ROLES, "stranger")
 PLACES = {"acme/north": "north", "acme/south": "south", "acme/all": "all", "beta/north": "beta"}
 
@@ -123,6 +125,11 @@ def test_nobody_fills_the_broker_with_retained_messages_of_gates_that_do_not_exi
                 if "+" not in place:
                     assert not visitor.may_say(f"ostiary/v1/{place}/{leaf}"), (login, place, leaf)
         visitor.leave()
+
+
+def test_a_gate_may_publish_what_the_contract_says_and_no_more() -> None:
+    allowed = re.findall(r"^topic write ostiary/v1/acme/north/([a-z]+)$", (DEPLOY / "mosquitto.acl").read_text("utf-8"), re.M)
+    assert allowed == [*SAYS]
 
 
 def test_the_access_list_is_the_output_of_its_script() -> None:

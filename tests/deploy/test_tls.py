@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from daemon.config import MqttConfig
-from daemon.core.values import Outgoing, Published
+from daemon.config import ConfigError, MqttConfig
+from daemon.core.values import Link, Outgoing, Published
+from daemon.edges.mqtt.client import tls_context
 from tests.fixtures.deployed import DEPLOY, Visitor, deployed, run
 from tests.fixtures.link_ends import STATUS, Engine, linked
 from tests.fixtures.mosquitto import Mosquitto
@@ -112,6 +113,26 @@ def test_the_gate_itself_comes_in_by_certificate(tls_broker: Mosquitto, certific
         assert link.publish(Outgoing(1, "ostiary/v1/acme/north/decision", b"x"))
         assert engine.next(Published).row == 1
         link.stop(Outgoing(0, STATUS, b"goodbye", retain=True), 2)
+
+
+@pytest.mark.broker
+def test_a_certificate_that_is_missing_is_named_and_not_the_version_of_mqtt(tls_broker: Mosquitto, certificates: Path) -> None:
+    engine = Engine()
+    config = MqttConfig(host="127.0.0.1", port=tls_broker.port, ca_file=f"{certificates}/ca.crt")
+    with linked(tls_broker.port, engine, config=config, wait=False):
+        detail = engine.next(Link, where=lambda link: not link.up).detail
+    assert "mqtt.cert_file" in detail and "MQTT 5" not in detail
+
+
+def test_a_key_that_everybody_may_read_is_refused(certificates: Path, tmp_path: Path) -> None:
+    key = tmp_path / "gate-north.key"
+    key.write_bytes((certificates / "gate-north.key").read_bytes())
+    key.chmod(0o644)
+    config = MqttConfig(ca_file=f"{certificates}/ca.crt", cert_file=f"{certificates}/gate-north.crt", key_file=str(key))
+    with pytest.raises(ConfigError, match="everybody on this machine may read"):
+        tls_context(config)
+    key.chmod(0o640)
+    assert tls_context(config) is not None
 
 
 def test_keys_are_private_and_certificates_are_sane(certificates: Path) -> None:

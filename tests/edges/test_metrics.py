@@ -1,15 +1,20 @@
 """The metrics as Prometheus sees them, over HTTP."""
 
 import math
+import socket
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from daemon.core.status import Word
 from daemon.core.values import Quality, Reason, Verdict
-from daemon.edges.metrics import METRICS, Metrics, MetricsError, MetricsServer
+from daemon.edges.metrics import METRICS, Exporter, Metrics, MetricsError, MetricsServer
+from daemon.edges.metrics.server import AGAIN_S, MOST_OPEN
 
 
 @pytest.fixture
@@ -35,11 +40,13 @@ def touch_everything(metrics: Metrics) -> None:
     metrics.capture_to_publish("north", 0.12)
     metrics.gallery(3, 7, 12)
     metrics.graph("failed", 0.875)
-    metrics.threshold(0.42)
+    metrics.threshold("north", 0.42)
     metrics.command("enroll", "done", None)
     metrics.camera("north", True)
     metrics.broker("north", False)
     metrics.gate_state("north", "closed")
+    metrics.gate_reasons("north", {Word.DISK})
+    metrics.disk_free(10**9)
     metrics.outbox(4)
     metrics.outbox_dropped("north", 2)
     metrics.recording_bytes(1_000_000)
@@ -51,7 +58,7 @@ def touch_everything(metrics: Metrics) -> None:
 def test_every_metric_of_the_table_is_served_with_its_labels_and_nothing_else(served: tuple[Metrics, MetricsServer]) -> None:
     metrics, server = served
     touch_everything(metrics)
-    families = {f.name: f for f in text_string_to_metric_families(scrape(server))}
+    families = {f.name: f for f in text_string_to_metric_families(scrape(server)) if not f.name.startswith("process_")}
     expected = {m.name.removesuffix("_total"): m for m in METRICS}
     assert set(families) == set(expected)
     for name, family in families.items():
@@ -80,7 +87,7 @@ def test_the_values_are_what_was_said(served: tuple[Metrics, MetricsServer]) -> 
         'ostiary_graph_state{state="failed"} 1.0',
         'ostiary_graph_state{state="serving"} 0.0',
         "ostiary_graph_recall 0.875",
-        "ostiary_threshold 0.42",
+        'ostiary_threshold{gate="north"} 0.42',
         'ostiary_commands_total{op="enroll",reason="",status="done"} 1.0',
         'ostiary_camera_up{gate="north"} 1.0',
         'ostiary_broker_up{gate="north"} 0.0',
@@ -110,7 +117,8 @@ def test_labels_are_bounded_and_name_nobody(served: tuple[Metrics, MetricsServer
 
 
 def test_a_threshold_that_is_not_there_is_no_number(served: tuple[Metrics, MetricsServer]) -> None:
-    line = next(line for line in scrape(served[1]).splitlines() if line.startswith("ostiary_threshold "))
+    served[0].threshold("north", None)
+    line = next(line for line in scrape(served[1]).splitlines() if line.startswith("ostiary_threshold{"))
     assert math.isnan(float(line.split()[1]))
 
 
@@ -118,6 +126,60 @@ def test_a_busy_port_is_one_clear_error(served: tuple[Metrics, MetricsServer]) -
     with pytest.raises(MetricsError, match="cannot be served") as caught:
         Metrics().serve("127.0.0.1", served[1].port)
     assert "metrics.port" in caught.value.hint
+
+
+def test_the_process_is_measured_too(served: tuple[Metrics, MetricsServer]) -> None:
+    names = {f.name for f in text_string_to_metric_families(scrape(served[1]))}
+    assert {"process_resident_memory_bytes", "process_open_fds", "process_max_fds", "process_cpu_seconds"} <= names
+
+
+def handles_open() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_idle_connections_use_up_nothing_and_keep_nobody_out(served: tuple[Metrics, MetricsServer]) -> None:
+    _, server = served
+    handles = handles_open()
+    idle = []
+    try:
+        for _ in range(300):
+            idle.append(socket.create_connection(("127.0.0.1", server.port), timeout=5))
+        assert "ostiary_threshold" in scrape(server)
+        deadline_s = time.monotonic() + 30
+        while handles_open() - handles - len(idle) > MOST_OPEN + 2 and time.monotonic() < deadline_s:
+            time.sleep(0.05)
+        assert handles_open() - handles - len(idle) <= MOST_OPEN + 2
+        assert threading.active_count() < MOST_OPEN + 10
+        # Whoever sends half a request, or a byte now and then, is closed too.
+        idle[-1].sendall(b"GET /metrics HTTP/1.1\r\n")
+        while handles_open() > handles + len(idle) and time.monotonic() < deadline_s:
+            time.sleep(0.05)
+        assert handles_open() <= handles + len(idle), "those that say nothing are closed after a while"
+    finally:
+        for connection in idle:
+            connection.close()
+    assert "ostiary_threshold" in scrape(server)
+
+
+def test_the_metrics_wait_for_their_address(served: tuple[Metrics, MetricsServer]) -> None:
+    now_s = 0.0
+    metrics, port = Metrics(), served[1].port
+    exporter = Exporter(lambda: metrics.serve("127.0.0.1", port), lambda: now_s)
+    why = exporter.trouble()
+    assert why is not None and f"127.0.0.1:{port}" in why
+    served[1].close()
+    assert exporter.trouble() == why, "it is not tried all the time"
+    now_s = AGAIN_S
+    assert exporter.trouble() is None and exporter.trouble() is None
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as response:
+        assert b"ostiary_threshold" in response.read()
+    exporter.close()
+
+
+def test_a_name_that_does_not_resolve_may_do_so_later() -> None:
+    exporter = Exporter(lambda: Metrics().serve("no-such-host.invalid", 0))
+    assert "no-such-host.invalid" in str(exporter.trouble())
+    exporter.close()
 
 
 def test_an_unusable_address_is_one_clear_error() -> None:

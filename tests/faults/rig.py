@@ -11,7 +11,6 @@ import logging
 import signal
 import threading
 import time
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +24,7 @@ from daemon.core.values import Face, Probe, Quality, View
 from daemon.edges.metrics import Metrics
 from daemon.edges.mqtt import Lanes
 from daemon.edges.store import open_store
-from daemon.pipeline import steps
+from daemon.pipeline import opening
 from daemon.serving.engine import Engine
 from daemon.serving.gate_state import Gate
 from daemon.serving.mailbox import CameraState, Mailbox
@@ -74,7 +73,7 @@ def main() -> None:
         metrics=MetricsConfig(port=0),
     )
     store = open_store(asked.folder)
-    memory = current(store, MODELS, partial(steps.rules, config))
+    memory = current(store, MODELS, opening.policy(config))
     mailbox, tag = Mailbox(1), store.client_tag()
     lanes = Lanes(
         config.mqtt, site="hq", gate="north", client_id=f"rig-{tag}", password=None, offline=encode(offline_status("1")),

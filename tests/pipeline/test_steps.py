@@ -18,7 +18,7 @@ from daemon.edges.gallery import Gallery
 from daemon.edges.metrics import Metrics
 from daemon.pipeline import steps
 from daemon.serving.gate_worker import GateWorker
-from daemon.serving.mailbox import CameraState, WorkerFailed
+from daemon.serving.mailbox import CameraState, Looked, WorkerFailed
 from tests.fixtures.desk import DIMENSION, JUDGE, NoThreshold, PaintedDetector, PaintedEmbedder
 
 CONFIG = Config(site="hq", gates={"north": GateConfig(source="x")})
@@ -115,6 +115,7 @@ class Film:
     fails: bool = False
     live: bool = False
     state: Literal["up", "down", "ended"] = "up"
+    trouble: None = None
     detail: str | None = None
     closed: bool = False
     dropped: Mapping[str, int] = field(default_factory=dict)
@@ -134,12 +135,12 @@ class Film:
 @pytest.mark.parametrize("fails", [False, True])
 def test_a_worker_shows_every_frame_and_says_how_it_ended(fails: bool) -> None:
     views: list[View] = []
-    events: list[CameraState | WorkerFailed] = []
+    events: list[CameraState | WorkerFailed | Looked] = []
     ended = threading.Event()
 
-    def tell(event: CameraState | WorkerFailed) -> None:
+    def tell(event: CameraState | WorkerFailed | Looked) -> None:
         events.append(event)
-        if isinstance(event, WorkerFailed) or event.state == "ended":
+        if isinstance(event, WorkerFailed) or (isinstance(event, CameraState) and event.state == "ended"):
             ended.set()
 
     def offer(view: View, stop: threading.Event) -> bool:

@@ -204,7 +204,7 @@ def test_a_liveness_model_that_fails_shows_in_the_status_until_it_works_again(tm
     store, model = open_store(tmp_path), Model80(float("nan"), "out of memory")
     site = Site(store, liveness=model)
     site.turn()
-    assert site.status()["state"] == "degraded" and "liveness_failed: out of memory" in site.status()["reasons"]
+    assert site.status()["state"] == "degraded" and "liveness_failed: out of memory" in str(site.status()["reasons"])
     model.fault = None
     site.turn()
     assert "liveness" not in str(site.status()["reasons"])
@@ -343,7 +343,7 @@ def test_a_search_graph_that_fails_degrades_the_gate_with_its_reason_and_the_sea
     aside.fail(MemoryError("no room"))
     site.turn()
     assert site.status()["state"] == "degraded"
-    assert "exact_search: the graph could not be built: no room" in site.status()["reasons"]
+    assert "exact_search: the graph could not be built: no room" in str(site.status()["reasons"])
     assert site.engine.metrics._gauges["ostiary_graph_state"].labels("failed")._value.get() == 1.0
     assert [d["decision"] for d in site.sees(ALICE, times=6)] == ["accept"]
     site.now_s += 700

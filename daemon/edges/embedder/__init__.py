@@ -113,7 +113,7 @@ def _open(path: Path, provider: str, threads: int) -> Embedder:
         if provider == "cuda":
             raise EmbedderError(
                 f"the model does not run on CUDA: {first_line(error)}",
-                f"install ostiary[cuda] and a driver for CUDA {_cuda_version()}, or set model.provider to cpu or auto",
+                f"run deploy/install.sh --cuda, install a driver for CUDA {_cuda_version()}, or set model.provider to cpu or auto",
             ) from error
         raise EmbedderError(
             f"{path}: not a model that can be loaded: {first_line(error)}", "export it again with `ostiary-train export`"

@@ -31,7 +31,7 @@ SESSION_OPTIONS = {
     # An 8-bit bundle: CUDA has no kernel for its integer biases. Without the CPU's fusions they are constants, and folded to float.
     "session.disable_quant_qdq": "1",
 }
-INSTALL = "install ostiary[cuda], or set model.provider to cpu or auto"
+INSTALL = "run deploy/install.sh --cuda, or set model.provider to cpu or auto"
 
 
 def audit(session: Any, provider: str = CUDA) -> None:

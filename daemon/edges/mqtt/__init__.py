@@ -9,7 +9,8 @@ that is called under a lock is the engine's mailbox (`deliver`), so that whoever
 mailbox never calls back.
 """
 
-from daemon.edges.mqtt.lanes import Lanes
+from daemon.edges.mqtt.lanes import Lanes, client_id
+from daemon.edges.mqtt.leaving import LeavingError, take_leave
 from daemon.edges.mqtt.link import MqttLink
 
-__all__ = ["Lanes", "MqttLink"]
+__all__ = ["Lanes", "LeavingError", "MqttLink", "client_id", "take_leave"]

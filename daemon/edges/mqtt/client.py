@@ -10,7 +10,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from daemon.config import ConfigError, MqttConfig
+from daemon.config import ConfigError, MqttConfig, need_private
 from daemon.core.values import LinkName
 
 RECEIVE_MAXIMUM = 32
@@ -50,6 +50,8 @@ def tls_context(config: MqttConfig) -> ssl.SSLContext | None:
     """The TLS settings, or None where there is no TLS. Raises ConfigError for files that cannot be used."""
     if not config.ca_file:
         return None
+    if config.key_file:
+        need_private(config.key_file, "mqtt.key_file")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # asks for a certificate and checks the name in it
     try:
         if config.cert_file:

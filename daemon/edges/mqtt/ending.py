@@ -33,7 +33,11 @@ class Ending:
             return line
         if self.taken_over or (self.up_s is not None and not self.why and repeated):
             line += f"; another client may be using the id {setup.client_id}: check that no second daemon runs"
-        if not self.greeted and setup.is_v5:
+        if not self.greeted and setup.tls is not None and not setup.config.cert_file:
+            line += " before it answered; if the broker asks for a certificate, set mqtt.cert_file and mqtt.key_file"
+        elif not self.greeted and setup.tls is not None:
+            line += f" before it answered; does the broker take the certificate {setup.config.cert_file}? Its log says"
+        elif not self.greeted and setup.is_v5:
             line += ' before it answered; if the broker does not speak MQTT 5, set mqtt.protocol = "3.1.1"'
         return line
 

@@ -9,6 +9,15 @@ from daemon.edges.mqtt.link import MqttLink
 from daemon.edges.mqtt.news import Deliver
 
 
+def client_id(site: str, gate: str, tag: str) -> str:
+    """The beginning of the ids of a gate's connections. `tag` is the box's own word.
+
+    No name has a colon, so no two gates have the same id. A box whose tag has no colon in front was made before that, and the broker keeps
+    its commands under ids with hyphens: it stays with these.
+    """
+    return f"ostiary:{site}:{gate}{tag}" if tag.startswith(":") else f"ostiary-{site}-{gate}-{tag}"
+
+
 class Lanes:
     """A flood of commands stops one connection only: decisions go on, and revocations wait behind nothing else, neither on the wire nor in
     the broker's queue, which drops what it has no room for."""

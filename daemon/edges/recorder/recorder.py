@@ -53,7 +53,8 @@ def _nothing(*_: object) -> None:
 
 
 class Recorder(Generic[T]):
-    """Writes items of any gate to the tapes of one shelf. One thread offers all items of a gate. `wall` gives UTC seconds.
+    """Writes items of any gate to the tapes of one shelf. One thread offers all items of a gate. `wall` gives UTC seconds;
+    tapes are erased when they are too old by `ages`, which does not jump ahead with it.
 
     When the disk takes nothing, recording stops and `trouble` says why; the disk is tried again every few seconds. `lost` is called for
     every item that is not recorded, `size` with the bytes of all tapes together.
@@ -69,8 +70,10 @@ class Recorder(Generic[T]):
         size: Callable[[int], None] = _nothing,
         held_bytes: int = HELD_BYTES,
         clock: Callable[[], float] = time.monotonic,
+        ages: Callable[[], float] | None = None,
     ) -> None:
         self._shelf, self._encoder, self._at, self._wall, self._clock = shelf, encoder, at, wall, clock
+        self._ages = ages if ages is not None else wall
         self._tell_lost, self._tell_size, self._held_bytes = lost, size, held_bytes
         self._waiting: SimpleQueue[tuple[str, T, int] | None] = SimpleQueue()  # None asks to end
         self._accounts: dict[str, _Account] = {}
@@ -184,7 +187,7 @@ class Recorder(Generic[T]):
         account = self._accounts[gate]
         lost = account.refused + account.failed - account.noted
         note = note_bytes(Lost(lost)) if lost else b""
-        self._shelf.make_room(self._being_written(), len(data) + len(note) + 2 * SEALED_BYTES, now)
+        self._shelf.make_room(self._being_written(), len(data) + len(note) + 2 * SEALED_BYTES, self._ages())
         if note:
             opened.tape.append(note)
             opened.lost += lost
@@ -195,7 +198,7 @@ class Recorder(Generic[T]):
 
     def _begin(self, gate: str, now: float, item: T) -> _Open[T]:
         self._shelf.look({each.tape.path for each in self._open.values()})
-        self._shelf.make_room(self._being_written(), beginning_bytes(gate), now)
+        self._shelf.make_room(self._being_written(), beginning_bytes(gate), self._ages())
         self._open[gate] = _Open(self._shelf.begin(gate, now, self._at(item)), self._encoder(), now)
         return self._open[gate]
 
@@ -232,7 +235,7 @@ class Recorder(Generic[T]):
             self._finish(gate)
         try:
             self._shelf.look({each.tape.path for each in self._open.values()})
-            self._shelf.make_room(self._being_written(), 0, now)
+            self._shelf.make_room(self._being_written(), 0, self._ages())
             self._untidy = None
         except OSError as error:
             self._untidy = f"old recordings cannot be erased: {error.strerror}"

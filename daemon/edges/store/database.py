@@ -15,7 +15,8 @@ class Database:
 
     def __init__(self, connection: sqlite3.Connection, sealer: Sealer) -> None:
         self.connection, self.sealer = connection, sealer
-        self._unsettled = False
+        self.unsettled = False
+        """Whether a change of the gallery is only in the log: a reader keeps old pages there, perhaps those of somebody who was revoked."""
         self.settles_later = False
         """Whether the owner calls `settle` itself, instead of every transaction that needs it."""
         self.settle_due = False
@@ -31,7 +32,7 @@ class Database:
         """All or nothing, durable when it returns. Raises StoreError when the disk does not take it."""
         with self._transaction():
             yield
-        self.settle_due = self._unsettled
+        self.settle_due = self.unsettled
         if not self.settles_later:
             self.settle()
 
@@ -66,14 +67,14 @@ class Database:
         After the commit the change is then moved from the log into the file (`settle`). SQLite drops a damaged log without an error, so a
         revocation that is only in the log could be undone; and no page of a revoked person should stay in the log.
         """
-        self._unsettled = True
+        self.unsettled = True
 
     def settle(self) -> None:
         """Move changes of the gallery from the log into the file, if there are any."""
         self.settle_due = False
-        if self._unsettled:
+        if self.unsettled:
             with suppress(StoreError):  # the change is durable in the log, and the next transaction tries again
-                self._unsettled = not self.empty_log()
+                self.unsettled = not self.empty_log()
 
     def empty_log(self) -> bool:
         """Move everything from the log into the file; False while a reader prevents it. Raises StoreError."""

@@ -3,10 +3,16 @@ the key that seals."""
 
 import secrets
 import sqlite3
+from collections.abc import Sequence
 
 from daemon.edges.store.database import Database, counter
 from daemon.edges.store.errors import VaultError
 from daemon.edges.store.records import Sealer
+
+
+def new_tag() -> str:
+    """A random word. It begins with a colon, as `client_id` expects of a box whose ids are told apart by colons."""
+    return ":" + secrets.token_hex(8)
 
 
 class MetaTable:
@@ -49,9 +55,31 @@ class MetaTable:
         row = self._database.row("SELECT value FROM meta WHERE key = 'client'")
         if row is not None:
             return str(row[0])
-        tag = secrets.token_hex(8)
+        tag = new_tag()
         self._database.execute("INSERT INTO meta VALUES ('client', ?)", (tag,))
         return tag
+
+    def counted_time(self) -> float | None:
+        """The time (UTC seconds) that the box had counted when it was last noted; None before. Raises StoreError."""
+        row = self._database.row("SELECT value FROM meta WHERE key = 'counted'")
+        return float(row[0]) if row is not None and isinstance(row[0], int | float) else None
+
+    def put_counted_time(self, at: float) -> None:
+        """Note it. Within a transaction."""
+        self._database.execute("INSERT INTO meta VALUES ('counted', ?) ON CONFLICT(key) DO UPDATE SET value = excluded.value", (at,))
+
+    def gates(self) -> list[str]:
+        """The gates that the box speaks for at the broker, in order: as they were last noted, or else those that have decided anything.
+        Raises StoreError."""
+        row = self._database.row("SELECT value FROM meta WHERE key = 'gates'")
+        if row is not None:
+            return [name for name in str(row[0]).split("/") if name]
+        return sorted(str(gate) for (gate,) in self._database.rows("SELECT gate FROM sequences"))
+
+    def put_gates(self, gates: Sequence[str]) -> None:
+        """Note them. No name has a slash."""
+        value = "/".join(gates)
+        self._database.execute("INSERT INTO meta VALUES ('gates', ?) ON CONFLICT(key) DO UPDATE SET value = excluded.value", (value,))
 
     def signing_key(self) -> bytes | None:
         """The secret that the box signs with, 32 bytes; None where there is none that opens. Raises StoreError."""

@@ -151,7 +151,7 @@ def open_for_writing(path: Path, lock: TextIO | None, place: KeyPlace) -> Store:
         schema.need_tables(connection, path)
         found = need_fitting_key(connection, path, place)
         database = Database(connection, found.sealer)
-        database.empty_log()
+        database.unsettled = not database.empty_log()
         if found.is_next:
             with suppress(StoreError):  # its folder may be read-only here (the unit sees /etc so): it serves from where it is
                 promote(place)

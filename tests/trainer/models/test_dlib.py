@@ -100,4 +100,4 @@ def test_without_the_package_it_says_what_to_install(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(dlib_network, "PACKAGE", "no_such_package")
     with pytest.raises(DlibError) as error:
         dlib_network.weights()
-    assert "not installed" in error.value.message and "ostiary[dlib]" in error.value.hint
+    assert "not installed" in error.value.message and ".[dlib]" in error.value.hint

@@ -1,22 +1,22 @@
 """The metrics for Prometheus. No label names a person: a metric is not an attendance list."""
 
 import re
-import threading
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal, get_args
-from wsgiref.simple_server import WSGIServer
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
 
-from daemon.core.faults import Fault
 from daemon.core.passages.claims import End
+from daemon.core.status import GATE_STATES, GateState, Word
 from daemon.core.timing import Stage
 from daemon.core.values import Incident, Quality, Reason, Verdict
+from daemon.edges.metrics.server import Exporter, MetricsError, MetricsServer
 
-GateState = Literal["serving", "degraded", "closed"]
+__all__ = ["METRICS", "Exporter", "Metric", "Metrics", "MetricsError", "MetricsServer"]
+
 GraphWord = Literal["unneeded", "building", "serving", "failed"]
 
-GATE_STATES: tuple[GateState, ...] = ("serving", "degraded", "closed")
 GRAPH_STATES: tuple[GraphWord, ...] = ("unneeded", "building", "serving", "failed")
 OPS = frozenset({"enroll", "revoke", "suspend", "resume", "update", "verify", "list", "get", "reembed", "ping"})
 OTHER = "other"
@@ -26,10 +26,6 @@ _STAGE_BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5
 _LATENCY_BUCKETS_S = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 60.0, 600.0)
 _MAX_REASONS = 64
 _WORD = re.compile(r"[a-z_]{1,40}")
-
-
-class MetricsError(Fault):
-    """The metrics cannot be served. `hint` says what to do about it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +56,7 @@ METRICS = (
         "1 for the search graph's state: unneeded, building, serving or failed; only if serving it is used.",
     ),
     Metric("ostiary_graph_recall", "gauge", (), "Share of right answers in the search graph's last audit; NaN before one."),
-    Metric("ostiary_threshold", "gauge", (), "Similarity from which a face is a person; NaN while there is none."),
+    Metric("ostiary_threshold", "gauge", ("gate",), "Similarity from which a face is a person; NaN while there is none."),
     Metric("ostiary_commands_total", "counter", ("op", "status", "reason"), "Commands answered, by outcome."),
     Metric("ostiary_commands_unanswered_total", "counter", ("gate",), "Refused messages that got no answer: there were too many."),
     Metric("ostiary_claims_total", "counter", ("gate", "end"), "Claims (badges) by how they ended."),
@@ -74,7 +70,9 @@ METRICS = (
         "Times that another client took the gate's session at the broker, or the broker forgot it.",
     ),
     Metric("ostiary_gate_state", "gauge", ("gate", "state"), "1 for the state the gate is in: serving, degraded or closed."),
+    Metric("ostiary_gate_reason", "gauge", ("gate", "reason"), "1 while this is a reason why the gate is not serving, else 0."),
     Metric("ostiary_gate_calibrated", "gauge", ("gate",), "0 while nobody has measured the gate with the serving model."),
+    Metric("ostiary_disk_free_bytes", "gauge", (), "Room left on the disk of state_dir; NaN if it cannot be read."),
     Metric("ostiary_recording_bytes", "gauge", (), "What recordings take on the disk."),
     Metric("ostiary_recording_dropped_total", "counter", ("gate",), "Frames looked at that should be on a recording and are not."),
     Metric("ostiary_outbox_depth", "gauge", (), "Messages that wait for the broker."),
@@ -84,28 +82,13 @@ METRICS = (
 )
 
 
-class MetricsServer:
-    """The HTTP server of the metrics. It runs until it is closed."""
-
-    def __init__(self, server: WSGIServer, thread: threading.Thread) -> None:
-        self._server, self._thread = server, thread
-
-    @property
-    def port(self) -> int:
-        return int(self._server.server_address[1])
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-
 class Metrics:
     """All metrics of one daemon, in a registry of their own. Every method may be called from any thread."""
 
     def __init__(self) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # they would be a second time series for each counter
         self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)  # process_*: memory, CPU and file handles of the daemon
         self._counters: dict[str, Counter] = {}
         self._gauges: dict[str, Gauge] = {}
         self._histograms: dict[str, Histogram] = {}
@@ -118,7 +101,6 @@ class Metrics:
             else:
                 buckets = _STAGE_BUCKETS_S if metric.name == "ostiary_stage_seconds" else _LATENCY_BUCKETS_S
                 self._histograms[metric.name] = Histogram(metric.name, metric.help, metric.labels, registry=self._registry, buckets=buckets)
-        self.threshold(None)
         self.graph("unneeded", None)
 
     def gate(self, name: str) -> None:
@@ -163,9 +145,9 @@ class Metrics:
             self._gauges["ostiary_graph_state"].labels(one).set(one == state)
         self._gauges["ostiary_graph_recall"].set(float("nan") if recall is None else recall)
 
-    def threshold(self, similarity: float | None) -> None:
-        """The threshold in use, a cosine; None while the gate has none and is closed."""
-        self._gauges["ostiary_threshold"].set(float("nan") if similarity is None else similarity)
+    def threshold(self, gate: str, similarity: float | None) -> None:
+        """The threshold that a gate uses, a cosine: of its search, or of claims if it only verifies; None while it is closed."""
+        self._gauges["ostiary_threshold"].labels(gate).set(float("nan") if similarity is None else similarity)
 
     def command(self, op: str | None, status: Literal["done", "refused", "failed"], reason: str | None) -> None:
         """One answer to a command. `op` is None for a payload that could not be read."""
@@ -194,12 +176,20 @@ class Metrics:
         for one in GATE_STATES:
             self._gauges["ostiary_gate_state"].labels(gate, one).set(one == state)
 
+    def gate_reasons(self, gate: str, words: Collection[Word]) -> None:
+        """Why a gate is not serving."""
+        for word in Word:
+            self._gauges["ostiary_gate_reason"].labels(gate, word.value).set(word in words)
+
     def two_faces(self, gate: str) -> None:
         """Two different faces were accepted as one person."""
         self._counters["ostiary_two_faces_total"].labels(gate).inc()
 
     def gate_calibrated(self, gate: str, calibrated: bool) -> None:
         self._gauges["ostiary_gate_calibrated"].labels(gate).set(calibrated)
+
+    def disk_free(self, size: int | None) -> None:
+        self._gauges["ostiary_disk_free_bytes"].set(float("nan") if size is None else size)
 
     def recording_bytes(self, size: int) -> None:
         self._gauges["ostiary_recording_bytes"].set(size)
@@ -224,14 +214,7 @@ class Metrics:
 
     def serve(self, host: str, port: int) -> MetricsServer:
         """Serve /metrics over plain HTTP and without a password, so bind it to loopback. Raises MetricsError."""
-        try:
-            server, thread = start_http_server(port, addr=host, registry=self._registry)
-        except (OSError, OverflowError) as error:
-            raise MetricsError(
-                f"metrics cannot be served on {host}:{port} ({error})",
-                "set metrics.host and metrics.port to a free address, or the port to 0 for none",
-            ) from None
-        return MetricsServer(server, thread)
+        return MetricsServer(host, port, self._registry)
 
     def _word(self, text: str) -> str:
         """A reason as a label value: one of a limited number of plain words, never an id (ids have digits)."""

@@ -1,0 +1,147 @@
+"""The status on the broker, the metrics, the journal, the line for systemd and `ostiaryctl status` say the same, for every word."""
+
+import dataclasses
+import io
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+from prometheus_client import generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+from rich.console import Console
+
+from daemon.config import LogConfig
+from daemon.core.status import TABLE, Trouble, Word
+from daemon.core.values import Link
+from daemon.ctl import status as ctl
+from daemon.edges.journal import Journal
+from daemon.edges.store import Store
+from daemon.serving.gate_state import Gate
+from daemon.serving.mailbox import CameraState, Looked
+from daemon.serving.reports import Condition, Facts, Reports
+from tests.core.test_status import TROUBLES
+from tests.fixtures.desk import command, painted
+from tests.fixtures.engine_site import ALICE, CONFIG, Site
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
+    """What the journal gets, with its priorities."""
+    out, logger = io.StringIO(), logging.getLogger("ostiary")
+    monkeypatch.setattr("daemon.edges.journal.is_journal", lambda stream: True)
+    handler = Journal(out)
+    logger.addHandler(handler)
+    before = logger.level
+    logger.setLevel(logging.INFO)
+    yield out
+    logger.setLevel(before)
+    logger.removeHandler(handler)
+
+
+def samples(site: Site, name: str) -> dict[str, float]:
+    """A gauge of gate north, by its other label."""
+    families = text_string_to_metric_families(generate_latest(site.metrics._registry).decode())
+    found = [sample for family in families if family.name == name for sample in family.samples if sample.labels["gate"] == "north"]
+    return {next(value for label, value in one.labels.items() if label != "gate"): one.value for one in found}
+
+
+def shown(payload: dict[str, Any]) -> str:
+    out = io.StringIO()
+    status = ctl._read(msgspec.json.encode(payload))
+    assert not status.odd
+    Console(file=out, width=1000).print(ctl._table({"north": status}))
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("word", Word)
+def test_all_outlets_agree(word: Word, store: Store, said: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
+    trouble = Trouble()
+
+    def facts(reports: Reports, gate: Gate, condition: Condition) -> Facts:
+        return dataclasses.replace(true_facts(reports, gate, condition), trouble=trouble)
+
+    true_facts = Reports._facts
+    monkeypatch.setattr(Reports, "_facts", facts)
+    site = Site(store)
+    site.turn()
+    assert site.status()["state"] == "serving" and site.told[-1] == "gate north serving"
+    assert samples(site, "ostiary_gate_reason") == dict.fromkeys(Word, 0.0)
+
+    trouble = Trouble(**TROUBLES[word])
+    site.turn()
+    (reason,) = trouble.reasons
+    state = "closed" if reason.closes else "degraded"
+    status = site.status()
+    assert (status["state"], status["reasons"]) == (state, [reason.line()])
+    assert samples(site, "ostiary_gate_reason") == {each: float(each is word) for each in Word}
+    assert samples(site, "ostiary_gate_state") == {each: float(each == state) for each in ("serving", "degraded", "closed")}
+    assert site.told[-1] == f"gate north {state} ({word})"
+    assert state in shown(status) and f"{word}: " in shown(status)
+    line = said.getvalue().splitlines()[-1]
+    urgent = {"closes": 3, "critical": 4, "warning": 4, "notice": 6}[TABLE[word].severity]
+    if word in (Word.DISK, Word.UNSOUND, Word.DISK_LOW, Word.STORE_DAMAGED, Word.AUDIT_BROKEN):
+        urgent = 3
+    assert line.startswith(f"<{urgent}>gate north: {state}: {word}: ") and line.endswith(f" | gate=north state={state} reason={word}")
+    assert "E1042" not in line, "the journal names nobody"
+
+    site.turn()
+    assert said.getvalue().splitlines()[-1] == line, "a reason that stays is said once"
+    trouble = Trouble()
+    site.turn()
+    assert samples(site, "ostiary_gate_reason") == dict.fromkeys(Word, 0.0) and site.told[-1] == "gate north serving"
+    assert said.getvalue().splitlines()[-2:] == [
+        f"<6>gate north: {word} is over | gate=north state=serving reason={word}", "<6>gate north: serving | gate=north state=serving",
+    ]  # fmt: skip
+    assert site.status()["reasons"] == []
+
+
+def test_while_the_broker_is_away_the_other_outlets_go_on(store: Store, said: io.StringIO) -> None:
+    site = Site(store)
+    site.turn()
+    site.wire.connected = False
+    site.mailbox.deliver(Link("north", False, "no route to host", "out"))
+    site.mailbox.tell(CameraState("north", "down", "rtsp://camera: no route", True, "down"))
+    site.turn()
+    assert samples(site, "ostiary_gate_reason")["broker_down"] == samples(site, "ostiary_gate_reason")["camera_down"] == 1
+    assert "broker_down" in site.told[-1] and "camera_down" in site.told[-1]
+    warnings = [line for line in said.getvalue().splitlines() if line.startswith("<4>")]
+    assert any("broker_down: no connection" in line and "no route to host" in line for line in warnings)
+    assert any("camera_down: no picture comes: rtsp://camera: no route" in line for line in warnings)
+    told = len(said.getvalue().splitlines())
+    for _ in range(5):
+        site.turn()
+    assert len(said.getvalue().splitlines()) == told
+
+
+def test_a_gate_that_cannot_keep_up_says_so(store: Store) -> None:
+    site = Site(store)
+    for second in range(13):
+        site.mailbox.tell(Looked("north", float(second), 1, 14))
+        site.turn()
+    assert any(reason.startswith("too_slow: ") and "1.0 frames a second of 15.0" in reason for reason in site.status()["reasons"])
+    for second in range(13, 20):
+        site.mailbox.tell(Looked("north", float(second), 15, 0))
+        site.turn()
+    assert "too_slow" not in str(site.status()["reasons"])
+
+
+@pytest.mark.parametrize("ids", [False, True])
+def test_the_journal_names_people_only_if_it_is_told_to(store: Store, said: io.StringIO, ids: bool) -> None:
+    site = Site(store, dataclasses.replace(CONFIG, log=LogConfig(people=ids)))
+    site.asks(command("enroll", "E1042", [painted(ALICE)], issued=100))
+    pseudonym = store.pseudonym("E1042")
+    site.sees(ALICE, 8)
+    site.asks(command("revoke", "E1042", issued=101))
+    text = said.getvalue()
+    assert "command revoke: done" in text and "passage" in text, text
+    assert ("E1042" in text) is ids
+    assert (str(pseudonym) in text) is not ids
+
+
+def test_the_service_manager_hears_of_a_change_once(store: Store) -> None:
+    site = Site(store)
+    for _ in range(5):
+        site.turn()
+    assert len(site.told) == 1
