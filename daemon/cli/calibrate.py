@@ -63,8 +63,7 @@ def _calibrate(arguments: argparse.Namespace) -> int:
     config = load(arguments.config)
     gate = gate_named(arguments.gate, config)
     out: Path = arguments.out or arguments.config.parent / f"calibration-{gate}.toml"
-    # The file may not be there yet that the configuration already names.
-    config = replace(config, decision=replace(config.decision, site_calibration=""))
+    config = alone(config, gate)
     if not arguments.recording and not arguments.live:
         raise ConfigError("there is nobody to look at", "give recordings as PERSON=VIDEO, or --live to let people walk past the camera now")
     if arguments.restart and (arguments.recording or not arguments.live):
@@ -167,6 +166,13 @@ def walked(
             same = next((other.person for other in strangers if float(other.looks[-1] @ looked[-1]) >= rules.twin), None)
             strangers.append(Passing(same or f"unknown {before + number}", looked))
     return passings + strangers
+
+
+def alone(config: Config, gate: str) -> Config:
+    """The configuration of this gate as if the site had no other, and without a calibration: its file may not be there yet."""
+    here = config.at(gate)
+    own = replace(config.gates[gate], decision=None, detector=None, quality=None)
+    return replace(here, gates={gate: own}, decision=replace(here.decision, site_calibration=""))
 
 
 def gate_named(gate: str | None, config: Config) -> str:
