@@ -7,6 +7,7 @@ import sys
 from functools import partial
 from typing import NoReturn
 
+from daemon.core.plain import show_anywhere
 from daemon.runtime import RuntimeMissing, clash, need_runtime
 from daemon.version import version
 
@@ -32,6 +33,7 @@ MODULES = {
 def main(argv: list[str] | None = None) -> int:
     """Run one command; the exit status is 0, 1 (failed), 2 (bad arguments) or 78 (configuration, bundle or device unusable)."""
     given = sys.argv[1:] if argv is None else argv
+    show_anywhere(sys.stdout, sys.stderr)
     try:
         need_runtime()
     except RuntimeMissing as error:  # what tells it nicely cannot be imported without it

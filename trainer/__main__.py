@@ -15,6 +15,7 @@ from rich.console import Console
 
 import daemon
 from daemon.core.faults import Fault
+from daemon.core.plain import show_anywhere
 from daemon.runtime import need_runtime
 
 RECIPES = Path(__file__).with_name("recipes")
@@ -31,6 +32,7 @@ Recipes that come with it: RECIPES
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; 0 done, 2 bad input (one line and a hint on stderr), 130 interrupted."""
     given = sys.argv[1:] if arguments is None else list(arguments)
+    show_anywhere(sys.stdout, sys.stderr)
     options = _parser(package="--from" in given).parse_args(given)
     try:
         need_runtime()

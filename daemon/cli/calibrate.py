@@ -19,6 +19,7 @@ from daemon.core.passages.gatekeeper import Gatekeeper
 from daemon.core.passages.match import NOBODY
 from daemon.core.passages.rules import Rules
 from daemon.core.passages.take import NOBODY_NEAR, Take
+from daemon.core.region import region
 from daemon.core.site import Passing, Site, SiteError, judge
 from daemon.core.values import Vector, Verdict, View
 from daemon.edges.camera import frames_of
@@ -63,8 +64,7 @@ def _calibrate(arguments: argparse.Namespace) -> int:
     config = load(arguments.config)
     gate = gate_named(arguments.gate, config)
     out: Path = arguments.out or arguments.config.parent / f"calibration-{gate}.toml"
-    # The file may not be there yet that the configuration already names.
-    config = replace(config, decision=replace(config.decision, site_calibration=""))
+    config = alone(config, gate)
     if not arguments.recording and not arguments.live:
         raise ConfigError("there is nobody to look at", "give recordings as PERSON=VIDEO, or --live to let people walk past the camera now")
     if arguments.restart and (arguments.recording or not arguments.live):
@@ -100,6 +100,7 @@ def _of_recordings(arguments: argparse.Namespace, config: Config, gate: str) -> 
     size = config.detector.min_face_px
     detector, faces = open_detector(config.detector.kind, size), opening.open_judge(config, size)
     passings: list[Passing] = []
+    where = region(config.gates[gate].region)
     if arguments.live and rules.adapts is None:
         raise ConfigError("--live needs a gate that tells people apart by the card", "leave decision.threshold out of the configuration")
     named = [("", path) for path in arguments.recording] if arguments.live else pairs(arguments.recording, "calibrate", "PERSON=VIDEO")
@@ -110,7 +111,7 @@ def _of_recordings(arguments: argparse.Namespace, config: Config, gate: str) -> 
                 hint = "calibrate takes video files and folders of pictures; --live alone takes the gate's camera"
                 raise ConfigError(f"{path} is a live source", hint)
             attention = detector.attention()  # as at the gate
-            views = (steps.look(frame, detector, faces, attention=attention) for frame in frames_of(camera))
+            views = (steps.look(frame, detector, faces, attention=attention, region=where) for frame in frames_of(camera))
             frames = ((view, steps.embed([view], model.embedder)[0]) for view in views)
             if arguments.live:
                 passings += walked(frames, rules, config.decision.lost_s, gallery, len(passings))
@@ -167,6 +168,13 @@ def walked(
             same = next((other.person for other in strangers if float(other.looks[-1] @ looked[-1]) >= rules.twin), None)
             strangers.append(Passing(same or f"unknown {before + number}", looked))
     return passings + strangers
+
+
+def alone(config: Config, gate: str) -> Config:
+    """The configuration of this gate as if the site had no other, and without a calibration: its file may not be there yet."""
+    here = config.at(gate)
+    own = replace(config.gates[gate], decision=None, detector=None, quality=None)
+    return replace(here, gates={gate: own}, decision=replace(here.decision, site_calibration=""))
 
 
 def gate_named(gate: str | None, config: Config) -> str:

@@ -18,6 +18,7 @@ from daemon.core import guide
 from daemon.core.counts import counted, persons
 from daemon.core.passages.rules import Rules
 from daemon.core.passages.take import Take
+from daemon.core.region import region
 from daemon.core.site import LEAST_PEOPLE, Passing, Site
 from daemon.edges.camera import Camera, CameraError, open_camera
 from daemon.edges.detector import open_detector
@@ -152,6 +153,7 @@ def watch(session: Session, camera: Camera, who: str) -> Take:
     size = config.detector.min_face_px
     detector, judge = open_detector(config.detector.kind, size), opening.open_judge(config, size)
     attention, take = detector.attention(), Take(rules, config.decision.lost_s)
+    where = region(config.gates[session.gate].region)
     begun_s: float | None = None
     seen_s = time.monotonic()
     with session.out.status("") as status:
@@ -168,7 +170,7 @@ def watch(session: Session, camera: Camera, who: str) -> Take:
                     )
                 continue
             seen_s, begun_s = time.monotonic(), frame.at_s if begun_s is None else begun_s
-            view = steps.look(frame, detector, judge, attention=attention)
+            view = steps.look(frame, detector, judge, attention=attention, region=where)
             take.observe(view, steps.embed([view], session.model.embedder)[0])
             status.update(
                 f"{who}: {counted(take.faces, 'face')} in view, {take.good} of {counted(rules.min_frames, 'good frame')}"
@@ -204,8 +206,8 @@ def _summary(session: Session) -> None:
     missed = sum(own < site.threshold for own in site.own)
     would = f"the threshold would be {site.threshold:.3f}, and {missed} of {counted(len(site.own), 'rightful walk')} would miss it"
     if walkers < LEAST_PEOPLE:
-        text = f"  {have}. Not enough yet: {would}. It is high because few people have walked: {LEAST_PEOPLE} are the least, thirty are better."
-        session.out.print(Text(text, "yellow"))
+        why = f"It is high because few people have walked: {LEAST_PEOPLE} are the least, thirty are better."
+        session.out.print(Text(f"  {have}. Not enough yet: {would}. {why}", "yellow"))
         return
     more = guide.wanted(target) - walkers
     better = f" It may come down with more people: {more} more for decision.target_fpir = {target:g}." if more > 0 else ""

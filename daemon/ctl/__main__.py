@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from daemon.config import ConfigError
+from daemon.core.plain import show_anywhere
 from daemon.ctl.arguments import Run, parser
 from daemon.ctl.client_settings import fill_in
 from daemon.ctl.failures import INTERRUPTED, USAGE, CtlError
@@ -40,6 +41,7 @@ NEED_NO_BROKER = ("schema", "keygen")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     argv = sys.argv[1:] if argv is None else list(argv)
+    show_anywhere(sys.stdout, sys.stderr, escaped="--json" in argv)
     width = None if sys.stdout.isatty() else 250  # tables in files and pipes need not fit a screen
     out, err = Console(highlight=False, soft_wrap=True, width=width), Console(stderr=True, highlight=False, soft_wrap=True)
     try:

@@ -85,7 +85,7 @@ def _sizes(longest: int) -> Iterator[tuple[int, int]]:
 
 def _decoded(path: Path, data: bytes) -> Image:
     """The picture, uint8 [height, width, 3] BGR, turned upright as its file says. Raises CtlError; a picture of too many pixels is refused
-    before it is decoded (`daemon/ctl/__init__.py`)."""
+    before it is decoded (`daemon/__init__.py`)."""
     import cv2
 
     header = _header(data)

@@ -10,8 +10,8 @@ import numpy.typing as npt
 import pytest
 
 from daemon.__main__ import main
-from daemon.cli.calibrate import gate_named, text_of, walked
-from daemon.config import Config, ConfigError, GateConfig, read_site_calibration
+from daemon.cli.calibrate import alone, gate_named, text_of, walked
+from daemon.config import Config, ConfigError, GateConfig, parse, read_site_calibration
 from daemon.core.boxes import Box
 from daemon.core.passages import defaults
 from daemon.core.passages.rules import Adapting
@@ -96,3 +96,17 @@ def test_several_gates_ask_for_the_name_of_one() -> None:
     for gate, config, says in ((None, both, "several gates are configured"), ("east", both, "there is no gate east")):
         with pytest.raises(ConfigError, match=says):
             gate_named(gate, config)
+
+
+def test_a_gate_is_measured_by_its_own_rules_and_no_file_of_a_gate_needs_to_be_there() -> None:
+    table = {
+        "site": "hq",
+        "decision": {"site_calibration": "of-the-site.toml", "target_fpir": 0.02},
+        "gates": {
+            "north": {"source": "a", "decision": {"site_calibration": "north.toml", "target_fpir": 0.1}, "detector": {"min_face_px": 60}},
+            "south": {"source": "b", "decision": {"site_calibration": "south.toml"}},
+        },
+    }
+    here = alone(parse(table), "north")
+    assert (here.decision.target_fpir, here.detector.min_face_px, here.decision.site_calibration) == (0.1, 60, "")
+    assert list(here.gates) == ["north"] and here.at("north").decision == here.decision
