@@ -79,7 +79,7 @@ def assert_played(done: "subprocess.CompletedProcess[str]", folder: Path) -> Non
     for answer in ("? unknown  no_match", "✓ accept  matched  E1001", "✗ reject  suspended  E1001"):
         assert answer in done.stdout
     assert "accuracy" in done.stdout
-    assert np.asarray(cv2.imread(str(folder / "contact-sheet.png"))).shape[1] == 1280
+    assert np.asarray(cv2.imread(str(folder / "contact-sheet.png"))).shape[1] == 1344
     video = cv2.VideoCapture(str(folder / "demo.mp4"))
     assert video.get(cv2.CAP_PROP_FRAME_COUNT) > 60
     video.release()
