@@ -32,6 +32,7 @@ from rich.table import Table
 
 from daemon.config import Config, GateConfig
 from daemon.core.values import Frame, Quality
+from daemon.edges.camera import frames_of, open_camera
 from daemon.edges.detector import open_detector
 from daemon.pipeline import steps
 from daemon.pipeline.opening import open_judge
@@ -63,22 +64,20 @@ def enrolment_frame(clip: Path, detector: steps.Detector, from_s: float = 0.0) -
     """The first frame of a clip from `from_s` on that shows one face good enough for enrolment, as a JPEG file."""
     config = Config(site="x", gates={"x": GateConfig(source="x")})
     judge = open_judge(config, config.enrolment.min_face_px)
-    video = cv2.VideoCapture(str(clip))
+    camera = open_camera("x", GateConfig(source=str(clip)))
     try:
-        while True:
-            there, image = video.read()
-            if there and video.get(cv2.CAP_PROP_POS_MSEC) < from_s * 1000:
+        for frame in frames_of(camera):
+            if frame.at_s < from_s:
                 continue
-            if not there:
-                raise SystemExit(f"{clip}: no frame shows one face good enough for enrolment")
-            photo = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 95])[1]
+            photo = cv2.imencode(".jpg", frame.image, [cv2.IMWRITE_JPEG_QUALITY, 95])[1]
             # As enrolment will see it: compression can turn a face that is just good enough into one that is not.
             seen = np.asarray(cv2.imdecode(photo, cv2.IMREAD_COLOR), np.uint8)
             view = steps.look(Frame("x", 0, 0.0, 0.0, seen), detector, judge)
             if len(view.probes) == 1 and view.probes[0].quality is Quality.OK:
                 return photo.tobytes()
+        raise SystemExit(f"{clip}: no frame shows one face good enough for enrolment")
     finally:
-        video.release()
+        camera.close()
 
 
 @contextlib.contextmanager

@@ -28,6 +28,7 @@ from daemon.core.faces.align import align, placing
 from daemon.core.faces.visibility import judge
 from daemon.core.people.enrol import EnrolError
 from daemon.core.values import Face, Image, Quality
+from daemon.edges.camera import frames_of, open_camera
 from daemon.edges.detector import Detector, open_detector
 from daemon.edges.embedder import Embedder, open_embedder
 from daemon.edges.visibility import Visibility, open_visibility
@@ -168,11 +169,9 @@ def lost(folder: Path, pictures: list[Image], name: str, detector: Detector, see
 def frames(clips: list[Path]) -> Iterator[Image]:
     """Every second frame."""
     for clip in clips:
-        capture, number = cv2.VideoCapture(str(clip)), 0
-        while (read := capture.read())[0]:
-            if number % 2 == 0:
-                yield np.asarray(read[1], np.uint8)
-            number += 1
+        camera = open_camera("bench", GateConfig(source=str(clip)))
+        yield from (frame.image for frame in frames_of(camera) if frame.number % 2 == 0)
+        camera.close()
 
 
 def whole(folder: Path) -> Iterator[Image]:

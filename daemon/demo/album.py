@@ -14,7 +14,9 @@ from daemon.edges.film import open_film
 
 THUMB = (320, 240)
 BAR_PX = 30
-COLOURS = {"accept": (70, 160, 40), "reject": (40, 40, 190), "unknown": (30, 150, 210), "": (90, 90, 90)}
+COLOURS = {"accept": (50, 120, 20), "reject": (40, 40, 190), "unknown": (10, 105, 170), "": (60, 60, 60)}
+"""Each is dark enough for white letters."""
+PAPER, INK, WHITE, GAP_PX = (250, 250, 250), (25, 25, 25), (255, 255, 255), 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,20 +39,25 @@ class Act:
     answers: tuple[Answer, ...]
 
 
-def annotated(taken: Taken, act: Act, title: bool = True) -> Image:
-    """The picture with a frame around its face in the colour of the answer so far, and the answer in a bar below."""
+def annotated(taken: Taken, act: Act) -> Image:
+    """The picture with a frame around its face in the colour of the answer so far, the act's title above and the answer in a bar below."""
+    picture, colour, text = _framed(taken, act)
+    _bar(picture[:BAR_PX], act.title, INK)
+    _bar(picture[HEIGHT - BAR_PX :], text, colour)
+    return picture
+
+
+def _framed(taken: Taken, act: Act) -> tuple[Image, tuple[int, int, int], str]:
+    """The picture with a frame around its face, the colour of the answer so far, and the answer in words."""
     picture = np.array(cv2.imdecode(np.frombuffer(taken.jpeg, np.uint8), cv2.IMREAD_COLOR), np.uint8)
     answer = next((a for a in reversed(act.answers) if a.at <= taken.at), None)
     colour = COLOURS[answer.verdict if answer else ""]
     if taken.face is not None:
         box = taken.face
-        cv2.rectangle(picture, (round(box.x), round(box.y)), (round(box.x + box.width), round(box.y + box.height)), colour, 2)
-    cv2.rectangle(picture, (0, HEIGHT - BAR_PX), (WIDTH, HEIGHT), colour, -1)
-    text = answer.text if answer else "no answer yet" if taken.face is not None else "nobody is there"
-    _write(picture, text, (10, HEIGHT - 9), 0.6)
-    if title:
-        _write(picture, act.title, (10, 24), 0.6)
-    return picture
+        corners = (round(box.x), round(box.y)), (round(box.x + box.width), round(box.y + box.height))
+        for thick, shade in ((7, WHITE), (3, colour)):
+            cv2.rectangle(picture, *corners, shade, thick)
+    return picture, colour, answer.text if answer else "no answer yet" if taken.face is not None else "nobody is there"
 
 
 def write_video(path: Path, taken: Sequence[Taken], acts: Sequence[Act]) -> None:
@@ -73,9 +80,10 @@ def write_sheet(path: Path, taken: Sequence[Taken], acts: Sequence[Act]) -> None
         before = [shot for shot in shots if shot.at < last] or shots
         after = [shot for shot in shots if shot.at >= last] or shots[-1:]
         chosen = [before[len(before) // 4], before[len(before) * 2 // 3], after[0], after[len(after) // 3]]
-        strip = np.hstack([cv2.resize(annotated(shot, act, title=False), THUMB, interpolation=cv2.INTER_AREA) for shot in chosen])
-        head = np.full((BAR_PX, strip.shape[1], 3), 40, np.uint8)
-        _write(head, f"{number}  {act.title}: {act.answers[-1].text if act.answers else 'no answer'}", (10, 21), 0.6)
+        strip = np.hstack([_edged(_thumb(shot, act)) for shot in chosen])
+        head = np.full((BAR_PX + GAP_PX, strip.shape[1], 3), PAPER, np.uint8)
+        title = f"{number}  {act.title}: {act.answers[-1].text if act.answers else 'no answer'}"
+        _write(head, title, (GAP_PX, BAR_PX - 4), 0.7, INK)
         rows += [head, strip]
     if not rows or not cv2.imwrite(str(path), np.vstack(rows)):
         raise OSError(f"{path} cannot be written")
@@ -85,6 +93,22 @@ def _shots(taken: Sequence[Taken], act: Act) -> list[Taken]:
     return [shot for shot in taken if act.began <= shot.at <= act.ended]
 
 
-def _write(picture: np.ndarray, text: str, place: tuple[int, int], size: float) -> None:
-    cv2.putText(picture, text, place, cv2.FONT_HERSHEY_SIMPLEX, size, (30, 30, 30), 3, cv2.LINE_AA)
-    cv2.putText(picture, text, place, cv2.FONT_HERSHEY_SIMPLEX, size, (250, 250, 250), 1, cv2.LINE_AA)
+def _thumb(shot: Taken, act: Act) -> Image:
+    """A small picture with the answer so far below it, in letters that were not made smaller with the picture."""
+    picture, colour, text = _framed(shot, act)
+    bar = np.empty((BAR_PX, THUMB[0], 3), np.uint8)
+    _bar(bar, text, colour)
+    return np.vstack([np.asarray(cv2.resize(picture, THUMB, interpolation=cv2.INTER_AREA), np.uint8), bar])
+
+
+def _edged(image: Image) -> Image:
+    return np.asarray(cv2.copyMakeBorder(image, 0, GAP_PX, GAP_PX, GAP_PX, cv2.BORDER_CONSTANT, value=PAPER), np.uint8)
+
+
+def _bar(place: Image, text: str, colour: tuple[int, int, int]) -> None:
+    place[:] = colour
+    _write(place, text, (10, BAR_PX - 9), 0.6, WHITE)
+
+
+def _write(picture: Image, text: str, place: tuple[int, int], size: float, colour: tuple[int, int, int]) -> None:
+    cv2.putText(picture, text, place, cv2.FONT_HERSHEY_SIMPLEX, size, colour, 1, cv2.LINE_AA)

@@ -1,8 +1,8 @@
 """The rows of the page's tables: decisions, passages without a chart, and the settings that were decided by."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, is_dataclass
 
 from daemon.core.faces.quality import Limits
 from daemon.core.passages.gatekeeper import Decision
@@ -52,12 +52,17 @@ def uncharted(traces: Iterable[Trace], first_s: float) -> list[Uncharted]:
 
 def settings(rules: Rules, lost_s: float, limits: Limits) -> Table:
     """Everything that a replay was decided by, under the names of the configuration's keys."""
-    rows: list[Sequence[str]] = [
-        (f"decision.{f.name}" if f.name != "same" else "same face (card)", f"{getattr(rules, f.name)}") for f in fields(rules)
-    ]
+    rows = [(name.replace("decision.same", "same face (card)"), value) for name, value in _named("decision", rules)]
     rows.append(("decision.lost_s", f"{lost_s}"))
-    rows += [(f"{'detector' if f.name == 'min_face_px' else 'quality'}.{f.name}", f"{getattr(limits, f.name)}") for f in fields(limits)]
+    rows += [(name.replace("quality.min_face_px", "detector.min_face_px"), value) for name, value in _named("quality", limits)]
     return Table(("setting", "value"), rows)
+
+
+def _named(name: str, value: object) -> list[tuple[str, str]]:
+    """A value under its name; one that has parts, part by part, so that a line is short enough for a phone."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return [row for part in fields(value) for row in _named(f"{name}.{part.name}", getattr(value, part.name))]
+    return [(name, f"{value:.5g}" if isinstance(value, float) else "none" if value is None else f"{value}")]
 
 
 def _decided(decision: Decision, first_s: float, threshold: float | None) -> Decided:

@@ -20,8 +20,9 @@ import pytest
 from bench.gate_clips import enrolment_frame, heard
 from daemon.__main__ import main
 from daemon.cli.recordings import record
+from daemon.config import GateConfig
 from daemon.core.values import Frame
-from daemon.edges.camera import CameraError, frames_of
+from daemon.edges.camera import CameraError, frames_of, open_camera
 from daemon.edges.detector import open_detector
 from daemon.edges.recorder import RecordedFrames, SealedSink, tapes_in
 from daemon.edges.store import open_store
@@ -181,11 +182,7 @@ def test_two_gates_of_real_people_replay_to_what_was_decided(tmp_path: Path, bro
 
 
 def _frames(clip: Path) -> int:
-    video, count = cv2.VideoCapture(str(clip)), 0
-    while video.read()[0]:
-        count += 1
-    video.release()
-    return count
+    return sum(1 for _ in frames_of(open_camera("g", GateConfig(source=str(clip)))))
 
 
 # ---- ostiaryd record

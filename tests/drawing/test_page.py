@@ -239,3 +239,9 @@ def test_who_was_seen_too_briefly_for_a_chart_has_a_row_with_a_face() -> None:
     page = render(film.traced(), film.about())
     row = page.split('<tr id="passage-1">')[1].split("</tr>")[0]
     assert "data:image/jpeg" in row and "2 good" in row and "ada 1.000" in row and 'class="similarities' not in page
+
+
+def test_no_setting_is_wider_than_a_phone() -> None:
+    page = render(DAY.traced(), DAY.about())
+    rows = re.findall(r"<tr><td>([^<]*)</td><td>([^<]*)</td></tr>", page[page.index("Rules and limits") :])
+    assert len(rows) > 15 and max(len(name) for name, _ in rows) <= 36 and max(len(value) for _, value in rows) <= 12

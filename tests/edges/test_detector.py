@@ -8,12 +8,13 @@ import cv2
 import numpy as np
 import pytest
 
-from daemon.config import QualityConfig
+from daemon.config import GateConfig, QualityConfig
 from daemon.core.attention import Attention, Region
 from daemon.core.boxes import Box, iou
 from daemon.core.faces.align import BOX_CENTRE, CROP_PX, TEMPLATE, align, box_transform, similarity_transform
 from daemon.core.faces.quality import Limits, judge
 from daemon.core.values import Face, Image, Quality
+from daemon.edges.camera import frames_of, open_camera
 from daemon.edges.detector import Detector, DetectorError, Finder, open_detector
 from daemon.edges.detector.cascade import levelled, one_per_face
 from daemon.edges.detector.yunet import OVERLAP, SCORE, open_yunet
@@ -251,9 +252,8 @@ def office(data_dir: Path) -> list[Image]:
     """Every tenth frame of two gate clips, 640×480, one person in each."""
     pictures = []
     for clip in ("brother", "book"):
-        capture = cv2.VideoCapture(str(data_dir / f"clips/asl/{clip}.mkv"))
-        while (picture := capture.read()[1]) is not None:
-            pictures.append(np.asarray(picture, np.uint8))
+        camera = open_camera("g", GateConfig(source=str(data_dir / f"clips/asl/{clip}.mkv")))
+        pictures += [frame.image for frame in frames_of(camera)]
     return pictures[::10]
 
 

@@ -32,7 +32,7 @@ def number_in(image: Image) -> int:
     """The number of a scene from its picture."""
     row = image[image.shape[0] // 2, :, 1].astype(int)
     middle = float(np.mean(np.flatnonzero(row > 150))) + 0.5
-    return round((middle * 128 / image.shape[1] - 6) / 2)
+    return round((middle * 128 / float(image.shape[1]) - 6.0) / 2.0)
 
 
 def opened(path: Path, fps: float = 25.0) -> Camera:
@@ -217,7 +217,7 @@ def test_a_video_that_is_damaged_in_the_middle_goes_on_after_it(tmp_path: Path, 
     assert lost == 0 or f"{lost} damaged picture" in str(camera.detail)
 
 
-def test_what_was_built_from_damage_is_counted_and_said(tmp_path: Path) -> None:
+def test_what_was_built_from_damage_is_counted_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = film(tmp_path / "x264.mp4")
     data = bytearray(path.read_bytes())
     for place in range(len(data) // 3, len(data) // 2, 400):
@@ -227,7 +227,8 @@ def test_what_was_built_from_damage_is_counted_and_said(tmp_path: Path) -> None:
     # Not all changed bits are seen by a decoder; what it sees is counted with all that refers to it.
     shown_right(frames, but=3)
     assert camera.dropped["corrupt"] >= 8 and 49 <= len(frames) + camera.dropped["corrupt"] <= 50
-    assert f"{camera.dropped['corrupt']} damaged pictures left out" in str(camera.detail)
+    said = f"{camera.dropped['corrupt']} damaged pictures left out"
+    assert said in str(camera.detail) and f"x264.mp4: {said}" in caplog.messages
 
 
 @pytest.mark.parametrize("codec", ["libx264", "mpeg2video", "mpeg4"])

@@ -53,7 +53,7 @@ def _open(
         shots, stamps = pictures(path, config.fps), None
     else:
         shots, stamps = video(path, config.fps)
-    return Recording(gate, shots, start_s, start_wall, clock if paced else None, stamps)
+    return Recording(gate, path.name, shots, start_s, start_wall, clock if paced else None, stamps)
 
 
 def frames_of(recording: Camera) -> Iterator[Frame]:

@@ -2,6 +2,7 @@
 their number, or are in a table beside them (`ostiaryd record --plain`)."""
 
 import csv
+import logging
 import math
 import re
 import threading
@@ -16,6 +17,8 @@ from daemon.core.counts import counted
 from daemon.core.stamps import Stamps
 from daemon.core.values import Frame, Image
 from daemon.edges.camera.source import SOURCES, CameraError, State
+
+log = logging.getLogger("ostiary")
 
 PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
 CLOSE_S = 1.5
@@ -43,20 +46,22 @@ class Shot:
 
 
 class Recording:
-    """A video file or a folder of pictures, frame after frame; with a clock, at its own rate."""
+    """A video file or a folder of pictures, frame after frame; with a clock, at its own rate. At its end it logs what was wrong with it,
+    under `name`."""
 
     live = False
 
     def __init__(
         self,
         gate: str,
+        name: str,
         shots: Iterator[Shot],
         start_s: float,
         start_wall: float,
         clock: Callable[[], float] | None,
         stamps: Stamps | None = None,
     ) -> None:
-        self.gate, self._stamps, self._corrupt = gate, stamps, 0
+        self.gate, self._name, self._stamps, self._corrupt = gate, name, stamps, 0
         self._shots, self._start_s, self._start_wall, self._clock = shots, start_s, start_wall, clock or _at_once
         self._waiting: Frame | None = None
         self._over = False
@@ -75,12 +80,7 @@ class Recording:
     def detail(self) -> str | None:
         if not self._over:
             return "closed" if self._stop.is_set() else None
-        said = ["the recording is over"]
-        if self._corrupt:
-            said.append(f"{counted(self._corrupt, 'damaged picture')} left out")
-        if self._stamps is not None and self._stamps.wrong:
-            said.append(f"{counted(self._stamps.wrong, 'time stamp')} missing or wrong, replaced by steps of {self._stamps.step_s:.3f} s")
-        return "; ".join(said)
+        return "; ".join(["the recording is over", *self._faults()])
 
     @property
     def dropped(self) -> Mapping[str, int]:
@@ -99,12 +99,23 @@ class Recording:
             finally:
                 self._reading.release()
 
+    def _faults(self) -> list[str]:
+        """What was wrong with the recording up to here."""
+        said = []
+        if self._corrupt:
+            said.append(f"{counted(self._corrupt, 'damaged picture')} left out")
+        if self._stamps is not None and self._stamps.wrong:
+            said.append(f"{counted(self._stamps.wrong, 'time stamp')} missing or wrong, replaced by steps of {self._stamps.step_s:.3f} s")
+        return said
+
     def _next(self) -> Frame | None:
         """The next frame with a picture; None at the end."""
         while not self._stop.is_set():
             shot = next(self._shots, None)
             if shot is None:
                 self._over = True
+                for fault in self._faults():
+                    log.warning("%s: %s", self._name, fault)
                 return None
             if shot.image is None:
                 self._corrupt += 1
