@@ -115,7 +115,7 @@ def test_the_cause_has_a_name(rtsp_camera: Cameras) -> None:
         camera.close()
 
 
-def test_a_camera_changes_its_size_its_codec_and_its_time(rtsp_camera: Cameras) -> None:
+def test_a_camera_changes_its_size_and_its_codec(rtsp_camera: Cameras) -> None:
     source = rtsp_camera("h264", fps=10, gop=10)
     camera = opened(source)
     try:
@@ -125,13 +125,6 @@ def test_a_camera_changes_its_size_its_codec_and_its_time(rtsp_camera: Cameras) 
         source.change(codec="mjpeg")
         wait_for(lambda: "next try" in (camera.detail or ""), camera)
         frames = wait_for(lambda: camera.state == "up", camera)
-        for shift_s in (20.0, -30.0):
-            source.shift_s += shift_s
-            until = time.monotonic() + 3
-            while time.monotonic() < until:
-                if (frame := camera.read(0.5)) is not None:
-                    frames.append(frame)
-            wait_for(lambda: camera.state == "up", camera)
         assert all(error_s(frame) < ENCODER_S for frame in frames)
     finally:
         camera.close()

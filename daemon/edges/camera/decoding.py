@@ -28,8 +28,6 @@ MOST_CORRUPT = 100
 """After so many damaged pictures, and not one whole one, a new connection may do better."""
 GOOD_S = 10.0
 """If no picture is young enough for so long, a new connection begins at the present."""
-PROOF_S = 2.0
-"""After a frozen connection, a change in pictures this far apart proves that the new one is not frozen."""
 REMEMBERED = 64
 PLANAR = frozenset({"yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "nv12", "nv21", "gray"})
 """Pixel formats whose first plane is the brightness, a byte for each pixel."""
@@ -65,7 +63,7 @@ class Decoding:
         self._settings, self._packets, self._sink, self._clock = settings, packets, sink, clock
         now_s = clock()
         self._late_s = max(LATE_S, settings.stale_s / 2)
-        self._lateness, self._stillness = Lateness(self._late_s, now_s), Stillness()
+        self._lateness, self._stillness = Lateness(self._late_s, now_s), Stillness(alive_s=settings.stale_s)
         self._came_s = self._good_s = now_s
         self._known = False
         self._key_since_s: float | None = now_s  # since when pictures wait for a key frame; None: they do not
@@ -74,9 +72,8 @@ class Decoding:
         self._corrupt = self._number = 0
         self._taken: dict[int | None, float | None] = {}
         self._last_s = -1e9
-        self._size: tuple[int, int] | None = None
-        self._unproved_s: float | None = None
         self._frozen_before = settings.frozen
+        self._damaged_at: int | None = None
 
     def step(self) -> None:
         """Take and decode the next packet, if one comes within 0.25 s. Raises Ended."""
@@ -147,11 +144,13 @@ class Decoding:
     # ---- decoding
 
     def _decoded(self, packet: "av.Packet[av.VideoStream]") -> list[VideoFrame]:
+        if packet.is_corrupt:
+            self._damaged_at = packet.pts
         try:
             return packet.decode()
         except MemoryError:
             raise Ended(Cause.MEMORY) from None
-        except av.error.FFmpegError:
+        except (av.error.FFmpegError, ValueError):
             self._damaged()
             return []
 
@@ -163,7 +162,8 @@ class Decoding:
             self._key_since_s = self._clock()
 
     def _is_whole(self, frame: VideoFrame) -> bool:
-        if frame.is_corrupt:
+        if frame.is_corrupt or (self._damaged_at is not None and frame.pts == self._damaged_at):
+            self._damaged_at = None
             self._damaged()
             return False
         if self._key_since_s is not None and not frame.key_frame and self._clock() - self._key_since_s < KEY_S:
@@ -187,14 +187,14 @@ class Decoding:
         self._known = True
         age_s = now_s - taken_s
         self._lateness.note(now_s, age_s, age_s - (now_s - waiting.arrived_s))
-        if (frame.width, frame.height) != self._size:
-            self._size, self._stillness = (frame.width, frame.height), Stillness()
-        look = self._stillness.observe(brightness(frame), taken_s, key=bool(frame.key_frame))
+        look = self._stillness.observe(brightness(frame), taken_s, frame.key_frame)
         if age_s > stale_s:
             self._sink.drop("stale")
             return
         self._good_s = now_s
-        if look == "frozen" or not self._is_proved(look, taken_s):
+        # A frozen source is opened again at times. That it opens proves nothing; life does.
+        self._frozen_before = self._frozen_before and look != "new"
+        if look == "frozen" or self._frozen_before:
             still_s = self._stillness.still_for(taken_s)
             self._sink.drop("frozen")
             self._sink.goes(Way.FROZEN, still_s)
@@ -216,14 +216,6 @@ class Decoding:
         self._last_s = min(max(taken_s, self._last_s + 1e-4), now_s)
         self._number += 1
         self._sink.put(frame, self._number, self._last_s)
-
-    def _is_proved(self, look: str, taken_s: float) -> bool:
-        if not self._frozen_before:
-            return True
-        if self._unproved_s is None:
-            self._unproved_s = taken_s
-        self._frozen_before = look != "new" or taken_s - self._unproved_s < PROOF_S
-        return not self._frozen_before
 
 
 def brightness(frame: VideoFrame) -> npt.NDArray[np.uint8]:

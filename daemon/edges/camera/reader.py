@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from fractions import Fraction
 
 import av
 import numpy as np
@@ -21,7 +22,7 @@ from av.video.frame import VideoFrame
 from daemon.core.arrivals import Arrivals
 from daemon.edges.camera import wire
 from daemon.edges.camera.asking import Ended, opened
-from daemon.edges.camera.decoded import picture
+from daemon.edges.camera.decoded import picture, pixel_aspect
 from daemon.edges.camera.decoding import Decoding
 from daemon.edges.camera.packets import Packets
 from daemon.edges.camera.wire import Cause, Kind, Message, Settings, Way
@@ -49,6 +50,7 @@ class Told:
     seen_s: float = float("nan")
     gone: bool = False
     """The daemon has closed the line."""
+    pixel_aspect: Fraction | None = None
     _dropped: dict[str, int] = field(default_factory=lambda: dict.fromkeys(wire.DROPS, 0))
     _newest: tuple[VideoFrame, int, float] | None = None
     _there: threading.Condition = field(default_factory=threading.Condition)
@@ -83,11 +85,15 @@ class Told:
     def answer(self) -> None:
         """Give the daemon the newest picture whenever it wants one, until it closes the line."""
         while self.line.recv(len(wire.WANT)):
-            with self._there:
-                self._there.wait_for(lambda: self._newest is not None)
-                assert self._newest is not None
-                (frame, number, taken_s), self._newest = self._newest, None
-            image = picture(frame)
+            image = None
+            while image is None:
+                with self._there:
+                    self._there.wait_for(lambda: self._newest is not None)
+                    assert self._newest is not None
+                    (frame, number, taken_s), self._newest = self._newest, None
+                image = picture(frame, self.pixel_aspect)
+                if image is None:
+                    self.drop("corrupt")
             height, width = image.shape[:2]
             if width * height > wire.MOST_PIXELS:  # not square pixels may have made it larger
                 raise Ended(Cause.TOO_LARGE)
@@ -169,6 +175,7 @@ def read(settings: Settings, told: Told) -> None:
             if time.monotonic() - told_s >= NOTE_S:
                 told_s = time.monotonic()
                 told.note()
+            told.pixel_aspect = pixel_aspect(stream)
             decoding.step()
     finally:
         packets.close()
