@@ -2,9 +2,9 @@
 
     python -m bench.soak --minutes 30
 
-The daemon, its RTSP camera and its broker are real (tests/faults/production.py). Somebody comes by every six seconds. Faults come at random
-and short, so that half an hour holds what a gate meets in weeks. Each line is a sample after a fault: memory, handles and threads of the daemon
-and of its camera's process, decisions stored and received.
+The daemon, its RTSP camera and its broker are real (tests/faults/production.py). Somebody comes by every six seconds. Faults come at
+random and short, so that half an hour holds what a gate meets in weeks. Each line is a sample after a fault: memory, handles and threads of
+the daemon with its children, and the decisions that were received.
 """
 
 import argparse
@@ -45,9 +45,10 @@ def main() -> None:
             assert not gate.wrong(), gate.wrong()
         gate.until(lambda: not gate.lost(), 120, "all decisions at the broker")
         first, last = samples[min(WARM, len(samples) - 1)], samples[-1]
+        received = len({one.body["sequence"] for one in gate.watcher.of("decision")})
         console.print(
-            f"{len(samples)} faults, {gate.given()} decisions stored, {len({d.body['sequence'] for d in gate.watcher.of('decision')})} received,"
-            f" 0 wrong; memory {first[0]:.0f} → {last[0]:.0f} MB, handles {first[1]} → {last[1]}, threads {first[2]} → {last[2]}"
+            f"{len(samples)} faults, {gate.given()} decisions stored, {received} received, 0 wrong;"
+            f" memory {first[0]:.0f} → {last[0]:.0f} MB, handles {first[1]} → {last[1]}, threads {first[2]} → {last[2]}"
         )
 
 

@@ -86,11 +86,16 @@ def own_broker(mosquitto_installed: None, tmp_path: Path) -> Iterator[Callable[.
         yield make
 
 
-@pytest.fixture
-def rtsp_camera() -> Iterator[Callable[..., RtspCamera]]:
-    """Makes RTSP cameras with the arguments of `RtspCamera`; all are switched off when the test ends. Skips where there is no server."""
+@pytest.fixture(scope="session")
+def rtsp_installed() -> None:
+    """Skips where there is no RTSP server."""
     if (reason := rtsp_missing()) is not None:
         _missing(reason)
+
+
+@pytest.fixture
+def rtsp_camera(rtsp_installed: None) -> Iterator[Callable[..., RtspCamera]]:
+    """Makes RTSP cameras with the arguments of `RtspCamera`; all are switched off when the test ends."""
     with ExitStack() as stack:
 
         def make(codec: Any = "h264", **options: Any) -> RtspCamera:

@@ -1,13 +1,11 @@
 """Live cameras over HTTP that freeze, fall silent and vanish, and processes that hang and break off."""
 
 import os
-import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -163,7 +161,7 @@ def test_the_cause_has_a_name(head: bytes, username: str, says: str, tmp_path: P
         camera = open_camera("g", config)
         wait_for(lambda: "next try" in (camera.detail or ""), camera)
         assert says in (camera.detail or ""), camera.detail
-        assert "next try in 1 min, at " in (camera.detail or "") or "login" not in says and "1 s" in (camera.detail or "")
+        assert "next try in 1 min, at " in (camera.detail or "") or ("login" not in says and "1 s" in (camera.detail or ""))
         camera.close()
 
 

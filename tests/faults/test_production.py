@@ -7,28 +7,25 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT  # noqa: F401
-from tests.faults.production import CYCLE_S, Production, production
-from tests.fixtures.mosquitto import binary
-from tests.fixtures.rtsp import missing
+from tests.faults.production import CYCLE_S, Production, production, somebody
 from tests.fixtures.running import ctl
+from tests.fixtures.watching import Said
 
 LONG = bool(os.environ.get("OSTIARY_FAULTS"))
 WALK_S = 3 * CYCLE_S + 20.0
 """Within so many seconds the one who is enrolled has come by and has been let in."""
 TABLE: list[str] = []
 
-pytestmark = [
-    pytest.mark.broker, pytest.mark.rtsp, pytest.mark.skipif(binary() is None or missing() is not None, reason="no broker or RTSP server here"),
-]  # fmt: skip
+pytestmark = [pytest.mark.broker, pytest.mark.rtsp]
 
 
 @dataclass(frozen=True)
@@ -39,7 +36,7 @@ class Row:
     """
 
     name: str
-    fault: Callable[[Production], "Iterator[None]"]
+    fault: Callable[[Production], AbstractContextManager[None]]
     word: str | None = None
     journal: str = ""
     lasts_s: float = 5.0
@@ -180,10 +177,11 @@ ROWS = [
 
 
 @pytest.fixture(scope="module")
-def gate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Production]:
+def gate(tmp_path_factory: pytest.TempPathFactory, mosquitto_installed: None, rtsp_installed: None) -> Iterator[Production]:
     folder = tmp_path_factory.mktemp("production")
     (folder / "state").mkdir(mode=0o700)
-    small = os.geteuid() == 0 and subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m,mode=700", "ostiary", folder / "state"]).returncode == 0
+    mount = ["mount", "-t", "tmpfs", "-o", "size=48m,mode=700", "ostiary", str(folder / "state")]
+    small = os.geteuid() == 0 and subprocess.run(mount, check=False, capture_output=True).returncode == 0
     try:
         with production(folder, "[clock]\ntrust = 'always'\n") as found:
             found.serves(0.0, WALK_S)
@@ -192,8 +190,8 @@ def gate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Production]:
         if small:
             subprocess.run(["umount", "--lazy", folder / "state"], check=True)
     if TABLE:
-        print("\n| fault | status and metric | after | well again after | decisions lost | wrong accepts |\n|---|---|---|---|---|---|")
-        print("\n".join(TABLE))
+        head = "| fault | status and metric | after | well again after | decisions lost | wrong accepts |\n|---|---|---|---|---|---|"
+        sys.stdout.write("\n".join(["", head, *TABLE, ""]))
 
 
 @pytest.mark.parametrize("row", ROWS, ids=str)
@@ -242,9 +240,6 @@ def _noticed(gate: Production, row: Row, since: int) -> float | None:
 
 def test_the_rig_itself_finds_wrong_and_lost_decisions(tmp_path: Path) -> None:
     """What the rows assert can fail."""
-    from tests.faults.production import somebody
-    from tests.fixtures.watching import Said
-
     class Heard:
         def of(self, leaf: str) -> list[Said]:
             return said

@@ -134,8 +134,8 @@ def read_message(data: bytes) -> Message | None:
         message = Message(Kind(kind), Way(way), Cause(cause) if cause else None, amount, number, at_s, width, height, seen_s, tuple(dropped))
     except ValueError:
         return None
-    if not math.isfinite(amount) or message.kind is Kind.END and message.cause is None:
+    if not math.isfinite(amount) or (message.kind is Kind.END and message.cause is None):
         return None
-    if message.kind is Kind.PICTURE and not (math.isfinite(at_s) and 0 < width and 0 < height and width * height <= MOST_PIXELS):
+    if message.kind is Kind.PICTURE and not (math.isfinite(at_s) and width > 0 and height > 0 and width * height <= MOST_PIXELS):
         return None
     return message
