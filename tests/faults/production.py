@@ -69,6 +69,7 @@ class Production:
     broker: Mosquitto
     watcher: Watcher
     extra: str = ""
+    gates: int = 1
     blind: list[tuple[float, float]] = field(default_factory=list)
     process: "subprocess.Popen[bytes] | None" = None
     stepped: list[tuple[float, float]] = field(default_factory=list)
@@ -78,11 +79,8 @@ class Production:
         self.config, self.journal, self.moved = (self.folder / name for name in ("config.toml", "journal", "moved"))
         self.offset_s = time.time() - time.monotonic()
         self.move_clock(0.0)
-        self.configure()
-
-    def configure(self, gates: int = 1) -> None:
-        """Write the configuration. With several gates all have the same camera."""
-        tables = "".join(f'[gates.{name}]\nsource = "{self.camera.url}"\n' for name in ("north", *(f"g{n}" for n in range(1, gates))))
+        names = ("north", *(f"g{number}" for number in range(1, self.gates)))  # all at the same camera
+        tables = "".join(f'[gates.{name}]\nsource = "{self.camera.url}"\n' for name in names)
         self.config.write_text(
             f'site = "hq"\nstate_dir = "{self.state}"\n{tables}[mqtt]\nport = {self.broker.port}\nkeepalive_s = 5\n'
             f"[metrics]\nport = {self.metrics_port}\n{self.extra}"
@@ -119,9 +117,9 @@ class Production:
     # ---- what it says
 
     def words(self) -> set[str]:
-        """The reasons in the newest status."""
-        said = self.watcher.of("status")
-        return {reason.split(":")[0] for reason in said[-1].body["reasons"]} if said else set()
+        """The reasons in the newest status of each gate."""
+        newest = {one.gate: one.body for one in self.watcher.of("status")}
+        return {reason.split(":")[0] for body in newest.values() for reason in body["reasons"]}
 
     def scraped(self) -> str:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=5) as response:
@@ -141,7 +139,7 @@ class Production:
 
     def accepts(self, after: float = 0.0) -> list[Said]:
         """Live accepts of pictures taken after then (monotonic seconds)."""
-        said = [one for one in self.watcher.of("decision") if one.body["decision"] == "accept" and one.body["live"]]
+        said = [one for one in self._decisions() if one.body["decision"] == "accept" and one.body["live"]]
         return [one for one in said if self.taken(one) > after]
 
     def taken(self, decision: Said) -> float:
@@ -182,8 +180,11 @@ class Production:
 
     def lost(self) -> list[int]:
         """Numbers of decisions that never came, of those that the store has given."""
-        numbers = {one.body["sequence"] for one in self.watcher.of("decision")}
+        numbers = {one.body["sequence"] for one in self._decisions()}
         return [number for number in range(1, self.given() + 1) if number not in numbers]
+
+    def _decisions(self) -> list[Said]:
+        return [one for one in self.watcher.of("decision") if one.gate == "north"]
 
     def given(self) -> int:
         """The number of the last decision that is stored."""
@@ -193,14 +194,14 @@ class Production:
 
 
 @contextmanager
-def production(folder: Path, extra: str = "", **camera: object) -> Iterator[Production]:
+def production(folder: Path, extra: str = "", gates: int = 1, **camera: object) -> Iterator[Production]:
     """A gate that serves, with one person enrolled."""
     with ExitStack() as stack:
         view = stack.enter_context(RtspCamera(scene=seen, fps=frames.FPS, gop=frames.FPS, **camera))  # type: ignore[arg-type]
         broker = Mosquitto(folder, persistent=True, options="allow_anonymous true\nautosave_interval 1\nmax_queued_messages 0\n").start()
         stack.callback(broker.stop)
         watcher = stack.enter_context(Watcher(broker.port))
-        gate = Production(folder, view, broker, watcher, extra)
+        gate = Production(folder, view, broker, watcher, extra, gates)
         gate.start()
 
         def stop() -> None:
