@@ -23,13 +23,16 @@ from rich.table import Table
 from bench.cost import machine
 from bench.frozen_scenes import CODECS, LIGHTS, Codec, Light, coded, frozen, play, sensed, with_clock
 from bench.scenes import data_folder
-from daemon.core.stillness import ALIVE_S, Stillness
+from daemon.core.stillness import ALIVE_S, QUIET_S, Stillness
 
 SCENES = ("corridor", "0", "200", "900")
 STILL_S, GROUPS, PEOPLE_S, CALM_S = 45, 10, 10, 6
-"""How long each sequence is, and how many groups of pictures one without life has at least. `CALM_S`: how long somebody stands there before the source freezes."""
+"""How long each sequence is, and how many groups of pictures one without life has at least. `CALM_S`: how long somebody is there before the
+source freezes."""
 IN_DOUBT_S = 20.0
 """A detector that alarms of stillness so soon shows which sequences the real one would be in doubt about (after QUIET_S of `stillness`)."""
+
+CONSOLE = Console(width=200)
 
 
 @dataclass(slots=True)
@@ -49,7 +52,8 @@ class Seen:
         return next((float(at - since_s) for one, at in zip(self.looks, self.at_s, strict=True) if at >= since_s and one == look), np.inf)
 
     def last(self, look: str, since_s: float = 0.0) -> float:
-        return max((float(at - since_s) for one, at in zip(self.looks, self.at_s, strict=True) if at >= since_s and one == look), default=0.0)
+        """Seconds from `since_s` to the last such picture; 0 if there is none."""
+        return max((float(at - since_s) for one, at in zip(self.looks, self.at_s, strict=True) if at >= since_s and one == look), default=0)
 
 
 def watched(pictures: Iterable[np.ndarray], codec: Codec, fps: int) -> Seen:
@@ -104,7 +108,7 @@ def alarm(sequences: list[Seen], since_s: float = 0.0) -> str:
     told = [one for one in times if np.isfinite(one)]
     doubt = sum(seen.doubt for seen in sequences)
     missed = len(sequences) - len(told) - doubt
-    parts = [span(told) if told else "", f"{doubt} × 300" if doubt else "", f"{missed} not" if missed else ""]
+    parts = [span(told) if told else "", f"{doubt} × {QUIET_S:g}" if doubt else "", f"{missed} not" if missed else ""]
     return ", ".join(part for part in parts if part)
 
 
@@ -131,8 +135,8 @@ def table(codecs: list[Codec], lights: list[Light], seeds: list[int], fps: int, 
                 span((seen.first("new") for seen in (*cell.near, *cell.far)), 2),
             ]
             shown.add_row(*row)
-            print(" | ".join(row), flush=True)
-    Console(width=200).print(shown)
+            CONSOLE.print(" | ".join(row), highlight=False)
+    CONSOLE.print(shown)
 
 
 def clip(path: str) -> tuple[list[np.ndarray], int]:
@@ -172,15 +176,15 @@ def clips(codecs: list[Codec]) -> None:
                 span([seen.first("frozen", live_s)]),
             ]
             shown.add_row(*row)
-            print(" | ".join(row), flush=True)
-    Console(width=160).print(shown)
+            CONSOLE.print(" | ".join(row), highlight=False)
+    CONSOLE.print(shown)
 
 
 def cpu() -> None:
     """Milliseconds of a processor for each picture, where every picture is a key frame and where one a second is."""
     cv2.setNumThreads(1)
     random = np.random.default_rng(0)
-    print(machine())
+    CONSOLE.print(machine())
     for width, height in ((640, 480), (1920, 1080), (3840, 2160)):
         pictures = [random.integers(90, 110, (height, width), np.uint8) for _ in range(8)]
         for every in (1, 15):
@@ -190,7 +194,7 @@ def cpu() -> None:
                 for number in range(300):
                     detector.observe(pictures[number % 8], number / 15, number % every == 0)
                 runs.append(1000 * (time.thread_time() - began) / 300)
-            print(f"{width}x{height}, a key frame in {every}: {span(runs, 2)} ms")
+            CONSOLE.print(f"{width}x{height}, a key frame in {every}: {span(runs, 2)} ms")
 
 
 def main() -> None:
@@ -209,7 +213,7 @@ def main() -> None:
     if arguments.clips:
         return clips(codecs)
     lights = [light for light in LIGHTS if arguments.light in light.name]
-    print(f"a picture is new for {ALIVE_S:g} s after life", flush=True)
+    CONSOLE.print(f"a picture is new for {ALIVE_S:g} s after life")
     return table(codecs, lights, arguments.seeds, arguments.fps, arguments.height)
 
 

@@ -20,8 +20,8 @@ Grey = np.ndarray
 
 @dataclass(frozen=True, slots=True)
 class Light:
-    """How a sensor sees a scene: `level` times as bright, with noise of the standard deviation sqrt(read² + shot · grey level); `denoise` is
-    the share of the new picture that the camera's temporal filter lets through where nothing moves (1: no filter)."""
+    """How a sensor sees a scene: `level` times as bright, with noise of the standard deviation sqrt(read² + shot · grey level); `denoise`
+    is the share of the new picture that the camera's temporal filter lets through where nothing moves (1: no filter)."""
 
     name: str
     level: float
@@ -80,7 +80,6 @@ class Shown(NamedTuple):
 def coded(pictures: Iterable[Grey], codec: Codec, fps: int) -> Iterator[Shown]:
     """The pictures as they come out of a decoder."""
     encoder = decoder = None
-    packets: list[av.Packet]
     for number, grey in enumerate(pictures):
         height, width = grey.shape
         if encoder is None:
@@ -188,7 +187,8 @@ def sensed(scene: Iterable[np.ndarray], light: Light, seed: int) -> Iterator[Gre
                 kept = cv2.GaussianBlur(now, (0, 0), 1.0)
             else:
                 moved = np.abs(cv2.blur(now - kept, (9, 9))) > 1.2 * sigma
-                share = np.where(cv2.dilate(moved.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0, np.float32(0.7), np.float32(light.denoise))
+                near = cv2.dilate(moved.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+                share = np.where(near, np.float32(0.7), np.float32(light.denoise))
                 kept = kept + share * (cv2.GaussianBlur(now, (0, 0), 0.7) - kept)
             now = kept
         yield np.clip(np.rint(now), 0, 255).astype(np.uint8)

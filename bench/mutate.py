@@ -36,6 +36,34 @@ class Breakage:
 
 BREAKAGES = (
     Breakage(
+        "a picture is new though its source has shown no life yet",
+        "daemon/core/stillness.py",
+        "if self._life_s is not None and at_s - self._life_s <= self.alive_s:",
+        "if self.still_for(at_s) <= self.alive_s:",
+        "tests/core/test_stillness.py",
+    ),
+    Breakage(
+        "a clock in a frozen picture is life",
+        "daemon/core/stillness.py",
+        "TALL = 4\n",
+        "TALL = 2\n",
+        "tests/core/test_stillness.py",
+    ),
+    Breakage(
+        "an encoder that starts again at each key frame is noise",
+        "daemon/core/stillness.py",
+        "if ends < NEARER * jumps:",
+        "if ends < 0 * jumps:",
+        "tests/core/test_stillness.py",
+    ),
+    Breakage(
+        "a quiet scene of long groups is frozen",
+        "daemon/core/stillness.py",
+        "elif key and at_s - self._group_s >= GROUP_S:",
+        "elif at_s - self._group_s >= GROUP_S:",
+        "tests/core/test_stillness.py",
+    ),
+    Breakage(
         "a stranger below the threshold is recognised",
         "daemon/core/passages/rules.py",
         "return match.similarity >= rules.threshold and rules.apart(match)\n",

@@ -79,9 +79,9 @@ class Stillness:
     _why: str | None = None
 
     def observe(self, grey: npt.NDArray[np.uint8], at_s: float, key: bool = True) -> Look:
-        """What the grey picture uint8 [H, W], taken at `at_s` (seconds of a clock that never steps), is: `new` if the source has shown life
-        within `alive_s`, `still` if it has not, `frozen` if it cannot be right. `key`: whether it is decoded without the pictures before it,
-        as all of MJPEG are. After `frozen` comes only life."""
+        """What the grey picture uint8 [H, W] is, which was taken at `at_s` (seconds of a clock that never steps): `new` if the source has
+        shown life within `alive_s`, `still` if it has not, `frozen` if it cannot be right. That stays so until there is life again.
+        `key`: whether it is decoded without the pictures before it, as all of MJPEG are."""
         cells = _cells(grey)
         if self._lively is None or self._last is None or grey.shape != self._shape:
             self._shape, self._lively, self._began_s, self._life_s = grey.shape, cells, at_s, None

@@ -29,7 +29,8 @@ def with_head(image: Grey, x: float, side: int = 60) -> Grey:
 
 
 def with_time(image: Grey, number: int) -> Grey:
-    return np.asarray(cv2.putText(image.copy(), f"12:00:{number // RATE % 60:02}", (12, 470), cv2.FONT_HERSHEY_SIMPLEX, 0.9, 255, 2), np.uint8)
+    text = f"12:00:{number // RATE % 60:02}"
+    return np.asarray(cv2.putText(image.copy(), text, (12, 470), cv2.FONT_HERSHEY_SIMPLEX, 0.9, 255, 2), np.uint8)
 
 
 def looks(stillness: Stillness, pictures: Iterable[Grey], since_s: float = 0.0, gop_s: float = 1.0) -> list[str]:
