@@ -32,7 +32,9 @@ class GateConfig:
     ] = ""
     password_file: Annotated[
         FilePath,
-        Meta(description="A file whose first line is the camera's password. It belongs to the user name, or replaces `{password}` in the URL."),
+        Meta(
+            description="A file whose first line is the camera's password. It goes with the user name, or replaces `{password}` in the URL."
+        ),
     ] = ""
     transport: Annotated[
         Literal["tcp", "udp"],

@@ -1,4 +1,4 @@
-"""A network camera's address: what is wrong with it, and the form that FFmpeg takes. No message repeats a part of it: it may hold a secret."""
+"""A network camera's address: what is wrong with it, and the form that FFmpeg takes. No message repeats a part: it may be secret."""
 
 import re
 from urllib.parse import quote

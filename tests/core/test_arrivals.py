@@ -1,6 +1,7 @@
 """When pictures were taken: cameras on a simulated network, whose truth is known."""
 
 import itertools
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,7 @@ from daemon.core.arrivals import Arrivals
 FPS = 25
 
 
-def ages(arrivals: Arrivals, sent: list[tuple[float, float | None, float]]) -> list[tuple[float, float | None]]:
+def ages(arrivals: Arrivals, sent: Sequence[tuple[float, float | None, float]]) -> list[tuple[float, float | None]]:
     """For pictures (taken, stamp, arrived): when each arrived, and how much younger than it is it was said to be."""
     found = []
     for taken_s, stamp_s, arrived_s in sent:

@@ -1,6 +1,5 @@
 """Live cameras over HTTP that freeze, fall silent and vanish, and processes that hang and break off."""
 
-import os
 import subprocess
 import sys
 import threading
@@ -161,7 +160,8 @@ def test_the_cause_has_a_name(head: bytes, username: str, says: str, tmp_path: P
         camera = open_camera("g", config)
         wait_for(lambda: "next try" in (camera.detail or ""), camera)
         assert says in (camera.detail or ""), camera.detail
-        assert "next try in 1 min, at " in (camera.detail or "") or ("login" not in says and "1 s" in (camera.detail or ""))
+        slow = any(word in says for word in ("user", "may not see"))
+        assert ("next try in 1 min, at " if slow else "next try in 1 s") in (camera.detail or "")
         camera.close()
 
 
@@ -171,14 +171,11 @@ def test_a_refused_login_is_tried_seldom(tmp_path: Path) -> None:
         settings = Settings(server.url(login="guard:wrong@"), 2.0, 5.0, 5.0, 10.0, login=True)
         camera = LiveCamera("g", settings, backoff_s=(0.01, 0.01), login_backoff_s=(1.0, 4.0))
         camera.start()
-        began, tries = time.monotonic(), list[float]()
-        while time.monotonic() - began < 9:
-            camera.read(0.05)
-            if sum(b"Authorization" in request for request in server.requests) > len(tries):
-                tries.append(time.monotonic() - began)
+        for pause in (1, 2, 4, 4):  # from one try to the next, whatever else is said meanwhile
+            wait_for(lambda: f"next try in {pause} s" in (camera.detail or ""), camera)  # noqa: B023
+            wait_for(lambda: "next try" not in (camera.detail or ""), camera)
         camera.close()
-    steps = [b - a for a, b in zip(tries, tries[1:], strict=False)]
-    assert len(tries) <= 4 and steps[0] > 0.9 and all(b > 1.5 * a for a, b in zip(steps, steps[1:], strict=False)), tries
+        assert sum(b"Authorization" in request for request in server.requests) <= 5
 
 
 def test_a_password_of_any_characters_works_and_appears_nowhere(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -206,7 +203,7 @@ def test_the_process_knows_and_holds_nothing_else(live: LiveCamera, monkeypatch:
     wait_for(lambda: live.state == "up", live)
     pid = live.pid
     assert b"CREDENTIALS" not in Path(f"/proc/{pid}/environ").read_bytes()
-    files = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
+    files = [str(file.readlink()) for file in Path(f"/proc/{pid}/fd").iterdir()]
     assert all(name.startswith(("socket:", "/memfd:camera")) or name == "/dev/null" for name in files) and len(files) < 8, files
     limits = Path(f"/proc/{pid}/limits").read_text()
     assert any(line.split()[:5] == ["Max", "core", "file", "size", "0"] for line in limits.splitlines())

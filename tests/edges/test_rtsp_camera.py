@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,8 +21,8 @@ ENCODER_S = 1.5
 """A picture's age is counted from its time stamp. How long drawing and encoding took on a loaded machine is not in it."""
 
 
-def opened(camera: RtspCamera, port: int = 0, **options: object) -> Camera:
-    return open_camera("north", GateConfig(source=camera.url.replace(str(camera.port), str(port or camera.port)), **options))  # type: ignore[arg-type]
+def opened(camera: RtspCamera, port: int = 0, **options: Any) -> Camera:
+    return open_camera("north", GateConfig(source=camera.url.replace(str(camera.port), str(port or camera.port)), **options))
 
 
 def error_s(frame: Frame) -> float:
@@ -83,10 +84,11 @@ def test_a_login_with_a_password_of_any_characters(rtsp_camera: Cameras, tmp_pat
     source = rtsp_camera("h264", login=("guard", NASTY), digest=digest)
     (tmp_path / "right").write_text(NASTY + "\n", "utf-8")
     (tmp_path / "wrong").write_text("wrong\n")
-    for options, says in (
+    tries: list[tuple[dict[str, Any], str]] = [
         ({"username": "guard", "password_file": str(tmp_path / "wrong")}, "refuses user name and password"),
         ({}, "asks for user name and password"),
-    ):
+    ]
+    for options, says in tries:
         camera = opened(source, **options)
         wait_for(lambda: says in (camera.detail or ""), camera)  # noqa: B023
         assert "next try in 1 min, at " in (camera.detail or "") and camera.trouble == "down"

@@ -12,7 +12,7 @@ _WORDS = {
     Cause.NOT_FOUND: "it does not know the path of the URL: look up the path of the video stream in the camera's manual",
     Cause.REQUEST_REFUSED: "it refuses the request: look up the URL of the video stream in the camera's manual; too many may be watching",
     Cause.SERVER_ERROR: "it reports a failure of its own: start the camera again, and see that not too many are watching",
-    Cause.UNKNOWN_HOST: "its name is not known here: is it written right, and does the name service work? An address in numbers works without",
+    Cause.UNKNOWN_HOST: "its name is not known here: is it written right, and does the name service work?",
     Cause.NO_ROUTE: "there is no way to its network: are cable, address and route of this machine right?",
     Cause.PORT_REFUSED: "nothing listens at the port: is the port right, and RTSP or HTTP switched on in the camera?",
     Cause.TIMEOUT: "it does not answer: is it switched on, is the address right, does a firewall stand between?",
@@ -48,7 +48,7 @@ _WORDS = {
 
 _WAYS = {
     Way.LATE_NETWORK: "its pictures come {:.1f} s late: lower bit rate or frame rate, or mend the network",
-    Way.LATE_DECODING: "this machine decodes too slowly, and pictures were left out: lower the size or the frame rate in the camera, or use H.264",
+    Way.LATE_DECODING: "this machine decodes too slowly, and leaves pictures out: set a smaller size or frame rate in the camera, or H.264",
     Way.FROZEN: "the picture is frozen: nothing in it has changed for {:.0f} s",
     Way.WAITING: "its stream is open, and no whole picture has come yet",
 }

@@ -222,5 +222,5 @@ def brightness(frame: VideoFrame) -> npt.NDArray[np.uint8]:
     """The brightness of a picture, uint8 [H, W]: a view of it where its format allows that."""
     if frame.format.name in PLANAR:
         plane = frame.planes[0]
-        return np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: frame.height, : frame.width]
+        return np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[: frame.height, : frame.width]
     return np.asarray(frame.reformat(format="gray").to_ndarray(), np.uint8)

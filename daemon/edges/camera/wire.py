@@ -105,8 +105,8 @@ MESSAGE_BYTES = _MESSAGE.size
 @dataclass(frozen=True, slots=True)
 class Message:
     """One message to the daemon. `amount` belongs to the cause or the way. `seen_s` is when the newest picture was taken that is no older
-    than it may be, NaN while there is none; `number`, `at_s`, `width` and `height` are those of the picture in the memory. Times are seconds
-    of the machine's monotonic clock."""
+    than it may be, NaN while there is none; `number`, `at_s`, `width` and `height` are those of the picture in the memory. Times are
+    seconds of the machine's monotonic clock."""
 
     kind: Kind
     way: Way
@@ -121,8 +121,9 @@ class Message:
 
     def encode(self) -> bytes:
         return _MESSAGE.pack(
-            self.kind, self.way, self.cause or 0, self.amount, self.number, self.at_s, self.width, self.height, self.seen_s, *self.dropped
-        )
+            self.kind, self.way, self.cause or 0, self.amount, self.number, self.at_s, self.width, self.height,
+            self.seen_s, *self.dropped,
+        )  # fmt: skip
 
 
 def read_message(data: bytes) -> Message | None:
@@ -131,11 +132,12 @@ def read_message(data: bytes) -> Message | None:
         return None
     kind, way, cause, amount, number, at_s, width, height, seen_s, *dropped = _MESSAGE.unpack(data)
     try:
-        message = Message(Kind(kind), Way(way), Cause(cause) if cause else None, amount, number, at_s, width, height, seen_s, tuple(dropped))
+        said = Cause(cause) if cause else None
+        message = Message(Kind(kind), Way(way), said, amount, number, at_s, width, height, seen_s, tuple(dropped))
     except ValueError:
         return None
     if not math.isfinite(amount) or (message.kind is Kind.END and message.cause is None):
         return None
-    if message.kind is Kind.PICTURE and not (math.isfinite(at_s) and width > 0 and height > 0 and width * height <= MOST_PIXELS):
+    if message.kind is Kind.PICTURE and not (math.isfinite(at_s) and min(width, height) > 0 and width * height <= MOST_PIXELS):
         return None
     return message
