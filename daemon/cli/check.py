@@ -71,8 +71,8 @@ def show(findings: list[Finding]) -> None:
 
 
 def check(config: Config, cameras: bool = True, local: bool = False) -> list[Finding]:
-    """Try every part as `run` would use it, changing nothing. Without `cameras` nothing is asked of them. `local` leaves out all that is not
-    installed here, so that a camera that is off does not speak against a new version."""
+    """Try every part as `run` would use it, changing nothing. Without `cameras` nothing is asked of them. `local` leaves out all that is
+    not installed here, so that a camera that is off does not speak against a new version."""
     findings: list[Finding] = []
 
     def attempt(part: str, look: Callable[[], str]) -> None:

@@ -96,13 +96,6 @@ def other_codec(gate: Production) -> Iterator[None]:
 
 
 @contextmanager
-def backwards(gate: Production) -> Iterator[None]:
-    gate.camera.shift_s = -100.0
-    yield
-    gate.camera.shift_s = 0.0
-
-
-@contextmanager
 def reader_killed(gate: Production) -> Iterator[None]:
     assert gate.process is not None
     done = subprocess.run(["pgrep", "-P", str(gate.process.pid), "-f", "camera.reader"], capture_output=True, text=True, check=False)
@@ -179,7 +172,6 @@ ROWS = [
     Row("picture frozen before the encoder", frozen, "camera_frozen", "camera_frozen", notice_s=60.0, blind=True),
     Row("another resolution", larger, lasts_s=15.0),
     Row("another codec", other_codec, lasts_s=15.0),
-    Row("time stamps 100 s back", backwards, lasts_s=15.0),
     Row("camera's process killed", reader_killed, lasts_s=1.0),
     Row("broker gone", no_broker, "broker_down", "broker", lasts_s=8.0, by_mqtt=False),
     Row("broker stopped (SIGSTOP)", slow_broker, "broker_down", "broker", lasts_s=4.0, by_mqtt=False),
