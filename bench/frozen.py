@@ -23,7 +23,7 @@ from rich.table import Table
 from bench.cost import machine
 from bench.frozen_scenes import CODECS, LIGHTS, Codec, Light, coded, frozen, play, sensed, with_clock
 from bench.scenes import data_folder
-from daemon.core.stillness import ALIVE_S, QUIET_S, Stillness
+from daemon.core.stillness import ALIVE_S, QUIET_S, Look, Stillness
 
 SCENES = ("corridor", "0", "200", "900")
 STILL_S, GROUPS, PEOPLE_S, CALM_S = 45, 10, 10, 6
@@ -40,7 +40,7 @@ class Seen:
     """What came of one sequence: the time of each picture, what the detector said, and whether it was in doubt at the end."""
 
     at_s: np.ndarray
-    looks: list[str]
+    looks: list[Look]
     doubt: bool
 
     def share(self, look: str, since_s: float = 0.0) -> float:
@@ -57,7 +57,8 @@ class Seen:
 
 
 def watched(pictures: Iterable[np.ndarray], codec: Codec, fps: int) -> Seen:
-    detector, hasty, looks = Stillness(), Stillness(quiet_s=IN_DOUBT_S), []
+    looks: list[Look] = []
+    detector, hasty = Stillness(), Stillness(quiet_s=IN_DOUBT_S)
     for number, shown in enumerate(coded(pictures, codec, fps)):
         looks.append(detector.observe(shown.grey, number / fps, shown.key))
         hasty.observe(shown.grey, number / fps, shown.key)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
 from math import pi, sin
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import av
 import cv2
@@ -79,11 +79,12 @@ class Shown(NamedTuple):
 
 def coded(pictures: Iterable[Grey], codec: Codec, fps: int) -> Iterator[Shown]:
     """The pictures as they come out of a decoder."""
-    encoder = decoder = None
+    encoder: av.VideoCodecContext | None = None
+    decoder: av.VideoCodecContext | None = None
     for number, grey in enumerate(pictures):
         height, width = grey.shape
         if encoder is None:
-            encoder = av.CodecContext.create(codec.encoder, "w")
+            encoder = cast(av.VideoCodecContext, av.CodecContext.create(codec.encoder, "w"))
             encoder.width, encoder.height = width, height
             encoder.pix_fmt = "yuvj420p" if codec.encoder == "mjpeg" else "yuv420p"
             encoder.framerate, encoder.time_base = Fraction(fps), Fraction(1, fps)
@@ -93,8 +94,10 @@ def coded(pictures: Iterable[Grey], codec: Codec, fps: int) -> Iterator[Shown]:
                 encoder.bit_rate = codec.kbit_s * 1000
             encoder.thread_count = 1
             encoder.options = dict(codec.options)
-            decoder = av.CodecContext.create({"libx264": "h264", "libx265": "hevc"}.get(codec.encoder, codec.encoder), "r")
+            name = {"libx264": "h264", "libx265": "hevc"}.get(codec.encoder, codec.encoder)
+            decoder = cast(av.VideoCodecContext, av.CodecContext.create(name, "r"))
             decoder.thread_count = 1
+        assert decoder is not None
         planes = np.full((height * 3 // 2, width), 128, np.uint8)
         planes[:height] = grey
         frame = av.VideoFrame.from_ndarray(planes, "yuv420p" if codec.encoder != "mjpeg" else "yuvj420p")
@@ -112,7 +115,7 @@ def coded(pictures: Iterable[Grey], codec: Codec, fps: int) -> Iterator[Shown]:
 
 def _luma(frame: av.VideoFrame) -> Grey:
     plane = frame.planes[0]
-    return np.frombuffer(plane, np.uint8).reshape(frame.height, plane.line_size)[:, : frame.width].copy()
+    return np.frombuffer(memoryview(plane), np.uint8).reshape(frame.height, plane.line_size)[:, : frame.width].copy()
 
 
 @cache
@@ -135,7 +138,7 @@ def with_person(scene: np.ndarray, who: str, face_px: float, x: float, y: float,
     (ax, ay), (bx, by) = one.eyes
     scale = face_px / (2.4 * (bx - ax))
     matrix = cv2.getRotationMatrix2D(((ax + bx) / 2, (ay + by) / 2), tilt, scale)
-    matrix[:, 2] += [x - (ax + bx) / 2, y - (ay + by) / 2]
+    matrix[:, 2] += np.array([x - (ax + bx) / 2, y - (ay + by) / 2])
     size = scene.shape[1], scene.shape[0]
     grey = cv2.warpAffine(_grey(who, round(min(scale, 1.0), 1)), matrix, size, flags=cv2.INTER_LINEAR)
     alpha = cv2.warpAffine(one.alpha, matrix, size, flags=cv2.INTER_LINEAR)
