@@ -13,6 +13,7 @@ demo: $(VENV)/.demo
 
 test: $(VENV)/.test
 	@deploy/get-mosquitto.sh
+	@tests/get-rtsp-server.sh
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder

@@ -12,6 +12,8 @@ import pytest
 import daemon  # noqa: F401  sets the environment that onnxruntime and OpenCV read at import
 from daemon.edges.store import Store, open_store
 from tests.fixtures.mosquitto import Mosquitto, binary
+from tests.fixtures.rtsp import RtspCamera
+from tests.fixtures.rtsp import missing as rtsp_missing
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -80,6 +82,21 @@ def own_broker(mosquitto_installed: None, tmp_path: Path) -> Iterator[Callable[.
 
         def make(*args: Any, **options: Any) -> Mosquitto:
             return stack.enter_context(Mosquitto(tmp_path, *args, **options))
+
+        yield make
+
+
+@pytest.fixture
+def rtsp_camera() -> Iterator[Callable[..., RtspCamera]]:
+    """Makes RTSP cameras with the arguments of `RtspCamera`; all are switched off when the test ends. Skips where there is no server."""
+    if (reason := rtsp_missing()) is not None:
+        _missing(reason)
+    with ExitStack() as stack:
+
+        def make(codec: Any = "h264", **options: Any) -> RtspCamera:
+            if (lacking := rtsp_missing(codec)) is not None:
+                _missing(lacking)
+            return stack.enter_context(RtspCamera(codec, **options))
 
         yield make
 

@@ -33,6 +33,7 @@ CORE_MAY = {
     "html",
     "cryptography",
     "binascii",
+    "urllib",
 }
 SHARED = ("daemon.core", "daemon.pages", "daemon.runtime", "daemon.edges.detector", "daemon.edges.files", "daemon.edges.visibility")
 CV2_TOUCHES_THE_WORLD = {
@@ -157,7 +158,7 @@ def test_an_edge_imports_only_the_core_and_the_configuration(path: Path) -> None
     for name in imports(path):
         if name.split(".")[0] == "daemon":
             own = f"daemon.edges.{path.relative_to(ROOT / 'daemon/edges').parts[0].removesuffix('.py')}."
-            shared = ("daemon.edges.files.", "daemon.edges.sealing.")
+            shared = ("daemon.edges.files.", "daemon.edges.sealing.", "daemon.edges.confinement.")
             assert name.startswith(("daemon.core.", "daemon.config.", *shared, own)), f"{path.name} imports {name}"
 
 

@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfoNotFoundError
 
 from daemon.config.errors import ConfigError
 from daemon.config.sections import Config
+from daemon.core import camera_address
 from daemon.core.messages import is_topic_segment
 from daemon.core.passages import defaults
 from daemon.core.people.policy import ScheduleError
@@ -26,6 +27,7 @@ def check(config: Config, origin: str) -> None:
 def _broken(config: Config) -> Iterator[tuple[str, str]]:
     """Messages and hints of the broken rules."""
     yield from _names(config)
+    yield from _cameras(config)
     yield from _schedules(config)
     decision, live, gates = config.decision, config.liveness, len(config.gates)
     if decision.threshold is not None and decision.site_calibration:
@@ -77,6 +79,16 @@ def _names(config: Config) -> Iterator[tuple[str, str]]:
     for name in (*config.gates, *config.other_gates):
         if not _is_name(name):
             yield f"the gate name {name!r} cannot be part of an MQTT topic", hint
+
+
+def _cameras(config: Config) -> Iterator[tuple[str, str]]:
+    for name, gate in config.gates.items():
+        if camera_address.is_address(gate.source):
+            fault = camera_address.fault(gate.source, gate.username, password=bool(gate.password_file))
+            if fault is not None:
+                yield f"gates.{name}.source: {fault[0]}", fault[1]
+        elif gate.username:
+            yield f"gates.{name}.username is given, and the source is no URL", "remove it, or give the camera's URL"
 
 
 def _is_name(text: str) -> bool:

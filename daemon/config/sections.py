@@ -27,7 +27,19 @@ class GateConfig:
         ),
     ]
     fps: Annotated[float, Meta(gt=0, description="Frames per second of a folder of pictures. Videos carry their own rate.")] = 25.0
-    password_file: Annotated[FilePath, Meta(description="A file with the camera's password, which replaces `{password}` in the URL.")] = ""
+    username: Annotated[
+        str, Meta(description="The name to log in to the camera with. It may stand in the URL instead. Empty: no name, or the URL's.")
+    ] = ""
+    password_file: Annotated[
+        FilePath,
+        Meta(
+            description="A file whose first line is the camera's password. It goes with the user name, or replaces `{password}` in the URL."
+        ),
+    ] = ""
+    transport: Annotated[
+        Literal["tcp", "udp"],
+        Meta(description="How an RTSP camera sends its pictures. With `udp`, packets that are lost spoil pictures, which are dropped."),
+    ] = "tcp"
     stale_s: Annotated[
         Seconds, Meta(description="A live camera that shows nothing new for this many seconds is down, and no older frame is decided on.")
     ] = 2.0

@@ -6,6 +6,7 @@ From then on the process can compute, and read and write what it has open. There
 import ctypes
 import platform
 import resource
+import signal
 import struct
 import sys
 from pathlib import Path
@@ -48,7 +49,7 @@ _ALLOWED = {
 _PRLIMIT64 = (302, 261)
 """Allowed for the process itself, so that it can limit its time for each picture."""
 _ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
-_NO_NEW_PRIVILEGES, _SECCOMP, _FILTER_MODE = 38, 22, 2
+_PARENT_DEATH, _NO_NEW_PRIVILEGES, _SECCOMP, _FILTER_MODE = 1, 38, 22, 2
 _LOAD, _EQUAL, _RETURN = 0x20, 0x15, 0x06
 _ALLOW, _REFUSE, _KILL = 0x7FFF0000, 0x00050001, 0x80000000
 _NUMBER_AT, _ARCHITECTURE_AT, _FIRST_ARGUMENT_AT = 0, 4, 16
@@ -59,19 +60,27 @@ def confine(memory_bytes: int) -> bool:
 
     Returns whether the kernel also filters its system calls; it does so on x86-64 and 64-bit ARM, for a process with one thread.
     """
-    taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     threads = len(list(Path("/proc/self/task").iterdir()))
-    for what, limit in (
-        (resource.RLIMIT_AS, taken + memory_bytes),
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_NPROC, 0),
-        (resource.RLIMIT_NOFILE, 0),
-    ):
+    _limit({resource.RLIMIT_AS: _taken() + memory_bytes, resource.RLIMIT_NPROC: 0, resource.RLIMIT_NOFILE: 0})
+    return threads == 1 and _filter()
+
+
+def confine_reader(memory_bytes: int, files: int) -> None:
+    """Confine this process less: it keeps network, devices and threads. It may have so many files open and so many bytes of memory beside
+    what it has, leaves no core dump, lets no file grow, and ends with the process that started it."""
+    ctypes.CDLL(None).prctl(_PARENT_DEATH, signal.SIGKILL, 0, 0, 0)
+    _limit({resource.RLIMIT_AS: _taken() + memory_bytes, resource.RLIMIT_NOFILE: files})
+
+
+def _taken() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+
+
+def _limit(limits: dict[int, int]) -> None:
+    for what, limit in {**limits, resource.RLIMIT_CORE: 0, resource.RLIMIT_FSIZE: 0}.items():
         hard = resource.getrlimit(what)[1]
         least = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
         resource.setrlimit(what, (least, least))
-    return threads == 1 and _filter()
 
 
 def limit_time(seconds: int) -> None:

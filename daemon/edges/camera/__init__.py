@@ -2,18 +2,20 @@
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from urllib.parse import quote, urlsplit
 
 from daemon.config import GateConfig, read_secret
+from daemon.core import camera_address
 from daemon.core.values import Frame
-from daemon.edges.camera.live import LiveCamera, open_device, open_url
+from daemon.edges.camera.live import FROZEN_REOPEN_S, OPEN_S, LiveCamera
 from daemon.edges.camera.recording import PICTURES, Recording, pictures
 from daemon.edges.camera.source import Camera, CameraError
 from daemon.edges.camera.turned import Turned
 from daemon.edges.camera.video import video
+from daemon.edges.camera.wire import Settings
 
-__all__ = ["Camera", "CameraError", "frames_of", "open_camera", "redacted"]
+__all__ = ["Camera", "CameraError", "frames_of", "open_camera"]
 
 
 def open_camera(
@@ -42,13 +44,8 @@ def _open(
     gate: str, config: GateConfig, clock: Callable[[], float], wall: Callable[[], float], start_s: float, start_wall: float, paced: bool
 ) -> Camera:
     source = config.source
-    if "://" in source and urlsplit(source).scheme != "file":
-        url = _with_password(source, config)
-        camera = LiveCamera(gate, redacted(source), lambda: open_url(url, config.stale_s), config.stale_s, clock, wall)
-        camera.start()
-        return camera
-    if source.startswith("/dev/"):
-        camera = LiveCamera(gate, source, lambda: open_device(source), config.stale_s, clock, wall)
+    if camera_address.is_address(source) or source.startswith("/dev/"):
+        camera = LiveCamera(gate, settings(config), clock, wall)
         camera.start()
         return camera
     path = Path(source.removeprefix("file://"))
@@ -66,14 +63,24 @@ def frames_of(recording: Camera) -> Iterator[Frame]:
             yield frame
 
 
-def redacted(url: str) -> str:
-    """A URL without the parts that may be secret: user, password and query."""
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    return f"{parts.scheme}://{'***@' if '@' in parts.netloc else ''}{host}{parts.path}{'?***' if parts.query else ''}"
+def settings(config: GateConfig) -> Settings:
+    """How a live source is read. Raises ConfigError for a password that cannot be read."""
+    common = Settings(config.source, config.stale_s, OPEN_S, max(2 * config.stale_s, 5.0), FROZEN_REOPEN_S)
+    if not camera_address.is_address(config.source):
+        return replace(common, format="v4l2")
+    password = read_secret(config.password_file, "password_file") if config.password_file else None
+    return replace(
+        common,
+        source=camera_address.with_login(config.source, config.username, password),
+        options=_options(config.source.partition("://")[0].lower(), config.transport),
+        login=camera_address.has_login(config.source, config.username),
+    )
 
 
-def _with_password(url: str, config: GateConfig) -> str:
-    if not config.password_file:
-        return url
-    return url.replace("{password}", quote(read_secret(config.password_file, "password_file"), safe=""))
+def _options(scheme: str, transport: str) -> dict[str, str]:
+    """FFmpeg's options for a URL of this scheme."""
+    # What is needed to begin is known soon. Not `nobuffer`: it would throw the first key frame away, and the next may be 10 s off.
+    options = {"analyzeduration": "1000000", "fpsprobesize": "0"}
+    if scheme in ("rtsp", "rtsps"):
+        options |= {"rtsp_transport": transport, "timeout": str(int(OPEN_S * 1e6))}
+    return options

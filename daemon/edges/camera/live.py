@@ -1,273 +1,361 @@
-"""A live camera: an RTSP or HTTP URL, or a V4L2 device. Only the newest frame is kept, and a lost camera is tried again and again."""
+"""A live camera: an RTSP or HTTP URL, or a V4L2 device. Only the newest frame is handed out, and a lost camera is tried again and again.
 
+Each connection has a process of its own (`reader.py`), which opens the source and decodes. A stream that breaks the decoder, or makes it
+hang, ends that process and nothing else. The process gets the address over a socket, and has no secrets beside it.
+"""
+
+import fcntl
+import mmap
 import os
+import select
+import socket
+import subprocess
+import sys
 import threading
-import zlib
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
 
-import cv2
 import numpy as np
 
-from daemon.core.values import CameraTrouble, Frame, Image
+from daemon.core.values import CameraTrouble, Frame
+from daemon.edges.camera import causes, wire
 from daemon.edges.camera.source import State
+from daemon.edges.camera.wire import Cause, Kind, Message, Settings, Way
 
-# FFmpeg's options come from the environment and hold for the whole process, so there are only options that suit every source. TCP, because
-# packets lost over UDP smear pictures. Not `nobuffer`, which would save `Backlog` some work but breaks Matroska files.
-os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;tcp")
-os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-# Otherwise a lost camera would print a warning on the terminal at each try; `Camera.detail` says it better.
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_FATAL)
-
-OPEN_S = 5.0
+OPEN_S = 10.0
 BACKOFF_S = (1.0, 30.0)
+LOGIN_BACKOFF_S = (60.0, 900.0)
+"""Cameras lock an account after a few refused logins, some for half an hour."""
 SETTLED_S = 10.0
 """A camera that fails after it delivered for this long is tried again at once; after a sooner failure the pause grows each time."""
 FROZEN_REOPEN_S = 10.0
-HANG_S = 5.0
-"""How much longer than its own timeout a call into the video library may take before its thread is abandoned."""
-CLOSE_S = 1.5
-WAITED_S = 0.008
-BACKLOG_FRAMES = 250
+HANG_S = 10.0
+"""A process that says nothing for so long hangs. It says something several times a second, except while it opens the source."""
+START_S = 30.0
+"""A process starts within so many seconds, also where everything starts at once."""
+AHEAD_S = 2.0
+"""A process is started so long before it is needed: it loads its libraries meanwhile."""
+CLOSE_S = 1.0
+KEPT = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL")
+"""What the process may know of the daemon's environment."""
+BEGIN = "import sys; sys.path.insert(0, sys.argv[1]); from daemon.edges.camera.reader import main; main()"
 
 
-class Capture(Protocol):
-    """The part of cv2.VideoCapture that a live camera needs."""
+class Process:
+    """One process, for one connection."""
 
-    def read(self) -> tuple[bool, np.ndarray | None]: ...
-    def release(self) -> None: ...
+    def __init__(self, begin: str = BEGIN) -> None:
+        """Start it. Raises OSError."""
+        self._file = os.memfd_create("camera", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        try:
+            os.ftruncate(self._file, wire.MEMORY_BYTES)
+            # Memory that the other side could cut off would end the daemon.
+            fcntl.fcntl(self._file, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
+            self._memory = mmap.mmap(self._file, wire.MEMORY_BYTES, prot=mmap.PROT_READ)
+            self.line, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        except OSError:
+            os.close(self._file)
+            raise
+        environment = {name: os.environ[name] for name in KEPT if name in os.environ}
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-c", begin, str(Path(__file__).parents[3]), str(os.getpid())],
+                stdin=theirs.fileno(),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env={**environment, "OPENBLAS_NUM_THREADS": "1"},
+                start_new_session=True,
+            )
+        except OSError:
+            self.line.close()
+            os.close(self._file)
+            raise
+        finally:
+            theirs.close()
+        self.pid = self._process.pid
+        self.begun = False
+        self.heard_s = time.monotonic()
+        self.limit_s = START_S
 
+    def begin(self, settings: Settings) -> None:
+        """Have it open the source."""
+        self.begun = True
+        with suppress(OSError):  # its end is found out by who listens
+            socket.send_fds(self.line, [settings.encode()], [self._file])
 
-def open_url(url: str, stale_s: float) -> Capture | None:
-    timeouts = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, int(OPEN_S * 1000), cv2.CAP_PROP_READ_TIMEOUT_MSEC, int(_read_timeout_s(stale_s) * 1000)]
-    # FFmpeg's threads each hold a picture back: with eight of them a picture is eight frames old when it comes.
-    return _opened(cv2.VideoCapture(url, cv2.CAP_FFMPEG, [*timeouts, cv2.CAP_PROP_N_THREADS, 1]))
+    def want(self) -> None:
+        """Have it send its newest picture."""
+        with suppress(OSError):
+            self.line.send(wire.WANT, socket.MSG_DONTWAIT)
 
+    def image(self, message: Message) -> np.ndarray:
+        """A copy of the picture that lies in the memory."""
+        size = 3 * message.width * message.height
+        return np.frombuffer(self._memory, np.uint8, size).reshape(message.height, message.width, 3).copy()
 
-def open_device(path: str) -> Capture | None:
-    if not Path(path).exists():
-        # Asking the library would print to the terminal each time.
-        return None
-    capture = cv2.VideoCapture(path, cv2.CAP_V4L2)
-    capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
-    return _opened(capture)
+    def ask_to_end(self) -> None:
+        """Any thread may: who listens sees the end of the line."""
+        with suppress(OSError):
+            self.line.shutdown(socket.SHUT_RDWR)
 
-
-def _opened(capture: cv2.VideoCapture) -> Capture | None:
-    if capture.isOpened():
-        return capture
-    capture.release()
-    return None
-
-
-def _read_timeout_s(stale_s: float) -> float:
-    return max(2 * stale_s, 5.0)
-
-
-@dataclass(slots=True)
-class Backlog:
-    """Tells present pictures from old ones, which waited while the stream was opened or while the network hung.
-
-    A picture that the reader had to wait for is present. Pictures that come without waiting, right after opening or after a long silence,
-    are old. So is the picture that ended the silence: it is the oldest of those that were held up.
-    """
-
-    stale_s: float
-    left: int = BACKLOG_FRAMES
-
-    def is_old(self, waited_s: float) -> bool:
-        if waited_s > self.stale_s:
-            self.left = BACKLOG_FRAMES
-            return True
-        if self.left > 0:
-            self.left = 0 if waited_s >= WAITED_S else self.left - 1
-        return self.left > 0
-
-
-@dataclass(slots=True)
-class _Reader:
-    """What one reader thread and its camera share. A thread whose `abandoned` is set changes nothing any more."""
-
-    busy_since_s: float
-    limit_s: float
-    abandoned: threading.Event = field(default_factory=threading.Event)
-    thread: threading.Thread | None = None
+    def end(self, patience_s: float = 0.0) -> int:
+        """End it, and give its memory back. Its status, or minus its signal if it ended by one of its own."""
+        status = self._process.poll()
+        if status is None and patience_s > 0:
+            self.ask_to_end()
+            with suppress(subprocess.TimeoutExpired):
+                status = self._process.wait(patience_s)
+        if status is None:
+            self._process.kill()
+            self._process.wait()
+        self.line.close()
+        os.close(self._file)
+        with suppress(BufferError):
+            self._memory.close()
+        return status if status is not None else 0
 
 
 class LiveCamera:
-    """A camera that is read by a thread of its own, so that a library that hangs blocks nobody else. Keeps only the newest frame."""
+    """A camera that is read by a process of its own. Whoever reads also looks after the process: there is no further thread."""
 
     live = True
 
     def __init__(
         self,
         gate: str,
-        name: str,
-        opener: Callable[[], Capture | None],
-        stale_s: float,
-        clock: Callable[[], float],
-        wall: Callable[[], float],
+        settings: Settings,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+        *,
         backoff_s: tuple[float, float] = BACKOFF_S,
+        login_backoff_s: tuple[float, float] = LOGIN_BACKOFF_S,
         hang_s: float = HANG_S,
-        frozen_reopen_s: float = FROZEN_REOPEN_S,
+        start: Callable[[], Process] = Process,
     ) -> None:
-        self.gate, self.name = gate, name
-        self._opener, self._stale_s, self._clock, self._wall = opener, stale_s, clock, wall
-        self._backoff_s, self._hang_s, self._frozen_reopen_s = backoff_s, hang_s, frozen_reopen_s
-        self._changed = threading.Condition()
-        self._frame: Frame | None = None
-        self._number = -1
-        self._fresh_s: float | None = None
+        self.gate, self._settings, self._clock, self._wall = gate, settings, clock, wall
+        self._backoff_s, self._login_backoff_s, self._hang_s, self._start = backoff_s, login_backoff_s, hang_s, start
+        self._lock = threading.RLock()
+        self._process: Process | None = None
+        self._due_s = clock()
+        self._pause_s, self._login_pause_s = backoff_s[0], login_backoff_s[0]
+        self._wanted = False
+        self._message: Message | None = None
+        self._picture: Message | None = None
+        self._numbered = -1
+        self._base = 0
+        self._good_since_s: float | None = None
+        self._seen_s: float | None = None
+        self._why: str | None = None
         self._dropped: Counter[str] = Counter()
-        self._why = "not opened yet"
+        self._current: Counter[str] = Counter()
         self._closed = self._frozen = False
-        self._reader: _Reader | None = None
 
     def start(self) -> None:
-        reader = _Reader(self._clock(), OPEN_S + self._hang_s)
-        reader.thread = threading.Thread(target=self._run, args=(reader,), name=f"camera-{self.gate}", daemon=True)
-        self._reader = reader
-        reader.thread.start()
+        """Start the first process, so that it opens the source while the daemon gets ready."""
+        with self._lock:
+            self._look_after()
+
+    # ---- what it is like
 
     @property
     def state(self) -> State:
-        with self._changed:
-            return "ended" if self._closed else "up" if self._is_fresh() else "down"
+        with self._lock:
+            return "ended" if self._closed else "up" if self._is_up() else "down"
 
     @property
     def trouble(self) -> CameraTrouble | None:
-        with self._changed:
-            return None if self._is_fresh() or self._closed else "frozen" if self._frozen else "down"
+        with self._lock:
+            if self._closed:
+                return None
+            if self._frozen:
+                return "frozen"
+            if self._way in (Way.LATE_NETWORK, Way.LATE_DECODING):
+                return "behind"
+            return None if self._is_up() else "down"
 
     @property
     def detail(self) -> str | None:
-        with self._changed:
+        with self._lock:
             if self._closed:
                 return "closed"
-            return None if self._is_fresh() else f"{self.name}: {self._why}"
+            if self._why is not None and self._process_is_over():
+                return self._why
+            message = self._message
+            if message is not None and (said := causes.going(message.way, message.amount)) is not None:
+                return said
+            if self._is_up():
+                return None
+            if message is not None:
+                return f"nothing new for more than {self._settings.stale_s:g} s"
+            return self._why or "it is being opened"
 
     @property
     def dropped(self) -> Mapping[str, int]:
-        with self._changed:
-            return dict(self._dropped)
+        with self._lock:
+            return {reason: count for reason, count in (self._dropped + self._current).items() if count}
+
+    @property
+    def pid(self) -> int | None:
+        """The number of its process, None while there is none."""
+        process = self._process
+        return process.pid if process is not None else None
+
+    # ---- reading
 
     def read(self, timeout_s: float) -> Frame | None:
-        self._replace_hanging_reader()
-        with self._changed:
-            self._changed.wait_for(lambda: self._frame is not None or self._closed, timeout_s)
-            frame, self._frame = self._frame, None
-            if frame is None or self._closed:
+        deadline = self._clock() + timeout_s
+        while True:
+            with self._lock:
+                if self._closed:
+                    return None
+                self._look_after()
+                if (frame := self._frame()) is not None:
+                    return frame
+                process = self._process
+                if process is not None and process.begun and not self._wanted:
+                    process.want()
+                    self._wanted = True
+            left_s = deadline - self._clock()
+            if left_s <= 0:
                 return None
-            if self._clock() - frame.at_s > self._stale_s:
-                self._dropped["stale"] += 1
-                return None
-            return frame
+            self._wait(process, min(left_s, max(0.01, self._due_s - self._clock())) if process is None else min(left_s, 0.25))
 
     def close(self) -> None:
-        with self._changed:
+        with self._lock:
             self._closed = True
-            self._frame = None
-            self._changed.notify_all()
-        reader = self._reader
-        if reader is not None and reader.thread is not None:
-            reader.abandoned.set()
-            reader.thread.join(CLOSE_S)
+            process, self._process = self._process, None
+            if process is not None:
+                process.ask_to_end()
+                process.end(CLOSE_S)
 
-    def _is_fresh(self) -> bool:
-        return self._fresh_s is not None and self._clock() - self._fresh_s <= self._stale_s
-
-    def _replace_hanging_reader(self) -> None:
-        reader = self._reader
-        if reader is None or self._closed or self._clock() - reader.busy_since_s <= reader.limit_s:
+    def _wait(self, process: Process | None, seconds: float) -> None:
+        if process is None:
+            time.sleep(min(seconds, 0.1))
             return
-        # A call into the library cannot be ended from outside. Its thread is abandoned, and does nothing more if the call ever returns.
-        reader.abandoned.set()
-        with self._changed:
-            self._why = "the video library hangs; trying again with a new connection"
-        self.start()
+        with suppress(OSError, ValueError):  # closed meanwhile
+            select.select([process.line], [], [], seconds)
 
-    # ---- the reader thread
+    def _frame(self) -> Frame | None:
+        message, self._picture = self._picture, None
+        if message is None or self._process is None:
+            return None
+        now_s = self._clock()
+        age_s = time.monotonic() - min(message.at_s, time.monotonic())
+        if age_s > self._settings.stale_s:
+            self._dropped["stale"] += 1
+            return None
+        image = self._process.image(message)
+        number = self._base + message.number
+        if number <= self._numbered:
+            return None
+        self._numbered = number
+        return Frame(self.gate, number, now_s - age_s, self._wall() - age_s, image)
 
-    def _run(self, reader: _Reader) -> None:
-        pause_s = self._backoff_s[0]
-        while not reader.abandoned.is_set():
-            self._enter(reader, OPEN_S)
-            capture = self._opener()
-            if capture is None:
-                self._say(reader, f"cannot be opened; next try in {pause_s:.0f} s")
-            else:
-                began_s = self._clock()
-                try:
-                    why = self._pump(reader, capture)
-                finally:
-                    self._enter(reader, OPEN_S)
-                    capture.release()
-                if self._clock() - began_s > SETTLED_S:
-                    pause_s = self._backoff_s[0]
-                self._say(reader, f"{why}; next try in {pause_s:.0f} s")
-            reader.limit_s = float("inf")
-            if reader.abandoned.wait(pause_s):
+    # ---- the process
+
+    def _look_after(self) -> None:
+        """Hear what the process says, and start, begin, end or replace it, as it is time."""
+        now_s = self._clock()
+        process = self._process
+        if process is None:
+            if now_s < self._due_s - AHEAD_S:
                 return
-            pause_s = min(2 * pause_s, self._backoff_s[1])
-
-    def _pump(self, reader: _Reader, capture: Capture) -> str:
-        """Read until the connection is of no more use; returns why."""
-        last_print, last_new_s, failures, backlog = None, self._clock(), 0, Backlog(self._stale_s)
-        while not reader.abandoned.is_set():
-            self._enter(reader, _read_timeout_s(self._stale_s))
-            ok, image = capture.read()
-            at_s, captured_at = self._clock(), self._wall()
-            if reader.abandoned.is_set():
-                break
-            if not ok:
-                return "the stream ended or stopped sending"
-            if image is None or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
-                self._count("corrupt")
-                failures += 1
-                if failures > 100:
-                    return "the camera sends no pictures that can be decoded"
-                continue
-            failures = 0
-            if backlog.is_old(at_s - reader.busy_since_s):
-                self._count("stale")
-                continue
-            # A sensor's noise changes every picture. The same bytes again are the same picture, and no further evidence.
-            fingerprint = zlib.crc32(np.ascontiguousarray(image[::4]).data)
-            if fingerprint == last_print:
-                self._count("frozen")
-                self._say(reader, f"the picture is frozen: the same for {at_s - last_new_s:.0f} s")
-                self._frozen = True
-                # Reopening costs seconds, and a still scene at night may be compressed to equal pictures: wait longer than for `down`.
-                if at_s - last_new_s > max(self._frozen_reopen_s, self._stale_s):
-                    return "the picture is frozen"
-                continue
-            last_print, last_new_s = fingerprint, at_s
-            self._put(reader, np.ascontiguousarray(image, np.uint8), at_s, captured_at)
-        return "closed"
-
-    def _enter(self, reader: _Reader, timeout_s: float) -> None:
-        reader.busy_since_s, reader.limit_s = self._clock(), timeout_s + self._hang_s
-
-    def _put(self, reader: _Reader, image: Image, at_s: float, captured_at: float) -> None:
-        with self._changed:
-            if reader.abandoned.is_set():
+            try:
+                process = self._process = self._start()
+            except OSError as error:
+                self._failed(Cause.NOT_STARTED, float(error.errno or 0))
                 return
-            self._number += 1
-            if self._frame is not None:
-                self._dropped["overrun"] += 1
-            self._frame = Frame(self.gate, self._number, at_s, captured_at, image)
-            self._fresh_s, self._frozen = at_s, False
-            self._why = f"nothing new for more than {self._stale_s:g} s"
-            self._changed.notify_all()
+        if not process.begun:
+            if now_s < self._due_s:
+                return
+            process.begin(replace(self._settings, frozen=self._frozen))
+            process.heard_s, process.limit_s = time.monotonic(), START_S + self._settings.open_s
+            self._wanted = False
+        self._listen(process)
+        if self._process is process and time.monotonic() - process.heard_s > process.limit_s:
+            self._over(Cause.HANGS, 0.0)
 
-    def _count(self, reason: str) -> None:
-        with self._changed:
-            self._dropped[reason] += 1
+    def _listen(self, process: Process) -> None:
+        while self._process is process:
+            try:
+                data = process.line.recv(wire.MESSAGE_BYTES + 1, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return
+            except OSError:
+                data = b""
+            if not data:
+                status = process.end(CLOSE_S)
+                self._process = None
+                self._failed(Cause.CRASHED, float(status))
+                return
+            message = wire.read_message(data)
+            if message is None:
+                self._over(Cause.NONSENSE, 0.0)
+                return
+            process.heard_s = time.monotonic()
+            self._heard(process, message)
 
-    def _say(self, reader: _Reader, why: str) -> None:
-        with self._changed:
-            if not reader.abandoned.is_set():
-                self._why = why
+    def _heard(self, process: Process, message: Message) -> None:
+        # The first word comes before the source is opened.
+        process.limit_s = self._hang_s if self._message is not None else self._settings.open_s + self._hang_s
+        self._message = message
+        self._current = Counter(dict(zip(wire.DROPS, message.dropped, strict=True)))
+        if message.kind is Kind.END:
+            assert message.cause is not None
+            self._over(message.cause, message.amount)
+            return
+        if message.seen_s == message.seen_s:  # not NaN
+            seen_s = min(message.seen_s, time.monotonic())
+            self._seen_s = self._clock() - (time.monotonic() - seen_s)
+            self._good_since_s = self._good_since_s if self._good_since_s is not None else self._clock()
+            self._why = None
+        self._frozen = message.way is Way.FROZEN or (self._frozen and message.way is Way.WAITING)
+        if message.kind is Kind.PICTURE:
+            self._wanted, self._picture = False, message
+
+    def _over(self, cause: Cause, amount: float) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            process.end(CLOSE_S if cause not in (Cause.HANGS, Cause.NONSENSE) else 0.0)
+        self._failed(cause, amount)
+
+    def _failed(self, cause: Cause, amount: float) -> None:
+        """The connection is over: say why, and when the next one is tried."""
+        now_s = self._clock()
+        self._frozen = cause is Cause.FROZEN
+        if self._good_since_s is not None:
+            self._login_pause_s = self._login_backoff_s[0]
+            if now_s - self._good_since_s > SETTLED_S:
+                self._pause_s = self._backoff_s[0]
+        if cause in causes.LOGIN_CAUSES:
+            pause_s, self._login_pause_s = self._login_pause_s, min(2 * self._login_pause_s, self._login_backoff_s[1])
+        else:
+            pause_s, self._pause_s = self._pause_s, min(2 * self._pause_s, self._backoff_s[1])
+        self._due_s = now_s + pause_s
+        self._why = f"{causes.said(cause, amount)}; next try in {self._in_words(pause_s)}"
+        self._dropped += self._current
+        self._current.clear()
+        self._base = self._numbered + 1
+        self._message = self._picture = self._good_since_s = None
+        self._wanted = False
+
+    def _in_words(self, pause_s: float) -> str:
+        if pause_s < 60:
+            return f"{pause_s:.0f} s"
+        return f"{pause_s / 60:.0f} min, at {time.strftime('%H:%M:%S', time.localtime(self._wall() + pause_s))}"
+
+    # ---- its state
+
+    @property
+    def _way(self) -> Way:
+        return self._message.way if self._message is not None else Way.WELL
+
+    def _is_up(self) -> bool:
+        return self._seen_s is not None and not self._frozen and self._clock() - self._seen_s <= self._settings.stale_s
+
+    def _process_is_over(self) -> bool:
+        return self._process is None or not self._process.begun or self._message is None
