@@ -89,7 +89,8 @@ def _write(out: Path, force: bool, text: str, site: Site, gate: str, rules: Rule
     card = f"{rules.threshold:.3f}" if rules.threshold is not None else "none"
     table = f'[gates."{gate}".decision]' if "." in gate else f"[gates.{gate}.decision]"
     Console(highlight=False, soft_wrap=True, markup=False).print(
-        f"{out}: threshold {site.threshold:.3f} for gate {gate} (the card's for this gallery: {card}). Read the file, then name it for this gate alone:\n"
+        f"{out}: threshold {site.threshold:.3f} for gate {gate} (the card's for this gallery: {card})."
+        f" Read the file, then name it for this gate alone:\n"
         f'  {table}\n  site_calibration = "{out.absolute()}"'
     )
 
