@@ -75,26 +75,27 @@ def _calibrate(arguments: argparse.Namespace) -> int:
         found = guided(arguments, config, gate)
         if found is None:
             return 0
-        site, model, walks = found
-        _write(out, arguments.force, text_of(site, model.id, gate, how=GUIDED), site, gate)
-        walks.unlink(missing_ok=True)  # what is known of faces is not kept longer than it serves
+        _write(out, arguments.force, text_of(found.site, found.model.id, gate, how=GUIDED), found.site, gate, found.rules)
+        found.walks.unlink(missing_ok=True)  # what is known of faces is not kept longer than it serves
         return 0
-    site, model = _of_recordings(arguments, config, gate)
-    _write(out, arguments.force, text_of(site, model.id, gate, how=UNLABELLED if arguments.live else ""), site, gate)
+    site, model, rules = _of_recordings(arguments, config, gate)
+    _write(out, arguments.force, text_of(site, model.id, gate, how=UNLABELLED if arguments.live else ""), site, gate, rules)
     return 0
 
 
-def _write(out: Path, force: bool, text: str, site: Site, gate: str) -> None:
+def _write(out: Path, force: bool, text: str, site: Site, gate: str, rules: Rules) -> None:
     with placed(out, force) as file:
         file.write(text.encode())
+    card = f"{rules.threshold:.3f}" if rules.threshold is not None else "none"
     table = f'[gates."{gate}".decision]' if "." in gate else f"[gates.{gate}.decision]"
     Console(highlight=False, soft_wrap=True, markup=False).print(
-        f"{out}: threshold {site.threshold:.3f} for gate {gate}. Read the file, then name it for this gate alone:\n"
+        f"{out}: threshold {site.threshold:.3f} for gate {gate} (the card's for this gallery: {card})."
+        f" Read the file, then name it for this gate alone:\n"
         f'  {table}\n  site_calibration = "{out.absolute()}"'
     )
 
 
-def _of_recordings(arguments: argparse.Namespace, config: Config, gate: str) -> tuple[Site, Model]:
+def _of_recordings(arguments: argparse.Namespace, config: Config, gate: str) -> tuple[Site, Model, Rules]:
     model, gallery, people = opening.open_serving(config)
     rules = steps.rules(config, model.calibration, gallery.templates)
     size = config.detector.min_face_px
@@ -126,7 +127,7 @@ def _of_recordings(arguments: argparse.Namespace, config: Config, gate: str) -> 
         site = judge(passings, {person: gallery.vectors_of(person) for person in people}, config.decision.target_fpir)
     except SiteError as error:
         raise ConfigError(f"{error}", "record more people at this gate, each walking up to it as usual") from None
-    return site, model
+    return site, model, rules
 
 
 def looks(seen: Iterable[tuple[View, list[Vector | None]]], rules: Rules, lost_s: float) -> npt.NDArray[np.float32]:

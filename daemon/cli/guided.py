@@ -59,8 +59,18 @@ class Session:
         return guide.judged(self.passings, self.vectors, self.config.decision.target_fpir)
 
 
-def guided(arguments: argparse.Namespace, config: Config, gate: str) -> tuple[Site, Model, Path] | None:
-    """Let people walk past; what their walks give, the model, and the file to delete when that is written. None: not finished.
+@dataclass(frozen=True, slots=True)
+class Guided:
+    """What people's walks gave, by which model and rules; and the file with the walks, to be deleted when the calibration is written."""
+
+    site: Site
+    model: Model
+    rules: Rules
+    walks: Path
+
+
+def guided(arguments: argparse.Namespace, config: Config, gate: str) -> Guided | None:
+    """Let people walk past. None: not finished.
 
     Raises ConfigError, CameraError, FileError and what opening a gallery raises.
     """
@@ -89,7 +99,7 @@ def guided(arguments: argparse.Namespace, config: Config, gate: str) -> tuple[Si
         camera.close()
 
 
-def _ask_on(session: Session, camera: Camera, before: list[Passing]) -> tuple[Site, Model, Path] | None:
+def _ask_on(session: Session, camera: Camera, before: list[Passing]) -> Guided | None:
     out, gate = session.out, session.gate
     out.print(Text(f"Calibrating gate {gate}. One person at a time walks up to the camera as usual, stops, and leaves.", "bold"))
     if before:
@@ -105,7 +115,7 @@ def _ask_on(session: Session, camera: Camera, before: list[Passing]) -> tuple[Si
         if said == "w":
             site = session.site
             if isinstance(site, Site):
-                return site, session.model, session.file
+                return Guided(site, session.model, session.rules, session.file)
             out.print(Text(f"  not yet: {site}", "yellow"))
             continue
         if said == "l":
@@ -172,9 +182,10 @@ def watch(session: Session, camera: Camera, who: str) -> Take:
             seen_s, begun_s = time.monotonic(), frame.at_s if begun_s is None else begun_s
             view = steps.look(frame, detector, judge, attention=attention, region=where)
             take.observe(view, steps.embed([view], session.model.embedder)[0])
+            looks = len(take.looks)
+            enough = " · enough: they may leave" if looks else f" ({rules.min_frames} are needed)"
             status.update(
-                f"{who}: {counted(take.faces, 'face')} in view, {take.good} of {counted(rules.min_frames, 'good frame')}"
-                f" ({counted(len(take.looks), 'look')})"
+                f"{who}: {counted(take.faces, 'face')} in view, {counted(take.good, 'good frame')}, {counted(looks, 'look')}{enough}"
             )
             if take.left(frame.at_s) or (not len(take.looks) and frame.at_s - begun_s > NOBODY_S):
                 return take
