@@ -42,11 +42,12 @@ class Pace:
         passed_s = now_s - self._since_s
         if passed_s < WINDOW_S:
             return
-        rate = self._looked / passed_s
+        looked = max(0, self._looked)  # a frame that comes too late may be one of the window before
+        rate = looked / passed_s
         if self._lost and rate < self.need_fps:
             self._slow_windows += 1
             if self._slow_windows >= SLOW_WINDOWS:
-                self.slow = f"{rate:.1f} frames a second of {(self._looked + self._lost) / passed_s:.1f}, and needs {self.need_fps:.1f}"
+                self.slow = f"{rate:.1f} frames a second of {(looked + self._lost) / passed_s:.1f}, and needs {self.need_fps:.1f}"
         else:
             self._slow_windows, self.slow = 0, None
         self._since_s, self._looked, self._lost = now_s, 0, 0

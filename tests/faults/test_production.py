@@ -237,7 +237,7 @@ def test_too_many_cameras_are_said_and_open_for_nobody_else(tmp_path: Path, mosq
     if not LONG:
         pytest.skip("long: `make faults`")
     with production(tmp_path, "[clock]\ntrust = 'always'\n", gates=8) as gate:
-        gate.serves(0.0, WALK_S)
+        gate.serves(0.0, 4 * WALK_S)
         burning = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(8 * (os.cpu_count() or 2))]
         try:
             noticed = gate.until(lambda: gate.words() & {"too_slow", "camera_behind", "camera_down"}, 120, "a status")
