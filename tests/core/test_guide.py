@@ -33,7 +33,7 @@ def test_a_stranger_who_comes_again_has_one_name() -> None:
 def test_a_walk_is_compared_with_everybody() -> None:
     looks = np.stack([PEOPLE["B"], unit(0.6, 0.8)])
     found = guide.whose(looks, {**TEMPLATES, "Z": np.zeros((0, 8), np.float32)}, "A")
-    assert (found.nearest, found.similarity) == ("B", pytest.approx(1.0)) and found.own == pytest.approx(0.6)
+    assert found.nearest == "B" and found.similarity == pytest.approx(1.0) and found.own == pytest.approx(0.6)
     assert guide.whose(looks, TEMPLATES, guide.STRANGER).own is None
     assert guide.whose(looks, {}, "A") == guide.Resemblance(None, -1.0, None)
 

@@ -86,7 +86,7 @@ def test_a_large_photo_is_shrunk_and_upright(tmp_path: Path, orientation: int) -
 
 
 def test_50_megapixels_are_sent_as_a_picture_that_the_gate_takes(tmp_path: Path) -> None:
-    path = saved(tmp_path / "50mp.jpg", cv2.resize(quarters(), (8192, 6144)))
+    path = saved(tmp_path / "50mp.jpg", np.asarray(cv2.resize(quarters(), (8192, 6144)), np.uint8))
     header = jpeg_header(path.read_bytes())
     assert path.stat().st_size < BUDGET_BYTES and header.width * header.height > MAX_PIXELS, "few bytes, and still too large"
     (sent,) = photos([path])
