@@ -66,7 +66,8 @@ def prepare(photos: Path, crops: Path, detector: str = "haar") -> list[Refused]:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(cv2.imencode(".png", np.ascontiguousarray(crop[:, :, ::-1]))[1].tobytes())
         if len(refused) == len(found):
-            raise PrepareError(f"none of {counted(len(found), 'photo')} gives a crop: {refused[0].reason}", "take photos of one clear face")
+            why = f"none of the {counted(len(found), 'photo')} gives a crop: {refused[0].reason}"
+            raise PrepareError(why, "use photos with one clear face")
         if crops.exists():
             crops.rmdir()
         crops.parent.mkdir(parents=True, exist_ok=True)
