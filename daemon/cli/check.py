@@ -3,6 +3,7 @@
 import argparse
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +28,9 @@ from daemon.pipeline import steps
 from daemon.pipeline.opening import bundles, liveness_model, open_gallery, open_judge, open_model
 from daemon.runtime import clash, packages
 from daemon.serving.recorders import recording_room
+
+CAMERA_S = 20.0
+"""A camera that shows nothing for so long does not work."""
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -133,11 +137,11 @@ def check(config: Config) -> list[tuple[str, bool, str]]:
     def camera(name: str) -> str:
         opened = open_camera(name, config.gates[name], paced=False)
         try:
-            frame = opened.read(10.0)
+            frame, last_s = None, time.monotonic() + CAMERA_S
+            while frame is None and time.monotonic() < last_s and "next try" not in (opened.detail or ""):
+                frame = opened.read(1.0)
             if frame is None:
-                raise CameraError(
-                    f"no picture in 10 s ({opened.detail or 'no reason given'})", "is the address right, the camera on, the network there?"
-                )
+                raise CameraError(f"no picture: {(opened.detail or 'no reason given').partition('; next try')[0]}", "correct that, and check again")
             return f"{frame.image.shape[1]}×{frame.image.shape[0]} pixels{turned(name, frame)}"
         finally:
             opened.close()
