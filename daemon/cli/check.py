@@ -141,7 +141,8 @@ def check(config: Config) -> list[tuple[str, bool, str]]:
             while frame is None and time.monotonic() < last_s and "next try" not in (opened.detail or ""):
                 frame = opened.read(1.0)
             if frame is None:
-                raise CameraError(f"no picture: {(opened.detail or 'no reason given').partition('; next try')[0]}", "correct that, and check again")
+                why = (opened.detail or "no reason given").partition("; next try")[0]
+                raise CameraError(f"no picture: {why}", "correct that, and check again")
             return f"{frame.image.shape[1]}×{frame.image.shape[0]} pixels{turned(name, frame)}"
         finally:
             opened.close()

@@ -20,13 +20,13 @@ FPS, SIZE = 10, (544, 304)
 STALE_S = 2.0
 
 
-def packets(count: int, gop: int, *, frozen: bool = False, b_frames: int = 0) -> "list[av.Packet[Any]]":
+def packets(count: int, gop: int, *, frozen: bool = False) -> "list[av.Packet[Any]]":
     """An H.264 stream of the clock scene; the stamp of picture n is n / FPS."""
     file = io.BytesIO()
     with av.open(file, "w", format="mpegts") as out:
         stream: Any = out.add_stream("libx264", rate=FPS)
         stream.width, stream.height, stream.pix_fmt = *SIZE, "yuv420p"
-        stream.options = {"preset": "ultrafast", "bf": str(b_frames), "g": str(gop), "keyint_min": str(gop), "sc_threshold": "0"}
+        stream.options = {"preset": "ultrafast", "bf": "0", "g": str(gop), "keyint_min": str(gop), "sc_threshold": "0"}
         for n in range(count):
             frame = VideoFrame.from_ndarray(clock_scene(0 if frozen else n / FPS, SIZE), format="bgr24")
             out.mux(stream.encode(frame))
