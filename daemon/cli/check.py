@@ -4,6 +4,7 @@ import argparse
 import secrets
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +32,8 @@ from daemon.pipeline.sight import sight_of
 from daemon.runtime import clash, packages
 from daemon.serving.recorders import recording_room
 
+CAMERA_S = 20.0
+"""A camera that shows nothing for so long does not work."""
 Finding = tuple[str, bool, str]
 """A part, whether it works, and what was seen."""
 
@@ -154,11 +157,12 @@ def check(config: Config, cameras: bool = True, local: bool = False) -> list[Fin
     def camera(name: str) -> str:
         opened = open_camera(name, config.gates[name], paced=False)
         try:
-            frame = opened.read(10.0)
+            frame, last_s = None, time.monotonic() + CAMERA_S
+            while frame is None and time.monotonic() < last_s and "next try" not in (opened.detail or ""):
+                frame = opened.read(1.0)
             if frame is None:
-                raise CameraError(
-                    f"no picture in 10 s ({opened.detail or 'no reason given'})", "is the address right, the camera on, the network there?"
-                )
+                why = (opened.detail or "no reason given").partition("; next try")[0]
+                raise CameraError(f"no picture: {why}", "correct that, and check again")
             return f"{frame.image.shape[1]}×{frame.image.shape[0]} pixels{turned(name, frame)}"
         finally:
             opened.close()

@@ -23,13 +23,15 @@ class Lateness:
     _by_network: int = 0
     _sum_s: float = 0.0
 
-    def note(self, now_s: float, age_s: float, in_network_s: float) -> None:
-        """A picture is there `age_s` after it was taken; `in_network_s` of that it was on the way to this machine."""
-        self._all += 1
-        if age_s > self.late_s:
-            self._late += 1
-            self._sum_s += age_s
-            self._by_network += in_network_s > 0.5 * age_s
+    def note(self, now_s: float, age_s: float, in_network_s: float, left_out: int = 0) -> None:
+        """A picture is there `age_s` after it was taken; `in_network_s` of that it was on the way to this machine. Or so many pictures were
+        left out because they would have come late."""
+        count = left_out or 1
+        self._all += count
+        if left_out or age_s > self.late_s:
+            self._late += count
+            self._sum_s += count * age_s
+            self._by_network += count * (in_network_s > 0.5 * age_s)
         if now_s - self.since_s >= WINDOW_S:
             late = self._late > SHARE * self._all
             self.reason = None if not late else "network" if 2 * self._by_network >= self._late else "decoding"

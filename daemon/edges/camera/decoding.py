@@ -139,7 +139,7 @@ class Decoding:
     def _leave_out(self, count: int, waiting: Waiting, now_s: float) -> None:
         self._sink.drop("stale", count)
         age_s = waiting.age_s(now_s)
-        self._lateness.note(now_s, age_s, age_s - (now_s - waiting.arrived_s))
+        self._lateness.note(now_s, age_s, age_s - (now_s - waiting.arrived_s), count)
 
     # ---- decoding
 

@@ -30,7 +30,6 @@ from daemon.edges.confinement import confine_reader
 
 NOTE_S = 0.25
 """The daemon hears this often how things go."""
-THREADS = 4
 MEMORY_BYTES, FILES = 2 << 30, 64
 """What the process may take. The largest pictures, 8192×4608 in H.265, need 1.2 GB with all that the decoder keeps."""
 UNSTAMPED = frozenset({"mpjpeg", "mjpeg", "h264", "hevc", "m4v", "mpegvideo", "obu"})
@@ -164,8 +163,8 @@ def read(settings: Settings, told: Told) -> None:
     container = opened(settings)
     stream = container.streams.video[0]
     context = stream.codec_context
-    # Frame threads each hold a picture back: with four of them a picture is four pictures old when it comes.
-    context.thread_type, context.thread_count = "SLICE", min(THREADS, os.cpu_count() or 1)
+    # Frame threads each hold a picture back, and with slice threads the decoder says nothing of damage.
+    context.thread_count = 1
     if not context.has_b_frames:
         context.flags |= av.codec.context.Flags.low_delay
     packets = Packets(container, stream, Arrivals(stamped=not UNSTAMPED & set(container.format.name.split(","))))
