@@ -151,7 +151,7 @@ END""")
         plain = "/etc/ostiary/ostiary.key"
         for line in (f"LoadCredential=ostiary.key:{plain}", f"LoadCredentialEncrypted=ostiary.key:{plain}.cred"):
             if "Encrypted" in line:
-                self.sh(f"systemd-creds encrypt --name=ostiary.key {plain} {plain}.cred && mv {plain} /root/ostiary.key")
+                self.sh(f"systemd-creds encrypt --name=ostiary.key {plain} {plain}.cred && mv {plain} /root/kept.key")
             for unit in ("ostiary", "ostiary-backup", "ostiary-audit"):
                 folder = f"/etc/systemd/system/{unit}.service.d"
                 self.sh(f"mkdir -p {folder} && printf '[Service]\\n{line}\\n' > {folder}/override.conf")
