@@ -73,7 +73,7 @@ ROOMS: dict[str, set[str]] = {
     },
     "daemon.ctl": {"daemon.core", "daemon.config"},
     "daemon.demo": {"daemon.core", "daemon.edges", "daemon.ctl"},
-    "daemon.__main__": {"daemon.core", "daemon.edges", "daemon.cli", "daemon.serving", "daemon.runtime", "daemon.version"},
+    "daemon.__main__": {"daemon.core", "daemon.cli", "daemon.serving", "daemon.runtime", "daemon.version"},
     "trainer.recipes": {"daemon.core"},
     "trainer.people": {"daemon.core", "daemon.edges", "trainer.recipes"},
     "trainer.models": {"daemon.core", "trainer.people", "trainer.recipes"},

@@ -11,7 +11,6 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import cv2
 from rich.console import Console
@@ -183,8 +182,7 @@ def interview(questions: Questions, path: Path) -> Draft:
 def _camera_login(questions: Questions, draft: Draft) -> None:
     user = questions.ask("username", "Login at the camera (empty: none)", "")
     if user:
-        scheme, _, rest = draft.source.partition("://")
-        draft.source = f"{scheme}://{quote(user, safe='')}:{{password}}@{rest}"
+        draft.camera["username"] = user
         _password(
             questions, draft, draft.camera, "camera-password-file", f"camera-password-{draft.gate}", f"Password of {user} at the camera"
         )

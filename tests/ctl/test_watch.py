@@ -115,7 +115,7 @@ def test_watch_as_json_and_its_limits(broker: int, gate: FakeGate, later: Later,
     assert ctl.main([*watch, "--seconds", "0.2"]) == 0
     capsys.readouterr()
     assert ctl.main([*watch, "--seconds", "0.2", "--count", "1"]) == 3
-    assert "0 of 1 decisions" in capsys.readouterr().err
+    assert "0 of 1 decision" in capsys.readouterr().err
 
 
 @pytest.mark.broker
