@@ -189,9 +189,13 @@ def in_hand_ms(server: Server, ours: bool) -> float:
             seen.setdefault(number_in(image), captured_at)
             if len(seen) >= 90:
                 break
-    # The newest connection: the reader may have opened the camera more than once to find out what it is.
-    sent: dict[int, float] = {s.place: s.at for s in server.log() if s.camera == "numbered" and s.visit % 1_000 == 0}
-    return 1000 * float(np.median([at - sent[number] for number, at in seen.items() if number in sent][10:]))
+    sent: dict[int, list[float]] = {}
+    for one in server.log():
+        if one.camera == "numbered":
+            sent.setdefault(one.place, []).append(one.at)
+    # Numbers come again. A frame that was in hand then is the one that was sent last before.
+    waited = [min((at - then for then in sent.get(number, ()) if then <= at), default=np.nan) for number, at in seen.items()]
+    return 1000 * float(np.nanmedian(waited[10:]))
 
 
 # ---- what is measured
