@@ -167,14 +167,14 @@ def killed(gate: Production) -> Iterator[None]:
 
 ROWS = [
     Row("camera silent", silent, "camera_down", "camera_down", blind=True),
-    Row("camera half open", half_open, "camera_down", "camera_down", blind=True),
-    Row("camera switched off", off, "camera_down", "camera_down", blind=True),
+    Row("camera half open", half_open, "camera_down", "camera_down", blind=True, long=True),
+    Row("camera switched off", off, "camera_down", "camera_down", blind=True, long=True),
     Row("picture frozen before the encoder", frozen, "camera_frozen", "camera_frozen", notice_s=60.0, blind=True),
     Row("another resolution", larger, lasts_s=15.0),
-    Row("another codec", other_codec, lasts_s=15.0),
+    Row("another codec", other_codec, lasts_s=15.0, long=True),
     Row("camera's process killed", reader_killed, lasts_s=1.0),
     Row("broker gone", no_broker, "broker_down", "broker", lasts_s=8.0, by_mqtt=False),
-    Row("broker stopped (SIGSTOP)", slow_broker, "broker_down", "broker", lasts_s=4.0, by_mqtt=False),
+    Row("broker stopped (SIGSTOP)", slow_broker, "broker_down", "broker", lasts_s=4.0, by_mqtt=False, long=True),
     Row("disk full", full_disk, "disk", "disk"),
     Row("clock an hour ahead", clock_ahead, "clock_stepped", "clock", lasts_s=15.0),
     Row("daemon killed (SIGKILL)", killed, lasts_s=1.0),
