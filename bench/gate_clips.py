@@ -82,11 +82,11 @@ def enrolment_frame(clip: Path, detector: steps.Detector, from_s: float = 0.0) -
 
 @contextlib.contextmanager
 def heard(port: int) -> Iterator[list[tuple[str, dict[str, Any]]]]:
-    """All messages published under ostiary/, as they come."""
+    """All messages published under ostiary/, as they come; not the empty ones, which clear what was retained."""
     messages: list[tuple[str, dict[str, Any]]] = []
     client = paho.Client(CallbackAPIVersion.VERSION2)
     client.on_connect = lambda c, *_: c.subscribe("ostiary/#", 1)
-    client.on_message = lambda _c, _u, m: messages.append((m.topic, json.loads(m.payload)))
+    client.on_message = lambda _c, _u, m: messages.append((m.topic, json.loads(m.payload))) if m.payload else None
     for _ in range(100):
         try:
             client.connect("127.0.0.1", port)

@@ -86,14 +86,15 @@ class Oracle:
     known: dict[str, Known] = field(default_factory=dict)
 
     def apply(self, op: str, person: str, more: dict[str, Any]) -> None:
-        before = self.known.get(person)
+        before, pictures = self.known.get(person), tuple(dict.fromkeys(more.get("pictures", ())))
         match op:
             case "enroll" if before is None or more["replace"]:
                 suspended, name = (False, None) if before is None else (before.suspended, before.name)
-                self.known[person] = Known(more["face"], tuple(more["pictures"]), suspended, more["name"] or name)
+                self.known[person] = Known(more["face"], pictures, suspended, more["name"] or name)
             case "enroll":
                 assert before is not None
-                self.known[person] = replace(before, pictures=before.pictures + tuple(more["pictures"]), name=more["name"] or before.name)
+                added = tuple(number for number in pictures if number not in before.pictures)  # the same picture is one template
+                self.known[person] = replace(before, pictures=before.pictures + added, name=more["name"] or before.name)
             case "suspend" | "resume":
                 assert before is not None
                 self.known[person] = replace(before, suspended=op == "suspend")

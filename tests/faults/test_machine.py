@@ -142,9 +142,9 @@ class AgainstADictionary(RuleBasedStateMachine):
         if refusal:
             return
         before = self.truth.held.get(person)
-        vectors = tuple(VECTORS[face, n].tobytes() for n in pictures)
+        vectors = tuple(dict.fromkeys(VECTORS[face, n].tobytes() for n in pictures))  # the same picture is one template
         if before is not None and not replacing:
-            vectors = self.best(person, before.vectors, vectors)
+            vectors = self.best(person, before.vectors, tuple(vector for vector in vectors if vector not in before.vectors))
         held = replace(before, vectors=vectors) if before is not None else Held(vectors)
         if name is not None:
             held = replace(held, name=name)
