@@ -16,6 +16,7 @@ from typing import Any
 from daemon.commands.answers import Answer, Request
 from daemon.commands.deferred import Arrival, Deferred, Waits
 from daemon.commands.desk import Desk
+from daemon.core.counts import counted
 from daemon.core.messages import URGENT, readable_id, topic
 from daemon.core.values import Delivery, Outgoing
 from daemon.edges.journal import fields, nameless
@@ -199,6 +200,8 @@ class Answering:
     def _say_unsaid(self) -> None:
         if self._unsaid and time.monotonic() - self._unsaid_at_s >= SAY_EVERY_S:
             log.warning(
-                "%d refused messages got no answer: there were too many of them", self._unsaid, extra=fields(unanswered=self._unsaid)
+                "without an answer, because too many came: %s; see who publishes to the command topics",
+                counted(self._unsaid, "refused message"),
+                extra=fields(unanswered=self._unsaid),
             )
             self._unsaid, self._unsaid_at_s = 0, time.monotonic()

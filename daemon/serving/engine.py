@@ -134,7 +134,8 @@ class Engine:
         self._overflow = Overflow(config.site, store, tuple(gates), config.outbox.most, config.outbox.keep_days * 86_400.0, metrics)
         for name, gate in gates.items():
             metrics.gate(name)
-            gate.pace = Pace(needed_fps(config.decision.min_frames, config.decision.lost_s))
+            here = config.at(name).decision
+            gate.pace = Pace(needed_fps(here.min_frames, here.lost_s))
         self._retention = Retention(store, order, config.audit.keep_days * 86_400.0)
         self._reports = Reports(
             config.site, store, current, self._sender, metrics, self.boot_id, version, standing or {}, clock, wall,
@@ -312,7 +313,7 @@ class Engine:
             for person in gate.keeper.doubles.news:
                 self.metrics.two_faces(name)
                 log.warning(
-                    "gate %s: two different faces were accepted as one person: is its picture of two people?", name,
+                    "gate %s: two different faces were accepted as one person; see who they are, and enrol with replace or capture", name,
                     extra=fields(gate=name, person=self._who(person)),
                 )  # fmt: skip
             gate.keeper.doubles.news.clear()

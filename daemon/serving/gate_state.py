@@ -9,7 +9,7 @@ from daemon.core.pace import Pace
 from daemon.core.passages.claims import Mode
 from daemon.core.passages.gatekeeper import Gatekeeper
 from daemon.core.passages.rules import Rules
-from daemon.core.status import Reason
+from daemon.core.status import Reason, Trouble
 from daemon.core.values import CameraTrouble, Incident, LinkName
 from daemon.serving.sender import Broker
 
@@ -22,7 +22,8 @@ class Gate:
     """One gate: its passages, its connection, the last known state of its camera, how its faces come, and the last status that it
     published. `down` are the connections that are down, and why. `incidents` are those of its sessions at the broker, each with
     its time (UTC seconds). `rules` are those of its model and its gallery, whatever the disk takes, and `uncalibrated` says whether nobody
-    has measured it with that model. `pace` says whether it looks at enough frames; `told` are the reasons that the journal has."""
+    has measured it with that model. `pace` says whether it looks at enough frames; `noted` is what metrics, journal and service
+    manager know, and `told` its reasons."""
 
     keeper: Gatekeeper
     link: Broker
@@ -37,6 +38,7 @@ class Gate:
     incidents: dict[Incident, float] = field(default_factory=dict)
     rules: Rules = field(init=False)
     pace: Pace | None = None
+    noted: Trouble | None = None
     told: tuple[Reason, ...] | None = None
     opening: bool = True
     """Whether the camera has not been opened yet, so that it is no news that it shows nothing."""

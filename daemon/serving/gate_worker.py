@@ -99,9 +99,9 @@ class GateWorker:
                 if not self._offer(view, self._stop):
                     return
             for reason, count in self._camera.dropped.items():
-                for _ in range(count - dropped.get(reason, 0)):
-                    self._metrics.dropped(self.gate, reason)
-                lost += count - dropped.get(reason, 0) if reason in LOSSES else 0
+                more = max(0, count - dropped.get(reason, 0))
+                self._metrics.dropped(self.gate, reason, more)
+                lost += more if reason in LOSSES else 0
                 dropped[reason] = count
             if (now_s := time.monotonic()) - paced_s >= PACE_EVERY_S:
                 self._tell(Looked(self.gate, now_s, looked, lost))

@@ -100,9 +100,10 @@ class Reports:
         """Publish the status of every gate that has something new to say, or has not said anything for a while."""
         for name, gate in gates.items():
             facts = self._facts(gate, condition)
-            news = gate.status is None or facts != gate.facts
-            if news and facts.trouble.reasons != gate.told:
+            if facts.trouble != gate.noted:  # not only when the status is news: the broker may not have taken the last one
+                gate.noted = facts.trouble
                 self._note(name, gate, facts)
+            news = gate.status is None or facts != gate.facts
             every_s = STATUS_EVERY_S if condition.reembedding is None else PROGRESS_EVERY_S
             if not gate.link.connected or not (news or self.clock() - gate.status_at_s >= every_s):
                 continue
