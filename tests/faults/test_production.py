@@ -99,6 +99,7 @@ def other_codec(gate: Production) -> Iterator[None]:
 def reader_killed(gate: Production) -> Iterator[None]:
     assert gate.process is not None
     done = subprocess.run(["pgrep", "-P", str(gate.process.pid), "-f", "camera.reader"], capture_output=True, text=True, check=False)
+    assert done.stdout.split(), "the camera has no process"
     for pid in done.stdout.split():
         os.kill(int(pid), signal.SIGKILL)
     yield

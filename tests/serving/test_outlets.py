@@ -14,6 +14,7 @@ from rich.console import Console
 
 from daemon.config import LogConfig
 from daemon.core.attention import Attention
+from daemon.core.pace import needed_fps
 from daemon.core.status import TABLE, Trouble, Word
 from daemon.core.values import CameraTrouble, Frame, Link
 from daemon.ctl import status as ctl
@@ -141,6 +142,31 @@ def test_while_the_broker_is_away_the_other_outlets_go_on(store: Store, said: io
     assert len(said.getvalue().splitlines()) == told
 
 
+def test_a_trouble_that_the_broker_never_heard_of_ends_everywhere(store: Store, said: io.StringIO) -> None:
+    site = Site(store)
+    site.turn()
+    well = site.told[-1]
+    with pytest.MonkeyPatch.context() as busy:
+        busy.setattr(site.wire, "publish", lambda outgoing: False)
+        site.mailbox.tell(CameraState("north", "down", "no route", True, "down"))
+        site.turn()
+        assert samples(site, "ostiary_gate_reason")["camera_down"] == 1
+        site.mailbox.tell(CameraState("north", "up", None, True))
+        site.turn()
+    assert samples(site, "ostiary_gate_reason")["camera_down"] == 0 and site.told[-1] == well
+    assert "camera_down is over" in said.getvalue()
+
+
+def test_each_gate_has_the_pace_of_its_own_decision(store: Store) -> None:
+    decision = dataclasses.replace(CONFIG.decision, min_frames=10)
+    own = dataclasses.replace(CONFIG.gates["north"], decision=decision)
+    gates = Site(store, dataclasses.replace(CONFIG, gates={"north": own, "south": CONFIG.gates["north"]})).engine.gates
+    assert {name: gate.pace.need_fps for name, gate in gates.items() if gate.pace is not None} == {
+        "north": needed_fps(10, decision.lost_s), "south": needed_fps(CONFIG.decision.min_frames, decision.lost_s),
+    }  # fmt: skip
+    assert gates["north"].pace != gates["south"].pace
+
+
 def test_a_gate_that_cannot_keep_up_says_so(store: Store) -> None:
     site = Site(store)
     for second in range(13):
@@ -193,7 +219,9 @@ def test_a_worker_says_what_it_looked_at_and_what_it_lost(monkeypatch: pytest.Mo
         "north", film, Attention(40), PaintedDetector(), JUDGE, lambda view, stop: True,
         lambda event: told.append(event) if isinstance(event, Looked) else None, Metrics(),
     )  # fmt: skip
+    metrics = worker._metrics
     worker._work()
+    assert b'ostiary_frames_dropped_total{gate="north",reason="still"} 50.0' in generate_latest(metrics._registry)
     assert sum(one.frames for one in told) == 6 and sum(one.lost for one in told) == 6, "a still picture is no loss"
 
 
