@@ -9,12 +9,12 @@ from daemon.core.pace import Pace
 from daemon.core.passages.claims import Mode
 from daemon.core.passages.gatekeeper import Gatekeeper
 from daemon.core.passages.rules import Rules
-from daemon.core.status import Reason, Trouble
+from daemon.core.status import Reason, Trouble, Word
 from daemon.core.values import CameraTrouble, Incident, LinkName
 from daemon.serving.sender import Broker
 
-NOT_OPENED = "not opened yet"
-"""What is known of a camera at the start."""
+NOT_OPENED = "it is being opened"
+"""What is known of a camera at the start, and what it says itself until it has opened or failed: it is no news that it shows nothing."""
 
 
 @dataclass(slots=True)
@@ -40,8 +40,8 @@ class Gate:
     pace: Pace | None = None
     noted: Trouble | None = None
     told: tuple[Reason, ...] | None = None
-    opening: bool = True
-    """Whether the camera has not been opened yet, so that it is no news that it shows nothing."""
+    said: dict[Word, set[object]] = field(default_factory=dict)
+    """The journal's lines of each reason that is not over."""
     uncalibrated: bool = False
     facts: object = None
     """What the last status says; see `Reports`."""

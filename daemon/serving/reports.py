@@ -2,6 +2,7 @@
 service manager too, in the same words."""
 
 import logging
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -27,6 +28,10 @@ LEVELS: Mapping[status.Severity, int] = {
 }  # fmt: skip
 """How the journal takes a reason. What the disk has to do with is an error too (`ERRORS`)."""
 ERRORS = frozenset({Word.DISK, Word.DISK_LOW, Word.STORE_DAMAGED, Word.AUDIT_BROKEN})
+MOST_LINES = 8
+"""So many lines the journal has of one reason, until it is over."""
+NEXT_TRY = "; next try"
+FIGURES = re.compile(r"[\d.:,]+")
 INCIDENT_S = 3600.0
 """So long the status speaks of an incident."""
 
@@ -121,21 +126,21 @@ class Reports:
         self.metrics.gate_state(name, facts.state)
         self.metrics.gate_reasons(name, {reason.word for reason in reasons})
         opening = (gate.camera_detail or "").endswith(NOT_OPENED)
-        before = {_kind(reason, opening=gate.opening): reason for reason in gate.told or ()}
-        now = {_kind(reason, opening=opening): reason for reason in reasons}
-        for key, reason in now.items():
-            if key not in before:
+        for reason in reasons:
+            line, said = _line(reason, opening=opening), gate.said.setdefault(reason.word, set())
+            if line not in said and len(said) < MOST_LINES:
+                said.add(line)
                 log.log(
-                    key[1],
+                    line.level,
                     "gate %s: %s: %s", name, facts.state, reason.line(self.who),
                     extra=fields(gate=name, state=facts.state, reason=reason.word),
                 )  # fmt: skip
-        for reason in before.values():
-            if all(reason.word is not word for word, _, _ in now):
-                log.info("gate %s: %s is over", name, reason.word, extra=fields(gate=name, state=facts.state, reason=reason.word))
-        if before and not now:
+        for word in gate.said.keys() - {reason.word for reason in reasons}:
+            del gate.said[word]
+            log.info("gate %s: %s is over", name, word, extra=fields(gate=name, state=facts.state, reason=word))
+        if gate.told and not reasons:
             log.info("gate %s: serving", name, extra=fields(gate=name, state=facts.state))
-        gate.told, gate.opening = reasons, opening
+        gate.told = reasons
 
     def _facts(self, gate: Gate, condition: Condition) -> Facts:
         serving, rules = self.current.serving, gate.rules
@@ -197,10 +202,21 @@ class Reports:
         )
 
 
-def _kind(reason: Reason, *, opening: bool) -> tuple[Word, int, bool]:
-    """What makes a reason another line of the journal: its word, its level, and whether it closes the gate."""
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What makes a reason another line of the journal: its level, whether it closes the gate, and its detail without figures and the time of
+    the next try, which change all the time. That a camera was silent and now refuses the login is news."""
+
+    level: int
+    closes: bool
+    detail: str
+
+
+def _line(reason: Reason, *, opening: bool) -> Line:
     level = logging.ERROR if reason.word in ERRORS else LEVELS[reason.severity]
-    return reason.word, logging.INFO if opening and reason.word is Word.CAMERA_DOWN else level, reason.closes
+    if opening and reason.word is Word.CAMERA_DOWN:
+        level = logging.INFO
+    return Line(level, reason.closes, FIGURES.sub("", reason.detail.partition(NEXT_TRY)[0]))
 
 
 def revision(store: Store) -> int:

@@ -73,6 +73,18 @@ def off(gate: Production) -> Iterator[None]:
 
 
 @contextmanager
+def other_login(gate: Production) -> Iterator[None]:
+    """Somebody has changed the camera's password."""
+    gate.camera.stop()
+    gate.camera.ask_for(("viewer", "new"))
+    gate.camera.start()
+    yield
+    gate.camera.stop()
+    gate.camera.ask_for(None)
+    gate.camera.start()
+
+
+@contextmanager
 def frozen(gate: Production) -> Iterator[None]:
     gate.camera.frozen = True
     yield
@@ -117,6 +129,19 @@ def slow_broker(gate: Production) -> Iterator[None]:
     gate.broker.signal(signal.SIGSTOP)
     yield
     gate.broker.signal(signal.SIGCONT)
+
+
+@contextmanager
+def refusing_broker(gate: Production) -> Iterator[None]:
+    """It wants a login from everybody."""
+    before = gate.broker.options
+    gate.broker.stop()
+    gate.broker.configure(before.replace("allow_anonymous true", "allow_anonymous false"))
+    gate.broker.start()
+    yield
+    gate.broker.stop()
+    gate.broker.configure(before)
+    gate.broker.start()
 
 
 @contextmanager
@@ -176,10 +201,12 @@ ROWS = [
     Row("camera's process killed", reader_killed, lasts_s=1.0),
     Row("broker gone", no_broker, "broker_down", "broker", lasts_s=8.0, by_mqtt=False),
     Row("broker stopped (SIGSTOP)", slow_broker, "broker_down", "broker", lasts_s=4.0, by_mqtt=False),
+    Row("broker refuses the login", refusing_broker, "broker_down", "broker_down.*(user|password|uthori)", lasts_s=8.0, by_mqtt=False),
     Row("disk full", full_disk, "disk", "disk"),
     Row("clock an hour ahead", clock_ahead, "clock_stepped", "clock", lasts_s=15.0),
     Row("daemon killed (SIGKILL)", killed, lasts_s=1.0),
     Row("no more memory", no_memory, lasts_s=4.0, long=True),
+    Row("camera refuses the login", other_login, "camera_down", "camera_down.*`password_file`", recover_s=120.0, blind=True, long=True),
     Row("camera gone for two minutes", off, "camera_down", "camera_down", lasts_s=120.0, blind=True, long=True),
     Row("frozen for two minutes", frozen, "camera_frozen", "camera_frozen", lasts_s=120.0, notice_s=60.0, blind=True, long=True),
     Row("broker gone for two minutes", no_broker, "broker_down", "broker", lasts_s=120.0, by_mqtt=False, long=True),

@@ -25,7 +25,7 @@ from daemon.edges.store import Store
 from daemon.serving.gate_state import Gate
 from daemon.serving.gate_worker import GateWorker
 from daemon.serving.mailbox import CameraState, Looked
-from daemon.serving.reports import Condition, Facts, Reports
+from daemon.serving.reports import MOST_LINES, Condition, Facts, Reports
 from tests.core.test_status import TROUBLES
 from tests.fixtures.desk import JUDGE, PaintedDetector, command, painted
 from tests.fixtures.engine_site import ALICE, CONFIG, Site
@@ -202,12 +202,38 @@ def test_a_camera_that_is_being_opened_is_no_warning_and_one_that_stays_away_is(
     site = Site(store)
     site.mailbox.events()  # of a camera that is up
     site.turn()
-    assert site.status()["reasons"][0].startswith("camera_down: no picture comes: not opened yet")
+    assert site.status()["reasons"][0].startswith("camera_down: no picture comes: it is being opened")
     assert not [line for line in said.getvalue().splitlines() if line.startswith("<4>")]
     for _ in range(2):
         site.mailbox.tell(CameraState("north", "down", "rtsp://camera: 401", True, "down"))
         site.turn()
     assert len([line for line in said.getvalue().splitlines() if line.startswith("<4>") and "401" in line]) == 1
+
+
+def test_another_cause_is_said_and_the_same_one_with_other_figures_is_not(store: Store, said: io.StringIO) -> None:
+    site = Site(store)
+    for detail in (
+        "it has sent nothing for 5 s; next try in 1 s", "it has sent nothing for 6 s; next try in 2 s",
+        "it refuses the password; next try in 1 min, at 10:00:00",
+        "it has sent nothing for 7 s; next try in 4 s", "it refuses the password; next try in 2 min, at 10:02:00",
+    ):  # fmt: skip
+        site.mailbox.tell(CameraState("north", "down", detail, True, "down"))
+        site.turn()
+    lines = [line for line in said.getvalue().splitlines() if "camera_down: " in line]
+    assert len(lines) == 2 and "nothing for 5 s" in lines[0] and "refuses the password" in lines[1]
+    site.mailbox.tell(CameraState("north", "up", None, True))
+    site.turn()
+    site.mailbox.tell(CameraState("north", "down", "it refuses the password", True, "down"))
+    site.turn()
+    assert "refuses the password" in said.getvalue().splitlines()[-1], "after its end it begins anew"
+
+
+def test_a_reason_has_some_lines_and_no_more(store: Store, said: io.StringIO) -> None:
+    site = Site(store)
+    for letter in "abcdefghijklmnopqrstuvwxyz":
+        site.mailbox.tell(CameraState("north", "down", letter, True, "down"))
+        site.turn()
+    assert len([line for line in said.getvalue().splitlines() if "camera_down: " in line]) == MOST_LINES
 
 
 def test_a_worker_says_what_it_looked_at_and_what_it_lost(monkeypatch: pytest.MonkeyPatch) -> None:
