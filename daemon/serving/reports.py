@@ -204,8 +204,8 @@ class Reports:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What makes a reason another line of the journal: its level, whether it closes the gate, and its detail without figures and the time of
-    the next try, which change all the time. That a camera was silent and now refuses the login is news."""
+    """What makes a reason another line of the journal: its level, whether it closes the gate, and its detail without figures and without
+    the time of the next try, which change all the time. That a camera was silent and now refuses the login is news."""
 
     level: int
     closes: bool
