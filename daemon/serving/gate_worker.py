@@ -12,6 +12,7 @@ from daemon.core.values import Frame, View
 from daemon.edges.camera import Camera
 from daemon.edges.metrics import Metrics
 from daemon.pipeline.steps import Detector, look
+from daemon.serving.gate_state import NOT_OPENED
 from daemon.serving.mailbox import CameraState, Looked, WorkerFailed
 
 READ_S = 0.25
@@ -106,8 +107,9 @@ class GateWorker:
             if (now_s := time.monotonic()) - paced_s >= PACE_EVERY_S:
                 self._tell(Looked(self.gate, now_s, looked, lost))
                 paced_s, looked, lost = now_s, 0, 0
-            # A reason may change with every try (seconds counted, say); a state is news at once.
-            if state != told and (told is None or state[0] != told[0] or time.monotonic() - told_s > REASON_EVERY_S):
+            # A reason may change with every try (seconds counted, say); a state is news at once, and so is the first reason.
+            waits = told is not None and told[0] == state[0] and told[1] != NOT_OPENED
+            if state != told and not (waits and time.monotonic() - told_s <= REASON_EVERY_S):
                 told, told_s = state, time.monotonic()
                 self._tell(CameraState(self.gate, state[0][0], state[1], self._camera.live, state[0][1]))
             if state[0][0] == "ended" and frame is None:
