@@ -10,11 +10,8 @@ from daemon.core.passages.claims import Mode
 from daemon.core.passages.gatekeeper import Gatekeeper
 from daemon.core.passages.rules import Rules
 from daemon.core.status import Reason
-from daemon.core.values import CameraTrouble, Incident, LinkName
+from daemon.core.values import OPENING, CameraTrouble, Incident, LinkName
 from daemon.serving.sender import Broker
-
-NOT_OPENED = "not opened yet"
-"""What is known of a camera at the start."""
 
 
 @dataclass(slots=True)
@@ -28,7 +25,7 @@ class Gate:
     link: Broker
     camera: Literal["up", "down", "ended"] = "down"
     camera_trouble: CameraTrouble | None = "down"
-    camera_detail: str | None = NOT_OPENED
+    camera_detail: str | None = OPENING
     live: bool = True
     stale_s: float = 2.0
     mode: Mode = "identify"
@@ -39,7 +36,7 @@ class Gate:
     pace: Pace | None = None
     told: tuple[Reason, ...] | None = None
     opening: bool = True
-    """Whether the camera has not been opened yet, so that it is no news that it shows nothing."""
+    """Whether the camera is being opened for the first time, so that it is no news that it shows nothing."""
     uncalibrated: bool = False
     facts: object = None
     """What the last status says; see `Reports`."""

@@ -9,12 +9,12 @@ from typing import Literal
 from daemon.core import status
 from daemon.core.messages import AuditHead, Reembedding, StatusMessage, encode, topic, utc
 from daemon.core.status import Reason, Word
-from daemon.core.values import Outgoing
+from daemon.core.values import OPENING, STREAM_OPEN, Outgoing
 from daemon.edges.journal import fields
 from daemon.edges.metrics import Metrics
 from daemon.edges.store import Store, StoreError
 from daemon.pipeline.serving import Current
-from daemon.serving.gate_state import NOT_OPENED, Gate
+from daemon.serving.gate_state import Gate
 from daemon.serving.sender import Sender
 from daemon.serving.signature import Sign, unsigned
 
@@ -119,7 +119,7 @@ class Reports:
         reasons = facts.trouble.reasons
         self.metrics.gate_state(name, facts.state)
         self.metrics.gate_reasons(name, {reason.word for reason in reasons})
-        opening = (gate.camera_detail or "").endswith(NOT_OPENED)
+        opening = gate.opening and (gate.camera_detail or "") in (OPENING, STREAM_OPEN)
         before = {_kind(reason, opening=gate.opening): reason for reason in gate.told or ()}
         now = {_kind(reason, opening=opening): reason for reason in reasons}
         for key, reason in now.items():

@@ -15,7 +15,7 @@ from rich.console import Console
 from daemon.config import LogConfig
 from daemon.core.attention import Attention
 from daemon.core.status import TABLE, Trouble, Word
-from daemon.core.values import CameraTrouble, Frame, Link
+from daemon.core.values import STREAM_OPEN, CameraTrouble, Frame, Link
 from daemon.ctl import status as ctl
 from daemon.edges.camera.source import State
 from daemon.edges.journal import Journal
@@ -77,7 +77,7 @@ def shown(payload: dict[str, Any]) -> str:
     out = io.StringIO()
     status = ctl._read(msgspec.json.encode(payload))
     assert not status.odd
-    Console(file=out, width=1000).print(ctl._table({"north": status}))
+    Console(file=out, width=1000).print(ctl._table({"north": status}), *ctl._reasons({"north": status}), sep="\n")
     return out.getvalue()
 
 
@@ -177,10 +177,12 @@ def test_a_camera_that_is_being_opened_is_no_warning_and_one_that_stays_away_is(
     site = Site(store)
     site.mailbox.events()  # of a camera that is up
     site.turn()
-    assert site.status()["reasons"][0].startswith("camera_down: no picture comes: not opened yet")
+    assert site.status()["reasons"][0].startswith("camera_down: no picture comes: it is being opened")
+    site.mailbox.tell(CameraState("north", "down", STREAM_OPEN, True, "down"))
+    site.turn()
     assert not [line for line in said.getvalue().splitlines() if line.startswith("<4>")]
-    for _ in range(2):
-        site.mailbox.tell(CameraState("north", "down", "rtsp://camera: 401", True, "down"))
+    for detail in ("401", STREAM_OPEN, "401"):
+        site.mailbox.tell(CameraState("north", "down", detail, True, "down"))
         site.turn()
     assert len([line for line in said.getvalue().splitlines() if line.startswith("<4>") and "401" in line]) == 1
 
