@@ -13,6 +13,7 @@ from rich.prompt import Confirm, Prompt
 from rich.table import Table
 from rich.text import Text
 
+from daemon.cli.say import console
 from daemon.config import Config, ConfigError
 from daemon.core import guide
 from daemon.core.counts import counted, persons
@@ -85,7 +86,7 @@ def guided(arguments: argparse.Namespace, config: Config, gate: str) -> Guided |
         store.close()
     session = Session(
         config, gate, model, rules, sorted(people), {person: gallery.vectors_of(person) for person in people},
-        Path(config.state_dir) / FOLDER / f"{gate}.walks", key, Console(highlight=False, soft_wrap=True),
+        Path(config.state_dir) / FOLDER / f"{gate}.walks", key, console(),
     )  # fmt: skip
     if arguments.restart:
         session.file.unlink(missing_ok=True)

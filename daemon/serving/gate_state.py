@@ -10,11 +10,8 @@ from daemon.core.passages.claims import Mode
 from daemon.core.passages.gatekeeper import Gatekeeper
 from daemon.core.passages.rules import Rules
 from daemon.core.status import Reason, Trouble, Word
-from daemon.core.values import CameraTrouble, Incident, LinkName
+from daemon.core.values import OPENING, CameraTrouble, Incident, LinkName
 from daemon.serving.sender import Broker
-
-NOT_OPENED = "it is being opened"
-"""What is known of a camera at the start, and what it says itself until it has opened or failed: it is no news that it shows nothing."""
 
 
 @dataclass(slots=True)
@@ -29,7 +26,7 @@ class Gate:
     link: Broker
     camera: Literal["up", "down", "ended"] = "down"
     camera_trouble: CameraTrouble | None = "down"
-    camera_detail: str | None = NOT_OPENED
+    camera_detail: str | None = OPENING
     live: bool = True
     stale_s: float = 2.0
     mode: Mode = "identify"
@@ -42,6 +39,8 @@ class Gate:
     told: tuple[Reason, ...] | None = None
     said: dict[Word, set[object]] = field(default_factory=dict)
     """The journal's lines of each reason that is not over."""
+    opening: bool = True
+    """Whether the camera is being opened for the first time, so that it is no news that it shows nothing."""
     uncalibrated: bool = False
     facts: object = None
     """What the last status says; see `Reports`."""

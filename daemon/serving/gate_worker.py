@@ -8,11 +8,10 @@ from daemon.core.attention import Attention
 from daemon.core.faces.quality import Judge
 from daemon.core.pace import LOSSES
 from daemon.core.region import Region
-from daemon.core.values import Frame, View
+from daemon.core.values import OPENING, STREAM_OPEN, Frame, View
 from daemon.edges.camera import Camera
 from daemon.edges.metrics import Metrics
 from daemon.pipeline.steps import Detector, look
-from daemon.serving.gate_state import NOT_OPENED
 from daemon.serving.mailbox import CameraState, Looked, WorkerFailed
 
 READ_S = 0.25
@@ -108,7 +107,7 @@ class GateWorker:
                 self._tell(Looked(self.gate, now_s, looked, lost))
                 paced_s, looked, lost = now_s, 0, 0
             # A reason may change with every try (seconds counted, say); a state is news at once, and so is the first reason.
-            waits = told is not None and told[0] == state[0] and told[1] != NOT_OPENED
+            waits = told is not None and told[0] == state[0] and told[1] not in (OPENING, STREAM_OPEN)
             if state != told and not (waits and time.monotonic() - told_s <= REASON_EVERY_S):
                 told, told_s = state, time.monotonic()
                 self._tell(CameraState(self.gate, state[0][0], state[1], self._camera.live, state[0][1]))

@@ -10,12 +10,12 @@ from typing import Literal
 from daemon.core import status
 from daemon.core.messages import AuditHead, Reembedding, StatusMessage, encode, topic, utc
 from daemon.core.status import Reason, Word
-from daemon.core.values import Outgoing
+from daemon.core.values import OPENING, STREAM_OPEN, Outgoing
 from daemon.edges.journal import fields
 from daemon.edges.metrics import Metrics
 from daemon.edges.store import Store, StoreError
 from daemon.pipeline.serving import Current
-from daemon.serving.gate_state import NOT_OPENED, Gate
+from daemon.serving.gate_state import Gate
 from daemon.serving.sender import Sender
 from daemon.serving.signature import Sign, unsigned
 
@@ -30,8 +30,8 @@ LEVELS: Mapping[status.Severity, int] = {
 ERRORS = frozenset({Word.DISK, Word.DISK_LOW, Word.STORE_DAMAGED, Word.AUDIT_BROKEN})
 MOST_LINES = 8
 """So many lines the journal has of one reason, until it is over."""
-NEXT_TRY = "; next try"
-FIGURES = re.compile(r"[\d.:,]+")
+CHANGES = re.compile(r" \(next try in [^)]*\)|[\d.:,]+")
+"""What changes all the time in the detail of a reason, and is no news."""
 INCIDENT_S = 3600.0
 """So long the status speaks of an incident."""
 
@@ -125,9 +125,9 @@ class Reports:
         reasons = facts.trouble.reasons
         self.metrics.gate_state(name, facts.state)
         self.metrics.gate_reasons(name, {reason.word for reason in reasons})
-        opening = (gate.camera_detail or "").endswith(NOT_OPENED)
+        gate.opening = gate.opening and gate.camera_detail in (OPENING, STREAM_OPEN)
         for reason in reasons:
-            line, said = _line(reason, opening=opening), gate.said.setdefault(reason.word, set())
+            line, said = _line(reason, opening=gate.opening), gate.said.setdefault(reason.word, set())
             if line not in said and len(said) < MOST_LINES:
                 said.add(line)
                 log.log(
@@ -204,8 +204,8 @@ class Reports:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What makes a reason another line of the journal: its level, whether it closes the gate, and its detail without figures and without
-    the time of the next try, which change all the time. That a camera was silent and now refuses the login is news."""
+    """What makes a reason another line of the journal: its level, whether it closes the gate, and its detail without what
+    `CHANGES`. That a camera was silent and now refuses the login is news."""
 
     level: int
     closes: bool
@@ -216,7 +216,7 @@ def _line(reason: Reason, *, opening: bool) -> Line:
     level = logging.ERROR if reason.word in ERRORS else LEVELS[reason.severity]
     if opening and reason.word is Word.CAMERA_DOWN:
         level = logging.INFO
-    return Line(level, reason.closes, FIGURES.sub("", reason.detail.partition(NEXT_TRY)[0]))
+    return Line(level, reason.closes, CHANGES.sub("", reason.detail))
 
 
 def revision(store: Store) -> int:

@@ -23,7 +23,7 @@ from tests.fixtures.watching import Said
 
 LONG = bool(os.environ.get("OSTIARY_FAULTS"))
 WALK_S = 15 * CYCLE_S
-"""Within so many seconds the one who is enrolled has come by and has been let in, also while the machine is busy and the gate `too_slow`."""
+"""Within so many seconds the one who is enrolled has come by and has been let in, also on a busy machine."""
 TABLE: list[str] = []
 
 pytestmark = [pytest.mark.broker, pytest.mark.rtsp]

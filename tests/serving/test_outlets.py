@@ -16,7 +16,7 @@ from daemon.config import LogConfig
 from daemon.core.attention import Attention
 from daemon.core.pace import needed_fps
 from daemon.core.status import TABLE, Trouble, Word
-from daemon.core.values import CameraTrouble, Frame, Link
+from daemon.core.values import STREAM_OPEN, CameraTrouble, Frame, Link
 from daemon.ctl import status as ctl
 from daemon.edges.camera.source import State
 from daemon.edges.journal import Journal
@@ -78,7 +78,7 @@ def shown(payload: dict[str, Any]) -> str:
     out = io.StringIO()
     status = ctl._read(msgspec.json.encode(payload))
     assert not status.odd
-    Console(file=out, width=1000).print(ctl._table({"north": status}))
+    Console(file=out, width=1000).print(ctl._table({"north": status}), *ctl._reasons({"north": status}), sep="\n")
     return out.getvalue()
 
 
@@ -203,9 +203,11 @@ def test_a_camera_that_is_being_opened_is_no_warning_and_one_that_stays_away_is(
     site.mailbox.events()  # of a camera that is up
     site.turn()
     assert site.status()["reasons"][0].startswith("camera_down: no picture comes: it is being opened")
+    site.mailbox.tell(CameraState("north", "down", STREAM_OPEN, True, "down"))
+    site.turn()
     assert not [line for line in said.getvalue().splitlines() if line.startswith("<4>")]
-    for _ in range(2):
-        site.mailbox.tell(CameraState("north", "down", "rtsp://camera: 401", True, "down"))
+    for detail in ("401", STREAM_OPEN, "401"):
+        site.mailbox.tell(CameraState("north", "down", detail, True, "down"))
         site.turn()
     assert len([line for line in said.getvalue().splitlines() if line.startswith("<4>") and "401" in line]) == 1
 
@@ -213,9 +215,9 @@ def test_a_camera_that_is_being_opened_is_no_warning_and_one_that_stays_away_is(
 def test_another_cause_is_said_and_the_same_one_with_other_figures_is_not(store: Store, said: io.StringIO) -> None:
     site = Site(store)
     for detail in (
-        "it has sent nothing for 5 s; next try in 1 s", "it has sent nothing for 6 s; next try in 2 s",
-        "it refuses the password; next try in 1 min, at 10:00:00",
-        "it has sent nothing for 7 s; next try in 4 s", "it refuses the password; next try in 2 min, at 10:02:00",
+        "it has sent nothing for 5 s (next try in 1 s)", "it has sent nothing for 6 s (next try in 2 s)",
+        "it refuses the password (next try in 1 min, at 10:00:00)",
+        "it has sent nothing for 7 s (next try in 4 s)", "it refuses the password (next try in 2 min, at 10:02:00)",
     ):  # fmt: skip
         site.mailbox.tell(CameraState("north", "down", detail, True, "down"))
         site.turn()
