@@ -23,11 +23,10 @@ from daemon.core.region import region
 from daemon.core.site import LEAST_PEOPLE, Passing, Site
 from daemon.edges.camera import Camera, CameraError, open_camera
 from daemon.edges.detector import open_detector
-from daemon.edges.walks import PURPOSE, read_walks, write_walks
+from daemon.edges.walks import FOLDER, PURPOSE, read_walks, write_walks
 from daemon.pipeline import opening, steps
 from daemon.pipeline.model import Model
 
-FOLDER = "calibration"
 NOBODY_S = 60.0
 """A walk is given up when no face was seen well for so long."""
 NO_PICTURE_S = 10.0
