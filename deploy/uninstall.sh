@@ -30,11 +30,15 @@ if [ "$dry" = no ] && [ "$(id -u)" -ne 0 ]; then
 fi
 
 config=/etc/ostiary/config.toml state=/var/lib/ostiary key=""
+named() { sed -nE "s/^$1 *= *[\"']([^\"']+)[\"'].*/\1/p" "$config" | head -n 1; }  # a key of the configuration that holds a path
 if [ -r "$config" ]; then
-  state="$(sed -n 's/^state_dir *= *"\(.*\)".*/\1/p' "$config" | head -n 1)"
+  state="$(named state_dir)"
   state="${state:-/var/lib/ostiary}"
-  key="$(sed -n 's/^key_file *= *"\(.*ostiary.*\)".*/\1/p' "$config" | head -n 1)"
+  key="$(named key_file)"
 fi
+# A configuration may name a folder that holds more than the store. What is not ours alone stays.
+odd=""
+if [ "$state" != /var/lib/ostiary ] && ! { [[ "$state" = /*/* ]] && [ -e "$state/gallery.sqlite" ]; }; then odd="$state" state=/var/lib/ostiary; fi
 units=(ostiary.service ostiary-backup.timer ostiary-backup.service ostiary-audit.timer ostiary-audit.service ostiary-failed@.service)
 program=(/opt/ostiary /usr/lib/sysusers.d/ostiary.conf /usr/lib/tmpfiles.d/ostiary.conf /var/cache/ostiary)
 for unit in "${units[@]}"; do program+=("/etc/systemd/system/$unit"); done
@@ -72,6 +76,7 @@ fi
 if [ -n "$key" ] && [ "${key#/etc/ostiary/}" = "$key" ] && [ "${key#"$state"/}" = "$key" ]; then
   echo "not touched: the key that the configuration names, $key"
 fi
+if [ -n "$odd" ]; then echo "not touched: the state_dir that the configuration names, $odd, because no store is seen there"; fi
 if [ "$dry" = yes ]; then exit 0; fi
 if [ "$yes" = no ]; then
   if [ "$purge" = yes ]; then question="Type 'purge' to remove all this, people and key included: " wanted=purge

@@ -4,8 +4,7 @@ import argparse
 import time
 from pathlib import Path
 
-from rich.console import Console
-
+from daemon.cli.say import console
 from daemon.config import load
 from daemon.core.counts import counted, persons
 from daemon.core.messages import utc
@@ -71,4 +70,4 @@ def _restore(arguments: argparse.Namespace) -> int:
 
 
 def _say(line: str) -> None:
-    Console(highlight=False, soft_wrap=True, markup=False).print(line)
+    console().print(line)

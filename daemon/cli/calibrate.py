@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from rich.console import Console
 
 from daemon.cli.guided import guided
 from daemon.cli.pairs import pairs
 from daemon.cli.recordings import open_source
+from daemon.cli.say import console
 from daemon.config import Config, ConfigError, load
 from daemon.core.counts import counted, persons
 from daemon.core.passages.gatekeeper import Gatekeeper
@@ -88,7 +88,7 @@ def _write(out: Path, force: bool, text: str, site: Site, gate: str, rules: Rule
         file.write(text.encode())
     card = f"{rules.threshold:.3f}" if rules.threshold is not None else "none"
     table = f'[gates."{gate}".decision]' if "." in gate else f"[gates.{gate}.decision]"
-    Console(highlight=False, soft_wrap=True, markup=False).print(
+    console().print(
         f"{out}: threshold {site.threshold:.3f} for gate {gate} (the card's for this gallery: {card})."
         f" Read the file, then name it for this gate alone:\n"
         f'  {table}\n  site_calibration = "{out.absolute()}"'

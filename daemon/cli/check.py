@@ -161,7 +161,7 @@ def check(config: Config, cameras: bool = True, local: bool = False) -> list[Fin
             while frame is None and time.monotonic() < last_s and "next try" not in (opened.detail or ""):
                 frame = opened.read(1.0)
             if frame is None:
-                why = (opened.detail or "no reason given").partition("; next try")[0]
+                why = (opened.detail or "no reason given").partition(" (next try")[0]
                 raise CameraError(f"no picture: {why}", "correct that, and check again")
             return f"{frame.image.shape[1]}×{frame.image.shape[0]} pixels{turned(name, frame)}"
         finally:

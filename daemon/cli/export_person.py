@@ -7,9 +7,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from daemon.cli import audit
+from daemon.cli.say import console
 from daemon.config import load
 from daemon.core.counts import counted
 from daemon.core.messages import utc
@@ -67,7 +66,7 @@ def _export(arguments: argparse.Namespace) -> int:
     with placed(arguments.file, arguments.force) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in contents(held, records):
             archive.writestr(name, content)
-    Console(highlight=False, soft_wrap=True, markup=False).print(
+    console().print(
         f"{arguments.file}: the record of {arguments.person}, {counted(len(held.templates), 'template')},"
         f" {counted(len(held.results), 'answer')} to commands"
     )

@@ -13,6 +13,7 @@ from rich.prompt import Confirm, Prompt
 from rich.table import Table
 from rich.text import Text
 
+from daemon.cli.say import console
 from daemon.config import Config, ConfigError
 from daemon.core import guide
 from daemon.core.counts import counted, persons
@@ -22,11 +23,10 @@ from daemon.core.region import region
 from daemon.core.site import LEAST_PEOPLE, Passing, Site
 from daemon.edges.camera import Camera, CameraError, open_camera
 from daemon.edges.detector import open_detector
-from daemon.edges.walks import PURPOSE, read_walks, write_walks
+from daemon.edges.walks import FOLDER, PURPOSE, read_walks, write_walks
 from daemon.pipeline import opening, steps
 from daemon.pipeline.model import Model
 
-FOLDER = "calibration"
 NOBODY_S = 60.0
 """A walk is given up when no face was seen well for so long."""
 NO_PICTURE_S = 10.0
@@ -85,7 +85,7 @@ def guided(arguments: argparse.Namespace, config: Config, gate: str) -> Guided |
         store.close()
     session = Session(
         config, gate, model, rules, sorted(people), {person: gallery.vectors_of(person) for person in people},
-        Path(config.state_dir) / FOLDER / f"{gate}.walks", key, Console(highlight=False, soft_wrap=True),
+        Path(config.state_dir) / FOLDER / f"{gate}.walks", key, console(),
     )  # fmt: skip
     if arguments.restart:
         session.file.unlink(missing_ok=True)

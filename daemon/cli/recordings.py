@@ -9,8 +9,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from rich.console import Console
-
+from daemon.cli.say import console
 from daemon.config import Config, ConfigError, GateConfig, load
 from daemon.core.counts import counted
 from daemon.core.messages import utc
@@ -262,4 +261,4 @@ def _need_gate(config: Config, gate: str, path: Path) -> None:
 
 
 def _say(line: str) -> None:
-    Console(highlight=False, soft_wrap=True, markup=False).print(line)
+    console().print(line)

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
 
 from daemon.cli.pairs import pairs
 from daemon.cli.recordings import gate_of, open_source
+from daemon.cli.say import console
 from daemon.config import Config, ConfigError, GateConfig, load
 from daemon.core.counts import counted, persons
 from daemon.core.passages.gatekeeper import Gatekeeper
@@ -219,7 +219,7 @@ def _expected(path: Path) -> list[str]:
 
 
 def _say(line: str) -> None:
-    Console(stderr=True, highlight=False, soft_wrap=True, markup=False).print(line)
+    console(stderr=True).print(line)
 
 
 def _differences(before: list[str], after: list[str], one: str, other: str) -> bool:

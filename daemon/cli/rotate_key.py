@@ -3,8 +3,7 @@
 import argparse
 from pathlib import Path
 
-from rich.console import Console
-
+from daemon.cli.say import console
 from daemon.config import load
 from daemon.core.counts import counted
 from daemon.edges.store import rotate_key
@@ -27,5 +26,5 @@ def _rotate_key(arguments: argparse.Namespace) -> int:
     config = load(arguments.config)
     count = rotate_key(Path(config.state_dir), opening.key_file(config))
     said = f"{counted(count, 'record')} sealed with a new key; backups made before open only with the old one, and so do recordings"
-    Console(highlight=False, soft_wrap=True).print(said)
+    console().print(said)
     return 0

@@ -39,10 +39,17 @@ def log_to_stderr() -> None:
     install()
 
 
+def console(*, stderr: bool = False) -> Console:
+    """Where a command speaks to people. At a screen lines break between words; other programs get each line whole."""
+    made = Console(stderr=stderr, highlight=False, markup=False)
+    made.soft_wrap = not made.is_terminal
+    return made
+
+
 def complain(message: str, hint: str, status: int) -> int:
     """Print a message and its hint on stderr; gives `status` back, to return it."""
     text = f"ostiaryd: {message}\n  hint: {hint}"
     if is_journal(sys.stderr):
         text = prefixed(text, logging.ERROR)
-    Console(stderr=True, highlight=False, soft_wrap=True, markup=False).print(text)
+    console(stderr=True).print(text)
     return status

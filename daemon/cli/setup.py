@@ -18,7 +18,7 @@ from rich.text import Text
 
 from daemon.cli.check import Finding, check, show
 from daemon.cli.questions import Questions
-from daemon.cli.say import EXIT_FAILED, UNUSABLE
+from daemon.cli.say import EXIT_FAILED, UNUSABLE, console
 from daemon.config import Config, ConfigError, load
 from daemon.core import key_texts, signing
 from daemon.core.counts import counted
@@ -135,7 +135,7 @@ def _toml(value: str | int) -> str:
 
 
 def _setup(arguments: argparse.Namespace) -> int:
-    out = Console(highlight=False, soft_wrap=True, markup=False)
+    out = console()
     path: Path = arguments.config
     _need_place(path, arguments.force)
     questions = Questions(arguments, arguments.yes, out)
@@ -160,15 +160,16 @@ def interview(questions: Questions, path: Path) -> Draft:
     devices = sorted(map(str, Path("/dev").glob("video[0-9]*")))
     if questions.terminal and not questions.defaults:
         known = f"Cameras at this machine: {', '.join(devices)}." if devices else "No camera is plugged in at this machine."
-        out.print(f"{known} A network camera has a URL, such as rtsp://192.0.2.7/stream (its login is asked for apart).")
+        out.print(f"{known}\nA network camera has a URL, such as rtsp://192.0.2.7/stream; its login is asked for apart.")
     first = devices[0] if devices else "/dev/video0"
     source = ask("source", "Camera: URL, device, video file or folder", first, _wrong_source, needed=True)
-    detector = ask("detector", "Detector: haar, or the path of a YuNet file", "haar", _wrong_detector)
-    draft = Draft(site, gate, _absolute(source), int(questions.arguments.rotate or 0), detector, _state(questions, path))
-    if detector != "haar":
-        draft.detector = _absolute(detector)
+    draft = Draft(site, gate, _absolute(source), int(questions.arguments.rotate or 0), "haar", path)
     if "://" in source and not source.startswith("file:"):
         _camera_login(questions, draft)
+    detector = ask("detector", "Detector: haar, or the path of a YuNet file", "haar", _wrong_detector)
+    if detector != "haar":
+        draft.detector = _absolute(detector)
+    draft.state_dir = _state(questions, path)
     _broker(questions, draft)
     local = draft.local
     risk = ": then any program at this machine may enrol" if local else ""
@@ -366,9 +367,20 @@ def _say_next(draft: Draft, path: Path, out: Console) -> None:
     config = shlex.quote(str(path))
     sign = f" --key {shlex.quote(str(path.parent / draft.key[0]))}.key" if draft.key is not None else ""
     out.print(f"\n{path} is written{beside}. Next:\n")
-    out.print(f"    ostiaryd run --config {config}")
-    out.print(f"    ostiaryctl --config {config} enroll E1 --image photo.jpg{sign}")
-    out.print(f"    ostiaryctl --config {config} watch")
+    user = draft.mqtt.get("username")
+    login = " --username LOGIN --password-file FILE" if user else ""
+    for command in (
+        f"ostiaryd run --config {config}",
+        f"ostiaryctl --config {config}{login} enroll E1 --image photo.jpg{sign}",
+        f"ostiaryctl --config {config}{login} watch",
+    ):
+        out.print(f"    {command}", soft_wrap=True)  # to be copied
+    if user:
+        out.print(
+            f"\nLOGIN is who may ask at your broker, such as `admin` of deploy/make-logins.sh, and FILE has its password. {user} is the"
+            " gate's own login and, with the ACL of deploy/, only answers. ~/.config/ostiary/client.toml can hold both"
+            " (deploy/README.md, step 5)."
+        )
     if draft.key is not None:
         out.print(f"\n{draft.key[0]}.key is for the people who enrol: move it to their machine, and keep none of it here.")
 
@@ -392,7 +404,7 @@ def _wrong_source(answer: str) -> str | None:
         return "it is needed"
     if "://" in answer:
         # Never print it: what stands before the @ is somebody's password.
-        return "the URL holds a login (@); give it without, the login is apart (--username)" if "@" in answer else None
+        return "the URL holds a login (@): give it without; the login is a question of its own (--username)" if "@" in answer else None
     if answer.startswith("/dev/") or Path(answer).expanduser().exists():
         return None
     return f"{answer} does not exist"

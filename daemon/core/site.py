@@ -95,7 +95,7 @@ def judge(passings: Sequence[Passing], templates: Mapping[str, npt.NDArray[np.fl
     if len(ignored) > 1 + IGNORED * len(pairs):
         worst = ", ".join(f"{pair.a} and {pair.b}" for pair in ignored[:3])
         raise SiteError(
-            f"{len(ignored)} of {len(pairs)} pairs of people are as alike here as two passages of one person ({worst} …); "
+            f"people as alike here as two passages of one person: {len(ignored)} in {len(pairs)} pairs ({worst} …); "
             "check the camera and the ids"
         )
     if not counted:

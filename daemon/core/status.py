@@ -7,6 +7,7 @@ from typing import Literal
 
 import msgspec
 
+from daemon.core.counts import counted, persons
 from daemon.core.messages import StatusMessage
 from daemon.core.values import CameraTrouble, Incident, LinkName
 
@@ -78,7 +79,7 @@ TABLE: Mapping[Word, Row] = {
         "the card has no threshold for decision.target_fmr, so nobody is verified",
         "set another decision.target_fmr, or use a bundle whose card has one",
     ),
-    Word.OTHER_MODEL: Row("critical", "{} templates have no vector of this model and are left out", "reembed, or enrol these people again"),
+    Word.OTHER_MODEL: Row("critical", "{} left out, without a vector of this model", "reembed, or enrol these people again"),
     Word.CAMERA_DOWN: Row("critical", "no picture comes{}", "check camera, cable and network; `ostiaryd check` tests the source"),
     Word.CAMERA_FROZEN: Row("critical", "the camera shows the same picture all the time{}", "restart the camera"),
     Word.CAMERA_BEHIND: Row(
@@ -106,9 +107,7 @@ TABLE: Mapping[Word, Row] = {
         "send revocations again that were not answered",
     ),
     Word.PUBLISH_REFUSED: Row("critical", "{}", "check the broker's ACL for this gate; the message stays in the outbox"),
-    Word.OUTBOX_DROPPED: Row(
-        "critical", "{} messages to the broker were given up since the start", "`ostiaryd audit` has them; check the broker"
-    ),
+    Word.OUTBOX_DROPPED: Row("critical", "{} to the broker given up since the start", "`ostiaryd audit` has them; check the broker"),
     Word.STORE_DAMAGED: Row("critical", "{}", "`ostiaryd check` names them; revoke and enrol these people again, or restore a backup"),
     Word.AUDIT_BROKEN: Row("critical", "at record {}", "`ostiaryd check --audit` shows more"),
     Word.ERASURE_WAITS: Row(
@@ -121,7 +120,7 @@ TABLE: Mapping[Word, Row] = {
     ),
     Word.CLOCK_UNTRUSTED: Row(
         "warning",
-        "no time service keeps the clock in step; {} people with a rule of time are rejected",
+        "no time service keeps the clock in step, which rejects {} with a rule of time",
         "start a time service (`timedatectl set-ntp true`)",
     ),
     Word.CLOCK_STEPPED: Row(
@@ -256,14 +255,14 @@ class Trouble:
             Word.UNSOUND: self.unsound,
             Word.THRESHOLD_UNRESOLVED: _if(self.unresolved),
             Word.CLAIMS_UNRESOLVED: _if(self.unverifiable),
-            Word.OTHER_MODEL: _count(self.left_out),
+            Word.OTHER_MODEL: counted(self.left_out, "template") if self.left_out else None,
             Word.TOO_SLOW: self.slow,
             Word.PUBLISH_REFUSED: self.refused,
-            Word.OUTBOX_DROPPED: _count(self.dropped),
+            Word.OUTBOX_DROPPED: counted(self.dropped, "message") if self.dropped else None,
             Word.AUDIT_BROKEN: None if self.audit is None else str(self.audit),
             Word.ERASURE_WAITS: self.unerased,
             Word.DISK_LOW: self.low,
-            Word.CLOCK_UNTRUSTED: _count(self.untimed),
+            Word.CLOCK_UNTRUSTED: persons(self.untimed) if self.untimed else None,
             Word.CLOCK_STEPPED: _if(self.stepped),
             Word.FACES_TURNED: _if(self.turned),
             Word.LIVENESS_FAILED: self.liveness,
@@ -301,10 +300,6 @@ def offline(status: StatusMessage) -> StatusMessage:
 
 def _if(holds: bool) -> str | None:
     return "" if holds else None
-
-
-def _count(number: int) -> str | None:
-    return str(number) if number else None
 
 
 def _more(detail: str | None) -> str:

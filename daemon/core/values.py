@@ -234,6 +234,9 @@ class Published:
 CameraTrouble = Literal["down", "frozen", "behind"]
 """What is wrong with a live camera: it gives no pictures, it shows the same picture all the time, or its pictures come too late."""
 
+OPENING, STREAM_OPEN = "it is being opened", "its stream is open, and no whole picture has come yet"
+"""What is known of a camera until its first picture has come or its first try has failed."""
+
 Incident = Literal["session_taken_over", "session_lost"]
 """Another client used the gate's id, or the broker has forgotten the gate's session and with it the commands that waited there."""
 

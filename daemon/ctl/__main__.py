@@ -43,7 +43,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else list(argv)
     show_anywhere(sys.stdout, sys.stderr, escaped="--json" in argv)
     width = None if sys.stdout.isatty() else 250  # tables in files and pipes need not fit a screen
-    out, err = Console(highlight=False, soft_wrap=True, width=width), Console(stderr=True, highlight=False, soft_wrap=True)
+    out, err = Console(highlight=False, width=width), Console(stderr=True, highlight=False)
+    # At a screen lines break between words. Other programs get each line whole.
+    out.soft_wrap, err.soft_wrap = "--json" in argv or not out.is_terminal, not err.is_terminal
     try:
         args = parser(RUNS).parse_args(argv)
         if args.op not in NEED_NO_BROKER:

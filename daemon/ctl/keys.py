@@ -91,7 +91,7 @@ def make_key(args: argparse.Namespace, out: Console) -> int:
         out.print(Text(to_json({"name": name, "public": public, "file": str(path)})))
         return DONE
     out.print(Text(f"# Add this to the configuration of the gates, without the ops that it need not sign. {path} is secret.", "dim"))
-    out.print(Text(key_texts.table(name, secret)))
+    out.print(Text(key_texts.table(name, secret)), soft_wrap=True)  # to be copied
     return DONE
 
 

@@ -73,7 +73,7 @@ def show_status(args: argparse.Namespace, out: Console) -> int:
     else:
         if found:
             out.print(_table(found))
-        for line in _daemons(found):
+        for line in (*_reasons(found), *_daemons(found)):
             out.print(line)
         for name in sorted(forged):
             out.print(Text.assemble(("✗", "bold red"), " ", safe(name, "cyan"), safe(f": its status {FORGED}", "red")))
@@ -153,7 +153,7 @@ def _is_well(status: Seen) -> bool:
 
 
 def _table(found: Mapping[str, Seen]) -> Table:
-    made = table("gate", "mode", "state", "camera", "threshold", "for claims", "said", "why")
+    made = table("gate", "mode", "state", "camera", "threshold", "for claims", "said")
     for name, one in sorted(found.items()):
         state = "stale" if _is_stale(one) else one.state
         made.add_row(
@@ -164,9 +164,17 @@ def _table(found: Mapping[str, Seen]) -> Table:
             "–" if one.threshold is None else f"{one.threshold:.3f}",
             "–" if one.claim_threshold is None else f"{one.claim_threshold:.3f}",
             "–" if one.at is None else f"{brief(age_s(one.at))} ago",
-            safe(", ".join([*one.reasons, *_under_way(one)])),
         )
     return made
+
+
+def _reasons(found: Mapping[str, Seen]) -> list[Text]:
+    """Why gates are not serving, and what is under way: a line each, because a column would be too narrow for them."""
+    return [
+        Text.assemble(safe(name, "cyan"), safe(f": {why}", _STYLES.get(one.state, "red")))
+        for name, one in sorted(found.items())
+        for why in (*one.reasons, *_under_way(one))
+    ]
 
 
 def _under_way(one: Seen) -> list[str]:

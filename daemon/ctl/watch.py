@@ -15,7 +15,7 @@ from daemon.ctl.keys import FORGED, Gates, believed
 from daemon.ctl.target import target
 from daemon.ctl.text import age_s, brief, local, safe, to_json
 
-_HEADING = Text("time          gate      answer     person        why                 age     ", "bold")
+_HEADING = Text("time        gate      answer     person        why                 age     ", "bold")
 _MARKS = {"accept": ("✓", "bold green"), "reject": ("✗", "bold red"), "unknown": ("?", "bold yellow")}
 
 
@@ -83,7 +83,7 @@ def _line(one: DecisionMessage) -> Text:
     late = Text("live", "dim") if one.live else Text("late", "bold magenta")
     return Text("  ").join(
         [
-            safe(local(one.captured_at, "%H:%M:%S.%f")[:12], "dim"),
+            safe(local(one.captured_at, "%H:%M:%S.%f")[:10], "dim"),
             safe(f"{one.gate:<8}", "cyan"),
             Text(f"{mark} {one.decision:<7}", style),
             safe(f"{person:<12}"),

@@ -76,12 +76,13 @@ class _Kind:
 
 
 class Journal(logging.StreamHandler[TextIO]):
-    """Writes to a stream. Lines of one kind (the same words about the same gate) that come too often are left out and counted."""
+    """Writes to a stream. Lines of one kind (the same words about the same gate, for the same reason) that come too often are left out and
+    counted."""
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__(stream)
         self._clock = clock
-        self._kinds: dict[tuple[str, str], _Kind] = {}
+        self._kinds: dict[tuple[str, str, str], _Kind] = {}
         self.setFormatter(Line(journal=is_journal(stream)))
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -96,7 +97,7 @@ class Journal(logging.StreamHandler[TextIO]):
 
     def close(self) -> None:
         """What was left out last is said too."""
-        for (gate, words), kind in self._kinds.items():
+        for (gate, _, words), kind in self._kinds.items():
             if kind.left_out:
                 record = logging.LogRecord("ostiary", kind.level, "", 0, words, None, None)
                 record.fields = {"gate": gate} if gate else {}
@@ -114,7 +115,7 @@ class Journal(logging.StreamHandler[TextIO]):
 
     def _kind(self, record: logging.LogRecord) -> _Kind:
         named: Mapping[str, Any] = getattr(record, "fields", {})
-        key = str(named.get("gate", "")), str(record.msg)
+        key = str(named.get("gate", "")), str(named.get("reason", "")), str(record.msg)
         if key not in self._kinds and len(self._kinds) >= MOST_KINDS:
             self._kinds = {each: kind for each, kind in self._kinds.items() if kind.left_out}
         return self._kinds.setdefault(key, _Kind(Bucket(RATE_S, BURST), record.levelno))

@@ -181,7 +181,7 @@ class Sandbox:
             self._process.kill()
             status = self._process.wait()
             self._tidy()
-        log.warning("the process for photos ended (%s)", status)
+        log.warning("the process for photos ended (%s); the photo is refused, and the next one gets another process", status)
         if again:
             with suppress(SandboxError):  # the next photo tries it again, and says so
                 self.start()

@@ -12,7 +12,8 @@ from daemon.core.site import Passing
 from daemon.edges.files import placed
 from daemon.edges.sealing import PartSealer, derived_key
 
-PURPOSE = "calibration"
+PURPOSE = FOLDER = "calibration"
+"""Of the key, and the folder in state_dir."""
 _MAGIC = b"ostiary walks\n\x01"
 _SALT_BYTES = 16
 
@@ -35,18 +36,33 @@ class _Walks(msgspec.Struct, frozen=True):
 def write_walks(path: Path, key: bytes, model: str, passings: Sequence[Passing]) -> None:
     """Put all walks, seen by the model of this id, in the place of the file. `key` is the box's for PURPOSE. Raises FileError."""
     walks = [_Walk(each.person, np.ascontiguousarray(each.looks, "<f4").tobytes(), each.looks.shape[1]) for each in passings]
-    header = _MAGIC + os.urandom(_SALT_BYTES)
-    path.parent.mkdir(mode=0o700, exist_ok=True)
-    with placed(path, force=True) as file:
-        file.write(header + _sealer(key, header).seal(0, msgspec.msgpack.encode(_Walks(model, walks)), last=True))
+    _write(path, key, _Walks(model, walks))
 
 
 def read_walks(path: Path, key: bytes, model: str) -> list[Passing]:
     """The walks in the file; none where there is no file, or where another model saw them. Raises WalksError."""
+    found = _read(path, key)
+    if found is None or found.model != model:
+        return []
+    return [Passing(each.person, np.frombuffer(each.looks, "<f4").reshape(-1, each.dimension)) for each in found.walks]
+
+
+def forget_walks(folder: Path, key: bytes, person: str) -> None:
+    """Take somebody who was revoked out of every file of walks in the folder. Raises FileError, and WalksError for a file that stays as it
+    is."""
+    for path in sorted(folder.glob("*.walks")):
+        found = _read(path, key)
+        left = [walk for walk in found.walks if walk.person != person] if found is not None else []
+        if found is not None and len(left) < len(found.walks):
+            _write(path, key, _Walks(found.model, left))
+
+
+def _read(path: Path, key: bytes) -> _Walks | None:
+    """None where there is no file. Raises WalksError."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        return []
+        return None
     except OSError as error:
         raise WalksError(f"{path}: cannot be read ({error.strerror})", "run this as the daemon's user") from None
     size = len(_MAGIC) + _SALT_BYTES
@@ -54,10 +70,14 @@ def read_walks(path: Path, key: bytes, model: str) -> list[Passing]:
     plain = _sealer(key, header).open(0, sealed, last=True) if header.startswith(_MAGIC) else None
     if plain is None:
         raise WalksError(f"{path}: does not open with this box's key, or is damaged", "begin anew with --restart")
-    found = msgspec.msgpack.decode(plain, type=_Walks)
-    if found.model != model:
-        return []
-    return [Passing(each.person, np.frombuffer(each.looks, "<f4").reshape(-1, each.dimension)) for each in found.walks]
+    return msgspec.msgpack.decode(plain, type=_Walks)
+
+
+def _write(path: Path, key: bytes, walks: _Walks) -> None:
+    header = _MAGIC + os.urandom(_SALT_BYTES)
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    with placed(path, force=True) as file:
+        file.write(header + _sealer(key, header).seal(0, msgspec.msgpack.encode(walks), last=True))
 
 
 def _sealer(key: bytes, header: bytes) -> PartSealer:

@@ -16,6 +16,7 @@ from typing import Any
 from daemon.commands.answers import Answer, Request
 from daemon.commands.deferred import Arrival, Deferred, Waits
 from daemon.commands.desk import Desk
+from daemon.core.counts import counted
 from daemon.core.messages import URGENT, readable_id, topic
 from daemon.core.values import Delivery, Outgoing
 from daemon.edges.journal import fields, nameless
@@ -40,7 +41,8 @@ SAY_EVERY_S = 10.0
 
 class Answering:
     """Owned by the engine. `waits` deal with the commands of a type that are deferred, and get their turns in this order. `crowded` says
-    whether the answers of a gate pile up: its next command waits. `wall` is UTC seconds. `ids`: the journal may name people."""
+    whether the answers of a gate pile up: its next command waits. `wall` is UTC seconds. `ids`: the journal may name people.
+    `forget` erases what is kept of somebody beside the store, after a revocation."""
 
     def __init__(
         self,
@@ -57,8 +59,9 @@ class Answering:
         sign: Sign = unsigned,
         *,
         ids: bool = False,
+        forget: Callable[[str], object] = lambda person: None,
     ) -> None:
-        self._sign, self._ids = sign, ids
+        self._sign, self._ids, self._forget = sign, ids, forget
         self._site, self._desk, self._waits, self._gates = site, desk, waits, gates
         self._commands, self._crowded = commands, crowded
         self._disk, self._rules, self._metrics, self._wall = disk, rules, metrics, wall
@@ -178,6 +181,8 @@ class Answering:
                     gate.link.acknowledge(delivery.receipt)
         if result.status != "refused":  # else nothing was changed
             self._rules.adopt()
+        if result.op == "revoke" and result.status == "done" and result.person is not None:
+            self._forget(result.person)
         if not answer.owed:
             for delivery in deliveries:
                 if delivery.gate != name:  # the same command at another gate: its answer is stored by now
@@ -199,6 +204,8 @@ class Answering:
     def _say_unsaid(self) -> None:
         if self._unsaid and time.monotonic() - self._unsaid_at_s >= SAY_EVERY_S:
             log.warning(
-                "%d refused messages got no answer: there were too many of them", self._unsaid, extra=fields(unanswered=self._unsaid)
+                "without an answer, because too many came: %s; see who publishes to the command topics",
+                counted(self._unsaid, "refused message"),
+                extra=fields(unanswered=self._unsaid),
             )
             self._unsaid, self._unsaid_at_s = 0, time.monotonic()

@@ -4,6 +4,7 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from daemon.commands.captures import Captures
@@ -21,11 +22,13 @@ from daemon.core.pace import Pace, needed_fps
 from daemon.core.status import Word
 from daemon.core.values import Link, Published, View
 from daemon.core.wall import WallClock
+from daemon.edges.files import FileError
 from daemon.edges.gallery import GraphState
 from daemon.edges.gallery.background import Aside, Background
 from daemon.edges.journal import fields
 from daemon.edges.metrics import Metrics
 from daemon.edges.store import Store, StoreError
+from daemon.edges.walks import FOLDER, PURPOSE, WalksError, forget_walks
 from daemon.pipeline import steps
 from daemon.pipeline.model import Model
 from daemon.pipeline.serving import Current
@@ -124,8 +127,9 @@ class Engine:
         waits: dict[type, Waits[Any]] = {Enroll: self._enrolling, Verify: claiming, Reembed: self._reembedder}
         self._answering = Answering(
             config.site, desk, waits, gates, mailbox.commands, self._crowded, self.disk, self._rules, metrics, wall, sign,
-            ids=config.log.people,
+            ids=config.log.people, forget=self._forget,
         )  # fmt: skip
+        self._walks = Path(config.state_dir) / FOLDER
         decisions = Decisions(config, store, self.boot_id)
         self._deciding = Deciding(
             config, current, gates, self._rules, decisions, self._sender, self._flight, metrics, liveness, wall, clock_trusted,
@@ -134,7 +138,8 @@ class Engine:
         self._overflow = Overflow(config.site, store, tuple(gates), config.outbox.most, config.outbox.keep_days * 86_400.0, metrics)
         for name, gate in gates.items():
             metrics.gate(name)
-            gate.pace = Pace(needed_fps(config.decision.min_frames, config.decision.lost_s))
+            here = config.at(name).decision
+            gate.pace = Pace(needed_fps(here.min_frames, here.lost_s))
         self._retention = Retention(store, order, config.audit.keep_days * 86_400.0)
         self._reports = Reports(
             config.site, store, current, self._sender, metrics, self.boot_id, version, standing or {}, clock, wall,
@@ -268,6 +273,13 @@ class Engine:
             self._rules.close(error.message)
             return True
 
+    def _forget(self, person: str) -> None:
+        """Erase the walks of somebody who was revoked from a calibration that is not finished."""
+        try:
+            forget_walks(self._walks, self._store.purpose_key(PURPOSE), person)
+        except (FileError, WalksError, OSError) as error:
+            log.warning("walks of a calibration may hold somebody who was revoked (%s); delete %s", type(error).__name__, self._walks)
+
     def _watch_clock(self) -> None:
         if self._wall_clock.watch(self._clock(), self._wall(), synchronised=self._synchronised()):
             self._sender.distrust()
@@ -312,7 +324,7 @@ class Engine:
             for person in gate.keeper.doubles.news:
                 self.metrics.two_faces(name)
                 log.warning(
-                    "gate %s: two different faces were accepted as one person: is its picture of two people?", name,
+                    "gate %s: two different faces were accepted as one person; see who they are, and enrol with replace or capture", name,
                     extra=fields(gate=name, person=self._who(person)),
                 )  # fmt: skip
             gate.keeper.doubles.news.clear()

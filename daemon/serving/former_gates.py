@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import msgspec
 
 from daemon.config import Config
+from daemon.core.counts import counted
 from daemon.core.messages import DecisionMessage, encode, topic
 from daemon.core.values import Outgoing
 from daemon.edges.journal import fields
@@ -50,7 +51,7 @@ class FormerGates:
             self._left = [gate for gate in known if gate not in config.gates and gate not in config.other_gates]
             self._note()
         except StoreError as error:  # the next start looks again
-            log.warning("which gates were configured before is not known: %s", error.message)
+            log.warning("which gates were configured before is not known: %s; %s", error.message, error.hint)
 
     def tend(self) -> None:
         """Take the next step, if there is one. Never waits."""
@@ -113,9 +114,9 @@ class FormerGates:
                 self._left.remove(gate)
                 self._note()
                 log.info(
-                    "gate %s is no longer configured: its status is cleared, %d messages were sent, and commands that waited for it alone "
+                    "gate %s is no longer configured: its status is cleared, %s sent, and commands that waited for it alone "
                     "are dropped; send revocations again that were not answered",
-                    gate, len(tried.taken), extra=fields(gate=gate, sent=len(tried.taken)),
+                    gate, counted(len(tried.taken), "message"), extra=fields(gate=gate, sent=len(tried.taken)),
                 )  # fmt: skip
         except StoreError:
             self._due_s = self._clock() + AGAIN_S

@@ -9,12 +9,9 @@ from daemon.core.pace import Pace
 from daemon.core.passages.claims import Mode
 from daemon.core.passages.gatekeeper import Gatekeeper
 from daemon.core.passages.rules import Rules
-from daemon.core.status import Reason
-from daemon.core.values import CameraTrouble, Incident, LinkName
+from daemon.core.status import Reason, Trouble, Word
+from daemon.core.values import OPENING, CameraTrouble, Incident, LinkName
 from daemon.serving.sender import Broker
-
-NOT_OPENED = "not opened yet"
-"""What is known of a camera at the start."""
 
 
 @dataclass(slots=True)
@@ -22,13 +19,14 @@ class Gate:
     """One gate: its passages, its connection, the last known state of its camera, how its faces come, and the last status that it
     published. `down` are the connections that are down, and why. `incidents` are those of its sessions at the broker, each with
     its time (UTC seconds). `rules` are those of its model and its gallery, whatever the disk takes, and `uncalibrated` says whether nobody
-    has measured it with that model. `pace` says whether it looks at enough frames; `told` are the reasons that the journal has."""
+    has measured it with that model. `pace` says whether it looks at enough frames; `noted` is what metrics, journal and service
+    manager know, and `told` its reasons."""
 
     keeper: Gatekeeper
     link: Broker
     camera: Literal["up", "down", "ended"] = "down"
     camera_trouble: CameraTrouble | None = "down"
-    camera_detail: str | None = NOT_OPENED
+    camera_detail: str | None = OPENING
     live: bool = True
     stale_s: float = 2.0
     mode: Mode = "identify"
@@ -37,9 +35,12 @@ class Gate:
     incidents: dict[Incident, float] = field(default_factory=dict)
     rules: Rules = field(init=False)
     pace: Pace | None = None
+    noted: Trouble | None = None
     told: tuple[Reason, ...] | None = None
+    said: dict[Word, set[object]] = field(default_factory=dict)
+    """The journal's lines of each reason that is not over."""
     opening: bool = True
-    """Whether the camera has not been opened yet, so that it is no news that it shows nothing."""
+    """Whether the camera is being opened for the first time, so that it is no news that it shows nothing."""
     uncalibrated: bool = False
     facts: object = None
     """What the last status says; see `Reports`."""

@@ -8,7 +8,7 @@ from daemon.core.attention import Attention
 from daemon.core.faces.quality import Judge
 from daemon.core.pace import LOSSES
 from daemon.core.region import Region
-from daemon.core.values import Frame, View
+from daemon.core.values import OPENING, STREAM_OPEN, Frame, View
 from daemon.edges.camera import Camera
 from daemon.edges.metrics import Metrics
 from daemon.pipeline.steps import Detector, look
@@ -99,15 +99,16 @@ class GateWorker:
                 if not self._offer(view, self._stop):
                     return
             for reason, count in self._camera.dropped.items():
-                for _ in range(count - dropped.get(reason, 0)):
-                    self._metrics.dropped(self.gate, reason)
-                lost += count - dropped.get(reason, 0) if reason in LOSSES else 0
+                more = max(0, count - dropped.get(reason, 0))
+                self._metrics.dropped(self.gate, reason, more)
+                lost += more if reason in LOSSES else 0
                 dropped[reason] = count
             if (now_s := time.monotonic()) - paced_s >= PACE_EVERY_S:
                 self._tell(Looked(self.gate, now_s, looked, lost))
                 paced_s, looked, lost = now_s, 0, 0
-            # A reason may change with every try (seconds counted, say); a state is news at once.
-            if state != told and (told is None or state[0] != told[0] or time.monotonic() - told_s > REASON_EVERY_S):
+            # A reason may change with every try (seconds counted, say); a state is news at once, and so is the first reason.
+            waits = told is not None and told[0] == state[0] and told[1] not in (OPENING, STREAM_OPEN)
+            if state != told and not (waits and time.monotonic() - told_s <= REASON_EVERY_S):
                 told, told_s = state, time.monotonic()
                 self._tell(CameraState(self.gate, state[0][0], state[1], self._camera.live, state[0][1]))
             if state[0][0] == "ended" and frame is None:

@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 
 from daemon.core.audit import MessagesDropped
+from daemon.core.counts import counted
 from daemon.core.messages import DecisionMessage, GapMessage, encode, topic, utc
 from daemon.edges.journal import fields
 from daemon.edges.metrics import Metrics
@@ -69,8 +70,9 @@ class Overflow:
         self.dropped += len(rows)
         self.metrics.outbox_dropped(gate, len(rows))
         log.error(
-            "gate %s: %d decisions (%s to %s) and %d answers that waited for the broker were dropped: the outbox is too %s",
-            gate, len(numbers), first, last, answers, why,
+            "gate %s: dropped, because the outbox is too %s: %s (%s to %s) and %s that waited for the broker; the audit chain has the "
+            "decisions (`ostiaryd audit`); check the broker",
+            gate, why, counted(len(numbers), "decision"), first, last, counted(answers, "answer"),
             extra=fields(gate=gate, decisions=len(numbers), answers=answers, why=why),
         )  # fmt: skip
 

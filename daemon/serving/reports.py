@@ -2,6 +2,7 @@
 service manager too, in the same words."""
 
 import logging
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -9,12 +10,12 @@ from typing import Literal
 from daemon.core import status
 from daemon.core.messages import AuditHead, Reembedding, StatusMessage, encode, topic, utc
 from daemon.core.status import Reason, Word
-from daemon.core.values import Outgoing
+from daemon.core.values import OPENING, STREAM_OPEN, Outgoing
 from daemon.edges.journal import fields
 from daemon.edges.metrics import Metrics
 from daemon.edges.store import Store, StoreError
 from daemon.pipeline.serving import Current
-from daemon.serving.gate_state import NOT_OPENED, Gate
+from daemon.serving.gate_state import Gate
 from daemon.serving.sender import Sender
 from daemon.serving.signature import Sign, unsigned
 
@@ -27,6 +28,10 @@ LEVELS: Mapping[status.Severity, int] = {
 }  # fmt: skip
 """How the journal takes a reason. What the disk has to do with is an error too (`ERRORS`)."""
 ERRORS = frozenset({Word.DISK, Word.DISK_LOW, Word.STORE_DAMAGED, Word.AUDIT_BROKEN})
+MOST_LINES = 8
+"""So many lines the journal has of one reason, until it is over."""
+CHANGES = re.compile(r" \(next try in [^)]*\)|[\d.:,]+")
+"""What changes all the time in the detail of a reason, and is no news."""
 INCIDENT_S = 3600.0
 """So long the status speaks of an incident."""
 
@@ -100,9 +105,10 @@ class Reports:
         """Publish the status of every gate that has something new to say, or has not said anything for a while."""
         for name, gate in gates.items():
             facts = self._facts(gate, condition)
-            news = gate.status is None or facts != gate.facts
-            if news and facts.trouble.reasons != gate.told:
+            if facts.trouble != gate.noted:  # not only when the status is news: the broker may not have taken the last one
+                gate.noted = facts.trouble
                 self._note(name, gate, facts)
+            news = gate.status is None or facts != gate.facts
             every_s = STATUS_EVERY_S if condition.reembedding is None else PROGRESS_EVERY_S
             if not gate.link.connected or not (news or self.clock() - gate.status_at_s >= every_s):
                 continue
@@ -119,22 +125,22 @@ class Reports:
         reasons = facts.trouble.reasons
         self.metrics.gate_state(name, facts.state)
         self.metrics.gate_reasons(name, {reason.word for reason in reasons})
-        opening = (gate.camera_detail or "").endswith(NOT_OPENED)
-        before = {_kind(reason, opening=gate.opening): reason for reason in gate.told or ()}
-        now = {_kind(reason, opening=opening): reason for reason in reasons}
-        for key, reason in now.items():
-            if key not in before:
+        gate.opening = gate.opening and gate.camera_detail in (OPENING, STREAM_OPEN)
+        for reason in reasons:
+            line, said = _line(reason, opening=gate.opening), gate.said.setdefault(reason.word, set())
+            if line not in said and len(said) < MOST_LINES:
+                said.add(line)
                 log.log(
-                    key[1],
+                    line.level,
                     "gate %s: %s: %s", name, facts.state, reason.line(self.who),
                     extra=fields(gate=name, state=facts.state, reason=reason.word),
                 )  # fmt: skip
-        for reason in before.values():
-            if all(reason.word is not word for word, _, _ in now):
-                log.info("gate %s: %s is over", name, reason.word, extra=fields(gate=name, state=facts.state, reason=reason.word))
-        if before and not now:
+        for word in gate.said.keys() - {reason.word for reason in reasons}:
+            del gate.said[word]
+            log.info("gate %s: %s is over", name, word, extra=fields(gate=name, state=facts.state, reason=word))
+        if gate.told and not reasons:
             log.info("gate %s: serving", name, extra=fields(gate=name, state=facts.state))
-        gate.told, gate.opening = reasons, opening
+        gate.told = reasons
 
     def _facts(self, gate: Gate, condition: Condition) -> Facts:
         serving, rules = self.current.serving, gate.rules
@@ -196,10 +202,21 @@ class Reports:
         )
 
 
-def _kind(reason: Reason, *, opening: bool) -> tuple[Word, int, bool]:
-    """What makes a reason another line of the journal: its word, its level, and whether it closes the gate."""
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What makes a reason another line of the journal: its level, whether it closes the gate, and its detail without what
+    `CHANGES`. That a camera was silent and now refuses the login is news."""
+
+    level: int
+    closes: bool
+    detail: str
+
+
+def _line(reason: Reason, *, opening: bool) -> Line:
     level = logging.ERROR if reason.word in ERRORS else LEVELS[reason.severity]
-    return reason.word, logging.INFO if opening and reason.word is Word.CAMERA_DOWN else level, reason.closes
+    if opening and reason.word is Word.CAMERA_DOWN:
+        level = logging.INFO
+    return Line(level, reason.closes, CHANGES.sub("", reason.detail))
 
 
 def revision(store: Store) -> int:

@@ -46,7 +46,7 @@ class Retention:
                 after_id = self.store.prune_results(now - KEEP_RESULTS_S, self._after_id, SLICE)
             self._after_id = after_id or ""
         except StoreError as error:  # old evidence stays; the gate's own writes will tell whether the disk fails
-            log.warning("old audit records and answers are kept for now: %s", error.message)
+            log.warning("old audit records and answers are kept for now: %s; %s", error.message, error.hint)
             return
         if gone or after_id:
             self._due_s = clock_s + PAUSE_S

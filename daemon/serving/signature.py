@@ -38,7 +38,7 @@ def box_key(store: Store) -> Ed25519PrivateKey:
             with store.transaction():
                 store.put_signing_key(secret)
         except StoreError as error:
-            log.warning("the key that the gates sign with is not kept, and the next start makes another: %s", error.message)
+            log.warning("the key that the gates sign with is not kept, and the next start makes another: %s; %s", error.message, error.hint)
     key = signing.private_key(secret)
     log.info("the gates sign with %s", signing.public_text(key))
     return key

@@ -149,9 +149,9 @@ def test_walking_up_to_the_camera_enrols_once_and_is_no_second_person(tmp_path: 
             while json.loads(ctl(config, "status", "--gate", "north").stdout)["camera"] != "up":
                 assert time.monotonic() < deadline
             time.sleep(1.5)  # near enough to be seen
-            enrolled = result(ctl(config, "enroll", "E1", "--capture", "3", "--name", "Eileen"))
+            enrolled = result(ctl(config, "enroll", "E1", "--capture", "6", "--name", "Eileen"))
             assert (enrolled["status"], enrolled["person"]) == ("done", "E1"), enrolled
-            again = result(ctl(config, "enroll", "E2", "--capture", "2"))
+            again = result(ctl(config, "enroll", "E2", "--capture", "6"))
             assert (again["status"], again["reason"]) == ("refused", "duplicate_of") and "E1" in str(again["detail"]), again
             forced = result(ctl(config, "enroll", "E2", "--capture", "2", "--force"))
             assert (forced["status"], forced["reason"]) == ("refused", "not_granted"), forced

@@ -23,9 +23,12 @@ def test_status_shows_every_gate_and_tells_by_its_code(broker: int, gate: FakeGa
     assert "faces on cpu" in out
     assert "0.420" in out
     assert max(map(len, out.splitlines()[:2])) <= 80, "a screen of 80 columns shows it"
-    gate.status(state="closed", reasons=["disk"])
+    long = "disk: it takes no writes; make room on the disk of state_dir, or mend it; the gate reopens by itself"
+    gate.status(state="closed", reasons=[long, "uncalibrated"])
     assert ctl.main(common) == 1
-    assert "disk" in capsys.readouterr().out
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines[:2])) <= 80
+    assert [f"north: {long}", "north: uncalibrated"] == lines[2:4], "each reason has a line of its own"
     gate.status(at=m.utc(time.time() - 600))
     assert ctl.main([*common, "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["stale"] is True

@@ -88,6 +88,15 @@ def test_lines_that_come_too_often_are_left_out_and_counted(log: logging.Logger)
     assert "left_out=" in lines(out)[-1], "and at the end too"
 
 
+def test_one_reason_that_comes_and_goes_hides_no_other(log: logging.Logger) -> None:
+    out = io.StringIO()
+    log.addHandler(Journal(out, Clock()))
+    for _ in range(2 * journal.BURST):
+        log.warning("gate %s: %s", "north", "camera_down", extra=fields(gate="north", reason="camera_down"))
+    log.error("gate %s: %s", "north", "disk", extra=fields(gate="north", reason="disk"))
+    assert len(lines(out)) == journal.BURST + 1 and lines(out)[-1].startswith("ERROR gate north: disk")
+
+
 def test_kinds_are_bounded(log: logging.Logger) -> None:
     out = io.StringIO()
     handler = Journal(out, Clock())

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from daemon.edges.walks import WalksError, read_walks, write_walks
+from daemon.edges.walks import WalksError, forget_walks, read_walks, write_walks
 from tests.fixtures.walks import walks
 
 KEY = bytes(range(32))
@@ -36,3 +36,16 @@ def test_another_key_and_every_changed_byte_are_noticed(tmp_path: Path) -> None:
         file.write_bytes(whole[:cut])
         with pytest.raises(WalksError):
             read_walks(file, KEY, "faces-1")
+
+
+def test_who_is_revoked_is_in_no_file_any_more(tmp_path: Path) -> None:
+    for gate, people in (("north", "ABA"), ("south", "C")):
+        write_walks(tmp_path / f"{gate}.walks", KEY, "faces-1", [walks(person) for person in people])
+    untouched = (tmp_path / "south.walks").read_bytes()
+    forget_walks(tmp_path, KEY, "A")
+    assert [each.person for each in read_walks(tmp_path / "north.walks", KEY, "faces-1")] == ["B"]
+    assert (tmp_path / "south.walks").read_bytes() == untouched
+    forget_walks(tmp_path / "nowhere", KEY, "A")
+    (tmp_path / "north.walks").write_bytes(b"odd")
+    with pytest.raises(WalksError):
+        forget_walks(tmp_path, KEY, "B")

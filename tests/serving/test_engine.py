@@ -17,13 +17,15 @@ from daemon.core.values import Delivery, Face, Link, Outgoing, Person, Probe, Pu
 from daemon.edges.gallery import Gallery
 from daemon.edges.gallery.gallery import Built
 from daemon.edges.store import Store, StoreError, open_store
+from daemon.edges.walks import read_walks, write_walks
 from daemon.serving.engine import EngineFailed
 from daemon.serving.mailbox import CameraState, Mailbox, WorkerFailed
 from daemon.serving.rules_in_force import difference
 from tests.edges.held import Held
 from tests.fixtures.desk import DIMENSION, NOW, command, painted
-from tests.fixtures.engine_site import ALICE, STRANGER, Site, Wire
+from tests.fixtures.engine_site import ALICE, CONFIG, STRANGER, Site, Wire
 from tests.fixtures.stored import outbox
+from tests.fixtures.walks import walks
 
 
 @dataclass
@@ -603,3 +605,14 @@ def test_what_is_news_is_said_to_a_gate_that_was_not_connected(two: Site) -> Non
     two.turn()
     (status,) = [json.loads(m.payload) for m in two.wires["south"].sent if m.topic.endswith("status")]
     assert status["camera"] == "down" and any("no signal" in reason for reason in status["reasons"])
+
+
+def test_a_revocation_reaches_a_calibration_that_is_not_finished(store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file, key = tmp_path / "calibration" / "north.walks", store.purpose_key("calibration")
+    write_walks(file, key, "faces-1", [replace(walks("A"), person="E1"), replace(walks("B"), person="E2")])
+    site = Site(store, replace(CONFIG, state_dir=str(tmp_path)))
+    site.asks(command("revoke", "E1", issued=100))
+    assert [each.person for each in read_walks(file, key, "faces-1")] == ["E2"]
+    file.write_bytes(b"odd")
+    site.asks(command("revoke", "E2", issued=101))
+    assert "walks of a calibration may hold somebody who was revoked" in caplog.text and "E2" not in caplog.text

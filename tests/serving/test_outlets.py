@@ -14,8 +14,9 @@ from rich.console import Console
 
 from daemon.config import LogConfig
 from daemon.core.attention import Attention
+from daemon.core.pace import needed_fps
 from daemon.core.status import TABLE, Trouble, Word
-from daemon.core.values import CameraTrouble, Frame, Link
+from daemon.core.values import STREAM_OPEN, CameraTrouble, Frame, Link
 from daemon.ctl import status as ctl
 from daemon.edges.camera.source import State
 from daemon.edges.journal import Journal
@@ -24,7 +25,7 @@ from daemon.edges.store import Store
 from daemon.serving.gate_state import Gate
 from daemon.serving.gate_worker import GateWorker
 from daemon.serving.mailbox import CameraState, Looked
-from daemon.serving.reports import Condition, Facts, Reports
+from daemon.serving.reports import MOST_LINES, Condition, Facts, Reports
 from tests.core.test_status import TROUBLES
 from tests.fixtures.desk import JUDGE, PaintedDetector, command, painted
 from tests.fixtures.engine_site import ALICE, CONFIG, Site
@@ -77,7 +78,7 @@ def shown(payload: dict[str, Any]) -> str:
     out = io.StringIO()
     status = ctl._read(msgspec.json.encode(payload))
     assert not status.odd
-    Console(file=out, width=1000).print(ctl._table({"north": status}))
+    Console(file=out, width=1000).print(ctl._table({"north": status}), *ctl._reasons({"north": status}), sep="\n")
     return out.getvalue()
 
 
@@ -141,6 +142,30 @@ def test_while_the_broker_is_away_the_other_outlets_go_on(store: Store, said: io
     assert len(said.getvalue().splitlines()) == told
 
 
+def test_a_trouble_that_the_broker_never_heard_of_ends_everywhere(store: Store, said: io.StringIO) -> None:
+    site = Site(store)
+    site.turn()
+    well = site.told[-1]
+    with pytest.MonkeyPatch.context() as busy:
+        busy.setattr(site.wire, "publish", lambda outgoing: False)
+        site.mailbox.tell(CameraState("north", "down", "no route", True, "down"))
+        site.turn()
+        assert samples(site, "ostiary_gate_reason")["camera_down"] == 1
+        site.mailbox.tell(CameraState("north", "up", None, True))
+        site.turn()
+    assert samples(site, "ostiary_gate_reason")["camera_down"] == 0 and site.told[-1] == well
+    assert "camera_down is over" in said.getvalue()
+
+
+def test_each_gate_has_the_pace_of_its_own_decision(store: Store) -> None:
+    decision = dataclasses.replace(CONFIG.decision, min_frames=10)
+    own = dataclasses.replace(CONFIG.gates["north"], decision=decision)
+    gates = Site(store, dataclasses.replace(CONFIG, gates={"north": own}), gates=("north", "south")).engine.gates
+    assert {name: gate.pace.need_fps for name, gate in gates.items() if gate.pace is not None} == {
+        "north": needed_fps(10, decision.lost_s), "south": needed_fps(CONFIG.decision.min_frames, decision.lost_s),
+    }  # fmt: skip
+
+
 def test_a_gate_that_cannot_keep_up_says_so(store: Store) -> None:
     site = Site(store)
     for second in range(13):
@@ -177,12 +202,40 @@ def test_a_camera_that_is_being_opened_is_no_warning_and_one_that_stays_away_is(
     site = Site(store)
     site.mailbox.events()  # of a camera that is up
     site.turn()
-    assert site.status()["reasons"][0].startswith("camera_down: no picture comes: not opened yet")
+    assert site.status()["reasons"][0].startswith("camera_down: no picture comes: it is being opened")
+    site.mailbox.tell(CameraState("north", "down", STREAM_OPEN, True, "down"))
+    site.turn()
     assert not [line for line in said.getvalue().splitlines() if line.startswith("<4>")]
-    for _ in range(2):
-        site.mailbox.tell(CameraState("north", "down", "rtsp://camera: 401", True, "down"))
+    for detail in ("401", STREAM_OPEN, "401"):
+        site.mailbox.tell(CameraState("north", "down", detail, True, "down"))
         site.turn()
     assert len([line for line in said.getvalue().splitlines() if line.startswith("<4>") and "401" in line]) == 1
+
+
+def test_another_cause_is_said_and_the_same_one_with_other_figures_is_not(store: Store, said: io.StringIO) -> None:
+    site = Site(store)
+    for detail in (
+        "it has sent nothing for 5 s (next try in 1 s)", "it has sent nothing for 6 s (next try in 2 s)",
+        "it refuses the password (next try in 1 min, at 10:00:00)",
+        "it has sent nothing for 7 s (next try in 4 s)", "it refuses the password (next try in 2 min, at 10:02:00)",
+    ):  # fmt: skip
+        site.mailbox.tell(CameraState("north", "down", detail, True, "down"))
+        site.turn()
+    lines = [line for line in said.getvalue().splitlines() if "camera_down: " in line]
+    assert len(lines) == 2 and "nothing for 5 s" in lines[0] and "refuses the password" in lines[1]
+    site.mailbox.tell(CameraState("north", "up", None, True))
+    site.turn()
+    site.mailbox.tell(CameraState("north", "down", "it refuses the password", True, "down"))
+    site.turn()
+    assert "refuses the password" in said.getvalue().splitlines()[-1], "after its end it begins anew"
+
+
+def test_a_reason_has_some_lines_and_no_more(store: Store, said: io.StringIO) -> None:
+    site = Site(store)
+    for letter in "abcdefghijklmnopqrstuvwxyz":
+        site.mailbox.tell(CameraState("north", "down", letter, True, "down"))
+        site.turn()
+    assert len([line for line in said.getvalue().splitlines() if "camera_down: " in line]) == MOST_LINES
 
 
 def test_a_worker_says_what_it_looked_at_and_what_it_lost(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,7 +246,9 @@ def test_a_worker_says_what_it_looked_at_and_what_it_lost(monkeypatch: pytest.Mo
         "north", film, Attention(40), PaintedDetector(), JUDGE, lambda view, stop: True,
         lambda event: told.append(event) if isinstance(event, Looked) else None, Metrics(),
     )  # fmt: skip
+    metrics = worker._metrics
     worker._work()
+    assert b'ostiary_frames_dropped_total{gate="north",reason="still"} 50.0' in generate_latest(metrics._registry)
     assert sum(one.frames for one in told) == 6 and sum(one.lost for one in told) == 6, "a still picture is no loss"
 
 

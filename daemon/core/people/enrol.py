@@ -109,14 +109,16 @@ def need_consistency(new: Vectors, alike: float | None) -> None:
 def need_acquaintance(new: Vectors, templates: Vectors, standards: Standards) -> None:
     """Raises EnrolError unless the pictures show the owner of these templates, so that nobody's face is added to somebody else's record.
 
-    Each of `new` [N, D] must reach `known` with the nearest of `templates` [K, D], K >= 0, and `alike` with half of them. With the nearest
-    one alone, small steps could lead a record away from its owner. Without templates to compare with, nothing can be added.
+    Each of `new` [N, D] must reach `known` with the nearest of `templates` [K, D], K >= 0, and `alike` with the first one and with half of
+    them. With the nearest alone, or half, small steps could lead a record away from its owner; the first one stays (`best_templates`).
+    Without templates to compare with, nothing can be added.
     """
     least, alike = standards.known, standards.alike
     if least is None or alike is None or not len(templates):
         raise EnrolError("inconsistent", "the templates of this id cannot be compared; use replace, or revoke the person first")
     similarities = new @ templates.T
-    good = (similarities.max(1) >= least) & ((similarities >= alike).sum(1) >= len(templates) / 2)
+    near = similarities >= alike
+    good = (similarities.max(1) >= least) & near[:, 0] & (near.sum(1) >= len(templates) / 2)
     if not good.all():
         raise EnrolError(
             "inconsistent",

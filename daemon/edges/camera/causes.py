@@ -1,5 +1,6 @@
 """Why a camera gives no pictures, in words: what it is, and what to do. None of it is made from the address."""
 
+from daemon.core.values import STREAM_OPEN
 from daemon.edges.camera.wire import Cause, Way
 
 LOGIN_CAUSES = frozenset({Cause.LOGIN_REFUSED, Cause.LOGIN_NEEDED, Cause.FORBIDDEN})
@@ -50,7 +51,7 @@ _WAYS = {
     Way.LATE_NETWORK: "its pictures come {:.1f} s late: lower bit rate or frame rate, or mend the network",
     Way.LATE_DECODING: "this machine decodes too slowly, and leaves pictures out: set a smaller size or frame rate in the camera, or H.264",
     Way.FROZEN: "the picture is frozen: nothing in it has changed for {:.0f} s",
-    Way.WAITING: "its stream is open, and no whole picture has come yet",
+    Way.WAITING: STREAM_OPEN,
 }
 
 

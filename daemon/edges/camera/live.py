@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from daemon.core.values import CameraTrouble, Frame
+from daemon.core.values import OPENING, CameraTrouble, Frame
 from daemon.edges.camera import causes, wire
 from daemon.edges.camera.source import State
 from daemon.edges.camera.wire import Cause, Kind, Message, Settings, Way
@@ -191,7 +191,7 @@ class LiveCamera:
                 return None
             if message is not None:
                 return f"nothing new for more than {self._settings.stale_s:g} s"
-            return self._why or "it is being opened"
+            return self._why or OPENING
 
     @property
     def dropped(self) -> Mapping[str, int]:
@@ -336,7 +336,7 @@ class LiveCamera:
         else:
             pause_s, self._pause_s = self._pause_s, min(2 * self._pause_s, self._backoff_s[1])
         self._due_s = now_s + pause_s
-        self._why = f"{causes.said(cause, amount)}; next try in {self._in_words(pause_s)}"
+        self._why = f"{causes.said(cause, amount)} (next try in {self._in_words(pause_s)})"
         self._dropped += self._current
         self._current.clear()
         self._base = self._numbered + 1

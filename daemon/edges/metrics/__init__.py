@@ -114,9 +114,9 @@ class Metrics:
     def frame(self, gate: str) -> None:
         self._counters["ostiary_frames_total"].labels(gate).inc()
 
-    def dropped(self, gate: str, reason: str) -> None:
-        """A frame that was not looked at. `reason` is a word such as `busy` or `stale`."""
-        self._counters["ostiary_frames_dropped_total"].labels(gate, self._word(reason)).inc()
+    def dropped(self, gate: str, reason: str, count: int = 1) -> None:
+        """So many frames were not looked at. `reason` is a word such as `overrun` or `stale`."""
+        self._counters["ostiary_frames_dropped_total"].labels(gate, self._word(reason)).inc(count)
 
     def face(self, gate: str, quality: Quality) -> None:
         self._counters["ostiary_faces_total"].labels(gate, quality.value).inc()

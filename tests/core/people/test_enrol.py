@@ -111,10 +111,15 @@ def test_a_new_picture_of_a_known_person_is_welcome() -> None:
         (turned(50), turned(0)),
         (turned(10, 90), turned(0)),
         (turned(80), turned(0, 0, 0, 50)),
+        (turned(80), turned(0, 40)),
+        (turned(80), turned(0, 40, 50, 55)),
         (turned(0), NOBODY),
         (NAN, turned(0)),
     ],
-    ids=["stranger", "alike, but less than known", "one of two a stranger", "like the newest only", "nothing to compare with", "no number"],
+    ids=[
+        "stranger", "alike, but less than known", "one of two a stranger", "like the newest only", "like one of two",
+        "like all but the first", "nothing to compare with", "no number",
+    ],
 )
 def test_nobodys_face_is_added_to_somebody_elses_record(new: np.ndarray, there: np.ndarray) -> None:
     with pytest.raises(EnrolError, match="inconsistent"):
