@@ -77,10 +77,25 @@ def settings(config: GateConfig) -> Settings:
     )
 
 
+PROTOCOLS = {
+    "rtsp": "rtsp,rtp,udp,tcp",
+    "rtsps": "rtsps,rtsp,rtp,udp,tls,tcp",
+    "http": "http,tcp",
+    "https": "https,tls,tcp",
+    "rtmp": "rtmp,tcp",
+    "rtmps": "rtmps,rtmp,tls,tcp",
+    "srt": "srt,udp",
+    "tcp": "tcp",
+    "udp": "udp",
+    "rtp": "rtp,udp",
+}
+"""What a URL of this scheme may lead to, also by a redirect or a list inside the stream: no file, and no weaker protocol."""
+
+
 def _options(scheme: str, transport: str) -> dict[str, str]:
     """FFmpeg's options for a URL of this scheme."""
     # What is needed to begin is known soon. Not `nobuffer`: it would throw the first key frame away, and the next may be 10 s off.
-    options = {"analyzeduration": "1000000", "fpsprobesize": "0"}
+    options = {"analyzeduration": "1000000", "fpsprobesize": "0", "protocol_whitelist": PROTOCOLS[scheme]}
     if scheme in ("rtsp", "rtsps"):
         options |= {"rtsp_transport": transport, "timeout": str(int(OPEN_S * 1e6))}
     return options

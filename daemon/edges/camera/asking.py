@@ -19,6 +19,7 @@ _BY_NUMBER = {
     errno.ENETUNREACH: Cause.NO_ROUTE,
     errno.ENETDOWN: Cause.NO_ROUTE,
     errno.EADDRNOTAVAIL: Cause.NO_ROUTE,
+    errno.EACCES: Cause.ELSEWHERE,  # the process may connect to the port of its URL alone
     errno.ETIMEDOUT: Cause.TIMEOUT,
     errno.ECONNRESET: Cause.HUNG_UP,
     errno.EPIPE: Cause.HUNG_UP,

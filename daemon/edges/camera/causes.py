@@ -39,6 +39,7 @@ _WORDS = {
     Cause.DEVICE_DENIED: "the daemon's user may not open the device: add it to the group `video`",
     Cause.NOT_A_CAMERA: "the device gives no pictures: most cameras have several devices; try the others",
     Cause.MEMORY: "its pictures need more memory than there is: set the camera to a smaller size",
+    Cause.ELSEWHERE: "it sends this machine on to another port: give the URL of the video stream itself",
     Cause.FAILED: "reading it failed (error {:.0f})",
     Cause.NOT_STARTED: "its process cannot be started (error {:.0f}): look at memory and at the limits of the service",
     Cause.HANGS: "its process hung and was ended",

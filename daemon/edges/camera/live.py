@@ -5,6 +5,7 @@ hang, ends that process and nothing else. The process gets the address over a so
 """
 
 import fcntl
+import logging
 import mmap
 import os
 import select
@@ -25,6 +26,9 @@ from daemon.core.values import CameraTrouble, Frame
 from daemon.edges.camera import causes, wire
 from daemon.edges.camera.source import State
 from daemon.edges.camera.wire import Cause, Kind, Message, Settings, Way
+from daemon.edges.confinement import Lacks
+
+log = logging.getLogger("ostiary")
 
 OPEN_S = 10.0
 BACKOFF_S = (1.0, 30.0)
@@ -43,6 +47,22 @@ CLOSE_S = 1.0
 KEPT = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL")
 """What the process may know of the daemon's environment."""
 BEGIN = "import sys; sys.path.insert(0, sys.argv[1]); from daemon.edges.camera.reader import main; main()"
+
+
+_LACKING = {
+    Lacks.FILE_RULES: "the kernel does not limit which files the processes of cameras read (Landlock: Linux 5.13, and the unit's "
+    "SystemCallFilter must allow it); their other limits hold",
+    Lacks.CALL_FILTER: "the processes of cameras have no filter of system calls; their other limits hold",
+}
+_said: set[Lacks] = set()
+
+
+def _say(lacks: Lacks) -> None:
+    """Say what the kernel does not do, once."""
+    for lack, words in _LACKING.items():
+        if lack in lacks and lack not in _said:
+            _said.add(lack)
+            log.warning(words)
 
 
 class Process:
@@ -304,6 +324,7 @@ class LiveCamera:
         process.limit_s = self._hang_s if self._message is not None else self._settings.open_s + self._hang_s
         self._message = message
         self._current = Counter(dict(zip(wire.DROPS, message.dropped, strict=True)))
+        _say(message.lacks)
         if message.kind is Kind.END:
             assert message.cause is not None
             self._over(message.cause, message.amount)

@@ -14,19 +14,21 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import numpy as np
 from av.video.frame import VideoFrame
 
+from daemon.core import camera_address
 from daemon.core.arrivals import Arrivals
 from daemon.edges.camera import wire
-from daemon.edges.camera.asking import Ended, opened
+from daemon.edges.camera.asking import PORTS, Ended, opened
 from daemon.edges.camera.decoded import picture, pixel_aspect
 from daemon.edges.camera.decoding import Decoding
 from daemon.edges.camera.packets import Packets
 from daemon.edges.camera.wire import Cause, Kind, Message, Settings, Way
-from daemon.edges.confinement import confine_reader
+from daemon.edges.confinement import Lacks, confine_reader
 
 NOTE_S = 0.25
 """The daemon hears this often how things go."""
@@ -34,6 +36,7 @@ MEMORY_BYTES, FILES = 2 << 30, 64
 """What the process may take. The largest pictures, 8192×4608 in H.265, need 1.2 GB with all that the decoder keeps."""
 UNSTAMPED = frozenset({"mpjpeg", "mjpeg", "h264", "hevc", "m4v", "mpegvideo", "obu"})
 """Formats without time stamps: FFmpeg makes them up."""
+DNS = 53
 LINE = 0
 """A socket to the daemon."""
 
@@ -50,6 +53,7 @@ class Told:
     gone: bool = False
     """The daemon has closed the line."""
     pixel_aspect: Fraction | None = None
+    lacks: Lacks = Lacks.NOTHING
     _dropped: dict[str, int] = field(default_factory=lambda: dict.fromkeys(wire.DROPS, 0))
     _newest: tuple[VideoFrame, int, float] | None = None
     _there: threading.Condition = field(default_factory=threading.Condition)
@@ -105,7 +109,7 @@ class Told:
         with self._there:
             dropped = tuple(self._dropped[reason] for reason in wire.DROPS)
         cause, amount = (ended.cause, ended.amount) if ended is not None else (None, self.amount)
-        return Message(kind, self.way, cause, amount, number, at_s, width, height, self.seen_s, dropped)
+        return Message(kind, self.way, cause, amount, number, at_s, width, height, self.seen_s, dropped, self.lacks)
 
 
 def main() -> None:
@@ -120,9 +124,21 @@ def main() -> None:
     told = Told(line, mmap.mmap(files[0], wire.MEMORY_BYTES))
     os.close(files[0])
     settings = wire.read_settings(data)
-    confine_reader(MEMORY_BYTES, FILES)
+    told.lacks = confined(settings.source)
     threading.Thread(target=_at_the_line, args=(told,), name="answers", daemon=True).start()
     _leave(told, _ended(lambda: read(settings, told)))
+
+
+def confined(source: str) -> Lacks:
+    """Give up what this process does not need to read `source`. What the kernel cannot take away is returned."""
+    code = Path(__file__).parents[2]
+    if not camera_address.is_address(source):
+        return confine_reader(MEMORY_BYTES, FILES, code, Path(source), (), listens=False)
+    scheme, port = source.partition("://")[0].lower(), camera_address.host_and_port(source)[1]
+    port = port or PORTS.get(scheme)
+    return confine_reader(
+        MEMORY_BYTES, FILES, code, None, {DNS, port} if port else {DNS}, listens=scheme in camera_address.LISTENING
+    )
 
 
 def _at_the_line(told: Told) -> None:

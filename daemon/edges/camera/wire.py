@@ -7,6 +7,8 @@ from enum import IntEnum
 
 import msgspec
 
+from daemon.edges.confinement import Lacks
+
 MOST_PIXELS = 8192 * 4608
 MEMORY_BYTES = 3 * MOST_PIXELS
 """The memory that both share: one BGR picture. Only what pictures have used takes real memory."""
@@ -91,6 +93,7 @@ class Cause(IntEnum):
     NOT_A_CAMERA = 32
     MEMORY = 33
     FAILED = 34
+    ELSEWHERE = 35
     # What the daemon finds out by itself:
     NOT_STARTED = 60
     HANGS = 61
@@ -98,7 +101,7 @@ class Cause(IntEnum):
     NONSENSE = 63
 
 
-_MESSAGE = struct.Struct("<BBBdQdIId5Q")
+_MESSAGE = struct.Struct("<BBBdQdIId5QB")
 MESSAGE_BYTES = _MESSAGE.size
 
 
@@ -106,7 +109,7 @@ MESSAGE_BYTES = _MESSAGE.size
 class Message:
     """One message to the daemon. `amount` belongs to the cause or the way. `seen_s` is when the newest picture was taken that is no older
     than it may be, NaN while there is none; `number`, `at_s`, `width` and `height` are those of the picture in the memory. Times are
-    seconds of the machine's monotonic clock."""
+    seconds of the machine's monotonic clock. `lacks` is what the kernel does not keep the process from."""
 
     kind: Kind
     way: Way
@@ -118,11 +121,12 @@ class Message:
     height: int
     seen_s: float
     dropped: tuple[int, ...]
+    lacks: Lacks = Lacks.NOTHING
 
     def encode(self) -> bytes:
         return _MESSAGE.pack(
             self.kind, self.way, self.cause or 0, self.amount, self.number, self.at_s, self.width, self.height,
-            self.seen_s, *self.dropped,
+            self.seen_s, *self.dropped, self.lacks,
         )  # fmt: skip
 
 
@@ -130,10 +134,10 @@ def read_message(data: bytes) -> Message | None:
     """What a camera's process said; None if it makes no sense."""
     if len(data) != MESSAGE_BYTES:
         return None
-    kind, way, cause, amount, number, at_s, width, height, seen_s, *dropped = _MESSAGE.unpack(data)
+    kind, way, cause, amount, number, at_s, width, height, seen_s, *dropped, lacks = _MESSAGE.unpack(data)
     try:
         said = Cause(cause) if cause else None
-        message = Message(Kind(kind), Way(way), said, amount, number, at_s, width, height, seen_s, tuple(dropped))
+        message = Message(Kind(kind), Way(way), said, amount, number, at_s, width, height, seen_s, tuple(dropped), Lacks(lacks & 3))
     except ValueError:
         return None
     if not math.isfinite(amount) or (message.kind is Kind.END and message.cause is None):
