@@ -85,6 +85,37 @@ def test_a_frozen_picture_is_no_news(server: MjpegServer) -> None:
         camera.close()
 
 
+def test_where_nothing_moves_for_long_whoever_walks_up_is_seen(server: MjpegServer) -> None:
+    settings = Settings(server.url(), 0.5, 5.0, 5.0, 10.0, quiet_s=1.5)
+    camera = LiveCamera("north", settings, backoff_s=(0.2, 0.2), quiet_reopen_s=(2.0, 64.0))
+    server.mode = "frozen"
+    camera.start()
+    try:
+        began_s = time.monotonic()
+        wait_for(lambda: len(server.requests) == 3, camera, 60)  # 1.5 + 2, then 1.5 + 4 seconds later
+        assert time.monotonic() - began_s > 9 and camera.trouble == "frozen"
+        wait_for(lambda: "quiet_s" in (camera.detail or ""), camera)
+        assert camera.read(1.0) is None
+        server.mode = "new"
+        changed_s = time.monotonic()
+        assert wait_for(lambda: camera.trouble is None and camera.read(0.5) is not None, camera) is not None
+        assert time.monotonic() - changed_s < 10 and len(server.requests) == 3, "it is not opened again for that"
+    finally:
+        camera.close()
+
+
+def test_stillness_alone_may_be_no_alarm(server: MjpegServer) -> None:
+    settings = Settings(server.url(), 0.5, 5.0, 5.0, 10.0, quiet_s=0.0)
+    camera = LiveCamera("north", settings)
+    server.mode = "frozen"
+    camera.start()
+    try:
+        wait_for(lambda: camera.state == "up" and camera.dropped.get("still", 0) > 100, camera)
+        assert camera.trouble is None and "frozen" not in camera.dropped and camera.read(0.5) is None
+    finally:
+        camera.close()
+
+
 def test_a_camera_that_falls_silent_is_down_and_comes_back(server: MjpegServer, live: LiveCamera) -> None:
     wait_for(lambda: live.state == "up", live)
     server.mode = "silent"

@@ -65,7 +65,7 @@ def frames_of(recording: Camera) -> Iterator[Frame]:
 
 def settings(config: GateConfig) -> Settings:
     """How a live source is read. Raises ConfigError for a password that cannot be read."""
-    common = Settings(config.source, config.stale_s, OPEN_S, max(2 * config.stale_s, 5.0), FROZEN_REOPEN_S)
+    common = Settings(config.source, config.stale_s, OPEN_S, max(2 * config.stale_s, 5.0), FROZEN_REOPEN_S, quiet_s=config.quiet_s)
     if not camera_address.is_address(config.source):
         return replace(common, format="v4l2")
     password = read_secret(config.password_file, "password_file") if config.password_file else None

@@ -174,8 +174,8 @@ def _leave(told: Told, ended: Ended | None) -> None:
 def read(settings: Settings, told: Told) -> None:
     """Read until the daemon closes the line. Raises Ended when the connection is of no more use, and OSError."""
     told.note()
-    if settings.frozen:
-        told.goes(Way.FROZEN, 0.0)
+    if settings.frozen or settings.quiet:
+        told.goes(Way.QUIET if settings.quiet else Way.FROZEN, 0.0)
     container = opened(settings)
     stream = container.streams.video[0]
     context = stream.codec_context

@@ -22,7 +22,8 @@ class Settings:
     """What a camera's process is told: the source (URL or device) with its secrets, and how to read it.
 
     `format` and `options` are FFmpeg's. `login`: the source has a user name in it. `frozen`: the connection before this one ended because
-    the picture was frozen.
+    the picture was frozen; `quiet`: or because nothing had moved in it for `quiet_s` and more (0: that ends none), in which case it is
+    opened again after `quiet_reopen_s` more.
     """
 
     source: str
@@ -34,6 +35,9 @@ class Settings:
     options: dict[str, str] = field(default_factory=dict)
     login: bool = False
     frozen: bool = False
+    quiet: bool = False
+    quiet_s: float = 300.0
+    quiet_reopen_s: float = 60.0
 
     def encode(self) -> bytes:
         return msgspec.json.encode(self)
@@ -51,9 +55,10 @@ class Kind(IntEnum):
 
 
 class Way(IntEnum):
-    """How pictures come: as they should; too late because of the network, or because of decoding; always the same; none yet."""
+    """How pictures come: as they should; too late because of the network, or because of decoding; always the same; none yet; nothing moves
+    in them."""
 
-    WELL, LATE_NETWORK, LATE_DECODING, FROZEN, WAITING = 0, 1, 2, 3, 4
+    WELL, LATE_NETWORK, LATE_DECODING, FROZEN, WAITING, QUIET = 0, 1, 2, 3, 4, 5
 
 
 class Cause(IntEnum):
@@ -94,6 +99,7 @@ class Cause(IntEnum):
     MEMORY = 33
     FAILED = 34
     ELSEWHERE = 35
+    QUIET = 36
     # What the daemon finds out by itself:
     NOT_STARTED = 60
     HANGS = 61
