@@ -26,6 +26,8 @@ KEY_S = 15.0
 NO_KEY_S = 30.0
 MOST_CORRUPT = 100
 """After so many damaged pictures, and not one whole one, a new connection may do better."""
+LEAST_SIDE, MOST_STRETCHED = 32, 16
+"""No face fits into smaller pictures. Strips come from damaged headers, and would cost memory without end."""
 GOOD_S = 10.0
 """If no picture is young enough for so long, a new connection begins at the present."""
 REMEMBERED = 64
@@ -172,6 +174,9 @@ class Decoding:
         self._key_since_s, self._corrupt = None, 0
         if frame.width * frame.height > wire.MOST_PIXELS:
             raise Ended(Cause.TOO_LARGE)
+        short, long = sorted((frame.width, frame.height))
+        if short < LEAST_SIDE or long > MOST_STRETCHED * short:
+            raise Ended(Cause.ODD_SHAPE)
         return True
 
     # ---- looking at pictures

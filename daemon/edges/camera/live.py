@@ -176,6 +176,7 @@ class LiveCamera:
         self._dropped: Counter[str] = Counter()
         self._current: Counter[str] = Counter()
         self._closed = self._frozen = self._quiet = False
+        self._format = settings.format
         self._quiet_bounds_s, self._quiet_reopen_s = quiet_reopen_s, quiet_reopen_s[0]
 
     def start(self) -> None:
@@ -298,7 +299,11 @@ class LiveCamera:
                 return
             process.begin(
                 replace(
-                    self._settings, frozen=self._frozen and not self._quiet, quiet=self._quiet, quiet_reopen_s=self._quiet_reopen_s
+                    self._settings,
+                    format=self._format,
+                    frozen=self._frozen and not self._quiet,
+                    quiet=self._quiet,
+                    quiet_reopen_s=self._quiet_reopen_s,
                 )
             )
             process.heard_s, process.limit_s = time.monotonic(), START_S + self._settings.open_s
@@ -365,8 +370,12 @@ class LiveCamera:
             self._login_pause_s = self._login_backoff_s[0]
             if now_s - self._good_since_s > SETTLED_S:
                 self._pause_s = self._backoff_s[0]
+        if self._good_since_s is None:
+            self._format = self._settings.format
         if cause in causes.LOGIN_CAUSES:
             pause_s, self._login_pause_s = self._login_pause_s, min(2 * self._login_pause_s, self._login_backoff_s[1])
+        elif cause is Cause.PARTS:
+            pause_s, self._format = self._backoff_s[0], wire.WHOLE
         elif cause is Cause.QUIET:
             pause_s, self._quiet_reopen_s = self._backoff_s[0], min(2 * self._quiet_reopen_s, self._quiet_bounds_s[1])
         else:

@@ -37,6 +37,8 @@ MEMORY_BYTES, FILES = 2 << 30, 64
 UNSTAMPED = frozenset({"mpjpeg", "mjpeg", "h264", "hevc", "m4v", "mpegvideo", "obu"})
 """Formats without time stamps: FFmpeg makes them up."""
 DNS = 53
+PARTED, WHOLE = "mpjpeg", wire.WHOLE
+"""MJPEG over HTTP, read as its headers say; and read by looking for the pictures."""
 LINE = 0
 """A socket to the daemon."""
 
@@ -183,7 +185,9 @@ def read(settings: Settings, told: Told) -> None:
     context.thread_count = 1
     if not context.has_b_frames:
         context.flags |= av.codec.context.Flags.low_delay
-    packets = Packets(container, stream, Arrivals(stamped=not UNSTAMPED & set(container.format.name.split(","))))
+    names = set(container.format.name.split(","))
+    # The end of such a picture is found where the next one begins.
+    packets = Packets(container, stream, Arrivals(stamped=not UNSTAMPED & names), held_back=WHOLE in names)
     decoding, told_s = Decoding(settings, packets, told), 0.0
     try:
         while not told.gone:
@@ -192,5 +196,9 @@ def read(settings: Settings, told: Told) -> None:
                 told.note()
             told.pixel_aspect = pixel_aspect(stream)
             decoding.step()
+    except Ended as ended:
+        if ended.cause is Cause.ENDED and PARTED in names and told.seen_s != told.seen_s:  # NaN: nothing was seen
+            raise Ended(Cause.PARTS) from None
+        raise
     finally:
         packets.close()

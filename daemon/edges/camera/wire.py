@@ -12,6 +12,8 @@ from daemon.edges.confinement import Lacks
 MOST_PIXELS = 8192 * 4608
 MEMORY_BYTES = 3 * MOST_PIXELS
 """The memory that both share: one BGR picture. Only what pictures have used takes real memory."""
+WHOLE = "mjpeg"
+"""FFmpeg's format that finds JPEG pictures whatever stands between them."""
 WANT = b"w"
 """The daemon wants the newest picture. It is the only thing that it says after the settings."""
 DROPS = ("overrun", "stale", "still", "frozen", "corrupt")
@@ -100,6 +102,8 @@ class Cause(IntEnum):
     FAILED = 34
     ELSEWHERE = 35
     QUIET = 36
+    ODD_SHAPE = 37
+    PARTS = 38
     # What the daemon finds out by itself:
     NOT_STARTED = 60
     HANGS = 61
