@@ -10,6 +10,7 @@ from daemon.core import status
 from daemon.core.messages import AuditHead, Reembedding, StatusMessage, encode, topic, utc
 from daemon.core.status import Reason, Word
 from daemon.core.values import Outgoing
+from daemon.edges.camera import OPENING
 from daemon.edges.journal import fields
 from daemon.edges.metrics import Metrics
 from daemon.edges.store import Store, StoreError
@@ -119,7 +120,7 @@ class Reports:
         reasons = facts.trouble.reasons
         self.metrics.gate_state(name, facts.state)
         self.metrics.gate_reasons(name, {reason.word for reason in reasons})
-        opening = (gate.camera_detail or "").endswith(NOT_OPENED)
+        opening = (gate.camera_detail or "").endswith((NOT_OPENED, *OPENING))
         before = {_kind(reason, opening=gate.opening): reason for reason in gate.told or ()}
         now = {_kind(reason, opening=opening): reason for reason in reasons}
         for key, reason in now.items():

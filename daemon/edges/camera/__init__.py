@@ -10,12 +10,12 @@ from daemon.core import camera_address
 from daemon.core.values import Frame
 from daemon.edges.camera.live import FROZEN_REOPEN_S, OPEN_S, LiveCamera
 from daemon.edges.camera.recording import PICTURES, Recording, pictures
-from daemon.edges.camera.source import Camera, CameraError
+from daemon.edges.camera.source import OPENING, Camera, CameraError
 from daemon.edges.camera.turned import Turned
 from daemon.edges.camera.video import video
 from daemon.edges.camera.wire import Settings
 
-__all__ = ["Camera", "CameraError", "frames_of", "open_camera"]
+__all__ = ["OPENING", "Camera", "CameraError", "frames_of", "open_camera"]
 
 
 def open_camera(

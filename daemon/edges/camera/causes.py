@@ -1,5 +1,6 @@
 """Why a camera gives no pictures, in words: what it is, and what to do. None of it is made from the address."""
 
+from daemon.edges.camera.source import OPENING
 from daemon.edges.camera.wire import Cause, Way
 
 LOGIN_CAUSES = frozenset({Cause.LOGIN_REFUSED, Cause.LOGIN_NEEDED, Cause.FORBIDDEN})
@@ -43,7 +44,7 @@ _WORDS = {
     Cause.DEVICE_DENIED: "the daemon's user may not open the device: add it to the group `video`",
     Cause.NOT_A_CAMERA: "the device gives no pictures: most cameras have several devices; try the others",
     Cause.MEMORY: "its pictures need more memory than there is: set the camera to a smaller size",
-    Cause.ELSEWHERE: "it sends this machine on to another port: give the URL of the video stream itself",
+    Cause.ELSEWHERE: "it sends this machine on to another place: give the URL of the video stream itself",
     Cause.FAILED: "reading it failed (error {:.0f})",
     Cause.NOT_STARTED: "its process cannot be started (error {:.0f}): look at memory and at the limits of the service",
     Cause.HANGS: "its process hung and was ended",
@@ -57,7 +58,7 @@ _WAYS = {
     Way.FROZEN: "the picture is frozen: nothing in it has changed for {:.0f} s",
     Way.QUIET: "nothing has moved in its picture for {:.0f} s: look whether the camera works; where nobody comes for so long, "
     "raise the gate's quiet_s",
-    Way.WAITING: "its stream is open, and no whole picture has come yet",
+    Way.WAITING: OPENING[1],
 }
 
 

@@ -24,7 +24,7 @@ import numpy as np
 
 from daemon.core.values import CameraTrouble, Frame
 from daemon.edges.camera import causes, wire
-from daemon.edges.camera.source import State
+from daemon.edges.camera.source import OPENING, State
 from daemon.edges.camera.wire import Cause, Kind, Message, Settings, Way
 from daemon.edges.confinement import Lacks
 
@@ -216,7 +216,7 @@ class LiveCamera:
                 return None
             if message is not None:
                 return f"nothing new for more than {self._settings.stale_s:g} s"
-            return self._why or "it is being opened"
+            return self._why or OPENING[0]
 
     @property
     def dropped(self) -> Mapping[str, int]:

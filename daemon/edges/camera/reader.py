@@ -24,7 +24,7 @@ from daemon.core import camera_address
 from daemon.core.arrivals import Arrivals
 from daemon.edges.camera import wire
 from daemon.edges.camera.asking import PORTS, Ended, opened
-from daemon.edges.camera.decoded import picture, pixel_aspect
+from daemon.edges.camera.decoded import careful, picture, pixel_aspect
 from daemon.edges.camera.decoding import Decoding
 from daemon.edges.camera.packets import Packets
 from daemon.edges.camera.wire import Cause, Kind, Message, Settings, Way
@@ -178,9 +178,10 @@ def read(settings: Settings, told: Told) -> None:
     told.note()
     if settings.frozen or settings.quiet:
         told.goes(Way.QUIET if settings.quiet else Way.FROZEN, 0.0)
-    container = opened(settings)
+    container = opened(settings, lambda: _leave(told, Ended(Cause.ELSEWHERE)))
     stream = container.streams.video[0]
     context = stream.codec_context
+    careful(stream)
     # Frame threads each hold a picture back, and with slice threads the decoder says nothing of damage.
     context.thread_count = 1
     if not context.has_b_frames:

@@ -8,6 +8,9 @@ from daemon.core.values import CameraTrouble, Frame
 
 SOURCES = "give a URL, a device (/dev/video0), a video file or a folder of pictures"
 
+OPENING = "it is being opened", "its stream is open, and no whole picture has come yet"
+"""What `detail` says of a source that may be well in a moment."""
+
 State = Literal["up", "down", "ended"]
 
 
