@@ -35,8 +35,8 @@ _WORDS = {
     Cause.PARTS: "it separates its pictures in an odd way: they are looked for one by one now",
     Cause.SILENT: "it has sent nothing for {:.0f} s",
     Cause.FROZEN: "the picture is frozen: nothing in it has changed for {:.0f} s; start the camera again",
-    Cause.QUIET: "nothing has moved in its picture for {:.0f} s: is the lens covered, or the camera frozen? Where nobody comes for so long, raise "
-    "the gate's quiet_s",
+    Cause.QUIET: "nothing has moved in its picture for {:.0f} s: is the lens covered, or the camera frozen? Where nobody comes "
+    "for so long, raise the gate's quiet_s",
     Cause.LATE: "its pictures come {:.1f} s late: the network is too slow for the stream, or the camera's time stamps are wrong",
     Cause.NO_KEY: "no whole picture came in {:.0f} s: set a shorter interval of key frames in the camera (2 s)",
     Cause.NO_DEVICE: "there is no such device: is the camera plugged in?",

@@ -48,7 +48,7 @@ def picture(frame: av.VideoFrame, pixel_aspect: Fraction | None = None) -> Image
 
 
 def careful(stream: av.VideoStream) -> None:
-    """Have the decoder of a stream refuse damaged pictures: a JPEG that breaks off is else shown with nothing in its rest, and no word of it.
+    """Have the decoder of a stream refuse damaged pictures: a JPEG that breaks off is else shown with nothing in its rest.
     To be called before it decodes."""
     if stream.codec_context.name == "mjpeg":
         stream.codec_context.options = {"err_detect": "explode"}
