@@ -155,7 +155,7 @@ def _rule(code: Path, device: Path | None, ports: Iterable[int], listens: bool) 
                 allowed = struct.pack("@QQ", _CONNECT_TCP | (_BIND_TCP if listens else 0), port)
                 if call(_LANDLOCK_ADD, rules, 2, allowed, 0) != 0:
                     return False
-        return libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0) == 0 and call(_LANDLOCK_RESTRICT, rules, 0) == 0
+        return bool(libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0) == 0 and call(_LANDLOCK_RESTRICT, rules, 0) == 0)
     finally:
         os.close(rules)
 

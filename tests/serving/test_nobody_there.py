@@ -25,7 +25,7 @@ def played(path: Path) -> Iterable[bytes]:
     """The interlaced film at its own pace, again and again with stamps that go on."""
     yield http("video/MP2T")
     data, began_s, sent = path.read_bytes(), time.monotonic(), 0
-    with av.open(strpath) as film:
+    with av.open(str(path)) as film:
         assert film.duration is not None
         a_second = len(data) / (film.duration / 1e6)
     while True:
