@@ -101,6 +101,8 @@ def _cameras(config: Config) -> Iterator[tuple[str, str]]:
             fault = camera_address.fault(gate.source, gate.username, password=bool(gate.password_file))
             if fault is not None:
                 yield f"gates.{name}.source: {fault[0]}", fault[1]
+        elif camera_address.is_broken_address(gate.source):
+            yield f"gates.{name}.source is no URL, and looks like one: `://` is missing", "most addresses of cameras begin with rtsp://"
         elif gate.username:
             yield f"gates.{name}.username is given, and the source is no URL", "remove it, or give the camera's URL"
 

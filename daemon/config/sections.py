@@ -43,6 +43,14 @@ class GateConfig:
     stale_s: Annotated[
         Seconds, Meta(description="A live camera that shows nothing new for this many seconds is down, and no older frame is decided on.")
     ] = 2.0
+    quiet_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            description="A live camera in whose picture nothing has moved for this many seconds is called frozen, unless the noise of its "
+            "sensor shows that it lives. 0: never. Nothing is decided on still pictures in any case.",
+        ),
+    ] = 300.0
     rotate: Annotated[
         Literal[0, 90, 180, 270],
         Meta(description="Turn the pictures clockwise by this many degrees, for a camera that hangs on its side or upside down."),

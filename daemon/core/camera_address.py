@@ -15,6 +15,13 @@ def is_address(source: str) -> bool:
     return "://" in source and not source.startswith("file://")
 
 
+def is_broken_address(source: str) -> bool:
+    """Whether a source that is no URL was meant as one: no message may then show it as the path of a file."""
+    return "://" not in source and bool(
+        re.match(rf"(?:{'|'.join(sorted(SCHEMES))})(?::|//)|/{{0,2}}[^/@]*:[^@]*@|//[^/@]*@", source, re.IGNORECASE)
+    )
+
+
 def fault(source: str, username: str, *, password: bool) -> tuple[str, str] | None:
     """Why a camera cannot be reached with this URL and user name, and a hint; None if it may be. `password`: a password is given apart."""
     scheme, _, rest = source.partition("://")

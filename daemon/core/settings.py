@@ -75,7 +75,7 @@ def build(kind: type[T], table: object, section: str = "") -> T:
         if name not in known:
             near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
             hint = f"did you mean `{joined(section, near[0])}`?" if near else f"known keys: {', '.join(known)}"
-            raise SettingError(f"unknown key `{joined(section, name)}`", hint)
+            raise SettingError(f"unknown key `{joined(section, '…' if _may_be_secret(name) else name)}`", hint)
     for name, (key, _) in known.items():
         if key.default is MISSING and name not in table:
             raise SettingError(f"{key.path} is missing", key.description or f"write [{key.path}] and its keys below")
@@ -124,7 +124,14 @@ def _refused(value: object, key: Key, bare: Any) -> SettingError:
 
 def _said(path: str, value: object) -> str:
     text = shown(value)
+    if path.endswith("password_file") or _may_be_secret(text):
+        text = "…"
     return f"{path} = {text if len(text) <= LONGEST else f'{text[:LONGEST]}…'}"
+
+
+def _may_be_secret(text: str) -> bool:
+    """Addresses have passwords in them, in the wrong place of a file too. What may be one is not repeated."""
+    return "://" in text or "@" in text
 
 
 def _fits(value: object, bare: Any) -> bool:

@@ -9,7 +9,8 @@ Bytes say little about that. An encoder makes other bytes of the same picture, a
 - Without life it is told apart whether the scene is quiet or the source frozen. A sensor's noise makes the ends of two groups of pictures
   (key frame to key frame) as different as an end and the key frame after it. A frozen source has no noise: its encoder repeats itself, or
   comes nearer to the picture up to each key frame and starts again there.
-- Where noise is too weak to tell (denoised by the camera, lost at a low bitrate), `quiet_s` without life is an alarm.
+- Where noise is too weak to tell (denoised by the camera, lost at a low bitrate), `quiet_s` without life is an alarm, and no more: the
+  source may be well.
 
 A recording in a loop cannot be noticed here, nor a picture that something else than its encoder changes, such as lost packets.
 """
@@ -65,6 +66,7 @@ class Stillness:
     alive_s: float = ALIVE_S
     frozen_s: float = FROZEN_S
     quiet_s: float = QUIET_S
+    """0: stillness alone is never an alarm."""
     _shape: tuple[int, ...] = ()
     _lively: Cells | None = None
     """The picture that showed life last, or the first one."""
@@ -77,6 +79,7 @@ class Stillness:
     _groups: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=GROUPS[1]))
     """How far the end of each group is from the end before, and from the key frame after it."""
     _why: str | None = None
+    _by_quiet: bool = False
 
     def observe(self, grey: npt.NDArray[np.uint8], at_s: float, key: bool = True) -> Look:
         """What the grey picture uint8 [H, W] is, which was taken at `at_s` (seconds of a clock that never steps): `new` if the source has
@@ -96,7 +99,11 @@ class Stillness:
         self._last = cells
         if self._life_s is not None and at_s - self._life_s <= self.alive_s:
             return "new"
-        self._why = self._why or self._judged(self.still_for(at_s))
+        if self._why is None:
+            self._why = self._judged(still_s := self.still_for(at_s))
+            self._by_quiet = self._why is None and 0 < self.quiet_s < still_s and not self._is_noisy()
+            if self._by_quiet:
+                self._why = f"nothing has moved for {still_s:.0f} s"
         return "frozen" if self._why else "still"
 
     def still_for(self, at_s: float) -> float:
@@ -108,10 +115,15 @@ class Stillness:
         """Why the source is called frozen; None if it is not."""
         return self._why
 
+    @property
+    def by_quiet(self) -> bool:
+        """Whether that is only because nothing has moved for long."""
+        return self._by_quiet
+
     def _rest(self, at_s: float) -> None:
         """A still time may begin now."""
         self._groups.clear()
-        self._end, self._group_s, self._why = None, at_s, None
+        self._end, self._group_s, self._why, self._by_quiet = None, at_s, None, False
 
     def _judged(self, still_s: float) -> str | None:
         if still_s <= self.frozen_s:
@@ -123,9 +135,11 @@ class Stillness:
             ends, jumps = np.mean(self._groups, axis=0)
             if ends < NEARER * jumps:
                 return "nothing but its encoding changes the picture"
-            if ends >= NOISE:
-                return None
-        return f"nothing has moved for {still_s:.0f} s" if still_s > self.quiet_s else None
+        return None
+
+    def _is_noisy(self) -> bool:
+        """Whether the change between groups is a sensor's noise for sure."""
+        return len(self._groups) >= GROUPS[0] and float(np.mean([end for end, _ in self._groups])) >= NOISE
 
 
 def _cells(grey: npt.NDArray[np.uint8]) -> Cells:

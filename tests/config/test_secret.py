@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.config import ConfigError, exposed_passwords, need_private, parse, read_secret
+from daemon.config import ConfigError, exposed_passwords, load, need_private, parse, read_secret
 
 
 def test_secrets(tmp_path: Path) -> None:
@@ -40,3 +40,38 @@ def test_passwords_that_everybody_may_read_are_named(tmp_path: Path) -> None:
     line = exposed_passwords(config)
     assert line is not None and line.count(f"{tmp_path}/camera") == 2, "named once, and once in the command"
     assert "hunter2" not in line
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'source = ["rtsp://guard:hunter2@h/x"]',
+        'source = "rtsp:/guard:hunter2@h/x"',
+        'source = "rtsp:guard:hunter2@h"',
+        'source = "guard:hunter2@h/x"',
+        'source = "//guard:hunter2@h/x"',
+        'source = "rtsp://guard:hunter2@h:99999/x"',
+        'source = "rtsp://guard:hun/ter2hunter2@h/x"',
+        'source = "rtsps//guard:hunter2@h/x"',
+        'source = "rtsp://guard:hunter2@h/x y"',
+        'source = "gopher://guard:hunter2@h/x"',
+        'source = "rtsp://guard:hunter2@h/{password}"',
+        'source = "rtsp://guard:hunter2@h/x"\nusername = "guard"',
+        'source = "rtsp://h/x"\nusername = ["hunter2@h"]',
+        'source = "rtsp://h/x"\npassword = "hunter2"',
+        'source = "rtsp://h/x"\npassword_file = ["hunter2"]',
+        'source = "rtsp://h/x"\ntransport = "rtsp://guard:hunter2@h"',
+        'source = "rtsp://h/x"\n"rtsp://guard:hunter2@h" = 1',
+        '[gates]\nsource = "rtsp://guard:hunter2@h/x"',
+        '[gates]\nnorth = "rtsp://guard:hunter2@h/x"',
+        'source = "rtsp://guard:hunter2@h/x',
+        'source = rtsp://guard:hunter2@h/x',
+        'source = "rtsp://guard:hunter2@h/\\x"',
+    ],
+)
+def test_no_error_of_a_configuration_repeats_an_address(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(f'site = "s"\nstate_dir = "state"\n{"" if text.startswith("[") else "[gates.north]"}\n{text}\n')
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    assert "hunter2" not in f"{caught.value.message} {caught.value.hint}", caught.value.message

@@ -80,6 +80,13 @@ def test_life_ends_an_alarm() -> None:
     assert stillness.why is None and stillness.still_for(21.0) == 1.0
 
 
+@pytest.mark.parametrize("quiet_s", [0.0, 20.0])
+def test_stillness_alone_is_an_alarm_only_where_it_is_asked_for(quiet_s: float) -> None:
+    stillness, picture = Stillness(quiet_s=quiet_s), np.full((120, 160), 90, np.uint8)
+    looks = [stillness.observe(picture, at_s, key=at_s == 0) for at_s in np.arange(0, 40, 0.5)]
+    assert ("frozen" in looks) == stillness.by_quiet == bool(quiet_s) and "new" not in looks
+
+
 @pytest.mark.parametrize("noise", [0.5, 2.0, 6.0])
 def test_the_noise_of_a_quiet_scene_is_neither_life_nor_a_frozen_source(noise: float) -> None:
     stillness = Stillness(quiet_s=15.0)

@@ -96,3 +96,54 @@ os.write(1, b'alive')
 """
     )
     assert done.stdout == "alive", done
+
+
+READER = """
+import os, resource, signal, socket, subprocess, sys, threading
+from pathlib import Path
+import av
+from daemon.edges.confinement import confine_reader
+libc = __import__('ctypes').CDLL(None, use_errno=True)
+lacks = confine_reader(1 << 30, 64, Path('daemon').resolve(), None, (1,), listens=False)
+"""
+
+
+@pytest.mark.parametrize(
+    ("attempt", "refused"),
+    [
+        ("open('/etc/passwd')", True),
+        ("os.listdir(os.path.expanduser('~'))", True),
+        ("open('/proc/self/maps')", True),
+        ("open('/proc/%d/environ' % os.getppid())", True),
+        ("open('/dev/shm/nothing-of-this-name', 'w')", True),
+        ("os.chmod('.', 0o777)", True),
+        ("os.fork()", True),
+        ("os.execv('/bin/true', ['true'])", True),
+        ("subprocess.run(['true'])", True),
+        ("os.kill(os.getppid(), 0)", True),
+        ("os.pidfd_open(os.getppid())", True),
+        ("resource.prlimit(os.getppid(), resource.RLIMIT_NOFILE)", True),
+        ("assert libc.ptrace(16, os.getppid(), 0, 0) == 0", True),
+        ("assert libc.process_vm_readv(os.getppid(), None, 0, None, 0, 0) == 0", True),
+        ("assert libc.syscall(425, 8, None) == 0  # io_uring", True),
+        ("threading.Thread(target=print).start()", False),
+        ("import xml.dom.minidom, encodings.idna", False),
+        ("socket.getaddrinfo('localhost', 80)", False),
+        ("socket.socket(socket.AF_INET, socket.SOCK_DGRAM).bind(('127.0.0.1', 0))", False),
+        ("open('/etc/hosts')", False),
+    ],
+)
+def test_the_reader_of_a_camera_keeps_threads_and_network(attempt: str, refused: bool) -> None:
+    code = f"""
+if lacks: print('lacks', lacks)
+try:
+    {attempt}
+except (OSError, AssertionError):
+    print('refused')
+else:
+    print('done')
+"""
+    done = subprocess.run([sys.executable, "-c", READER + code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    if "lacks" in done.stdout:
+        pytest.skip("this kernel does not limit files or calls")
+    assert done.stdout.split()[-1] == ("refused" if refused else "done"), done

@@ -13,6 +13,7 @@ from daemon.config import ConfigError, GateConfig
 from daemon.edges.camera import Camera, open_camera
 from daemon.edges.camera.live import BEGIN, LiveCamera, Process
 from daemon.edges.camera.wire import Settings
+from daemon.edges.store import open_store
 from tests.fixtures.mjpeg import HEAD, MjpegServer, parted, wait_for
 from tests.fixtures.rtsp import time_in
 
@@ -84,6 +85,37 @@ def test_a_frozen_picture_is_no_news(server: MjpegServer) -> None:
         camera.close()
 
 
+def test_where_nothing_moves_for_long_whoever_walks_up_is_seen(server: MjpegServer) -> None:
+    settings = Settings(server.url(), 0.5, 5.0, 5.0, 10.0, quiet_s=1.5)
+    camera = LiveCamera("north", settings, backoff_s=(0.2, 0.2), quiet_reopen_s=(2.0, 64.0))
+    server.mode = "frozen"
+    camera.start()
+    try:
+        began_s = time.monotonic()
+        wait_for(lambda: len(server.requests) == 3, camera, 60)  # 1.5 + 2, then 1.5 + 4 seconds later
+        assert time.monotonic() - began_s > 9 and camera.trouble == "frozen"
+        wait_for(lambda: "quiet_s" in (camera.detail or ""), camera)
+        assert camera.read(1.0) is None
+        server.mode = "new"
+        changed_s = time.monotonic()
+        assert wait_for(lambda: camera.trouble is None and camera.read(0.5) is not None, camera) is not None
+        assert time.monotonic() - changed_s < 10 and len(server.requests) == 3, "it is not opened again for that"
+    finally:
+        camera.close()
+
+
+def test_stillness_alone_may_be_no_alarm(server: MjpegServer) -> None:
+    settings = Settings(server.url(), 0.5, 5.0, 5.0, 10.0, quiet_s=0.0)
+    camera = LiveCamera("north", settings)
+    server.mode = "frozen"
+    camera.start()
+    try:
+        wait_for(lambda: camera.state == "up" and camera.dropped.get("still", 0) > 100, camera)
+        assert camera.trouble is None and "frozen" not in camera.dropped and camera.read(0.5) is None
+    finally:
+        camera.close()
+
+
 def test_a_camera_that_falls_silent_is_down_and_comes_back(server: MjpegServer, live: LiveCamera) -> None:
     wait_for(lambda: live.state == "up", live)
     server.mode = "silent"
@@ -117,6 +149,44 @@ def test_a_camera_that_vanishes_is_tried_again() -> None:
     finally:
         server.close()
         camera.close()
+
+
+TRYING = """
+import os, sys
+sys.path.insert(0, sys.argv[1])
+from daemon.edges.camera import reader
+from daemon.edges.camera.asking import Ended
+from daemon.edges.camera.wire import Cause
+path = {path!r}
+def read(settings, told):
+    if told.lacks:
+        raise Ended(Cause.FAILED, 1000.0 + told.lacks)
+    {attempt}
+    raise Ended(Cause.FAILED, 999.0)
+reader.read = read
+reader.main()
+"""
+
+
+@pytest.mark.parametrize(
+    "attempt", ["open(path)", "os.listdir(os.path.dirname(path))", "os.unlink(path)", "os.chmod(path, 0o666)",
+                "open(path + '.new', 'w')", "open(f'/proc/{os.getppid()}/environ')", "os.truncate(path, 0)"]
+)  # fmt: skip
+def test_its_process_cannot_reach_the_key_of_the_store(tmp_path: Path, attempt: str) -> None:
+    store = open_store(tmp_path / "state")
+    store.close()
+    key = tmp_path / "state" / "key"
+    before = key.read_bytes(), key.stat().st_mode
+    settings = Settings("rtsp://127.0.0.1:1/x", 1.0, 5.0, 5.0, 10.0)
+    camera = LiveCamera("g", settings, start=lambda: Process(TRYING.format(path=str(key), attempt=attempt)))
+    camera.start()
+    wait_for(lambda: "reading it failed" in (camera.detail or ""), camera)
+    said = camera.detail or ""
+    camera.close()
+    if "error 100" in said:
+        pytest.skip("this kernel does not limit files or calls")
+    assert "(error 13)" in said or "(error 1)" in said, said
+    assert (key.read_bytes(), key.stat().st_mode) == before and list(key.parent.iterdir())
 
 
 def test_a_missing_camera_is_reported_not_raised(capfd: pytest.CaptureFixture[str]) -> None:
@@ -171,11 +241,14 @@ def test_a_refused_login_is_tried_seldom(tmp_path: Path) -> None:
         settings = Settings(server.url(login="guard:wrong@"), 2.0, 5.0, 5.0, 10.0, login=True)
         camera = LiveCamera("g", settings, backoff_s=(0.01, 0.01), login_backoff_s=(1.0, 4.0))
         camera.start()
-        for pause in (1, 2, 4, 4):  # from one try to the next, whatever else is said meanwhile
-            wait_for(lambda: f"next try in {pause} s" in (camera.detail or ""), camera)  # noqa: B023
-            wait_for(lambda: "next try" not in (camera.detail or ""), camera)
+
+        def tries() -> int:
+            return sum(b"Authorization" in request for request in server.requests)
+
+        for number, pause in enumerate((1, 2, 4, 4), 1):
+            wait_for(lambda: tries() == number and f"next try in {pause} s" in (camera.detail or ""), camera)  # noqa: B023
         camera.close()
-        assert sum(b"Authorization" in request for request in server.requests) <= 5
+        assert tries() <= 5
 
 
 def test_a_password_of_any_characters_works_and_appears_nowhere(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

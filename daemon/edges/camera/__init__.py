@@ -65,7 +65,7 @@ def frames_of(recording: Camera) -> Iterator[Frame]:
 
 def settings(config: GateConfig) -> Settings:
     """How a live source is read. Raises ConfigError for a password that cannot be read."""
-    common = Settings(config.source, config.stale_s, OPEN_S, max(2 * config.stale_s, 5.0), FROZEN_REOPEN_S)
+    common = Settings(config.source, config.stale_s, OPEN_S, max(2 * config.stale_s, 5.0), FROZEN_REOPEN_S, quiet_s=config.quiet_s)
     if not camera_address.is_address(config.source):
         return replace(common, format="v4l2")
     password = read_secret(config.password_file, "password_file") if config.password_file else None
@@ -77,10 +77,25 @@ def settings(config: GateConfig) -> Settings:
     )
 
 
+PROTOCOLS = {
+    "rtsp": "rtsp,rtp,udp,tcp",
+    "rtsps": "rtsps,rtsp,rtp,udp,tls,tcp",
+    "http": "http,tcp",
+    "https": "https,tls,tcp",
+    "rtmp": "rtmp,tcp",
+    "rtmps": "rtmps,rtmp,tls,tcp",
+    "srt": "srt,udp",
+    "tcp": "tcp",
+    "udp": "udp",
+    "rtp": "rtp,udp",
+}
+"""What a URL of this scheme may lead to, also by a redirect or a list inside the stream: no file, and no weaker protocol."""
+
+
 def _options(scheme: str, transport: str) -> dict[str, str]:
     """FFmpeg's options for a URL of this scheme."""
     # What is needed to begin is known soon. Not `nobuffer`: it would throw the first key frame away, and the next may be 10 s off.
-    options = {"analyzeduration": "1000000", "fpsprobesize": "0"}
+    options = {"analyzeduration": "1000000", "fpsprobesize": "0", "protocol_whitelist": PROTOCOLS[scheme]}
     if scheme in ("rtsp", "rtsps"):
         options |= {"rtsp_transport": transport, "timeout": str(int(OPEN_S * 1e6))}
     return options

@@ -1,7 +1,10 @@
 """Opening a source inside a camera's process, and finding out why it cannot be opened."""
 
 import errno
+import logging
 import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import av
 from av.container import InputContainer
@@ -19,6 +22,7 @@ _BY_NUMBER = {
     errno.ENETUNREACH: Cause.NO_ROUTE,
     errno.ENETDOWN: Cause.NO_ROUTE,
     errno.EADDRNOTAVAIL: Cause.NO_ROUTE,
+    errno.EACCES: Cause.ELSEWHERE,  # the process may connect to the port of its URL alone
     errno.ETIMEDOUT: Cause.TIMEOUT,
     errno.ECONNRESET: Cause.HUNG_UP,
     errno.EPIPE: Cause.HUNG_UP,
@@ -42,12 +46,14 @@ class Ended(Exception):
         self.cause, self.amount = cause, amount
 
 
-def opened(settings: Settings) -> InputContainer:
-    """The source, open, with a video stream in it. Raises Ended."""
+def opened(settings: Settings, sent_on: Callable[[], None] = lambda: None) -> InputContainer:
+    """The source, open, with a video stream in it. Raises Ended. `sent_on` is called when an RTSP server names another place, before
+    anything is said there: FFmpeg would give it the password. It must not come back."""
     try:
-        container = av.open(
-            settings.source, format=settings.format, options=settings.options, timeout=(settings.open_s, settings.silent_s)
-        )
+        with _sent_on(sent_on, settings.source):
+            container = av.open(
+                settings.source, format=settings.format, options=settings.options, timeout=(settings.open_s, settings.silent_s)
+            )
     except (av.error.FFmpegError, OSError, ValueError, MemoryError) as error:
         raise cause_of(error, settings) from None
     name = container.format.name
@@ -60,6 +66,30 @@ def opened(settings: Settings) -> InputContainer:
     if container.streams.video[0].codec_context is None:
         raise Ended(Cause.NO_DECODER)
     return container
+
+
+@contextmanager
+def _sent_on(call: Callable[[], None], source: str) -> Iterator[None]:
+    """FFmpeg follows by itself, and all that it gives is a line in its log."""
+    if not source.lower().startswith("rtsp"):
+        yield
+        return
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if "Redirecting to" in record.getMessage():
+                call()
+
+    log, listener = logging.getLogger("libav"), Listener()
+    log.addHandler(listener)
+    log.propagate = False
+    log.setLevel(logging.DEBUG)
+    av.logging.set_level(av.logging.INFO)
+    try:
+        yield
+    finally:
+        av.logging.set_level(None)
+        log.removeHandler(listener)
 
 
 def cause_of(error: Exception, settings: Settings, *, ask: bool = True) -> Ended:

@@ -27,12 +27,16 @@ _WORDS = {
     Cause.NO_DECODER: "its video has a format that cannot be decoded here: set the camera to H.264, H.265 or MJPEG",
     Cause.UNDECODABLE: "it sends no pictures that can be decoded: set the camera to H.264, H.265 or MJPEG; with udp, try tcp",
     Cause.TOO_LARGE: "its pictures are larger than 8192×4608: set the camera to a smaller size",
+    Cause.ODD_SHAPE: "its pictures are no wider or no higher than a few pixels, or a strip: set a usual size in the camera",
     Cause.NOT_LIVE: "it sends faster than things happen: this is a recording, and no live picture; give the URL of the live stream",
     Cause.ONE_PICTURE: "the URL is that of one picture, and no stream: give the URL of the MJPEG or RTSP stream",
     Cause.SEGMENTS: "the URL is that of HLS or DASH, whose pictures are many seconds old: give the URL of the RTSP or MJPEG stream",
     Cause.ENDED: "it ended the stream",
+    Cause.PARTS: "it separates its pictures in an odd way: they are looked for one by one now",
     Cause.SILENT: "it has sent nothing for {:.0f} s",
     Cause.FROZEN: "the picture is frozen: nothing in it has changed for {:.0f} s; start the camera again",
+    Cause.QUIET: "nothing has moved in its picture for {:.0f} s: is the lens covered, or the camera frozen? Where nobody comes "
+    "for so long, raise the gate's quiet_s",
     Cause.LATE: "its pictures come {:.1f} s late: the network is too slow for the stream, or the camera's time stamps are wrong",
     Cause.NO_KEY: "no whole picture came in {:.0f} s: set a shorter interval of key frames in the camera (2 s)",
     Cause.NO_DEVICE: "there is no such device: is the camera plugged in?",
@@ -40,6 +44,7 @@ _WORDS = {
     Cause.DEVICE_DENIED: "the daemon's user may not open the device: add it to the group `video`",
     Cause.NOT_A_CAMERA: "the device gives no pictures: most cameras have several devices; try the others",
     Cause.MEMORY: "its pictures need more memory than there is: set the camera to a smaller size",
+    Cause.ELSEWHERE: "it sends this machine on to another place: give the URL of the video stream itself",
     Cause.FAILED: "reading it failed (error {:.0f})",
     Cause.NOT_STARTED: "its process cannot be started (error {:.0f}): look at memory and at the limits of the service",
     Cause.HANGS: "its process hung and was ended",
@@ -51,6 +56,8 @@ _WAYS = {
     Way.LATE_NETWORK: "its pictures come {:.1f} s late: lower bit rate or frame rate, or mend the network",
     Way.LATE_DECODING: "this machine decodes too slowly, and leaves pictures out: set a smaller size or frame rate in the camera, or H.264",
     Way.FROZEN: "the picture is frozen: nothing in it has changed for {:.0f} s",
+    Way.QUIET: "nothing has moved in its picture for {:.0f} s: look whether the camera works; where nobody comes for so long, "
+    "raise the gate's quiet_s",
     Way.WAITING: STREAM_OPEN,
 }
 

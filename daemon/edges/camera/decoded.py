@@ -47,6 +47,13 @@ def picture(frame: av.VideoFrame, pixel_aspect: Fraction | None = None) -> Image
     return _upright(_square(image, pixel_aspect), frame)
 
 
+def careful(stream: av.VideoStream) -> None:
+    """Have the decoder of a stream refuse damaged pictures: a JPEG that breaks off is else shown with nothing in its rest.
+    To be called before it decodes."""
+    if stream.codec_context.name == "mjpeg":
+        stream.codec_context.options = {"err_detect": "explode"}
+
+
 class Pictures:
     """The pictures of one stream, in the order in which they are shown.
 
@@ -57,6 +64,7 @@ class Pictures:
     def __init__(self, stream: av.VideoStream) -> None:
         self._stream, self._doubt = stream, True
         self._damaged_at: int | None = None
+        careful(stream)
         # Damage then looks the same each time, and no picture waits for those after it.
         stream.codec_context.thread_count = 1
 

@@ -26,6 +26,8 @@ KEY_S = 15.0
 NO_KEY_S = 30.0
 MOST_CORRUPT = 100
 """After so many damaged pictures, and not one whole one, a new connection may do better."""
+LEAST_SIDE, MOST_STRETCHED = 32, 16
+"""No face fits into smaller pictures. Strips come from damaged headers, and would cost memory without end."""
 GOOD_S = 10.0
 """If no picture is young enough for so long, a new connection begins at the present."""
 REMEMBERED = 64
@@ -63,7 +65,7 @@ class Decoding:
         self._settings, self._packets, self._sink, self._clock = settings, packets, sink, clock
         now_s = clock()
         self._late_s = max(LATE_S, settings.stale_s / 2)
-        self._lateness, self._stillness = Lateness(self._late_s, now_s), Stillness(alive_s=settings.stale_s)
+        self._lateness, self._stillness = Lateness(self._late_s, now_s), Stillness(alive_s=settings.stale_s, quiet_s=settings.quiet_s)
         self._came_s = self._good_s = now_s
         self._known = False
         self._key_since_s: float | None = now_s  # since when pictures wait for a key frame; None: they do not
@@ -72,7 +74,7 @@ class Decoding:
         self._corrupt = self._number = 0
         self._taken: dict[int | None, float | None] = {}
         self._last_s = -1e9
-        self._frozen_before = settings.frozen
+        self._frozen_before = settings.frozen or settings.quiet
         self._damaged_at: int | None = None
 
     def step(self) -> None:
@@ -172,6 +174,9 @@ class Decoding:
         self._key_since_s, self._corrupt = None, 0
         if frame.width * frame.height > wire.MOST_PIXELS:
             raise Ended(Cause.TOO_LARGE)
+        short, long = sorted((frame.width, frame.height))
+        if short < LEAST_SIDE or long > MOST_STRETCHED * short:
+            raise Ended(Cause.ODD_SHAPE)
         return True
 
     # ---- looking at pictures
@@ -197,9 +202,12 @@ class Decoding:
         if look == "frozen" or self._frozen_before:
             still_s = self._stillness.still_for(taken_s)
             self._sink.drop("frozen")
-            self._sink.goes(Way.FROZEN, still_s)
-            if look == "frozen" and still_s > self._settings.frozen_reopen_s:
-                raise Ended(Cause.FROZEN, still_s)
+            quiet = self._stillness.by_quiet if look == "frozen" else self._settings.quiet
+            self._sink.goes(Way.QUIET if quiet else Way.FROZEN, still_s)
+            if look == "frozen" and still_s > (
+                self._settings.quiet_s + self._settings.quiet_reopen_s if quiet else self._settings.frozen_reopen_s
+            ):
+                raise Ended(Cause.QUIET if quiet else Cause.FROZEN, still_s)
             return
         self._sink.seen(taken_s)
         match self._lateness.reason:

@@ -5,6 +5,7 @@ hang, ends that process and nothing else. The process gets the address over a so
 """
 
 import fcntl
+import logging
 import mmap
 import os
 import select
@@ -25,6 +26,9 @@ from daemon.core.values import OPENING, CameraTrouble, Frame
 from daemon.edges.camera import causes, wire
 from daemon.edges.camera.source import State
 from daemon.edges.camera.wire import Cause, Kind, Message, Settings, Way
+from daemon.edges.confinement import Lacks
+
+log = logging.getLogger("ostiary")
 
 OPEN_S = 10.0
 BACKOFF_S = (1.0, 30.0)
@@ -33,6 +37,8 @@ LOGIN_BACKOFF_S = (60.0, 900.0)
 SETTLED_S = 10.0
 """A camera that fails after it delivered for this long is tried again at once; after a sooner failure the pause grows each time."""
 FROZEN_REOPEN_S = 10.0
+QUIET_REOPEN_S = (60.0, 3600.0)
+"""A source in which nothing moves is kept open so much longer, and longer each time: it may be well, and somebody may walk up."""
 HANG_S = 10.0
 """A process that says nothing for so long hangs. It says something several times a second, except while it opens the source."""
 START_S = 30.0
@@ -43,6 +49,22 @@ CLOSE_S = 1.0
 KEPT = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL")
 """What the process may know of the daemon's environment."""
 BEGIN = "import sys; sys.path.insert(0, sys.argv[1]); from daemon.edges.camera.reader import main; main()"
+
+
+_LACKING = {
+    Lacks.FILE_RULES: "the kernel does not limit which files the processes of cameras read (Landlock: Linux 5.13, and the unit's "
+    "SystemCallFilter must allow it); their other limits hold",
+    Lacks.CALL_FILTER: "the processes of cameras have no filter of system calls; their other limits hold",
+}
+_said: set[Lacks] = set()
+
+
+def _say(lacks: Lacks) -> None:
+    """Say what the kernel does not do, once."""
+    for lack, words in _LACKING.items():
+        if lack in lacks and lack not in _said:
+            _said.add(lack)
+            log.warning(words)
 
 
 class Process:
@@ -133,6 +155,7 @@ class LiveCamera:
         *,
         backoff_s: tuple[float, float] = BACKOFF_S,
         login_backoff_s: tuple[float, float] = LOGIN_BACKOFF_S,
+        quiet_reopen_s: tuple[float, float] = QUIET_REOPEN_S,
         hang_s: float = HANG_S,
         start: Callable[[], Process] = Process,
     ) -> None:
@@ -152,7 +175,9 @@ class LiveCamera:
         self._why: str | None = None
         self._dropped: Counter[str] = Counter()
         self._current: Counter[str] = Counter()
-        self._closed = self._frozen = False
+        self._closed = self._frozen = self._quiet = False
+        self._format = settings.format
+        self._quiet_bounds_s, self._quiet_reopen_s = quiet_reopen_s, quiet_reopen_s[0]
 
     def start(self) -> None:
         """Start the first process, so that it opens the source while the daemon gets ready."""
@@ -272,7 +297,15 @@ class LiveCamera:
         if not process.begun:
             if now_s < self._due_s:
                 return
-            process.begin(replace(self._settings, frozen=self._frozen))
+            process.begin(
+                replace(
+                    self._settings,
+                    format=self._format,
+                    frozen=self._frozen and not self._quiet,
+                    quiet=self._quiet,
+                    quiet_reopen_s=self._quiet_reopen_s,
+                )
+            )
             process.heard_s, process.limit_s = time.monotonic(), START_S + self._settings.open_s
             self._wanted = False
         self._listen(process)
@@ -304,6 +337,7 @@ class LiveCamera:
         process.limit_s = self._hang_s if self._message is not None else self._settings.open_s + self._hang_s
         self._message = message
         self._current = Counter(dict(zip(wire.DROPS, message.dropped, strict=True)))
+        _say(message.lacks)
         if message.kind is Kind.END:
             assert message.cause is not None
             self._over(message.cause, message.amount)
@@ -313,7 +347,9 @@ class LiveCamera:
             self._seen_s = self._clock() - (time.monotonic() - seen_s)
             self._good_since_s = self._good_since_s if self._good_since_s is not None else self._clock()
             self._why = None
-        self._frozen = message.way is Way.FROZEN or (self._frozen and message.way is Way.WAITING)
+            self._quiet_reopen_s = self._quiet_bounds_s[0]
+        if message.way is not Way.WAITING:
+            self._frozen, self._quiet = message.way in (Way.FROZEN, Way.QUIET), message.way is Way.QUIET
         if message.kind is Kind.PICTURE:
             self._wanted, self._picture = False, message
 
@@ -326,13 +362,22 @@ class LiveCamera:
     def _failed(self, cause: Cause, amount: float) -> None:
         """The connection is over: say why, and when the next one is tried."""
         now_s = self._clock()
-        self._frozen = cause is Cause.FROZEN
+        if cause in (Cause.FROZEN, Cause.QUIET):
+            self._frozen, self._quiet = True, cause is Cause.QUIET
+        else:
+            self._frozen = self._quiet = False
         if self._good_since_s is not None:
             self._login_pause_s = self._login_backoff_s[0]
             if now_s - self._good_since_s > SETTLED_S:
                 self._pause_s = self._backoff_s[0]
+        if self._good_since_s is None:
+            self._format = self._settings.format
         if cause in causes.LOGIN_CAUSES:
             pause_s, self._login_pause_s = self._login_pause_s, min(2 * self._login_pause_s, self._login_backoff_s[1])
+        elif cause is Cause.PARTS:
+            pause_s, self._format = self._backoff_s[0], wire.WHOLE
+        elif cause is Cause.QUIET:
+            pause_s, self._quiet_reopen_s = self._backoff_s[0], min(2 * self._quiet_reopen_s, self._quiet_bounds_s[1])
         else:
             pause_s, self._pause_s = self._pause_s, min(2 * self._pause_s, self._backoff_s[1])
         self._due_s = now_s + pause_s

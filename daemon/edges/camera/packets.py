@@ -32,7 +32,9 @@ class Waiting:
 class Packets:
     """The packets of one video stream."""
 
-    def __init__(self, container: InputContainer, stream: VideoStream, arrivals: Arrivals) -> None:
+    def __init__(self, container: InputContainer, stream: VideoStream, arrivals: Arrivals, *, held_back: bool = False) -> None:
+        """`held_back`: a packet comes only when the next one begins."""
+        self._held_back = held_back
         self._container, self._stream, self._arrivals = container, stream, arrivals
         self._there = threading.Condition()
         self._waiting: deque[Waiting] = deque()
@@ -78,12 +80,16 @@ class Packets:
         return first
 
     def _run(self) -> None:
+        before_s: float | None = None
         try:
             for packet in self._container.demux(self._stream):
                 if self._stop:
                     return
-                if packet.size > 0:
-                    self._put(packet, time.monotonic())
+                now_s = time.monotonic()
+                began_s = before_s if self._held_back else now_s
+                if packet.size > 0 and began_s is not None:
+                    self._put(packet, now_s, began_s)
+                before_s = now_s
         except Exception as error:  # noqa: BLE001  a thread's mouth: who takes packets says what it means
             self._error = error
         finally:
@@ -91,9 +97,9 @@ class Packets:
                 self._over = True
                 self._there.notify_all()
 
-    def _put(self, packet: "av.Packet[VideoStream]", arrived_s: float) -> None:
+    def _put(self, packet: "av.Packet[VideoStream]", arrived_s: float, began_s: float) -> None:
         stamp_s = None if packet.pts is None else float(packet.pts * packet.time_base)
-        waiting = Waiting(packet, arrived_s, self._arrivals.taken_s(arrived_s, stamp_s))
+        waiting = Waiting(packet, arrived_s, self._arrivals.taken_s(began_s, stamp_s))
         with self._there:
             self._waiting.append(waiting)
             self._bytes += packet.size

@@ -14,19 +14,21 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import numpy as np
 from av.video.frame import VideoFrame
 
+from daemon.core import camera_address
 from daemon.core.arrivals import Arrivals
 from daemon.edges.camera import wire
-from daemon.edges.camera.asking import Ended, opened
-from daemon.edges.camera.decoded import picture, pixel_aspect
+from daemon.edges.camera.asking import PORTS, Ended, opened
+from daemon.edges.camera.decoded import careful, picture, pixel_aspect
 from daemon.edges.camera.decoding import Decoding
 from daemon.edges.camera.packets import Packets
 from daemon.edges.camera.wire import Cause, Kind, Message, Settings, Way
-from daemon.edges.confinement import confine_reader
+from daemon.edges.confinement import Lacks, confine_reader
 
 NOTE_S = 0.25
 """The daemon hears this often how things go."""
@@ -34,6 +36,9 @@ MEMORY_BYTES, FILES = 2 << 30, 64
 """What the process may take. The largest pictures, 8192×4608 in H.265, need 1.2 GB with all that the decoder keeps."""
 UNSTAMPED = frozenset({"mpjpeg", "mjpeg", "h264", "hevc", "m4v", "mpegvideo", "obu"})
 """Formats without time stamps: FFmpeg makes them up."""
+DNS = 53
+PARTED, WHOLE = "mpjpeg", wire.WHOLE
+"""MJPEG over HTTP, read as its headers say; and read by looking for the pictures."""
 LINE = 0
 """A socket to the daemon."""
 
@@ -50,6 +55,7 @@ class Told:
     gone: bool = False
     """The daemon has closed the line."""
     pixel_aspect: Fraction | None = None
+    lacks: Lacks = Lacks.NOTHING
     _dropped: dict[str, int] = field(default_factory=lambda: dict.fromkeys(wire.DROPS, 0))
     _newest: tuple[VideoFrame, int, float] | None = None
     _there: threading.Condition = field(default_factory=threading.Condition)
@@ -105,7 +111,7 @@ class Told:
         with self._there:
             dropped = tuple(self._dropped[reason] for reason in wire.DROPS)
         cause, amount = (ended.cause, ended.amount) if ended is not None else (None, self.amount)
-        return Message(kind, self.way, cause, amount, number, at_s, width, height, self.seen_s, dropped)
+        return Message(kind, self.way, cause, amount, number, at_s, width, height, self.seen_s, dropped, self.lacks)
 
 
 def main() -> None:
@@ -120,9 +126,21 @@ def main() -> None:
     told = Told(line, mmap.mmap(files[0], wire.MEMORY_BYTES))
     os.close(files[0])
     settings = wire.read_settings(data)
-    confine_reader(MEMORY_BYTES, FILES)
+    told.lacks = confined(settings.source)
     threading.Thread(target=_at_the_line, args=(told,), name="answers", daemon=True).start()
     _leave(told, _ended(lambda: read(settings, told)))
+
+
+def confined(source: str) -> Lacks:
+    """Give up what this process does not need to read `source`. What the kernel cannot take away is returned."""
+    code = Path(__file__).parents[2]
+    if not camera_address.is_address(source):
+        return confine_reader(MEMORY_BYTES, FILES, code, Path(source), (), listens=False)
+    scheme, port = source.partition("://")[0].lower(), camera_address.host_and_port(source)[1]
+    port = port or PORTS.get(scheme)
+    return confine_reader(
+        MEMORY_BYTES, FILES, code, None, {DNS, port} if port else {DNS}, listens=scheme in camera_address.LISTENING
+    )
 
 
 def _at_the_line(told: Told) -> None:
@@ -158,16 +176,19 @@ def _leave(told: Told, ended: Ended | None) -> None:
 def read(settings: Settings, told: Told) -> None:
     """Read until the daemon closes the line. Raises Ended when the connection is of no more use, and OSError."""
     told.note()
-    if settings.frozen:
-        told.goes(Way.FROZEN, 0.0)
-    container = opened(settings)
+    if settings.frozen or settings.quiet:
+        told.goes(Way.QUIET if settings.quiet else Way.FROZEN, 0.0)
+    container = opened(settings, lambda: _leave(told, Ended(Cause.ELSEWHERE)))
     stream = container.streams.video[0]
     context = stream.codec_context
+    careful(stream)
     # Frame threads each hold a picture back, and with slice threads the decoder says nothing of damage.
     context.thread_count = 1
     if not context.has_b_frames:
         context.flags |= av.codec.context.Flags.low_delay
-    packets = Packets(container, stream, Arrivals(stamped=not UNSTAMPED & set(container.format.name.split(","))))
+    names = set(container.format.name.split(","))
+    # The end of such a picture is found where the next one begins.
+    packets = Packets(container, stream, Arrivals(stamped=not UNSTAMPED & names), held_back=WHOLE in names)
     decoding, told_s = Decoding(settings, packets, told), 0.0
     try:
         while not told.gone:
@@ -176,5 +197,9 @@ def read(settings: Settings, told: Told) -> None:
                 told.note()
             told.pixel_aspect = pixel_aspect(stream)
             decoding.step()
+    except Ended as ended:
+        if ended.cause is Cause.ENDED and PARTED in names and told.seen_s != told.seen_s:  # NaN: nothing was seen
+            raise Ended(Cause.PARTS) from None
+        raise
     finally:
         packets.close()

@@ -7,9 +7,13 @@ from enum import IntEnum
 
 import msgspec
 
+from daemon.edges.confinement import Lacks
+
 MOST_PIXELS = 8192 * 4608
 MEMORY_BYTES = 3 * MOST_PIXELS
 """The memory that both share: one BGR picture. Only what pictures have used takes real memory."""
+WHOLE = "mjpeg"
+"""FFmpeg's format that finds JPEG pictures whatever stands between them."""
 WANT = b"w"
 """The daemon wants the newest picture. It is the only thing that it says after the settings."""
 DROPS = ("overrun", "stale", "still", "frozen", "corrupt")
@@ -20,7 +24,8 @@ class Settings:
     """What a camera's process is told: the source (URL or device) with its secrets, and how to read it.
 
     `format` and `options` are FFmpeg's. `login`: the source has a user name in it. `frozen`: the connection before this one ended because
-    the picture was frozen.
+    the picture was frozen; `quiet`: or because nothing had moved in it for `quiet_s` and more (0: that ends none), in which case it is
+    opened again after `quiet_reopen_s` more.
     """
 
     source: str
@@ -32,6 +37,9 @@ class Settings:
     options: dict[str, str] = field(default_factory=dict)
     login: bool = False
     frozen: bool = False
+    quiet: bool = False
+    quiet_s: float = 300.0
+    quiet_reopen_s: float = 60.0
 
     def encode(self) -> bytes:
         return msgspec.json.encode(self)
@@ -49,9 +57,10 @@ class Kind(IntEnum):
 
 
 class Way(IntEnum):
-    """How pictures come: as they should; too late because of the network, or because of decoding; always the same; none yet."""
+    """How pictures come: as they should; too late because of the network, or because of decoding; always the same; none yet; nothing moves
+    in them."""
 
-    WELL, LATE_NETWORK, LATE_DECODING, FROZEN, WAITING = 0, 1, 2, 3, 4
+    WELL, LATE_NETWORK, LATE_DECODING, FROZEN, WAITING, QUIET = 0, 1, 2, 3, 4, 5
 
 
 class Cause(IntEnum):
@@ -91,6 +100,10 @@ class Cause(IntEnum):
     NOT_A_CAMERA = 32
     MEMORY = 33
     FAILED = 34
+    ELSEWHERE = 35
+    QUIET = 36
+    ODD_SHAPE = 37
+    PARTS = 38
     # What the daemon finds out by itself:
     NOT_STARTED = 60
     HANGS = 61
@@ -98,7 +111,7 @@ class Cause(IntEnum):
     NONSENSE = 63
 
 
-_MESSAGE = struct.Struct("<BBBdQdIId5Q")
+_MESSAGE = struct.Struct("<BBBdQdIId5QB")
 MESSAGE_BYTES = _MESSAGE.size
 
 
@@ -106,7 +119,7 @@ MESSAGE_BYTES = _MESSAGE.size
 class Message:
     """One message to the daemon. `amount` belongs to the cause or the way. `seen_s` is when the newest picture was taken that is no older
     than it may be, NaN while there is none; `number`, `at_s`, `width` and `height` are those of the picture in the memory. Times are
-    seconds of the machine's monotonic clock."""
+    seconds of the machine's monotonic clock. `lacks` is what the kernel does not keep the process from."""
 
     kind: Kind
     way: Way
@@ -118,11 +131,12 @@ class Message:
     height: int
     seen_s: float
     dropped: tuple[int, ...]
+    lacks: Lacks = Lacks.NOTHING
 
     def encode(self) -> bytes:
         return _MESSAGE.pack(
             self.kind, self.way, self.cause or 0, self.amount, self.number, self.at_s, self.width, self.height,
-            self.seen_s, *self.dropped,
+            self.seen_s, *self.dropped, self.lacks,
         )  # fmt: skip
 
 
@@ -130,10 +144,10 @@ def read_message(data: bytes) -> Message | None:
     """What a camera's process said; None if it makes no sense."""
     if len(data) != MESSAGE_BYTES:
         return None
-    kind, way, cause, amount, number, at_s, width, height, seen_s, *dropped = _MESSAGE.unpack(data)
+    kind, way, cause, amount, number, at_s, width, height, seen_s, *dropped, lacks = _MESSAGE.unpack(data)
     try:
         said = Cause(cause) if cause else None
-        message = Message(Kind(kind), Way(way), said, amount, number, at_s, width, height, seen_s, tuple(dropped))
+        message = Message(Kind(kind), Way(way), said, amount, number, at_s, width, height, seen_s, tuple(dropped), Lacks(lacks & 3))
     except ValueError:
         return None
     if not math.isfinite(amount) or (message.kind is Kind.END and message.cause is None):
