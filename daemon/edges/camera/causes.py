@@ -32,7 +32,7 @@ _WORDS = {
     Cause.SEGMENTS: "the URL is that of HLS or DASH, whose pictures are many seconds old: give the URL of the RTSP or MJPEG stream",
     Cause.ENDED: "it ended the stream",
     Cause.SILENT: "it has sent nothing for {:.0f} s",
-    Cause.FROZEN: "the picture is frozen: nothing in it has changed for {:.0f} s; start the camera again",
+    Cause.FROZEN: "nothing in the picture has changed for {:.0f} s",
     Cause.LATE: "its pictures come {:.1f} s late: the network is too slow for the stream, or the camera's time stamps are wrong",
     Cause.NO_KEY: "no whole picture came in {:.0f} s: set a shorter interval of key frames in the camera (2 s)",
     Cause.NO_DEVICE: "there is no such device: is the camera plugged in?",
@@ -50,7 +50,7 @@ _WORDS = {
 _WAYS = {
     Way.LATE_NETWORK: "its pictures come {:.1f} s late: lower bit rate or frame rate, or mend the network",
     Way.LATE_DECODING: "this machine decodes too slowly, and leaves pictures out: set a smaller size or frame rate in the camera, or H.264",
-    Way.FROZEN: "the picture is frozen: nothing in it has changed for {:.0f} s",
+    Way.FROZEN: "nothing in the picture has changed for {:.0f} s",
     Way.WAITING: STREAM_OPEN,
 }
 
