@@ -21,7 +21,7 @@ from daemon.core.counts import counted, persons
 from daemon.core.status import Reason, Word
 from daemon.core.values import Frame
 from daemon.edges import clock
-from daemon.edges.camera import CameraError, open_camera
+from daemon.edges.camera import Camera, CameraError, open_camera
 from daemon.edges.detector import open_detector
 from daemon.edges.mqtt import MqttLink
 from daemon.edges.store import StoreError, gallery_file
@@ -71,6 +71,12 @@ def show(findings: list[Finding]) -> None:
     for part, works, seen in findings:
         table.add_row(Text("✓", "green") if works else Text("✗", "red"), part, Text(seen))
     Console(highlight=False).print(table)
+
+
+def why_not(camera: Camera) -> str | None:
+    """Why the first try to open a camera has failed, None while it goes on."""
+    why, pause, _ = (camera.detail or "").partition(" (next try")
+    return why if pause else None
 
 
 def check(config: Config, cameras: bool = True, local: bool = False) -> list[Finding]:
@@ -158,10 +164,10 @@ def check(config: Config, cameras: bool = True, local: bool = False) -> list[Fin
         opened = open_camera(name, config.gates[name], paced=False)
         try:
             frame, last_s = None, time.monotonic() + CAMERA_S
-            while frame is None and time.monotonic() < last_s and "next try" not in (opened.detail or ""):
+            while frame is None and time.monotonic() < last_s and why_not(opened) is None:
                 frame = opened.read(1.0)
             if frame is None:
-                why = (opened.detail or "no reason given").partition(" (next try")[0]
+                why = why_not(opened) or opened.detail or "no reason given"
                 raise CameraError(f"no picture: {why}", "correct that, and check again")
             return f"{frame.image.shape[1]}×{frame.image.shape[0]} pixels{turned(name, frame)}"
         finally:

@@ -16,7 +16,7 @@ import cv2
 from rich.console import Console
 from rich.text import Text
 
-from daemon.cli.check import Finding, check, show
+from daemon.cli.check import Finding, check, show, why_not
 from daemon.cli.questions import Questions
 from daemon.cli.say import EXIT_FAILED, UNUSABLE, console
 from daemon.config import Config, ConfigError, load
@@ -243,7 +243,8 @@ def attempt(draft: Draft, folder: Path, path: Path, out: Console, turn: bool) ->
         sight = look(config, draft.gate)
     except UNUSABLE as error:
         seen = f"camera {draft.gate}", False, f"{error.message}; {error.hint}"
-        out.print(NO_CAMERA)
+        if "://" not in draft.source:
+            out.print(NO_CAMERA)
     else:
         if turn and sight.quarters:
             draft.rotate = (draft.rotate + 90 * sight.quarters) % 360
@@ -272,13 +273,12 @@ def look(config: Config, gate: str) -> Sight:
                 end_s = end_s if best is not None else time.monotonic() + LOOK_S
                 sight = sight_of(frame, detector, judge)
                 best = sight if best is None or sight.worth > best.worth else best
-            if (best is not None and best.good) or camera.state == "ended" or time.monotonic() >= end_s:
+            over = camera.state == "ended" or time.monotonic() >= end_s or (best is None and why_not(camera) is not None)
+            if over or (best is not None and best.good):
                 break
         if best is None:
-            raise CameraError(
-                f"no picture in {FIRST_PICTURE_S:.0f} s ({camera.detail or 'no reason given'})",
-                "is the address right, the camera on, the network there, and no other program using it?",
-            )
+            why = why_not(camera) or camera.detail or f"none came in {FIRST_PICTURE_S:.0f} s; is another program using it?"
+            raise CameraError(f"no picture: {why}", "correct that, and run this again")
         return best
     finally:
         camera.close()

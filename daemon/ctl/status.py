@@ -186,6 +186,8 @@ def _daemons(found: Mapping[str, Seen]) -> list[Text]:
     """What the gates of one daemon share. Gates that say the same have one line together."""
     said: dict[str, list[str]] = {}
     for name, one in sorted(found.items()):
+        if not one.online and one.model is None:
+            continue  # the broker speaks in its name, and knows none of this
         model = " on ".join(part for part in (one.model, one.provider) if part) or "no model"
         audit = "no audit" if one.audit is None else f"audit {one.audit.number}: {one.audit.head[:12]}…"
         gallery = f"{persons(one.people)}, {counted(one.templates, 'template')}, revision {one.gallery_revision}"

@@ -96,6 +96,12 @@ def test_what_does_not_work_writes_nothing_unless_it_is_wanted(tmp_path: Path, q
     assert load(tmp_path / "config.toml").gates["north"].source == "/dev/no-camera"
 
 
+def test_a_network_camera_that_cannot_be_reached_says_why_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*options(tmp_path, f"rtsp://127.0.0.1:{free_port()}/stream", free_port()), "--yes"]) == 1
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "camera north" in line]
+    assert "no picture: nothing listens at the port" in line and "next try" not in line
+
+
 def test_nothing_is_written_over(tmp_path: Path, quick: None, capsys: pytest.CaptureFixture[str]) -> None:
     command = [*options(tmp_path, "/dev/no-camera", free_port()), "--yes", "--anyway", "--command-key", "hr"]
     for name in ("config.toml", "hr.key"):

@@ -12,9 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
 import msgspec
 import pytest
 
+from bench import dashboard
 from daemon.core.status import TABLE, Severity, Word
 from daemon.core.values import Quality, Reason, Verdict
 from daemon.edges.metrics import METRICS, Metrics
@@ -249,6 +251,15 @@ def test_every_query_of_the_dashboard_finds_something(prometheus: Prometheus) ->
     values = {title: prometheus.asked(query) for title, query in queries()}
     assert [found["value"][1] for found in values["State"]] == ["1"], "degraded"
     assert {found["metric"]["reason"] for found in values["Reasons"]} == {"camera_down", "uncalibrated"}
+
+
+def test_the_dashboard_is_drawn_without_grafana(prometheus: Prometheus, tmp_path: Path) -> None:
+    empty = dashboard.draw(f"http://127.0.0.1:{prometheus.port}", 1.0, "30s", tmp_path / "dashboard.png")
+    assert not empty
+    drawn = cv2.imread(str(tmp_path / "dashboard.png"))
+    assert drawn is not None and drawn.std() > 10
+    with pytest.raises(SystemExit, match="is it a Prometheus"):
+        dashboard.draw(f"http://127.0.0.1:{free_port()}", 1.0, "30s", tmp_path / "none.png")
 
 
 def test_every_variable_of_the_dashboard_finds_something(prometheus: Prometheus) -> None:

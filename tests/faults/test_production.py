@@ -41,8 +41,8 @@ class Row:
     word: str | None = None
     journal: str = ""
     lasts_s: float = 5.0
-    notice_s: float = 30.0
-    recover_s: float = 60.0
+    notice_s: float = 60.0
+    recover_s: float = 120.0
     blind: bool = False
     by_mqtt: bool = True
     long: bool = False
@@ -203,7 +203,7 @@ ROWS = [
     Row("camera silent", silent, "camera_down", "camera_down", blind=True),
     Row("camera half open", half_open, "camera_down", "camera_down", blind=True, long=True),
     Row("camera switched off", off, "camera_down", "camera_down", blind=True, long=True),
-    Row("picture frozen before the encoder", frozen, "camera_frozen", "camera_frozen", notice_s=60.0, blind=True),
+    Row("picture frozen before the encoder", frozen, "camera_frozen", "camera_frozen", notice_s=120.0, blind=True),
     Row("time stamps run backwards", stamps_back, lasts_s=15.0),
     Row("another resolution", larger, lasts_s=15.0, long=True),
     Row("another codec", other_codec, lasts_s=15.0, long=True),
@@ -217,7 +217,7 @@ ROWS = [
     Row("no more memory", no_memory, lasts_s=4.0, long=True),
     Row("camera refuses the login", other_login, "camera_down", "camera_down.*`password_file`", recover_s=120.0, blind=True, long=True),
     Row("camera gone for two minutes", off, "camera_down", "camera_down", lasts_s=120.0, blind=True, long=True),
-    Row("frozen for two minutes", frozen, "camera_frozen", "camera_frozen", lasts_s=120.0, notice_s=60.0, blind=True, long=True),
+    Row("frozen for two minutes", frozen, "camera_frozen", "camera_frozen", lasts_s=120.0, notice_s=120.0, blind=True, long=True),
     Row("broker gone for two minutes", no_broker, "broker_down", "broker", lasts_s=120.0, by_mqtt=False, long=True),
 ]
 
@@ -296,12 +296,12 @@ def _noticed(gate: Production, row: Row, since: int) -> float | None:
     word = row.word
     if row.by_mqtt:
         noticed = gate.until(lambda: word in gate.words(), row.notice_s, "a status")
-        gate.until(lambda: gate.measured(word), 10, "a metric")
+        gate.until(lambda: gate.measured(word), 30, "a metric")
         shown = ctl(gate.config, "--site", "hq", "--gate", "north", "status")
         assert word in shown.stdout, shown
     else:
         noticed = gate.until(lambda: gate.measured(word), row.notice_s, "a metric")
-    gate.until(lambda: gate.warned(row.journal, since), 10, "a warning in the journal")
+    gate.until(lambda: gate.warned(row.journal, since), 30, "a warning in the journal")
     return noticed
 
 

@@ -83,10 +83,11 @@ class Story:
         """An RTSP camera with a password that a URL could not carry."""
         self._camera_on()
         self.sh(f"printf '%s\\n' '{PASSWORD}' | install -m 640 -o root -g ostiary /dev/stdin /etc/ostiary/camera-password")
-        source = f"rtsp://{USER}:{{password}}@127.0.0.1:{PORT}/gate"
+        source = f"rtsp://127.0.0.1:{PORT}/gate"
         edits = (
             f's|^source = .*|source = "{source}"|',
             '0,/^password_file = ""/s||password_file = "/etc/ostiary/camera-password"|',
+            f'0,/^username = ""/s||username = "{USER}"|',
             's|^username = ""|username = "gate-{gate}"|',
             '/^username = "gate/,$s|^password_file = ""|password_file = "/etc/ostiary/mqtt-password-{gate}"|',
             's|^trust = .*|trust = "always"|',

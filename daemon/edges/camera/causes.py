@@ -34,7 +34,7 @@ _WORDS = {
     Cause.ENDED: "it ended the stream",
     Cause.PARTS: "it separates its pictures in an odd way: they are looked for one by one now",
     Cause.SILENT: "it has sent nothing for {:.0f} s",
-    Cause.FROZEN: "the picture is frozen: nothing in it has changed for {:.0f} s; start the camera again",
+    Cause.FROZEN: "nothing in the picture has changed for {:.0f} s",
     Cause.QUIET: "nothing has moved in its picture for {:.0f} s: is the lens covered, or the camera frozen? Where nobody comes "
     "for so long, raise the gate's quiet_s",
     Cause.LATE: "its pictures come {:.1f} s late: the network is too slow for the stream, or the camera's time stamps are wrong",
@@ -55,7 +55,7 @@ _WORDS = {
 _WAYS = {
     Way.LATE_NETWORK: "its pictures come {:.1f} s late: lower bit rate or frame rate, or mend the network",
     Way.LATE_DECODING: "this machine decodes too slowly, and leaves pictures out: set a smaller size or frame rate in the camera, or H.264",
-    Way.FROZEN: "the picture is frozen: nothing in it has changed for {:.0f} s",
+    Way.FROZEN: "nothing in the picture has changed for {:.0f} s",
     Way.QUIET: "nothing has moved in its picture for {:.0f} s: look whether the camera works; where nobody comes for so long, "
     "raise the gate's quiet_s",
     Way.WAITING: STREAM_OPEN,
