@@ -104,7 +104,7 @@ from pathlib import Path
 import av
 from daemon.edges.confinement import confine_reader
 libc = __import__('ctypes').CDLL(None, use_errno=True)
-lacks = confine_reader(1 << 30, 64, Path('daemon').resolve(), None, (1,), listens=False)
+lacks = confine_reader(1 << 30, 64, Path('daemon').resolve(), Path('/dev/null'), (1,), listens=False)
 """
 
 
@@ -131,6 +131,8 @@ lacks = confine_reader(1 << 30, 64, Path('daemon').resolve(), None, (1,), listen
         ("socket.getaddrinfo('localhost', 80)", False),
         ("socket.socket(socket.AF_INET, socket.SOCK_DGRAM).bind(('127.0.0.1', 0))", False),
         ("open('/etc/hosts')", False),
+        ("open('/dev/null', 'r+b', buffering=0)  # the device", False),
+        ("open('/dev/zero', 'rb')", True),
     ],
 )
 def test_the_reader_of_a_camera_keeps_threads_and_network(attempt: str, refused: bool) -> None:
