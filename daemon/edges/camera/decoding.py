@@ -194,6 +194,8 @@ class Decoding:
         self._lateness.note(now_s, age_s, age_s - (now_s - waiting.arrived_s))
         look = self._stillness.observe(brightness(frame), taken_s, frame.key_frame)
         if age_s > stale_s:
+            if self._lateness.reason is not None:
+                self._say_whether_late()
             self._sink.drop("stale")
             return
         self._good_s = now_s
@@ -210,13 +212,7 @@ class Decoding:
                 raise Ended(Cause.QUIET if quiet else Cause.FROZEN, still_s)
             return
         self._sink.seen(taken_s)
-        match self._lateness.reason:
-            case None:
-                self._sink.goes(Way.WELL, 0.0)
-            case "network":
-                self._sink.goes(Way.LATE_NETWORK, self._lateness.mean_s)
-            case "decoding":
-                self._sink.goes(Way.LATE_DECODING, self._lateness.mean_s)
+        self._say_whether_late()
         if look == "still":
             self._sink.drop("still")
             return
@@ -224,6 +220,15 @@ class Decoding:
         self._last_s = min(max(taken_s, self._last_s + 1e-4), now_s)
         self._number += 1
         self._sink.put(frame, self._number, self._last_s)
+
+    def _say_whether_late(self) -> None:
+        match self._lateness.reason:
+            case None:
+                self._sink.goes(Way.WELL, 0.0)
+            case "network":
+                self._sink.goes(Way.LATE_NETWORK, self._lateness.mean_s)
+            case "decoding":
+                self._sink.goes(Way.LATE_DECODING, self._lateness.mean_s)
 
 
 def brightness(frame: VideoFrame) -> npt.NDArray[np.uint8]:

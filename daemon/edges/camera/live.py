@@ -175,7 +175,7 @@ class LiveCamera:
         self._why: str | None = None
         self._dropped: Counter[str] = Counter()
         self._current: Counter[str] = Counter()
-        self._closed = self._frozen = self._quiet = False
+        self._closed = self._frozen = self._quiet = self._late = False
         self._format = settings.format
         self._quiet_bounds_s, self._quiet_reopen_s = quiet_reopen_s, quiet_reopen_s[0]
 
@@ -198,7 +198,7 @@ class LiveCamera:
                 return None
             if self._frozen:
                 return "frozen"
-            if self._way in (Way.LATE_NETWORK, Way.LATE_DECODING):
+            if self._way in (Way.LATE_NETWORK, Way.LATE_DECODING) or (self._late and not self._is_up()):
                 return "behind"
             return None if self._is_up() else "down"
 
@@ -346,7 +346,7 @@ class LiveCamera:
             seen_s = min(message.seen_s, time.monotonic())
             self._seen_s = self._clock() - (time.monotonic() - seen_s)
             self._good_since_s = self._good_since_s if self._good_since_s is not None else self._clock()
-            self._why = None
+            self._why, self._late = None, False
             self._quiet_reopen_s = self._quiet_bounds_s[0]
         if message.way is not Way.WAITING:
             self._frozen, self._quiet = message.way in (Way.FROZEN, Way.QUIET), message.way is Way.QUIET
@@ -361,7 +361,7 @@ class LiveCamera:
 
     def _failed(self, cause: Cause, amount: float) -> None:
         """The connection is over: say why, and when the next one is tried."""
-        now_s = self._clock()
+        now_s, self._late = self._clock(), cause is Cause.LATE
         if cause in (Cause.FROZEN, Cause.QUIET):
             self._frozen, self._quiet = True, cause is Cause.QUIET
         else:

@@ -14,6 +14,8 @@ MEMORY_BYTES = 3 * MOST_PIXELS
 """The memory that both share: one BGR picture. Only what pictures have used takes real memory."""
 WHOLE = "mjpeg"
 """FFmpeg's format that finds JPEG pictures whatever stands between them."""
+MOST_COUNTED = 1 << 53
+"""No camera has shown, or lost, so many pictures."""
 WANT = b"w"
 """The daemon wants the newest picture. It is the only thing that it says after the settings."""
 DROPS = ("overrun", "stale", "still", "frozen", "corrupt")
@@ -151,6 +153,8 @@ def read_message(data: bytes) -> Message | None:
     except ValueError:
         return None
     if not math.isfinite(amount) or (message.kind is Kind.END and message.cause is None):
+        return None
+    if max(number, *dropped) >= MOST_COUNTED:  # who has taken the process over may send anything
         return None
     if message.kind is Kind.PICTURE and not (math.isfinite(at_s) and min(width, height) > 0 and width * height <= MOST_PIXELS):
         return None
