@@ -35,7 +35,7 @@ def serving(folder: Path) -> Store:
     store = open_store(folder / "state")
     at_desk = desk(store)
     payloads = (
-        command("enroll", "E1042", [painted(FACE), painted(FACE)], name="Ada Übel", gates=["north"], consent="form 7"),
+        command("enroll", "E1042", [painted(FACE), painted(FACE - 1)], name="Ada Übel", gates=["north"], consent="form 7"),
         command("enroll", "E10", [painted(OTHER)], issued=1),
         command("suspend", "E1042", issued=2),
         command("enroll", "E7", [painted(FACE)], issued=3),  # refused: it is E1042's face

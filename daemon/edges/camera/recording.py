@@ -151,7 +151,7 @@ def pictures(path: Path, fps: float) -> Iterator[Shot]:
     if not files:
         raise CameraError(f"{path}: no pictures in this folder", f"the names of pictures end in {', '.join(sorted(PICTURES))}")
     if all(_picture(p) is None for p in files):
-        raise CameraError(f"{path}: none of its {counted(len(files), 'picture')} can be decoded", "check that these files are pictures")
+        raise CameraError(f"{path}: none of its pictures can be decoded ({len(files)})", "check that these files are pictures")
     if table is None:
         return (Shot(number, number / fps, _picture(file)) for number, file in enumerate(files))
     first = table[1][0]

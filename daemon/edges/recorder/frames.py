@@ -88,7 +88,7 @@ class RecordedFrames:
         finally:
             tape.close()
         if lost:
-            self._warn(f"{path}: {counted(lost, 'frame')} that the gate saw not in it")
+            self._warn(f"{path}: {counted(lost, 'frame')} that the gate saw {'is' if lost == 1 else 'are'} not in it")
         if not tape.ended:
             self._warn(f"{path}: cut off after frame {number}" if number is not None else f"{path}: cut off before its first frame")
 
