@@ -11,12 +11,13 @@ INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --con
 demo: $(VENV)/.demo
 	$(BIN)/python -m daemon.demo
 
+# One process more than there are processors, because tests with cameras and brokers often wait.
 test: $(VENV)/.test
 	@deploy/get-mosquitto.sh
 	@tests/get-rtsp-server.sh
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses $$(( $$(nproc) + 1 )) --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
-    console, chance = Console(highlight=False), random.Random(arguments.seed)
+    console, chance = Console(highlight=False, soft_wrap=True), random.Random(arguments.seed)
     rows = [row for row in ROWS if not row.long and row.name != "disk full"]
     samples: list[tuple[float, int, int]] = []
     with tempfile.TemporaryDirectory() as folder, production(Path(folder), "[clock]\ntrust = 'always'\n") as gate:

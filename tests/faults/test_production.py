@@ -200,11 +200,11 @@ def killed(gate: Production) -> Iterator[None]:
 
 
 ROWS = [
-    Row("camera silent", silent, "camera_down", "camera_down", blind=True),
+    Row("camera silent", silent, "camera_down", "camera_down", blind=True, long=True),
     Row("camera half open", half_open, "camera_down", "camera_down", blind=True, long=True),
     Row("camera switched off", off, "camera_down", "camera_down", blind=True, long=True),
     Row("picture frozen before the encoder", frozen, "camera_frozen", "camera_frozen", notice_s=120.0, blind=True),
-    Row("time stamps run backwards", stamps_back, lasts_s=15.0),
+    Row("time stamps run backwards", stamps_back, lasts_s=15.0, long=True),
     Row("another resolution", larger, lasts_s=15.0, long=True),
     Row("another codec", other_codec, lasts_s=15.0, long=True),
     Row("camera's process killed", reader_killed, lasts_s=1.0),
@@ -212,7 +212,7 @@ ROWS = [
     Row("broker stopped (SIGSTOP)", slow_broker, "broker_down", "broker", lasts_s=4.0, by_mqtt=False, long=True),
     Row("broker refuses the login", refusing_broker, "broker_down", "broker_down.*(user|password|uthori)", lasts_s=8.0, by_mqtt=False),
     Row("disk full", full_disk, "disk", "disk"),
-    Row("clock an hour ahead", clock_ahead, "clock_stepped", "clock", lasts_s=15.0),
+    Row("clock an hour ahead", clock_ahead, "clock_stepped", "clock", lasts_s=15.0, long=True),
     Row("daemon killed (SIGKILL)", killed, lasts_s=1.0),
     Row("no more memory", no_memory, lasts_s=4.0, long=True),
     Row("camera refuses the login", other_login, "camera_down", "camera_down.*`password_file`", recover_s=120.0, blind=True, long=True),
