@@ -80,6 +80,10 @@ def test_a_photo_that_takes_long_holds_up_no_revocation(tmp_path: Path, config: 
         os.kill(sandbox, signal.SIGSTOP)
         enrolment = begun(config, "enroll", "E1", "--image", str(tmp_path / "large.jpg"))
         try:
+            deadline = time.monotonic() + 30
+            while "command enroll: begun" not in config.with_name("daemon.log").read_text():
+                assert time.monotonic() < deadline and enrolment.poll() is None
+                time.sleep(0.05)
             assert result(ctl(config, "revoke", "E1"))["status"] == "done"
             assert enrolment.poll() is None
             os.kill(sandbox, signal.SIGCONT)
