@@ -128,12 +128,12 @@ END""")
         if "2026-01-01" in self.sh(f"ls {BACKUPS}", shown=False):
             raise Failed("a backup of nine days ago is still there")
         self.sh("systemctl start ostiary-audit && journalctl -u ostiary-audit -n 3 -o cat --no-pager")
-        self.sh("cp -a /etc/ostiary/backup-passphrase /var/backups/kept && echo short > /etc/ostiary/backup-passphrase")
+        self.sh("cp -a /etc/ostiary/backup-passphrase kept && echo short > /etc/ostiary/backup-passphrase")
         self.sh("systemctl start ostiary-backup", ends=1)
         self.machine.until_said("journalctl -p err -o cat --no-pager", "ostiary-backup.service failed")
         self.sh("systemctl --failed --no-pager | head -n 3; journalctl -p err -t ostiary -o cat --no-pager")
         self.sh("journalctl -u ostiary-backup -n 6 -o cat --no-pager")
-        self.sh(f"mv /var/backups/kept /etc/ostiary/backup-passphrase; systemctl start ostiary-backup && ls {BACKUPS} | wc -l")
+        self.sh(f"mv kept /etc/ostiary/backup-passphrase; systemctl start ostiary-backup && ls {BACKUPS} | wc -l")
 
     def restore(self) -> None:
         """The newest backup, in place of the gallery that is there."""
@@ -152,7 +152,7 @@ END""")
         plain = "/etc/ostiary/ostiary.key"
         for line in (f"LoadCredential=ostiary.key:{plain}", f"LoadCredentialEncrypted=ostiary.key:{plain}.cred"):
             if "Encrypted" in line:
-                self.sh(f"systemd-creds encrypt --name=ostiary.key {plain} {plain}.cred && mv {plain} /var/backups/kept.key")
+                self.sh(f"systemd-creds encrypt --name=ostiary.key {plain} {plain}.cred && mv {plain} kept.key")
             for unit in ("ostiary", "ostiary-backup", "ostiary-audit"):
                 folder = f"/etc/systemd/system/{unit}.service.d"
                 self.sh(f"mkdir -p {folder} && printf '[Service]\\n{line}\\n' > {folder}/override.conf")
