@@ -103,10 +103,11 @@ class Reports:
 
     def publish(self, gates: Mapping[str, Gate], condition: Condition) -> None:
         """Publish the status of every gate that has something new to say, or has not said anything for a while."""
+        noted = False
         for name, gate in gates.items():
             facts = self._facts(gate, condition)
             if facts.trouble != gate.noted:  # not only when the status is news: the broker may not have taken the last one
-                gate.noted = facts.trouble
+                noted, gate.noted = True, facts.trouble
                 self._note(name, gate, facts)
             news = gate.status is None or facts != gate.facts
             every_s = STATUS_EVERY_S if condition.reembedding is None else PROGRESS_EVERY_S
@@ -115,8 +116,7 @@ class Reports:
             to, said = topic(self.site, name, "status"), self._composed(gate, facts, condition.reembedding)
             if gate.link.publish(Outgoing(0, to, self.sign(to, encode(said)), retain=True)):
                 gate.facts, gate.status, gate.status_at_s = facts, said, self.clock()
-        line = status.summary({name: gate.told or () for name, gate in gates.items()})
-        if line != self._told:
+        if noted and (line := status.summary({name: gate.told or () for name, gate in gates.items()})) != self._told:
             self._told = line
             self.tell(line)
 
