@@ -30,8 +30,8 @@ MEASURED = ("similarity", "centred")
 GOLDENS = Path(__file__).with_name("goldens")
 WALKERS = {"haar": ("walking-and-pause.gif",), "yunet": ("walking-and-pause.gif", "no-face.mp4")}
 """Recordings of people who are enrolled nowhere; the long one only with the detector that takes half the time."""
-TOLERANCE = 0.005
-"""Similarities of two machines agree to 0.002."""
+TOLERANCE = 0.015
+"""The bundled model computes in 8 bits, and how these are rounded depends on the processor: similarities of two machines agree to 0.007."""
 PEOPLE = 60
 """Calibration people of the adopted model: enough to tell one face from another ..."""
 ADOPTED = 0.378
