@@ -4,8 +4,8 @@
 
 Whole LFW pictures carry the name of one person. A face that is taken is wrong if another face of the picture is nearer to the person's
 other crops, and reaches the bundle's threshold (FMR 1e-3) with one of them. In LFW the person is always in the middle, so pictures of two
-people are composed too: the person's picture, and beside it a part of somebody else's, seen through a frame as a photographer would hold it. There
-it is known whose face was taken. The last row of rules is what `ostiary-train prepare` does.
+people are composed too: the person's picture, and beside it a part of somebody else's, seen through a frame as a photographer would hold
+it. There it is known whose face was taken. The last row of rules is what `ostiary-train prepare` does.
 
 `behind`: somebody farther away, 0.3 to 0.7 times as large, anywhere. `beside`: 0.7 to 1 times as large, while the person is near the
 middle. `together`: 0.8 to 1.25 times as large, and the middle is between the two, so that nobody can tell whose picture it is.

@@ -19,14 +19,18 @@ def left_by_a_system(parts: Sequence[str]) -> bool:
     return any(part.startswith(".") or part.lower() in SYSTEM_FILES or part.lower() in SYSTEM_FOLDERS for part in parts)
 
 
-def readable(name: str) -> str:
-    """A name as people write it: é as one letter (a Mac writes two), and bytes that are no UTF-8 read as Windows' Latin letters."""
+def decoded(name: str) -> str:
+    """A name of the file system as text: bytes that are no UTF-8 are read as letters of Windows in western Europe."""
     try:
         name.encode()
-    except UnicodeEncodeError:  # the file system has other bytes than UTF-8
-        raw = os.fsencode(name)
-        name = raw.decode("cp1252", "ignore") or raw.decode("latin-1")
-    return unicodedata.normalize("NFC", name)
+    except UnicodeEncodeError:
+        return os.fsencode(name).decode("cp1252", "replace")
+    return name
+
+
+def readable(name: str) -> str:
+    """A name of the file system as people write it: é is one letter (a Mac writes two)."""
+    return unicodedata.normalize("NFC", decoded(name))
 
 
 def one_line(text: str) -> str:

@@ -8,15 +8,11 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-from daemon.core.faults import Fault
-
-
-class TableError(Fault):
-    """A CSV file cannot be used; `message` and `hint` are one line each."""
+from trainer.people.errors import DataError
 
 
 def rows(table: Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    """The lines of a CSV file by the names of its first line, among which must be `columns`. Raises TableError."""
+    """The lines of a CSV file by the names of its first line, among which must be `columns`. Raises DataError."""
     expected = f"expected a CSV file with the columns {', '.join(columns)}"
     try:
         text = _text(table.read_bytes())
@@ -25,16 +21,16 @@ def rows(table: Path, columns: Sequence[str]) -> list[dict[str, str]]:
         reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True)
         names = [name.strip() for name in reader.fieldnames or ()]
         if not set(columns) <= set(names):
-            raise TableError(f"{table} lacks one of the columns {', '.join(columns)}", "name the columns in the first line")
+            raise DataError(f"{table} lacks one of the columns {', '.join(columns)}", "name the columns in the first line")
         reader.fieldnames = names
         found = [dict(row) for row in reader]
     except OSError as error:
-        raise TableError(f"cannot read {table}: {error.strerror}", expected) from error
+        raise DataError(f"cannot read {table}: {error.strerror}", expected) from error
     except (UnicodeDecodeError, csv.Error) as error:
-        raise TableError(f"cannot read {table}: {error}", expected) from error
+        raise DataError(f"cannot read {table}: {error}", expected) from error
     for number, row in enumerate(found, 2):
         if any(row.get(name) is None for name in columns):
-            raise TableError(f"{table}: row {number} has too few values", expected)
+            raise DataError(f"{table}: row {number} has too few values", expected)
     return found
 
 

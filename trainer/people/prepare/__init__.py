@@ -31,7 +31,7 @@ def prepare(
     """Write a crop (PNG, 112x112) of every photo whose face can be used, and prints and returns what became of every file.
 
     A person is a folder directly below `photos`. `crops` is a new folder or one of an earlier call: then only what is new or has changed is
-    looked at. Crops whose photos were deleted are kept, unless `prune`. Raises PrepareError, TableError, DetectorError and VisibilityError;
+    looked at. Crops whose photos were deleted are kept, unless `prune`. Raises PrepareError, DataError, DetectorError and VisibilityError;
     crops that are made by then are kept.
     """
     console = Console(highlight=False)

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import IO
 
 from daemon.edges import files
-from trainer.people.tables import TableError, rows
+from trainer.people.errors import DataError
+from trainer.people.tables import rows
 
 NAME = "prepare.csv"
 JOURNAL = ".prepare-unfinished.csv"
@@ -52,7 +53,7 @@ COLUMNS = tuple(field.name for field in fields(Row))
 
 
 def read(crops: Path) -> list[Row]:
-    """The rows of files in a folder of crops, also those of a call that was cut off. Raises TableError."""
+    """The rows of files in a folder of crops, also those of a call that was cut off. Raises DataError."""
     lines = rows(crops / NAME, COLUMNS) if (crops / NAME).is_file() else []
     if (crops / JOURNAL).is_file():
         lines += _whole_lines(crops / JOURNAL)
@@ -86,11 +87,11 @@ def note(journal: IO[str], row: Row) -> None:
 
 
 def _whole_lines(journal: Path) -> list[dict[str, str]]:
-    """What was noted. The last line may have been cut off, and after a power cut there may be anything. Raises TableError."""
+    """What was noted. The last line may have been cut off, and after a power cut there may be anything. Raises DataError."""
     try:
         text = journal.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
-        raise TableError(f"cannot read {journal}: {error.strerror}", "delete it; its photos are looked at again") from error
+        raise DataError(f"cannot read {journal}: {error.strerror}", "delete it; its photos are looked at again") from error
     lines = list(csv.reader(io.StringIO(text, newline="")))
     if not text.endswith("\r\n"):
         lines = lines[:-1]
