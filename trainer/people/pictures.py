@@ -14,7 +14,6 @@ import cv2
 import numpy as np
 
 from daemon.core.faces.photo import MAX_ASPECT, MIN_SIDE_PX, PhotoError, jpeg_header
-from daemon.core.faults import first_line
 from daemon.core.values import Image
 from trainer.people.walking import NO_TARGET, UNREADABLE
 
@@ -38,7 +37,8 @@ _STARTS = {
     b"\0\0\0\x0cjP  \r\n\x87\n": "JPEG 2000",
 }
 _HEIC = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"mif2"})
-_BY_OPENCV = frozenset({"JPEG", "PNG", "BMP", "WebP", "TIFF"})
+_DEEP = ("I", "F")
+"""What Pillow calls pictures of more than 8 bits; it would cut their values off where OpenCV scales them."""
 
 
 NO_HEIC = "a HEIC photo, and the package pillow-heif is not installed"
@@ -113,7 +113,7 @@ def decode(content: bytes) -> Image:
             _check_size(header.width, header.height)
             image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
         else:
-            image = _other(content, by_opencv=what in _BY_OPENCV)
+            image = _by_pillow(content)
     except PhotoError as error:
         raise PictureError(str(error)) from None
     except PictureError:
@@ -121,13 +121,13 @@ def decode(content: bytes) -> Image:
     except MemoryError:
         raise PictureError(NO_MEMORY) from None
     except Exception as error:  # each of Pillow's readers fails in its own way
-        raise PictureError(f"a damaged {what} picture ({first_line(error)})") from error
+        raise PictureError(f"a damaged {what} picture") from error
     if image is None:
         raise PictureError(f"a damaged {what} picture")
     return np.ascontiguousarray(image, np.uint8)
 
 
-def _other(content: bytes, by_opencv: bool) -> Any:
+def _by_pillow(content: bytes) -> Any:
     from PIL import Image as pillow
     from PIL import ImageOps
 
@@ -137,9 +137,8 @@ def _other(content: bytes, by_opencv: bool) -> Any:
             warnings.simplefilter("ignore")
             with pillow.open(io.BytesIO(content)) as opened:
                 _check_size(*opened.size)
-                image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR) if by_opencv else None
-                if image is not None:
-                    return image
+                if opened.mode.startswith(_DEEP):
+                    return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
                 return np.asarray(ImageOps.exif_transpose(opened).convert("RGB"), np.uint8)[:, :, ::-1]
     finally:
         pillow.MAX_IMAGE_PIXELS = limit

@@ -70,7 +70,7 @@ def show(console: Console, summary: Summary, photos: Path, crops: Path) -> None:
     def say(text: str) -> None:
         console.print(text, markup=False, soft_wrap=True)
 
-    here = [row for row in summary.rows if row.folder == summary.folder and row.reason not in (GONE, NOT_NOW)]
+    here = sorted((row for row in summary.rows if row.folder == summary.folder and row.reason != GONE), key=lambda row: row.photo)
     taken, refused, useless = ([row for row in here if row.outcome == kind] for kind in (Outcome.TAKEN, Outcome.REFUSED, Outcome.USELESS))
     if refused:
         console.print(_table("refused", refused, lambda row: row.photo))

@@ -89,7 +89,7 @@ def note(journal: IO[str], row: Row) -> None:
 def _whole_lines(journal: Path) -> list[dict[str, str]]:
     """What was noted. The last line may have been cut off, and after a power cut there may be anything. Raises DataError."""
     try:
-        text = journal.read_text(encoding="utf-8", errors="replace")
+        text = journal.read_bytes().decode("utf-8", "replace")
     except OSError as error:
         raise DataError(f"cannot read {journal}: {error.strerror}", "delete it; its photos are looked at again") from error
     lines = list(csv.reader(io.StringIO(text, newline="")))
