@@ -43,7 +43,7 @@ def file_name(name: str) -> str:
     """A readable name that every file system takes: without slashes and control characters, and not too long. A name that had to be changed
     ends with a part of its hash, so that two names stay two."""
     changed = "".join(letter if unicodedata.category(letter) not in _UNPRINTABLE and letter not in '/\\:*?"<>|' else "_" for letter in name)
-    changed = changed.rstrip(". ") or "_"
+    changed = changed if changed.strip(". ") else "_"
     if changed == name and len(name.encode()) <= LONGEST:
         return name
     return f"{changed.encode()[:LONGEST].decode('utf-8', 'ignore')}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
