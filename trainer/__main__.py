@@ -88,10 +88,15 @@ def _parser(package: bool) -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    prepare = commands.add_parser("prepare", help="photos -> aligned crops, a folder per person in and out")
+    prepare = commands.add_parser("prepare", help="photos -> aligned crops, a folder per person in and out; called again it goes on")
     prepare.add_argument("photos", type=Path, help="folder with a folder of photos per person")
-    prepare.add_argument("crops", type=Path, help="new folder for the crops")
+    prepare.add_argument("crops", type=Path, help="folder for the crops, new or of an earlier call")
     prepare.add_argument("--detector", default="haar", help="haar, or the path of yunet.onnx (default: %(default)s)")
+    faces = "of several faces take the clearly largest and most central (main), or refuse the photo (one) (default: %(default)s)"
+    prepare.add_argument("--faces", choices=("main", "one"), default="main", help=faces)
+    quality = "refuse what enrolment at a gate refuses (enrol), or take every upright face (any) (default: %(default)s)"
+    prepare.add_argument("--quality", choices=("enrol", "any"), default="enrol", help=quality)
+    prepare.add_argument("--prune", action="store_true", help="delete the crops whose photos are no longer there")
 
     fit = commands.add_parser("fit", help="train a recipe; called again it goes on where it was")
     fit.add_argument("--data", type=Path, required=True, help="crops: a folder per person, or a zip of such; mnist.npz; Omniglot's images")

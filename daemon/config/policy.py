@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 from msgspec import Meta
 
 from daemon.config.kinds import NOT_A_PATH, FilePath, Seconds, Share, Similarity
+from daemon.core.faces.quality import MAX_BRIGHTNESS, MAX_YAW, MIN_BRIGHTNESS, MIN_SHARPNESS
 from daemon.core.faces.visibility import MAX_COVERED, MIN_UPRIGHT
 from daemon.core.passages import defaults
 from daemon.core.people.policy import Schedule, window
@@ -40,13 +41,13 @@ class QualityConfig:
             description="Fine detail relative to contrast: variance of the Laplacian over variance of the grey crop at 56x56. "
             "0.04 is soft, 0.3 is usual."
         ),
-    ] = 0.035
-    min_brightness: Annotated[float, Meta(description="Lowest mean grey level of a face (0 to 255).")] = 30.0
-    max_brightness: Annotated[float, Meta(description="Highest mean grey level of a face (0 to 255).")] = 230.0
+    ] = MIN_SHARPNESS
+    min_brightness: Annotated[float, Meta(description="Lowest mean grey level of a face (0 to 255).")] = MIN_BRIGHTNESS
+    max_brightness: Annotated[float, Meta(description="Highest mean grey level of a face (0 to 255).")] = MAX_BRIGHTNESS
     max_yaw: Annotated[
         float,
         Meta(description="How far the nose may be from the middle of the eyes, in eye distances. Needs a YuNet file."),
-    ] = 0.45
+    ] = MAX_YAW
     min_upright: Annotated[
         float, Meta(title="probability", ge=0, le=1, description="Lowest probability that a face is upright. 0 takes turned faces too.")
     ] = MIN_UPRIGHT

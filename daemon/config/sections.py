@@ -8,6 +8,7 @@ from msgspec import Meta
 from daemon.config.kinds import NOT_A_PATH, Corner, FilePath, Seconds
 from daemon.config.policy import ClockConfig, DecisionConfig, DetectorConfig, LivenessConfig, QualityConfig, ScheduleConfig
 from daemon.config.secret import read_secret
+from daemon.core.faces.quality import MIN_ENROLMENT_PX
 from daemon.core.passages.claims import Mode
 
 Grants = tuple[Literal["force", "replace", "capture", "reembed", "verify"], ...]
@@ -108,7 +109,7 @@ class ModelConfig:
 class EnrolmentConfig:
     """What a photo must be to enrol somebody."""
 
-    min_face_px: Annotated[int, Meta(description="Faces on enrolment photos must be at least this large, in pixels.")] = 50
+    min_face_px: Annotated[int, Meta(description="Faces on enrolment photos must be at least this large, in pixels.")] = MIN_ENROLMENT_PX
     max_templates: Annotated[int, Meta(ge=1, description="How many templates are kept per person.")] = 10
     confirm: Annotated[
         Literal["none", "capture"],

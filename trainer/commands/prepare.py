@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from trainer.people import prepare
+from trainer.people.prepare import prepare
 
 
 def run(options: argparse.Namespace) -> None:
     """`prepare`."""
-    prepare.prepare(options.photos, options.crops, options.detector)
+    prepare(options.photos, options.crops, options.detector, options.faces, options.quality, options.prune)

@@ -6,27 +6,29 @@ file (`person,part,...`) assigns the people. Without one a hash of the person's 
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import hashlib
-import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from itertools import takewhile
+from pathlib import Path
+from unicodedata import normalize
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from rich.console import Console
 
-from daemon.core.faults import Fault
+from daemon.core.counts import counted, persons
+from trainer.people import sources, tables
+from trainer.people.errors import DataError
+from trainer.people.names import one_line
+from trainer.people.sources import PICTURES, Source
+
+__all__ = ["PARTS", "PICTURES", "SIDE_PX", "Crops", "DataError", "load", "merged", "pairs", "read", "resized", "split"]
 
 PARTS = ("fit", "val", "calibration")
 SIDE_PX = 112
-PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
-
-
-class DataError(Fault):
-    """The data cannot be used; `message` and `hint` are one line each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,32 +69,67 @@ def load(source: Path) -> Crops:
     return read(source, SIDE_PX, 3, resize=False)
 
 
-def read(source: Path, side: int, channels: int, resize: bool) -> Crops:
+def read(source: Path, side: int, channels: int, resize: bool, whole_path: bool = False) -> Crops:
     """Read the pictures of a folder or zip as [n, side, side, channels]; with `resize`, square pictures of another size are
-    resized. Raises DataError, which names the first bad file."""
-    files = sorted(_files(source), key=lambda item: item[0])
-    if not files:
-        raise DataError(f"{source} contains no pictures", "expected PERSON/picture.jpg: a folder per person, or a zip of such folders")
-    pixels = np.empty((len(files), side, side, channels), np.uint8)
-    mode = cv2.IMREAD_COLOR if channels == 3 else cv2.IMREAD_GRAYSCALE
-    digest = hashlib.sha256()
-    people: dict[str, int] = {}
-    person = np.empty(len(files), np.int64)
-    for index, (name, data) in enumerate(files):
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), mode) if data else None
-        if image is None:
-            raise DataError(f"{name} in {source} is not a picture", "remove it, or make crops with `ostiary-train prepare`")
-        if resize and image.shape[0] == image.shape[1]:
-            image = resized(np.asarray(image[None], np.uint8), side)[0]
-        if image.shape[:2] != (side, side):
-            raise DataError(
-                f"{name} has {image.shape[1]}x{image.shape[0]} pixels and is not an aligned {side}x{side} crop",
-                "make crops from photos with `ostiary-train prepare`",
-            )
-        pixels[index] = image[:, :, ::-1] if channels == 3 else image[:, :, None]
-        digest.update(name.encode() + b"\0" + hashlib.sha256(data).digest())
-        person[index] = people.setdefault(name.rsplit("/", 1)[0], len(people))
-    return Crops(pixels, tuple(people), person, tuple(name for name, _ in files), digest.hexdigest())
+    resized. Raises DataError, which names the first bad file.
+
+    A person is a folder, with all folders in it; with `whole_path` every folder that holds pictures is a class of its own, as drawings are
+    sorted (ALPHABET/CHARACTER). What is passed over, and folders that are joined, are said on standard error.
+    """
+    with sources.opened(source) as found:
+        if not found.names:
+            raise DataError(f"{source} contains no pictures", "expected PERSON/picture.jpg: a folder per person, or a zip of such folders")
+        pixels = np.empty((len(found.names), side, side, channels), np.uint8)
+        digest = hashlib.sha256()
+        for index, name in enumerate(found.names):
+            data = found.read(index)
+            image = _picture(data, f"{one_line(name)} in {source}", channels)
+            if resize and image.shape[0] == image.shape[1]:
+                image = resized(image[None], side)[0]
+            if image.shape[:2] != (side, side):
+                raise DataError(
+                    f"{one_line(name)} has {image.shape[1]}x{image.shape[0]} pixels and is not an aligned {side}x{side} crop",
+                    "make crops from photos with `ostiary-train prepare`",
+                )
+            pixels[index] = image[:, :, ::-1] if channels == 3 else image[:, :, None]
+            digest.update(name.encode() + b"\0" + hashlib.sha256(data).digest())
+    owners = [name.rsplit("/", 1)[0] for name in found.names] if whole_path else _persons(found.names)
+    number = {name: index for index, name in enumerate(dict.fromkeys(owners))}
+    _tell(source, found, len(number), whole_path)
+    person = np.array([number[name] for name in owners], np.int64)
+    return Crops(pixels, tuple(number), person, tuple(found.names), digest.hexdigest())
+
+
+def _picture(data: bytes, name: str, channels: int) -> NDArray[np.uint8]:
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR if channels == 3 else cv2.IMREAD_GRAYSCALE) if data else None
+    except cv2.error as error:
+        raise DataError(f"{name} is too large or damaged", "remove it, or make crops with `ostiary-train prepare`") from error
+    if image is None:
+        raise DataError(f"{name} is not a picture", "remove it, or make crops with `ostiary-train prepare`")
+    return np.asarray(image, np.uint8)
+
+
+def _persons(names: Sequence[str]) -> list[str]:
+    """The person of each picture: the first folder of its path that not all pictures have in common (a zip often holds one folder, and
+    that one the people)."""
+    folders = [name.split("/")[:-1] for name in names]
+    common = takewhile(lambda pair: pair[0] == pair[1], zip(min(folders), max(folders), strict=False))
+    depth = 1 + len([*common])
+    return ["/".join(folder[:depth]) for folder in folders]
+
+
+def _tell(source: Path, found: Source, people: int, whole_path: bool) -> None:
+    told = []
+    if found.leftovers:
+        told.append(f"{counted(found.leftovers, 'picture')} that an operating system left there passed over")
+    if found.loose:
+        told.append(f"{counted(found.loose, 'picture')} in no person's folder passed over")
+    folders = len({name.rsplit("/", 1)[0] for name in found.names})
+    if not whole_path and folders > people:
+        told.append(f"{persons(people)} in {counted(folders, 'folder')}: folders in a person's folder are that person's too")
+    if told:
+        Console(stderr=True, highlight=False).print(f"{source}: {'; '.join(told)}", markup=False, soft_wrap=True)
 
 
 def resized(pictures: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
@@ -104,19 +141,19 @@ def resized(pictures: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
 
 def split(people: Sequence[str], table: Path | None) -> dict[str, list[str]]:
     """Assign people to parts: {part: people}. Raises DataError if somebody is in two parts, or in none."""
-    where = _read_split(table) if table is not None else {name: _hashed_part(name) for name in people}
+    where = _read_split(table) if table is not None else {}
     parts: dict[str, list[str]] = {part: [] for part in PARTS}
     for name in people:
-        part = where.get(name)
+        part = _hashed_part(name) if table is None else where.get(normalize("NFC", name))
         if part is None:
-            raise DataError(f"{name} is not in {table}", "give every person a part: fit, val or calibration")
+            raise DataError(f"{one_line(name)} is not in {table}", "give every person a part: fit, val or calibration")
         parts[part].append(name)
     return parts
 
 
 def merged(crops: Crops, table: Path) -> Crops:
     """The same crops, with two names merged into one person where a table `a,b` says so: b becomes a. Raises DataError."""
-    same = {row["b"]: row["a"] for row in _rows(table, ("a", "b"))}
+    same = {row["b"]: row["a"] for row in tables.rows(table, ("a", "b"))}
     unknown = [name for pair in same.items() for name in pair if name not in crops.people]
     if unknown:
         raise DataError(f"{unknown[0]} in {table} is not a person of these crops", "give the table that belongs to these crops")
@@ -128,7 +165,7 @@ def merged(crops: Crops, table: Path) -> Crops:
 
 def pairs(table: Path) -> tuple[list[str], list[str], NDArray[np.bool_]]:
     """Read a pair protocol `a,b,same`: crop names, crop names, bool [n]. Raises DataError."""
-    rows = _rows(table, ("a", "b", "same"))
+    rows = tables.rows(table, ("a", "b", "same"))
     wrong = [row["same"] for row in rows if row["same"] not in ("0", "1")]
     if wrong:
         raise DataError(f"{table}: the value of same is {wrong[0]!r}", "write 1 for the same person and 0 for two people")
@@ -138,44 +175,14 @@ def pairs(table: Path) -> tuple[list[str], list[str], NDArray[np.bool_]]:
     return [row["a"] for row in rows], [row["b"] for row in rows], same
 
 
-def _files(source: Path) -> Iterator[tuple[str, bytes]]:
-    """(`person/file`, content) of every picture; deeper folders count as part of the person's name."""
-    try:
-        if source.is_dir():
-            for path in source.rglob("*"):
-                if path.suffix.lower() in PICTURES and path.parent != source and path.is_file():
-                    yield path.relative_to(source).as_posix(), path.read_bytes()
-        elif source.is_file():
-            with zipfile.ZipFile(source) as archive:
-                for info in archive.infolist():
-                    name = PurePosixPath(info.filename)
-                    if not info.is_dir() and name.suffix.lower() in PICTURES and len(name.parts) > 1:
-                        yield name.as_posix(), archive.read(info)
-        else:
-            raise DataError(f"{source} does not exist", "give a folder with a folder per person, or a zip of such folders")
-    except (OSError, zipfile.BadZipFile) as error:
-        raise DataError(f"cannot read {source}: {error}", "give a folder with a folder per person, or a zip of such folders") from error
-
-
-def _rows(table: Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    try:
-        with table.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            if not set(columns) <= set(reader.fieldnames or ()):
-                raise DataError(f"{table} lacks one of the columns {', '.join(columns)}", "name the columns in the first line")
-            return [dict(row) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"cannot read {table}: {error}", f"expected a CSV file with the columns {', '.join(columns)}") from error
-
-
 def _read_split(table: Path) -> dict[str, str]:
     where: dict[str, str] = {}
-    for row in _rows(table, ("person", "part")):
+    for row in tables.rows(table, ("person", "part")):
         person, part = row["person"], row["part"]
         if part not in PARTS:
             raise DataError(f"{table}: {person} has the part {part!r}", f"the parts are {', '.join(PARTS)}")
-        if where.setdefault(person, part) != part:
-            raise DataError(f"{table}: {person} is in {where[person]} and in {part}", "give each person one part only")
+        if (before := where.setdefault(normalize("NFC", person), part)) != part:
+            raise DataError(f"{table}: {person} is in {before} and in {part}", "give each person one part only")
     return where
 
 

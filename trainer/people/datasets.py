@@ -105,7 +105,7 @@ def _mnist(source: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[
 def characters(source: Path, what: Data) -> dict[str, Crops]:
     """Omniglot from its folder or zip. Characters of images_background are fit (one in twenty is val), those of images_evaluation are test.
     The ink is white on black. Raises DataError."""
-    crops = data.read(source, what.side, 1, resize=True)
+    crops = data.read(source, what.side, 1, resize=True, whole_path=True)
     crops = Crops(255 - crops.pixels, crops.people, crops.person, crops.names, crops.digest)
     background = [person for person in crops.people if "images_background" in person]
     evaluation = [person for person in crops.people if "images_evaluation" in person]

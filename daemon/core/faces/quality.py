@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from daemon.core.faces.align import CROP_PX, placing
-from daemon.core.faces.visibility import Sees
+from daemon.core.faces.visibility import MAX_COVERED, MIN_UPRIGHT, Sees
 from daemon.core.faces.visibility import judge as visible
 from daemon.core.values import Face, Image, Quality
 
@@ -20,6 +20,9 @@ MIN_INSIDE = 0.93
 MIDDLE = (16, 96)
 """The columns of the crop that count."""
 FACE_ROWS, FACE_COLUMNS = slice(28, 104), slice(24, 88)
+MIN_ENROLMENT_PX = 50
+MIN_SHARPNESS, MIN_BRIGHTNESS, MAX_BRIGHTNESS, MAX_YAW = 0.035, 30.0, 230.0, 0.45
+"""What a face must be if the configuration says nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,10 @@ class Limits:
     max_yaw: float
     min_upright: float
     max_covered: float
+
+
+ENROLMENT = Limits(MIN_ENROLMENT_PX, MIN_SHARPNESS, MIN_BRIGHTNESS, MAX_BRIGHTNESS, MAX_YAW, MIN_UPRIGHT, MAX_COVERED)
+"""The limits for a photo that enrols somebody, if the configuration says nothing else. The trainer's photos must reach them too."""
 
 
 @dataclass(frozen=True, slots=True)

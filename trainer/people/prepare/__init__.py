@@ -1,0 +1,121 @@
+"""Photos to aligned crops, with the daemon's own detector, alignment and quality checks, so that the model learns from what the gate will
+show it. Every file is accounted for (`survey`), a photo's own face is chosen (`face`), and a later call goes on (`work`)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import track
+
+from daemon.core.counts import counted, persons
+from daemon.core.faults import Fault
+from trainer.people import pictures
+from trainer.people.prepare import summary, table, target
+from trainer.people.prepare.errors import PrepareError
+from trainer.people.prepare.face import Cutter, Faces, Standard, crop_of, open_cutter
+from trainer.people.prepare.summary import Summary
+from trainer.people.prepare.survey import Survey, survey
+from trainer.people.prepare.table import Outcome, Row
+from trainer.people.prepare.work import Work
+
+__all__ = ["Outcome", "PrepareError", "Summary", "crop_of", "prepare"]
+
+
+def prepare(
+    photos: Path, crops: Path, detector: str = "haar", faces: Faces = "main", standard: Standard = "enrol", prune: bool = False
+) -> Summary:
+    """Write a crop (PNG, 112x112) of every photo whose face can be used, and prints and returns what became of every file.
+
+    A person is a folder directly below `photos`. `crops` is a new folder or one of an earlier call: then only what is new or has changed is
+    looked at. Crops whose photos were deleted are kept, unless `prune`. Raises PrepareError, DataError, DetectorError and VisibilityError;
+    crops that are made by then are kept.
+    """
+    console = Console(highlight=False)
+    target.check(photos, crops)
+    cutter = open_cutter(detector, faces, standard)
+    found = survey(photos)
+    _need_photos(photos, found)
+    _announce(console, photos, found)
+    with target.held(crops) as new:
+        before = table.read(crops)
+        try:
+            made = _made(console, crops, found, before, cutter, f"{_named(detector)} {faces} {standard}", prune)
+        finally:
+            if new:
+                _undone(crops)
+        if not any(row.crop for row in made.rows):
+            summary.show(console, made, photos, crops)
+            why = Counter(row.reason for row in made.of(Outcome.REFUSED)).most_common(1)[0][0]
+            raise PrepareError(f"none of the {counted(len(found.photos), 'photo')} gives a crop: {why}", "use photos with one clear face")
+    summary.show(console, made, photos, crops)
+    return made
+
+
+def _made(console: Console, crops: Path, found: Survey, before: list[Row], cutter: Cutter, how: str, prune: bool) -> Summary:
+    """Look at every photo; whatever happens, the table says what was done until then."""
+    had = {row.crop for row in before if row.crop}
+    with target.begin(crops, before, len(found.photos)) as journal:
+        work = Work(crops, found.folder, cutter, how, before, journal)
+        try:
+            for photo in track(found.photos, "prepare", console=console):
+                work.look(photo)
+        except BaseException:
+            with suppress(Fault, OSError):
+                table.write(crops, table.read(crops))
+            raise
+        rest = list(work.rest(found.rows, prune))
+    kept = {(row.folder, row.photo) for row in rest}
+    rows = [row for row in (*found.rows, *work.rows) if (row.folder, row.photo) not in kept] + rest
+    people = summary.people(found, rows)
+    have = {row.crop for row in rows if row.crop}
+    try:
+        table.write(crops, [*rows, *people])
+    except OSError as error:
+        raise target.unwritten(crops / table.NAME, error) from None
+    return Summary(tuple(rows), tuple(people), found.folder, len(have - had), tuple(work.changed), len(had - have))
+
+
+def _need_photos(photos: Path, found: Survey) -> None:
+    if found.photos:
+        return
+    loose = sum(not row.person and row.outcome == Outcome.REFUSED for row in found.rows)
+    kinds = Counter(row.reason for row in found.rows).most_common(3)
+    held = f" ({', '.join(f'{count:,} × {reason}' for reason, count in kinds)})" if kinds else ""
+    what = "no photos in folders of people" if loose else "no photos"
+    raise PrepareError(f"{photos} contains {what}{held}", "expected PERSON/photo.jpg: a folder per person")
+
+
+def _announce(console: Console, photos: Path, found: Survey) -> None:
+    """What can be said before the work."""
+    console.print(f"{counted(len(found.photos), 'photo')} of {persons(len(found.people))} below {photos}", markup=False, soft_wrap=True)
+    if found.inside is not None:
+        line = (
+            f"All photos lie in folders of {found.inside}/, which counts as one person; if those are people, give {photos / found.inside}"
+        )
+        console.print(line, markup=False, soft_wrap=True)
+    if heic := sum(row.reason == pictures.NO_HEIC for row in found.rows):
+        line = f"{counted(heic, 'HEIC photo')} cannot be read: `pip install pillow-heif`, and call this again"
+        console.print(line, markup=False, soft_wrap=True)
+
+
+def _named(detector: str) -> str:
+    """The detector as the table names it: another file of the same name is another detector."""
+    return detector if detector == "haar" else f"{Path(detector).stem}-{hashlib.sha256(Path(detector).read_bytes()).hexdigest()[:12]}"
+
+
+def _undone(crops: Path) -> None:
+    """Remove a folder that this call made and that holds no crop."""
+    if any(crops.glob("*/*.png")):
+        return
+    for name in (table.NAME, table.JOURNAL, f"{table.NAME}.tmp"):
+        with suppress(OSError):
+            (crops / name).unlink()
+    for folder in crops.glob("*/"):
+        with suppress(OSError):
+            folder.rmdir()
+    with suppress(OSError):
+        crops.rmdir()
