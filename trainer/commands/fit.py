@@ -15,7 +15,7 @@ from trainer.bundle import raw_model
 from trainer.learn import fit, stages
 from trainer.learn.stages import FitError, Teacher
 from trainer.models import dlib_network
-from trainer.people import datasets
+from trainer.people import datasets, decisions
 from trainer.people.data import Crops, DataError
 from trainer.recipes import reading
 from trainer.recipes.stages import Distil
@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> None:
     read: dict[tuple[Data, int], dict[str, Crops]] = {}
     for leg in legs:
         what = (leg.recipe.data, leg.recipe.network.channels)
-        read[what] = read.get(what) or datasets.parts(leg.recipe, options.data, options.split)
+        read[what] = read.get(what) or datasets.parts(leg.recipe, options.data, options.split, options.decisions)
         _check(leg.recipe, read[what])
     for leg in legs:
         if not leg.run.finished:
@@ -113,6 +113,8 @@ def _fit(options: argparse.Namespace, leg: _Leg, parts: dict[str, Crops]) -> Non
         "data": str(options.data.resolve()) if options.data.exists() else str(options.data),
         "data_digest": learned.digest,
         "split": str(options.split.resolve()) if options.split else None,
+        "decisions": str(options.decisions.resolve()) if options.decisions else None,
+        "decided": decisions.digest_of(options.decisions),
         "people": {part: len(crops.people) for part, crops in parts.items()},
         "crops": {part: len(crops) for part, crops in parts.items()},
     }

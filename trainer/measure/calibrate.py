@@ -13,9 +13,11 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
+from rich.console import Console
 
 from daemon.core.bundle import Calibration, Cell, FmrPoint
 from daemon.core.passages.defaults import SAME_FACE_FMR
+from trainer.clean import suspects
 from trainer.measure import metrics, passages
 from trainer.models.whole import Embed
 from trainer.people.data import Crops
@@ -32,6 +34,10 @@ def calibrate(embed: Embed, crops: Crops, source: str, seed: int = 1) -> Calibra
     first = np.sort(np.unique(crops.person, return_index=True)[1])
     pixels = crops.pixels[first]
     vectors = embed(pixels)
+    names = [crops.people[who] for who in crops.person[first]]
+    suspicious = suspects.warning(vectors, names, lambda similarity: cells(similarity, seed))
+    if suspicious is not None:
+        Console().print(suspicious, soft_wrap=True, highlight=False, markup=False)
     table = of_vectors(vectors, source, seed)
     looked = passages.looks(embed, pixels, table.pair_threshold(SAME_FACE_FMR), seed)
     passing = passages.nearest(looked, vectors).astype(np.float64)
