@@ -16,8 +16,6 @@ from trainer.clean.chance import Cautious
 from trainer.clean.pairs import Ints, Vectors
 from trainer.people.data import Crops
 
-SURE = 0.05
-"""A merge is proposed where at most this share of strangers is expected among all pairs down to this one."""
 FITS = 0.01
 """A crop fits a person if its mean similarity to that person's crops is one that this share of pairs of strangers reaches."""
 EXAMPLES = 4
@@ -101,7 +99,7 @@ def _pictures(known: _Known, kind: str, a: int, b: int, people: pairs.People, si
     of_a, of_b = int(crops.person[a]), int(crops.person[b])
     fits = known.single.at(FITS)
     fit_a, fit_b, across = known.fit(a, of_a), known.fit(b, of_b), (known.fit(a, of_b), known.fit(b, of_a))
-    one_person = any({pair.a, pair.b} == {of_a, of_b} and pair.false_share <= SURE for pair in people.pairs)
+    one_person = any({pair.a, pair.b} == {of_a, of_b} and pair.false_share <= pairs.SURE for pair in people.pairs)
     if one_person or known.count[of_a] == known.count[of_b] == 1:
         proposed, why = "merge", "the two look like one person" if one_person else "neither has another picture"
     elif known.count[of_b] == 1 or known.count[of_a] == 1:
@@ -123,7 +121,7 @@ def _names(known: _Known, pair: pairs.Pair, people: pairs.People) -> Finding:
     said = f"{pair.rate * people.compared:.2g} pairs of strangers are expected to be so alike, of {people.compared:,}"
     shown = known.shown(a), known.shown(b)
     names = known.crops.people
-    return Finding("two names", names[a], names[b], pair.similarity, said, "merge" if pair.false_share <= SURE else "", *shown)
+    return Finding("two names", names[a], names[b], pair.similarity, said, "merge" if pair.false_share <= pairs.SURE else "", *shown)
 
 
 def _strays(known: _Known, rows: Ints, found: list[strays.Stray], people: pairs.People) -> list[Finding]:
@@ -137,7 +135,7 @@ def _strays(known: _Known, rows: Ints, found: list[strays.Stray], people: pairs.
         alike[stray.person] = -1
         other = int(np.argmax(alike))
         of = people.strangers[min(2, int(known.count[other] >= pairs.SEVERAL) + int(len(own) >= pairs.SEVERAL))]
-        belongs = len(crops.people) > 1 and len(crops.people) * of.rate(float(alike[other])) <= SURE
+        belongs = len(crops.people) > 1 and len(crops.people) * of.rate(float(alike[other])) <= pairs.SURE
         kind = "outlier" if len(own) == 1 and known.count[stray.person] > 2 else "two people"
         proposed = ("move" if belongs else "drop" if kind == "outlier" else "split") if stray.sure else ""
         many = counted(len(own), "picture")
@@ -173,7 +171,7 @@ def _notes(known: _Known, people: pairs.People) -> tuple[str, ...]:
         strangers = f" (about {people.pairs[listed - 1].false_share * listed:.1f} by chance)" if listed else ""
         notes.append(
             f"{counted(len(people.pairs), 'pair')} of people to look at; {listed:,} more alike than chance explains{strangers}; merging "
-            f"is proposed where at most {SURE:.0%} are expected by chance. Twins and look-alikes are not chance: look"
+            f"is proposed where at most {pairs.SURE:.0%} are expected by chance. Twins and look-alikes are not chance: look"
         )
     return tuple(notes)
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from daemon.core.counts import counted, persons
+from daemon.core.counts import counted
 from daemon.pages import template
 from trainer.clean.findings import Finding, Found
 from trainer.people import decisions
@@ -23,6 +23,7 @@ from trainer.people.decisions import Row
 HEAD = ("number", "kind", "a", "b", "similarity", "said", "proposed", "decision")
 SHOWN = 100
 """Findings of a kind that the page shows; the table has all."""
+MOST_OF_A_GROUP = 8
 JPEG_QUALITY = 88
 TITLES = {
     "identical": ("The same picture under two names", "merge, drop a, drop b, drop both. It must be decided: fit and calibrate refuse it."),
@@ -63,35 +64,45 @@ def table(found: Found, before: Sequence[Row]) -> str:
 def render(found: Found, crops: Crops, source: str, before: Sequence[Row]) -> str:
     """The page. It shows faces, and loads nothing."""
     decided = {(row.kind, row.a): row.decision for row in before}
-    numbers = {id(finding): number for number, finding in enumerate(found.findings, 1)}
+    groups: dict[str, list[list[tuple[int, Finding]]]] = {}
+    for number, finding in enumerate(found.findings, 1):
+        own = groups.setdefault(finding.kind, [])
+        # The pictures of one stray group stand together.
+        if finding.kind == "two people" and own and own[-1][-1][1].crops_b == finding.crops_b:
+            own[-1].append((number, finding))
+        else:
+            own.append([(number, finding)])
     sections = []
     for kind, (title, choices) in TITLES.items():
-        own = [finding for finding in found.findings if finding.kind == kind]
-        if own:
-            shown = [_shown(finding, numbers[id(finding)], decided.get((kind, finding.a), ""), crops) for finding in own[:SHOWN]]
-            sections.append((title, choices, shown, len(own) - len(shown), found.left_out.get(kind, 0)))
-    missing = [title for kind, (title, _) in TITLES.items() if not any(finding.kind == kind for finding in found.findings)]
+        if kind in groups:
+            shown = [_shown(group, decided.get((kind, group[0][1].a), ""), crops) for group in groups[kind][:SHOWN]]
+            sections.append((title, choices, shown, len(groups[kind]) - len(shown), found.left_out.get(kind, 0)))
+    missing = [title for kind, (title, _) in TITLES.items() if kind not in groups]
     return template.render(
         "trainer.clean",
         "clean.html",
         source=source,
-        about=f"{counted(len(crops), 'crop')} of {persons(len(crops.people))}, {counted(len(found.findings), 'finding')}",
-        notes=found.notes,
+        about=f"{found.notes[0]}, {counted(len(found.findings), 'finding')}",
+        notes=found.notes[1:],
         sections=sections,
         missing=missing,
     )
 
 
-def _shown(finding: Finding, number: int, decision: str, crops: Crops) -> Mapping[str, object]:
+def _shown(group: Sequence[tuple[int, Finding]], decision: str, crops: Crops) -> Mapping[str, object]:
+    """One finding, or all rows of a group of pictures that are one finding."""
+    number, first = group[0]
+    mine = [row for _, finding in group for row in finding.crops_a]
+    left_out = f", and {len(mine) - MOST_OF_A_GROUP} more" if len(mine) > MOST_OF_A_GROUP else ""
     return {
-        "number": number,
-        "a": finding.a,
-        "b": finding.b,
-        "similarity": "–" if math.isnan(finding.similarity) else f"{finding.similarity:.3f}",
-        "said": finding.said,
-        "proposed": finding.proposed,
+        "number": f"{number}" if len(group) == 1 else f"{number} to {group[-1][0]}",
+        "a": f"a: {first.a}" if len(group) == 1 else f"a: {first.a} to {group[-1][1].a}{left_out}",
+        "b": f"b: {first.b}" if first.b and first.kind not in decisions.CROPS else "other pictures of this person",
+        "similarity": "–" if math.isnan(first.similarity) else f"{first.similarity:.3f}",
+        "said": first.said,
+        "proposed": first.proposed,
         "decision": decision,
-        "sides": [[(crops.names[row], _jpeg(crops.pixels[row])) for row in side] for side in (finding.crops_a, finding.crops_b)],
+        "sides": [[(crops.names[row], _jpeg(crops.pixels[row])) for row in side] for side in (mine[:MOST_OF_A_GROUP], first.crops_b)],
     }
 
 

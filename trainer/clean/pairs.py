@@ -18,8 +18,9 @@ MOST = 2_000
 """Pairs kept of each kind: nobody looks at more."""
 SEVERAL = 3
 """From so many pictures on a person's mean vector is steadier, and strangers' mean vectors are more alike than single pictures are."""
-SHARE = 0.5
-"""Pairs are listed down to where half of them must be expected to be strangers, and a few more to look at: one for FEW people."""
+SHARE, SURE = 0.2, 0.05
+"""Pairs are listed down to where a fifth of them must be expected to be strangers, and a few more to look at: one for FEW people. Where a
+twentieth must, they are taken for one person: in as many sets without any doubles such a pair is found all the same."""
 FEW, MOST_TO_LOOK_AT = 50, 20
 PICTURE_PX = 16
 SAME_PICTURE = 0.9
@@ -74,8 +75,8 @@ def of_people(vectors: Vectors, person: Ints, people: int, card: Strangers | Non
             counts[which] += chance.counted(block[upper & (kind == which)])
     strangers = _strangers(counts, card)
     compared = int(counts.sum())
-    # No pair beyond this can be listed: even if MOST were found, more than half would be strangers.
-    floors = np.array([known.at(min(0.4, SHARE * MOST / max(1, compared))) for known in strangers])
+    # No pair beyond this can be listed: even if MOST were found, too many of them would be strangers. (Or a few to look at.)
+    floors = np.array([known.at(min(0.4, MOST / max(1, compared))) for known in strangers])
     best, found = _Best(), 0
     for rows, block, upper in _blocks(mean):
         kind = several[rows][:, None] + several[None, :]

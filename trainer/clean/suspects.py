@@ -18,11 +18,11 @@ GALLERY, FPIR = 20, 0.01
 
 
 def warning(vectors: Vectors, names: Sequence[str], cells_of: Callable[[NDArray[np.float64]], list[Cell]]) -> str | None:
-    """A sentence about the pairs among n people, one crop each (unit vectors [n, d]), that look like one person, and about the threshold with
-    and without them; None if there are none. `cells_of` makes the thresholds from similarities [k, k]."""
+    """A sentence about the pairs among n people, one crop each (unit vectors [n, d]), that look like one person, and about the threshold
+    with and without them; None if there are none. `cells_of` makes the thresholds from similarities [k, k]."""
     sound = np.flatnonzero(np.isfinite(vectors).all(axis=1))
     people = pairs.of_people(vectors[sound], sound, len(vectors))
-    found = [pair for pair in people.pairs if pair.false_share <= pairs.SHARE]
+    found = [pair for pair in people.pairs if pair.false_share <= pairs.SURE]
     if not found:
         return None
     similarity = np.asarray(vectors @ vectors.T, np.float64)
@@ -35,10 +35,8 @@ def warning(vectors: Vectors, names: Sequence[str], cells_of: Callable[[NDArray[
     both = _told(cells_of(similarity), cells_of(similarity[np.ix_(rest, rest)]))
     if both is not None:
         cell, threshold = both
-        said += (
-            f": the threshold at N = {cell.gallery} and FPIR {cell.fpir:g} is {cell.threshold:.3f} with them and {threshold:.3f} without (single "
-            "photos)"
-        )
+        where = f"the threshold of single photos at N = {cell.gallery} and FPIR {cell.fpir:g}"
+        said += f": {where} is {cell.threshold:.3f} with them and {threshold:.3f} without them"
     return f"{said}. They are kept, which is the strict side; look at them with `ostiary-train clean`"
 
 
