@@ -54,14 +54,21 @@ def _parts(vectors: Vectors, own: Ints, listed: float, unlike: float) -> list[tu
     if count == 2:
         return [(own[1:], own[:1])] if alike[0, 1] < unlike else []
     group = _two(vectors[own])
-    smaller = group if 2 * group.sum() <= count else ~group
-    if smaller.sum() >= 2 and alike[np.ix_(smaller, ~smaller)].mean() < listed:
+    # Of two groups of one size the first crop's counts as the person's.
+    smaller = ~group if (2 * group.sum(), group[0]) > (count, False) else group
+    if _together(alike, smaller) >= listed > alike[np.ix_(smaller, ~smaller)].mean():
         return [(own[smaller], own[~smaller])]
     mean = (alike.sum(axis=1) - np.diag(alike)) / (count - 1)
     single = np.flatnonzero(mean < listed)
     # If most are unlike the others, the person has no crops that belong together: each is shown against all the others.
     good = np.setdiff1d(np.arange(count), single)
     return [(own[[at]], own[good] if len(good) else np.delete(own, at)) for at in single]
+
+
+def _together(alike: Vectors, group: NDArray[np.bool_]) -> float:
+    """The mean similarity within a group; minus infinity for a group of one. A wrong picture and a dark one are no second person."""
+    many = int(group.sum())
+    return float((alike[np.ix_(group, group)].sum() - alike[group, group].sum()) / (many * (many - 1))) if many > 1 else -np.inf
 
 
 def _two(vectors: Vectors) -> NDArray[np.bool_]:
