@@ -111,6 +111,7 @@ def _parser(package: bool) -> argparse.ArgumentParser:
     fit.add_argument("--teacher-order", choices=("rgb", "bgr"), help="its colour order, unless it is a bundle")
     fit.add_argument("--minutes", type=_minutes, default=math.inf, help="finish within this time, the schedule shrunk to fit")
     fit.add_argument("--workers", type=_count, default=2, help="threads that prepare batches (default: %(default)s)")
+    fit.set_defaults(clean_model=DEFAULT_BUNDLE)
 
     evaluate = commands.add_parser("evaluate", help="figures of a run or a bundle on people it never saw")
     evaluate.add_argument("model", type=Path, help="run folder or bundle .onnx")
