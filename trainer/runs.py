@@ -83,6 +83,8 @@ class Run:
         if (self.folder / "run.json").exists():
             if self.facts()["data_digest"] != facts["data_digest"]:
                 raise RunError(f"{self.folder} was begun with other data", "give another --run folder")
+            if self.facts().get("decided", "") != facts.get("decided", ""):
+                raise RunError(f"{self.folder} was begun with other decisions", "give those --decisions, or another --run folder")
             return
         try:
             self.folder.mkdir(parents=True, exist_ok=True)

@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> None:
     if options.measured is not None:
         raise AdoptError("--measured goes with --from alone", "leave it out: a bundle's thresholds are in its card")
     # The default recipe reads people as colour crops of 112x112.
-    parts = datasets.parts(Recipe(), options.data, options.split)
+    parts = datasets.parts(Recipe(), options.data, options.split, options.decisions)
     adopt.adopt(
         options.model,
         options.bundle,
@@ -67,8 +67,8 @@ def _package(options: argparse.Namespace) -> None:
     given = [name for name in known if getattr(options, name) is not None]
     if given:
         raise AdoptError(f"{given[0]} does not go with --from", "leave it out: the package's model is known")
-    if options.data is None and (options.split is not None or options.measured is not None):
-        raise AdoptError("--split and --measured need --data", "give --data, or leave them out")
+    if options.data is None and any(given is not None for given in (options.split, options.decisions, options.measured)):
+        raise AdoptError("--split, --decisions and --measured need --data", "give --data, or leave them out")
     recipe = reading.read(reading.find(options.package))
     weights = export.stored(recipe, dlib_network.weights())
     faces = np.stack([golden_crop(seed) for seed in range(64)])
@@ -77,7 +77,7 @@ def _package(options: argparse.Namespace) -> None:
         if measured.recipe_digest != recipe.digest:
             raise AdoptError(f"{MEASURED.name} was measured for another recipe", "measure it again with --data and --measured")
     else:
-        people = datasets.parts(recipe, options.data, options.split)["calibration"]
+        people = datasets.parts(recipe, options.data, options.split, options.decisions)["calibration"]
         if len(people.people) < 2:
             raise AdoptError("fewer than two people are in the calibration part", "put more people into the part calibration")
         source = f"{persons(len(people.people), 'calibration')} of {options.data.name}"

@@ -13,7 +13,7 @@ from daemon.core.counts import persons
 from daemon.edges.files import replace
 from trainer.measure import calibrate
 from trainer.models.opened import onnx_embedder
-from trainer.people import data
+from trainer.people import data, datasets, decisions
 from trainer.people.data import DataError
 from trainer.reports import tables
 
@@ -22,7 +22,11 @@ def run(options: argparse.Namespace) -> None:
     """`calibrate`."""
     embed, card = onnx_embedder(options.bundle)
     crops = data.load(options.data)
-    crops = crops.of(data.split(crops.people, options.split)[options.part]) if options.split else crops
+    if options.split:
+        crops = datasets.by_part(crops, options.split, options.decisions)[options.part]
+    else:
+        crops = decisions.applied(crops, options.decisions).crops
+    datasets.one_name(crops)
     if len(crops.people) < 2:
         raise DataError(f"{options.data} has fewer than two people", "give crops of some hundred people, or better of more")
     source = f"{persons(len(crops.people), options.part if options.split else '')} of {options.data.name}"

@@ -13,7 +13,7 @@ from daemon.core.bundle import Figure
 from daemon.edges.files import replace
 from trainer.measure import allpairs, evaluate, oneshot, scoring
 from trainer.measure.scoring import Scorer
-from trainer.people import data, datasets
+from trainer.people import data, datasets, decisions
 from trainer.people.data import Crops, DataError
 from trainer.recipes.values import Recipe
 from trainer.reports import tables
@@ -47,7 +47,9 @@ def crops_of(options: argparse.Namespace, folder: Run | None, seen: str) -> tupl
     own_split = folder.facts()["split"] if folder is not None else None
     recipe = folder.recipe() if folder is not None else Recipe()
     crops = data.read(options.data, recipe.data.side, recipe.network.channels, resize=False)
-    split = options.split
+    split, decided = options.split, options.decisions
+    if decided is None and folder is not None and crops.digest == seen and (own := folder.facts().get("decisions")):
+        decided = Path(str(own))
     if crops.digest == seen and split is None:
         # Figures on people the model has learned by heart would look far too good.
         if folder is None:
@@ -55,8 +57,10 @@ def crops_of(options: argparse.Namespace, folder: Run | None, seen: str) -> tupl
         split = Path(str(own_split)) if own_split else None
     on = options.name or options.data.stem
     if split is not None or crops.digest == seen:
-        crops = crops.of(data.split(crops.people, split)[options.part])
+        crops = datasets.by_part(crops, split, decided)[options.part]
         on = options.name or f"{on} {options.part}"
+    else:
+        crops = decisions.applied(crops, decided).crops
     if folder is not None and not (crops.digest == seen and options.part == "fit"):
         people, marks = folder.learned()
         known = [person for person in crops.people if person in people]
@@ -101,7 +105,7 @@ def _drawings(options: argparse.Namespace, folder: Run) -> list[Figure]:
     """Figures over all pairs of the test drawings, before and after training. Digits: all, and separately those seen and not seen in
     training. Omniglot: the evaluation characters, and Lake's one-shot runs."""
     recipe = folder.recipe()
-    unused = [name for name in ("pairs", "same_people", "split", "roc") if getattr(options, name) is not None]
+    unused = [name for name in ("pairs", "same_people", "split", "decisions", "roc") if getattr(options, name) is not None]
     if unused:
         raise DataError(
             f"--{unused[0].replace('_', '-')} is for people", "leave it out: drawings are measured over all pairs of their test part"

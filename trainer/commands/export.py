@@ -12,7 +12,7 @@ from trainer.bundle import export
 from trainer.commands.evaluate import kept_figures
 from trainer.measure import calibrate
 from trainer.models.whole import embedder
-from trainer.people import datasets
+from trainer.people import datasets, decisions
 from trainer.people.data import DataError
 from trainer.reports import tables
 from trainer.runs import Run
@@ -26,9 +26,12 @@ def run(options: argparse.Namespace) -> None:
     export.check(chosen, weights)
     source = options.data or Path(str(facts["data"]))
     split = options.split or (Path(str(facts["split"])) if facts["split"] else None)
-    parts = datasets.parts(chosen, source, split)
+    decided = options.decisions or (Path(str(facts["decisions"])) if facts.get("decisions") else None)
+    parts = datasets.parts(chosen, source, split, decided)
     if parts["fit"].digest != facts["data_digest"]:
         raise DataError(f"{folder.folder} was not trained from {source}", "give the crops that it was trained from with --data")
+    if decisions.digest_of(decided) != facts.get("decided", ""):
+        raise DataError(f"{folder.folder} was trained with other decisions", "give the decisions that it was trained with with --decisions")
     people = parts["calibration"]
     if len(people.people) < 2:
         raise DataError("fewer than two people are in the calibration part", "put more people into the part calibration")

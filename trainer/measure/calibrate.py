@@ -13,9 +13,11 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
+from rich.console import Console
 
 from daemon.core.bundle import Calibration, Cell, FmrPoint
 from daemon.core.passages.defaults import SAME_FACE_FMR
+from trainer.clean import suspects
 from trainer.measure import metrics, passages
 from trainer.models.whole import Embed
 from trainer.people.data import Crops
@@ -29,13 +31,32 @@ RISK = 0.05
 def calibrate(embed: Embed, crops: Crops, source: str, seed: int = 1) -> Calibration:
     """The card's calibration from labelled crops. It uses only the first crop of each person, so that strangers and gallery entries are
     independent people. The passages take most of the time: about fifty embeddings for each person."""
-    first = np.sort(np.unique(crops.person, return_index=True)[1])
-    pixels = crops.pixels[first]
+    first = _first(crops)
+    pixels = first.pixels
     vectors = embed(pixels)
+    _warn(vectors, first, seed)
     table = of_vectors(vectors, source, seed)
     looked = passages.looks(embed, pixels, table.pair_threshold(SAME_FACE_FMR), seed)
     passing = passages.nearest(looked, vectors).astype(np.float64)
     return msgspec.structs.replace(table, passages=tuple(cells(passing, seed)))
+
+
+def warn_of_doubles(embed: Embed, crops: Crops, seed: int = 1) -> None:
+    """Say on the console what pairs of people who look like one person would do to the thresholds of these people, if there are any."""
+    first = _first(crops)
+    _warn(embed(first.pixels), first, seed)
+
+
+def _first(crops: Crops) -> Crops:
+    """The first crop of each person."""
+    return crops.at(np.sort(np.unique(crops.person, return_index=True)[1]))
+
+
+def _warn(vectors: NDArray[np.float32], first: Crops, seed: int) -> None:
+    names = [first.people[who] for who in first.person]
+    text = suspects.warning(vectors, names, lambda similarity: cells(similarity, seed))
+    if text is not None:
+        Console().print(text, soft_wrap=True, highlight=False, markup=False)
 
 
 def of_vectors(vectors: NDArray[np.float32], source: str, seed: int = 1) -> Calibration:

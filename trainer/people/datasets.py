@@ -14,29 +14,41 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.people import data
+from trainer.people import data, decisions
 from trainer.people.data import Crops, DataError
 from trainer.recipes.values import Data, Recipe
 
+HINT = "find such pictures with `ostiary-train clean`, and decide about them with --decisions"
 VAL_DIGITS = 5_000
 VAL_CHARACTERS = 20  # one in this many background characters is for choosing, not for learning
 
 
-def parts(recipe: Recipe, source: Path, split: Path | None) -> dict[str, Crops]:
-    """{part: crops} of a data set. People have the parts fit, val and calibration; drawings have fit, val and test. Raises DataError, also
-    if a person or a picture is in two parts."""
+def parts(recipe: Recipe, source: Path, split: Path | None, decided: Path | None = None) -> dict[str, Crops]:
+    """{part: crops} of a data set, after the decisions of a file. People have the parts fit, val and calibration; drawings have fit, val
+    and test. Raises DataError, also if a person or a picture is in two parts, or a picture is under two people."""
     what = recipe.data
     if what.kind == "people":
         crops = data.read(source, what.side, recipe.network.channels, resize=False)
-        found = {part: crops.of(people) for part, people in data.split(crops.people, split).items()}
+        found = by_part(crops, split, decided)
         if what.share < 1:
             found["fit"] = found["fit"].of(some(found["fit"].people, what.share))
     elif split is not None:
         raise DataError(f"{what.kind} take no split", "leave out --split, because their parts are fixed")
+    elif decided is not None:
+        raise DataError(f"{what.kind} take no decisions", "leave out --decisions: they are about people")
     else:
         found = digits(source, what) if what.kind == "digits" else characters(source, what)
     apart(found, closed=what.kind == "digits")
+    if what.kind == "people":
+        one_name(*found.values())
     return found
+
+
+def by_part(crops: Crops, split: Path | None, decided: Path | None = None) -> dict[str, Crops]:
+    """{part: crops} after the decisions of a file. A merged person is in the part of the name that stays. Raises DataError."""
+    part_of = {person: part for part, people in data.split(crops.people, split).items() for person in people}
+    after = decisions.applied(crops, decided)
+    return {part: after.crops.of([who for who in after.crops.people if part_of[after.origin[who]] == part]) for part in data.PARTS}
 
 
 def some(people: Sequence[str], share: float) -> list[str]:
@@ -57,7 +69,17 @@ def apart(found: Mapping[str, Crops], closed: bool = False) -> None:
         for name, mark in zip(crops.names, marks(crops), strict=True):
             before, first = seen.setdefault(mark.tobytes(), (part, name))
             if before != part and not closed:
-                raise DataError(f"{name} of {part} is the same picture as {first} of {before}", "if one person has two names, merge them")
+                raise DataError(f"{name} of {part} is the same picture as {first} of {before}", HINT)
+
+
+def one_name(*parts: Crops) -> None:
+    """Raises DataError if the same picture is under two people of a part: two people who look exactly alike would set the thresholds."""
+    for crops in parts:
+        seen: dict[bytes, int] = {}
+        for index, mark in enumerate(marks(crops)):
+            first = seen.setdefault(mark.tobytes(), index)
+            if crops.person[first] != crops.person[index]:
+                raise DataError(f"{crops.names[index]} is the same picture as {crops.names[first]}", HINT)
 
 
 def marks(crops: Crops) -> NDArray[np.uint64]:

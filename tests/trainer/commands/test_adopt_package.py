@@ -40,7 +40,7 @@ def test_the_thresholds_that_come_with_it_belong_to_its_recipe() -> None:
     [
         (["--from", "dlib", "--order", "rgb"], "order does not go with --from"),
         (["--from", "dlib", "--licence", "mine"], "licence does not go with --from"),
-        (["--from", "dlib", "--split", "split.csv"], "--split and --measured need --data"),
+        (["--from", "dlib", "--split", "split.csv"], "--split, --decisions and --measured need --data"),
         (["model.onnx", "--licence", "mine"], "--data is missing"),
         (["model.onnx", "--data", "crops"], "--licence is missing"),
         (["model.onnx", "--data", "crops", "--licence", "mine", "--measured", "m.json"], "--measured goes with --from alone"),

@@ -1,0 +1,51 @@
+"""Find doubles, wrong labels and outliers among people's crops."""
+
+from __future__ import annotations
+
+import argparse
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from daemon.core.counts import counted
+from daemon.edges.files import replace
+from trainer.clean import findings, page, vectors
+from trainer.models.opened import onnx_embedder
+from trainer.people import data, datasets
+from trainer.people.data import DataError
+
+
+def run(options: argparse.Namespace) -> None:
+    """`clean`."""
+    console = Console(highlight=False)
+    folder = options.folder
+    if folder.exists() and not folder.is_dir():
+        raise DataError(f"{folder} is not a folder", "give a folder for the findings")
+    if options.crops.is_dir() and (folder.resolve() == options.crops.resolve() or options.crops.resolve() in folder.resolve().parents):
+        raise DataError(f"{folder} is inside the crops", "give a folder elsewhere: pictures in it would be taken for people")
+    embed, card = onnx_embedder(options.model)
+    crops = data.load(options.crops)
+    decisions = folder / "decisions.csv"
+    before, lost = page.earlier(decisions, crops)
+    folder.mkdir(parents=True, exist_ok=True)
+    marks = datasets.marks(crops)
+    found = findings.find(crops, vectors.of_crops(crops, marks, options.model, embed, folder), marks, card.calibration)
+    # With a BOM a spreadsheet knows that it is UTF-8.
+    replace(decisions, b"\xef\xbb\xbf" + page.table(found, before).encode())
+    replace(folder / "clean.html", page.render(found, crops, options.crops.name, before).encode())
+    for note in found.notes:
+        console.print(note, markup=False, soft_wrap=True)
+    if found.findings:
+        shown = Table("findings", "how many", "proposals", "the first", "similarity")
+        for kind, many, proposed, first in findings.tally(found):
+            names = first.a if not first.b else f"{first.a} and {first.b}"
+            shown.add_row(kind, f"{many:,}", f"{proposed:,}", Text(names.replace("\n", " ")), f"{first.similarity:.3f}")
+        console.print(shown)
+    if before or lost:
+        gone = f"; {counted(lost, 'decision')} about what is no longer there left out" if lost else ""
+        console.print(f"{counted(len(before), 'decision')} kept from before{gone}", markup=False)
+    if not found.findings:
+        console.print("nothing found")
+    console.print(f"{folder / 'clean.html'} to look at (it shows faces: do not pass it on)", markup=False, soft_wrap=True)
+    console.print(f"{decisions} to decide in; then `--decisions {decisions}` of fit, calibrate and others", markup=False, soft_wrap=True)
