@@ -65,7 +65,8 @@ def cells(similarity: NDArray[np.float64], seed: int, galleries: Sequence[int] =
     broken = int((~np.isfinite(similarity)).any(axis=1).sum())
     if broken:
         raise CalibrationError(
-            f"the similarities of {broken} of {people} people are not finite numbers", "train or export the model again: it answers with NaN"
+            f"the similarities of {broken} of {people} people are not finite numbers",
+            "train or export the model again: it answers with NaN",
         )
     table: list[Cell] = []
     below: dict[float, float] = {}

@@ -3,9 +3,9 @@
 The terms are those of ISO/IEC 19795: FMR and FNMR count comparisons, FPIR and FNIR count searches of a gallery. A threshold t accepts
 similarity >= t, as the gate does.
 
-**A similarity that is not a finite number counts against us**, as at the gate: a genuine one is never accepted, an impostor one always (`closed`).
-So a model whose answers are NaN is the worst one and never a perfect one. A threshold or a page is not made of such answers at all: what opens
-models (`trainer.models`) raises VectorError, `calibrate`, `allpairs` and the reports raise too.
+A similarity that is not a finite number counts against us, as at the gate: a genuine one is never accepted, an impostor one always is
+(`closed`). So a model that answers with NaN is the worst one and never a perfect one. Thresholds and pages are not made of such answers at
+all: what opens a model (`trainer.models`) raises VectorError, and so do `calibrate`, `allpairs` and the reports with faults of their own.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def cosine(a: Floats, b: Floats) -> Floats:
 @dataclass(frozen=True, slots=True)
 class Operating:
     """One point of the ROC: at `threshold` the measured FMR is `fmr` (never above the target), and the share `tar` is recognised.
-    `threshold` is None if the data cannot resolve the target. It is infinite, and `fmr` above the target, if NaN impostors alone are too many."""
+    `threshold` is None if the data cannot resolve the target. It is infinite, and `fmr` above the target, if too many impostors are NaN."""
 
     target: float
     threshold: float | None
