@@ -213,5 +213,6 @@ class Run:
 
     @contextlib.contextmanager
     def _opened(self, name: str) -> Iterator[Any]:
-        with reading(self.folder / name), np.load(self.folder / name, allow_pickle=False) as file:
+        # Opened here: numpy does not close a file that it cannot read.
+        with reading(self.folder / name), (self.folder / name).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             yield file
