@@ -21,7 +21,7 @@ from rich.table import Table
 
 from bench.cost import Spent, machine
 from daemon.core.bundle import golden_crop
-from trainer.learn import fit, stages
+from trainer.learn import stages, training
 from trainer.learn.stages import Batch, Stage
 from trainer.models import networks
 from trainer.people.data import Crops
@@ -76,7 +76,7 @@ def measured(recipe: Recipe, steps: int, rounds: int, workers: int) -> tuple[dic
     works: dict[str, Callable[[], object]] = {
         "batches": batches,
         "step": step,
-        "fit": lambda: waited.append(fit.pace(stage, steps, workers)[1]),
+        "fit": lambda: waited.append(training.pace(stage, steps, workers)[1]),
         "plain, same batches": lambda: stage.model.fit(Batches(stage, steps, workers), **quiet),
         "plain, ready batches": lambda: stage.model.fit(*every, batch_size=len(pixels), **quiet),
     }

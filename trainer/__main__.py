@@ -28,10 +28,11 @@ EPILOG = """The usual order:
   ostiary-train export runs/one faces.onnx          the bundle for the daemon
 Recipes that come with it: RECIPES
 """
+ONWARD = "; `ostiary-train fit` goes on from its last checkpoint when called again"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; 0 done, 2 bad input (one line and a hint on stderr), 130 interrupted."""
+    """Run a command; 0 done, 2 bad input (one line and a hint on stderr), 130 interrupted, 143 terminated."""
     given = sys.argv[1:] if arguments is None else list(arguments)
     show_anywhere(sys.stdout, sys.stderr)
     options = _parser(package="--from" in given).parse_args(given)
@@ -47,9 +48,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     try:
         command.run(options)
-    except KeyboardInterrupt:
-        print("interrupted; `ostiary-train fit` goes on from its last checkpoint when called again", file=sys.stderr)  # noqa: T201
-        return 130
+    except KeyboardInterrupt as stop:
+        # `fit` says where it stopped, and whether by Ctrl-C (130) or by SIGTERM (143).
+        line, status = stop.args or (f"interrupted{ONWARD if options.command == 'fit' else ''}", 130)
+        print(line, file=sys.stderr)  # noqa: T201
+        return int(status)
     except Fault as error:
         _complain(error.message, error.hint)
         return 2
@@ -105,12 +108,15 @@ def _parser(package: bool) -> argparse.ArgumentParser:
     clean.add_argument("--model", type=Path, default=DEFAULT_BUNDLE, help="bundle .onnx (default: the one that comes with Ostiary)")
 
     fit = commands.add_parser("fit", help="train a recipe; called again it goes on where it was")
-    fit.add_argument("--data", type=Path, required=True, help="crops: a folder per person, or a zip of such; mnist.npz; Omniglot's images")
+    fit.add_argument("--data", type=Path, help="crops: a folder per person, or a zip of such; mnist.npz; Omniglot's images")
     fit.add_argument("--split", type=Path, help="csv person,part (fit, val, calibration); without it a hash of the name decides")
     _add_decisions(fit)
-    fit.add_argument("--recipe", default="faces", help="a TOML file, or the name of one that comes with the trainer (default: %(default)s)")
+    fit.add_argument("--recipe", help="a TOML file, or the name of one that comes with the trainer (default: faces)")
     fit.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a key of the recipe, as network.embedding=64")
     fit.add_argument("--run", type=Path, required=True, help="run folder, new or to be resumed")
+    begin = fit.add_mutually_exclusive_group()
+    begin.add_argument("--resume", action="store_true", help="only go on with the run: its recipe and crops need not be given again")
+    begin.add_argument("--fresh", action="store_true", help="begin anew; a run that is in the folder is moved aside, to RUN-old1")
     fit.add_argument("--from", dest="start", type=Path, help="begin with the weights of this run, or with dlib's: dlib")
     fit.add_argument("--teacher", type=Path, metavar="ONNX", help="the embedding model that a recipe of distillation learns from")
     fit.add_argument("--teacher-order", choices=("rgb", "bgr"), help="its colour order, unless it is a bundle")

@@ -13,7 +13,9 @@ from rich.console import Console
 from daemon.core.counts import counted, persons
 from daemon.core.faces.align import CROP_PX
 from trainer.bundle import raw_model
-from trainer.learn import fit, stages
+from trainer.commands import resuming
+from trainer.learn import fit, stages, words
+from trainer.learn.judge import spoken
 from trainer.learn.stages import FitError, Teacher
 from trainer.measure import calibrate
 from trainer.models import dlib_network
@@ -23,7 +25,7 @@ from trainer.people.data import Crops, DataError
 from trainer.recipes import reading
 from trainer.recipes.stages import Distil
 from trainer.recipes.values import Data, Recipe, RecipeError
-from trainer.runs import Run, RunError
+from trainer.runs import Run
 
 LEAST_PEOPLE = 25
 """Fewer people cannot show how alike strangers are."""
@@ -42,9 +44,12 @@ class _Leg:
 
 def run(options: argparse.Namespace) -> None:
     """`fit`. All runs are checked before the first one starts."""
+    with resuming.made_ready(options):
+        _run(options)
+
+
+def _run(options: argparse.Namespace) -> None:
     legs = _legs(options)
-    if legs[-1].run.finished:
-        raise RunError(f"the run {options.run} is finished", "evaluate or export it, or give another --run folder")
     _check_teacher(legs[-1].recipe, options.teacher)
     read: dict[tuple[Data, int], dict[str, Crops]] = {}
     for leg in legs:
@@ -55,7 +60,8 @@ def run(options: argparse.Namespace) -> None:
         _warn_of_doubles(options.clean_model, read[legs[-1].recipe.data, legs[-1].recipe.network.channels]["calibration"])
     for leg in legs:
         if not leg.run.finished:
-            _fit(options, leg, read[leg.recipe.data, leg.recipe.network.channels])
+            with leg.run.alone():
+                _fit(options, leg, read[leg.recipe.data, leg.recipe.network.channels])
 
 
 def _legs(options: argparse.Namespace) -> list[_Leg]:
@@ -135,8 +141,10 @@ def _fit(options: argparse.Namespace, leg: _Leg, parts: dict[str, Crops]) -> Non
     leg.run.remember(learned.people, datasets.marks(learned))
     told = ", ".join(f"{counted(len(crops), 'crop')} of {persons(len(crops.people))} for {part}" for part, crops in parts.items())
     console.print(f"{leg.recipe.name}: {told}", highlight=False)
+    console.print(words.where(leg.run, leg.recipe), markup=False, highlight=False, soft_wrap=True)
     best = fit.fit(leg.recipe, learned, parts["val"], leg.run, options.minutes, options.workers, start, taught)
-    console.print("kept: " + ", ".join(f"{name} {value:.4f}" for name, value in best.items()))
+    apart = f"two pictures of one person are {best['same']:.3f} apart, of two people {best['other']:.3f}"
+    console.print(f"kept: {spoken(best)}; {apart}", highlight=False, soft_wrap=True)
 
 
 def _check_teacher(recipe: Recipe, teacher: Path | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,12 +22,27 @@ PROBE = (32, 4)
 BATCH = 128
 
 
-def merit(figures: dict[str, float]) -> float:
+def merit(figures: Mapping[str, float]) -> float:
     """The figure that weights are chosen by: the mean TAR at FMR 1e-2 and 1e-3 on val people, or 1 - EER if they are too few for that.
 
-    A single operating point would decide by chance. A small gallery works near 1e-2 or 1e-3, a large one at stricter points.
+    A single operating point would decide by chance. A small gallery works near 1e-2 or 1e-3, a large one at stricter points. It is -1, less
+    than any other, if the vectors were not finite.
     """
+    if not math.isfinite(figures.get("other", 0.0)):
+        return -1.0
     return (figures["tar"] + figures["tar_1e2"]) / 2 if math.isfinite(figures["tar"]) else 1 - figures["eer"]
+
+
+def spoken(figures: Mapping[str, float]) -> str:
+    """The figures that weights are chosen by, for people to read."""
+    parts = [f"AUC {figures['auc']:.4f}", f"EER {figures['eer']:.4f}"]
+    if math.isfinite(figures["tar"]):
+        parts.append(f"TAR {figures['tar']:.4f} at FMR 1e-3 and {figures['tar_1e2']:.4f} at 1e-2")
+    elif math.isfinite(figures["tar_1e2"]):
+        parts.append(f"TAR {figures['tar_1e2']:.4f} at FMR 1e-2 (too few pairs of two people for FMR 1e-3)")
+    else:
+        parts.append("too few pairs of two people for a TAR at FMR 1e-2")
+    return ", ".join(parts)
 
 
 class Judge:

@@ -114,7 +114,7 @@ def shares(apart: NDArray[np.floating[Any]], person: NDArray[np.integer[Any]], m
     valid = hard = near = 0
     for anchor, row in enumerate(apart):
         same = person == person[anchor]
-        negative = np.sort(row[~same])
+        negative = np.sort(np.where(np.isnan(row), -np.inf, row)[~same])  # a distance that is no number is a hard triplet's
         same[anchor] = False
         valid += len(negative) * int(np.count_nonzero(same))
         hard += int(np.searchsorted(negative, row[same], side="right").sum())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from daemon.core.faults import Fault
+from daemon.core.faults import Fault, first_line
 from trainer.learn import mining, samplers
 from trainer.models import losses, networks
 from trainer.models.losses import Tensor
@@ -25,6 +26,16 @@ Teacher: TypeAlias = Mapping[str, NDArray[np.float32]]
 Loss: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 MEANS_BATCH = 128
 IMAGES = 4  # a person's crops in a batch of identification joined with triplets
+OPTIMIZERS: dict[str, type[keras.optimizers.Optimizer]] = {
+    "adamw": keras.optimizers.AdamW,
+    "adam": keras.optimizers.Adam,
+    "sgd": keras.optimizers.SGD,
+    "rmsprop": keras.optimizers.RMSprop,
+    "nadam": keras.optimizers.Nadam,
+    "lion": keras.optimizers.Lion,
+    "lamb": keras.optimizers.Lamb,
+    "adafactor": keras.optimizers.Adafactor,
+}
 SHARPNESS = (10.0, -5.0)  # where the learned logistic of a cosine verification loss starts: one half at cosine 0.5
 
 
@@ -65,9 +76,10 @@ def build(recipe: Recipe, index: int, crops: Crops, encoder: keras.Model, teache
 
 
 def able(recipe: Recipe, index: int, crops: Crops) -> Crops:
-    """The crops of the fit people that a stage can learn from. Raises FitError if there are fewer than two of them, or if nobody has the
-    two pictures that a pair or a triplet needs."""
+    """The crops of the fit people that a stage can learn from. Raises FitError if there are fewer than two of them, if nobody has the two
+    pictures that a pair or a triplet needs, or if the optimizer does not have the stage's parameters."""
     settings = recipe.stages[index]
+    _optimizer(settings, index)
     crops = crops.with_images(settings.min_images)
     if len(crops.people) < 2:
         raise FitError(
@@ -291,7 +303,7 @@ def _stage(
     select: Callable[[Batch, int], Batch] | None = None,
     stuck_at: float | None = None,
 ) -> Stage:
-    optimizer = keras.optimizers.AdamW(settings.rate, weight_decay=settings.weight_decay, clipnorm=5.0)
+    optimizer = _optimizer(settings, index)
     optimizer.exclude_from_weight_decay(var_names=["gamma", "beta"])
     model.compile(optimizer, loss=loss, jit_compile=keras.backend.backend() == "jax")
     steps = settings.steps or max(1, round(settings.epochs * per_epoch))
@@ -304,6 +316,21 @@ def _stage(
     kinds = [kind_of(stage) for stage in recipe.stages]
     name = kinds[index] if kinds.count(kinds[index]) == 1 else f"{kinds[index]} {index}"
     return Stage(name, model, kept, steps, per_epoch, settings.ema, rate, batch, select, stuck_at)
+
+
+def _optimizer(settings: StageRecipe, index: int) -> keras.optimizers.Optimizer:
+    kind = OPTIMIZERS[settings.optimizer]
+    known = [name for name in inspect.signature(kind).parameters if name not in ("learning_rate", "weight_decay", "name", "kwargs")]
+    for name in settings.optimizer_with:
+        if name not in known:
+            raise FitError(f"stages.{index}.optimizer_with: {settings.optimizer} has no parameter {name}", f"it has {', '.join(known)}")
+    given = {"clipnorm": 5.0, **settings.optimizer_with}
+    try:
+        return kind(settings.rate, weight_decay=settings.weight_decay, **given)
+    except (ValueError, TypeError) as error:
+        raise FitError(
+            f"stages.{index}.optimizer_with does not suit {settings.optimizer}: {first_line(error)}", "see Keras' page of this optimizer"
+        ) from error
 
 
 def _side_by_side(columns: list[Tensor]) -> Tensor:

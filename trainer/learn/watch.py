@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 STANDS = 0.02
@@ -15,8 +14,8 @@ class Watch:
     """Called once per validation with the loss and the mean distance between two people on the unit sphere (0..2). Gives a warning of
     one line, or None.
 
-    It warns if the loss or the distance is not finite; if the mean distance is below 0.3, whatever the loss; and if the loss is within
-    2 % of `stuck_at` while the mean distance has shrunk to less than half of `first`. The loss alone is not a sign of collapse:
+    It warns if the mean distance is below 0.3, whatever the loss; and if the loss is within 2 % of `stuck_at` while the mean distance has
+    shrunk to less than half of `first`. (Training ends before it asks if either is not finite.) The loss alone is not a sign of collapse:
     batch-hard with the soft margin rightly stays near 0.69 for long, because each anchor meets its hardest triplet, while people
     stay far apart.
 
@@ -28,8 +27,6 @@ class Watch:
     first: float | None = None
 
     def __call__(self, loss: float, distance: float) -> str | None:
-        if not (math.isfinite(loss) and math.isfinite(distance)):
-            return f"diverged: the loss is {loss:.3g} and the mean distance between two people {distance:.3g}; {TRY}"
         if self.first is None:
             self.first = distance
         if distance < ALIKE:

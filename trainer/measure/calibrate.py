@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from daemon.core.bundle import Calibration, Cell, FmrPoint
+from daemon.core.faults import Fault
 from daemon.core.passages.defaults import SAME_FACE_FMR
 from trainer.clean import suspects
 from trainer.measure import metrics, passages
@@ -26,6 +27,10 @@ GALLERIES = (1, 10, 20, 50, 100, 200, 500, 1000)
 FPIRS = (0.1, 0.03, 0.01, 0.003, 0.001)
 DRAWS = 40
 RISK = 0.05
+
+
+class CalibrationError(Fault):
+    """No threshold can be set from these similarities; `message` and `hint` are one line each."""
 
 
 def calibrate(embed: Embed, crops: Crops, source: str, seed: int = 1) -> Calibration:
@@ -76,8 +81,14 @@ def cells(similarity: NDArray[np.float64], seed: int, galleries: Sequence[int] =
     """The table from all similarities [n, n] of n people's searches (rows) to their gallery entries (columns).
 
     For each gallery size this draws DRAWS galleries, and everybody else is a stranger. A cell is the median of the draws' bounds, raised
-    where needed so that the threshold never falls with N or with a stricter FPIR."""
+    where needed so that the threshold never falls with N or with a stricter FPIR. Raises CalibrationError if a similarity is not finite."""
     people = len(similarity)
+    broken = int((~np.isfinite(similarity)).any(axis=1).sum())
+    if broken:
+        raise CalibrationError(
+            f"the similarities of {broken} of {people} people are not finite numbers",
+            "train or export the model again: it answers with NaN",
+        )
     table: list[Cell] = []
     below: dict[float, float] = {}
     for gallery in galleries:
@@ -119,5 +130,6 @@ def fmr_point(impostor: NDArray[np.float64], fmr: float) -> FmrPoint:
     """The threshold of one FMR; null with fewer than 3/fmr comparisons. Comparisons share people, so this is a point estimate without a
     bound."""
     point = metrics.at_fmr(np.empty(0), impostor, fmr) if len(impostor) * fmr >= 3 else None
-    threshold = None if point is None or point.threshold is None else math.ceil(point.threshold * 1e5) / 1e5
+    threshold = None if point is None or point.threshold is None or not math.isfinite(point.threshold) else point.threshold
+    threshold = None if threshold is None else math.ceil(threshold * 1e5) / 1e5
     return FmrPoint(fmr, threshold, len(impostor))

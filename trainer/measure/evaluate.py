@@ -86,9 +86,11 @@ def pair_figures(pairs: Pairs, on: str) -> list[Figure]:
 
 def curve_intervals(pairs: Pairs) -> tuple[tuple[float, float], tuple[float, float]]:
     """95 % intervals of AUC and EER from CURVES resamples of people."""
-    order = np.argsort(-pairs.similarity, kind="stable")
-    same, last = pairs.same[order], np.append(np.diff(pairs.similarity[order]) != 0, True)
-    if pairs.similarity[pairs.same].min() > pairs.similarity[~pairs.same].max():
+    similarity = metrics.closed(pairs.similarity, pairs.same)
+    order = np.argsort(-similarity, kind="stable")
+    same, ordered = pairs.same[order], similarity[order]
+    last = np.append(ordered[1:] != ordered[:-1], True)
+    if similarity[pairs.same].min() > similarity[~pairs.same].max():
         # If nothing failed, no resample fails. With FMR and FNMR below Wilson's upper ends at one threshold, the EER is below
         # the larger end, and the ROC holds at least the rectangle beyond that point.
         fnmr, fmr = metrics.wilson(0, int(same.sum()))[1], metrics.wilson(0, int((~same).sum()))[1]
@@ -172,7 +174,7 @@ def search(similarity: NDArray[np.floating], owner: NDArray[np.int64], threshold
     """Judge rightful searches [probes, gallery] whose right answer is column `owner`. A search is missed unless the owner reaches τ and is
     more alike than everybody else."""
     best = metrics.ranks(similarity, owner) == 1
-    accepted = similarity.max(axis=1) >= threshold
+    accepted = metrics.closed(similarity.max(axis=1), False) >= threshold
     return OpenSet(1 - float(np.mean(accepted & best)), float(np.mean(accepted & ~best)))
 
 

@@ -2,6 +2,10 @@
 
 The terms are those of ISO/IEC 19795: FMR and FNMR count comparisons, FPIR and FNIR count searches of a gallery. A threshold t accepts
 similarity >= t, as the gate does.
+
+A similarity that is not a finite number counts against us, as at the gate: a genuine one is never accepted, an impostor one always is
+(`closed`). So a model that answers with NaN is the worst one and never a perfect one. Thresholds and pages are not made of such answers at
+all: what opens a model (`trainer.models`) raises VectorError, and so do `calibrate`, `allpairs` and the reports with faults of their own.
 """
 
 from __future__ import annotations
@@ -23,6 +27,12 @@ FMRS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 """The false match rates that cards and reports give figures for."""
 
 
+def closed(similarity: Floats, same: NDArray[np.bool_] | bool) -> Floats:
+    """Similarities of any shape with everything that is not a finite number at its worst: minus infinity where `same`, else infinity."""
+    worst = np.where(same, -np.inf, np.inf).astype(similarity.dtype)
+    return np.where(np.isfinite(similarity), similarity, worst)
+
+
 def cosine(a: Floats, b: Floats) -> Floats:
     """Cosine similarity [n, m] of unit vectors [n, d] and [m, d]."""
     return np.asarray(a @ b.T)
@@ -31,7 +41,7 @@ def cosine(a: Floats, b: Floats) -> Floats:
 @dataclass(frozen=True, slots=True)
 class Operating:
     """One point of the ROC: at `threshold` the measured FMR is `fmr` (never above the target), and the share `tar` is recognised.
-    `threshold` is None if the data cannot resolve the target."""
+    `threshold` is None if the data cannot resolve the target. It is infinite, and `fmr` above the target, if too many impostors are NaN."""
 
     target: float
     threshold: float | None
@@ -55,11 +65,11 @@ class Distances:
 
 def roc(genuine: Floats, impostor: Floats) -> tuple[Floats, Floats, Floats]:
     """(FMR, TAR, threshold), one row for each distinct similarity, from accept-nobody to accept-all."""
-    scores = np.concatenate([genuine, impostor])
+    scores = np.concatenate([closed(genuine, True), closed(impostor, False)])
     labels = np.concatenate([np.ones(len(genuine), bool), np.zeros(len(impostor), bool)])
     order = np.argsort(-scores, kind="stable")
     scores, labels = scores[order], labels[order]
-    last = np.flatnonzero(np.append(np.diff(scores) != 0, True))
+    last = np.flatnonzero(np.append(scores[1:] != scores[:-1], True))
     accepted = np.cumsum(labels)[last]
     fmr = (last + 1 - accepted) / max(1, len(impostor))
     return np.append(0.0, fmr), np.append(0.0, accepted / max(1, len(genuine))), np.append(np.inf, scores[last])
@@ -92,6 +102,7 @@ def at_fmr(genuine: Floats, impostor: Floats, target: float) -> Operating:
     impostor would already be more than the target allows: then one could only say "no error was seen"."""
     if len(impostor) * target < 1:
         return Operating(target, None, float("nan"), float("nan"))
+    genuine, impostor = closed(genuine, True), closed(impostor, False)
     ordered = np.sort(impostor)[::-1]
     allowed = allowed_impostors(len(ordered), target)
     # The threshold is just above the first impostor that must stay out. Ties with it stay out too.
@@ -106,9 +117,8 @@ def allowed_impostors(impostors: int, target: float) -> int:
 
 def ranks(similarity: Floats, owner: NDArray[np.int64]) -> NDArray[np.int64]:
     """The rank, from 1, at which each search [probes, gallery] finds its right column `owner` [probes]. Among equal columns it is last."""
-    own = similarity[np.arange(len(owner)), owner]
-    # Not "above or equal": NaN compares with nothing and must not win.
-    return np.asarray((~(similarity < own[:, None])).sum(axis=1), np.int64)
+    own = closed(similarity[np.arange(len(owner)), owner], True)
+    return np.asarray((closed(similarity, False) >= own[:, None]).sum(axis=1), np.int64)
 
 
 def distance(similarity: Floats) -> Floats:
@@ -128,11 +138,13 @@ def ten_fold_right(similarity: Floats, same: NDArray[np.bool_], folds: int = 10)
         rows = np.flatnonzero(same == kind)
         fold[rows] = np.arange(len(rows)) * folds // max(1, len(rows))
     right = np.zeros(len(same), bool)
+    finite = np.isfinite(similarity)  # what is not is wrong at every threshold, and chooses none
     for index in np.unique(fold):
-        rest = fold != index
-        if not rest.any():
+        inside, rest = (fold == index) & finite, (fold != index) & finite
+        if not (fold != index).any():
             raise ValueError("accuracy over folds needs two pairs of each kind")
-        right[~rest] = (similarity[~rest] >= _best_threshold(similarity[rest], same[rest])) == same[~rest]
+        if rest.any():
+            right[inside] = (similarity[inside] >= _best_threshold(similarity[rest], same[rest])) == same[inside]
     return right
 
 

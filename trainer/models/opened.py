@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from daemon.core import bundle as bundles
 from daemon.core.bundle import Card
 from daemon.core.faults import first_line
-from trainer.models.whole import Embed
+from trainer.models.whole import Embed, finite
 
 
 def onnx_embedder(content: bytes | Path, batch: int = 64, in_float: bool = False) -> tuple[Embed, Card]:
     """A bundle opened with ONNX Runtime on the CPU, and its card. `in_float`: an 8-bit bundle is computed as a GPU computes it, in float.
-    Raises BundleError."""
+    Raises BundleError; the function raises VectorError."""
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
     from onnxruntime.capi import onnxruntime_pybind11_state as ort
@@ -36,6 +36,6 @@ def onnx_embedder(content: bytes | Path, batch: int = 64, in_float: bool = False
 
     def embed(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         parts = [session.run(["embedding"], {"image": crops[at : at + batch]})[0] for at in range(0, len(crops), batch)]
-        return np.concatenate(parts) if parts else np.empty((0, card.dimension), np.float32)
+        return finite(np.concatenate(parts)) if parts else np.empty((0, card.dimension), np.float32)
 
     return embed, card

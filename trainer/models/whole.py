@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from daemon.core.faults import Fault
 from trainer.models import networks
 from trainer.models.losses import Tensor
 from trainer.people import augment
@@ -18,6 +19,21 @@ PARITY = 1e-5
 
 Embed = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 """Crops uint8 [N, side, side, channels] to unit vectors float32 [N, D]."""
+
+
+class VectorError(Fault):
+    """A model answers with numbers that are not finite; `message` and `hint` are one line each."""
+
+
+def finite(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The vectors [n, D] themselves. Raises VectorError if a number of them is not finite: nothing can be measured with such a model."""
+    broken = int((~np.isfinite(vectors)).any(axis=1).sum())
+    if broken:
+        raise VectorError(
+            f"the model answers {broken} of {len(vectors)} pictures with numbers that are not finite",
+            "its training diverged, or its file is damaged: train or export it again",
+        )
+    return vectors
 
 
 def whole(recipe: Recipe, encoder: keras.Model, features: str = "unit") -> keras.Model:
@@ -65,11 +81,11 @@ def views(recipe: Recipe) -> list[tuple[NDArray[np.float32], NDArray[np.float32]
 
 
 def embedder(recipe: Recipe, weights: Sequence[NDArray[np.float32]], features: str = "unit", batch: int = 128) -> Embed:
-    """The Keras model of a run as a function of uint8 crops."""
+    """The Keras model of a run as a function of uint8 crops, which raises VectorError."""
     model = whole(recipe, loaded(recipe, weights), features)
 
     def embed(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         parts = [np.asarray(model.predict_on_batch(crops[at : at + batch].astype(np.float32))) for at in range(0, len(crops), batch)]
-        return np.concatenate(parts) if parts else np.empty((0, recipe.network.embedding), np.float32)
+        return finite(np.concatenate(parts)) if parts else np.empty((0, recipe.network.embedding), np.float32)
 
     return embed

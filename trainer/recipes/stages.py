@@ -1,6 +1,6 @@
 """The stages of a recipe: one frozen dataclass for each way to learn, every key with its range, default and description."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, TypeAlias
 
 from msgspec import Meta
@@ -16,7 +16,7 @@ People = Annotated[int, Meta(gt=1, description="People in a batch. Triplets need
 Images = Annotated[int, Meta(gt=1, description="Images of each person in a batch. Triplets need two people and two images of each.")]
 MinImages = Annotated[int, Meta(gt=0, description="People with fewer images than this are left out.")]
 Rate = Annotated[float, Meta(gt=0, description="The highest learning rate. It falls to zero along a cosine.")]
-WeightDecay = Annotated[float, Meta(ge=0, description="The weight decay of AdamW.")]
+WeightDecay = Annotated[float, Meta(ge=0, description="The weight decay, decoupled from the gradient as in AdamW.")]
 RateWarmEpochs = Annotated[float, Meta(description="For how many epochs the learning rate rises from zero.")]
 Ema = Annotated[
     float, Meta(ge=0, lt=1, description="The weight of the past in the moving average of the weights, which is what a run keeps.")
@@ -28,7 +28,23 @@ Keep = Annotated[
 
 
 @dataclass(frozen=True, slots=True)
-class Identify:
+class Trained:
+    """The keys of every kind of stage that came later (see LATER in values.py): by what it is optimised, and when it ends."""
+
+    patience: Annotated[int, Meta(ge=0, description="End the stage after this many validations without gain on val people. 0: never.")] = 0
+    best: Annotated[bool, Meta(description="The stage gives the averaged weights of its best validation, not those of its end.")] = False
+    optimizer: Annotated[
+        Literal["adamw", "adam", "sgd", "rmsprop", "nadam", "lion", "lamb", "adafactor"],
+        Meta(description="The optimizer, by Keras' name for it."),
+    ] = "adamw"
+    optimizer_with: Annotated[
+        dict[str, float | bool],
+        Meta(description="The optimizer's own parameters, named as in Keras: {momentum = 0.9, nesterov = true}."),
+    ] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Identify(Trained):
     """Identification: cosine-margin softmax over people, whose classifier is dropped afterwards."""
 
     epochs: Epochs = 60.0
@@ -69,7 +85,7 @@ class Identify:
 
 
 @dataclass(frozen=True, slots=True)
-class Triplets:
+class Triplets(Trained):
     """Triplet loss on P people x K images."""
 
     epochs: Epochs = 6.0
@@ -102,7 +118,7 @@ class Triplets:
 
 
 @dataclass(frozen=True, slots=True)
-class Pairs:
+class Pairs(Trained):
     """Contrastive loss (Hadsell 2006) on pairs."""
 
     epochs: Epochs = 20.0
@@ -118,7 +134,7 @@ class Pairs:
 
 
 @dataclass(frozen=True, slots=True)
-class Same:
+class Same(Trained):
     """A head that says same or different from the weighted absolute difference of two features (Koch 2015; DeepFace)."""
 
     epochs: Epochs = 20.0
@@ -141,7 +157,7 @@ class Same:
 
 
 @dataclass(frozen=True, slots=True)
-class Distil:
+class Distil(Trained):
     """Cosine to a teacher's vectors, on P people x K images."""
 
     epochs: Epochs = 20.0

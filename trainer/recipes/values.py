@@ -147,16 +147,21 @@ class Recipe:
         return hashlib.sha256(self.text.encode()).hexdigest()
 
 
-LATER = ("frozen_layers", "one_camera", "half", "means", "apart", "apart_at")
+LATER = ("frozen_layers", "one_camera", "half", "means", "apart", "apart_at", "patience", "best", "optimizer", "optimizer_with")
 """Keys that recipes did not always have. They are written only where they are not the default, so that the digest of a run that was begun
 before does not change."""
 
 
 def _lines(section: Any) -> list[str]:
-    values = {f.name: (getattr(section, f.name), f.default) for f in dataclasses.fields(section)}
+    values = {
+        f.name: (getattr(section, f.name), f.default if f.default_factory is dataclasses.MISSING else f.default_factory())
+        for f in dataclasses.fields(section)
+    }
     return [_line(name, value) for name, (value, default) in values.items() if name not in LATER or value != default]
 
 
 def _line(name: str, value: object) -> str:
+    if isinstance(value, dict):
+        return f"{name} = {{ {', '.join(_line(key, inner) for key, inner in value.items())} }}"
     # JSON's numbers, strings, booleans and lists of numbers are TOML's too.
     return f"{name} = {json.dumps(value, ensure_ascii=False)}"

@@ -97,7 +97,7 @@ def test_it_learned_people_it_never_saw(made: dict[str, Path]) -> None:
 def test_the_run_folder_tells_what_happened(made: dict[str, Path]) -> None:
     history = [json.loads(line) for line in (made["run"] / "history.jsonl").read_text().splitlines()]
     assert {line["stage"] for line in history} == {"identify", "triplets"}
-    assert history[0]["loss"] > history[9]["loss"]
+    assert history[1]["loss"] > history[10]["loss"]
     verdict = history[-1]
     assert verdict["kept"] == (
         judge.merit({k: np.nan if v is None else v for k, v in verdict["after"].items()}) > 1 - verdict["before"]["eer"]

@@ -55,3 +55,12 @@ def test_the_bound_holds_for_new_strangers(table: Calibration) -> None:
     assert threshold is not None
     fpir = np.mean((vectors[50:] @ vectors[:50].T).max(axis=1) >= threshold)
     assert 0.02 < fpir <= 0.1
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_strangers_whose_similarity_is_no_number_set_no_threshold(bad: float) -> None:
+    vectors = np.eye(40, dtype=np.float32)
+    vectors[7] = bad
+    with np.errstate(invalid="ignore"), pytest.raises(calibrate.CalibrationError, match="of 40 people are not finite"):
+        calibrate.of_vectors(vectors, "broken")
+    assert calibrate.fmr_point(np.full(400, bad), 1e-2).threshold is None

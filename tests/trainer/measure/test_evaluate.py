@@ -174,3 +174,13 @@ def test_figures_survive_json() -> None:
     assert evaluate.from_json(evaluate.to_json(figures)) == figures
     with pytest.raises(data.DataError, match="cannot be read"):
         evaluate.from_json(b"[{}]")
+
+
+def test_answers_that_are_no_numbers_are_errors_of_both_kinds() -> None:
+    """The owner's answer is NaN, or another's: neither finds the right person, and both count as somebody wrong."""
+    found = evaluate.search(np.array([[np.nan, 0.1], [0.9, np.nan]]), np.array([0, 0]), 0.5)
+    assert (found.fnir, found.misidentified) == (1.0, 1.0)
+    same = np.arange(40) < 20
+    pairs = evaluate.Pairs(np.full(40, np.nan), same, evaluate.person_weights(np.arange(40), np.arange(40) + ~same))
+    figures = {figure.name: figure.value for figure in evaluate.pair_figures(pairs, "x")}
+    assert (figures["accuracy"], figures["auc"], figures["eer"], figures["tar@1e-01"]) == (0.0, 0.0, 1.0, 0.0)

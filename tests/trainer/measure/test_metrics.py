@@ -66,6 +66,43 @@ def test_ties_and_nan_count_against_us_in_a_search() -> None:
     assert metrics.ranks(similarity, np.zeros(4, np.int64)).tolist() == [2, 1, 3, 2]
 
 
+BAD = (np.nan, np.inf, -np.inf)
+
+
+def test_what_is_no_number_is_never_perfect() -> None:
+    """A genuine similarity that is not finite is never accepted, an impostor one always."""
+    for bad in BAD:
+        broken, fine = np.full(2000, bad), np.linspace(0.0, 0.5, 2000)
+        for genuine, impostor in ((broken, broken), (broken, fine), (fine + 1, broken)):
+            assert metrics.auc(genuine, impostor) == 0.0 and metrics.eer(genuine, impostor) == 1.0
+            assert metrics.at_fmr(genuine, impostor, 1e-3).tar == 0.0
+        assert metrics.ranks(np.full((3, 4), bad), np.arange(3)).tolist() == [4, 4, 4]
+    few = np.r_[np.full(2, np.nan), np.linspace(0.0, 0.5, 1998)]
+    point = metrics.at_fmr(np.ones(10), few, 5e-4)
+    assert (point.threshold, point.fmr, point.tar) == (np.inf, 1e-3, 0.0)
+    assert metrics.at_fmr(np.ones(10), few, 1e-3).tar == 1.0
+
+
+@settings(max_examples=60)
+@given(similarities, similarities, st.integers(0, 9), st.integers(0, 9))
+def test_nan_is_as_bad_as_the_worst_number(genuine: np.ndarray, impostor: np.ndarray, lost: int, taken: int) -> None:
+    """The figures are those of a genuine similarity below, and an impostor one above all others."""
+    nan = np.r_[genuine, np.full(lost, np.nan)], np.r_[impostor, np.full(taken, np.nan)]
+    worst = np.r_[genuine, np.full(lost, -9.0)], np.r_[impostor, np.full(taken, 9.0)]
+    assert metrics.auc(*nan) == pytest.approx(metrics.auc(*worst)) and metrics.eer(*nan) == pytest.approx(metrics.eer(*worst))
+    for target in (0.5, 0.1):
+        ours, theirs = metrics.at_fmr(*nan, target), metrics.at_fmr(*worst, target)
+        assert ours.tar == theirs.tar or (np.isnan(ours.tar) and np.isnan(theirs.tar))
+
+
+def test_nan_pairs_are_judged_wrong_in_every_fold() -> None:
+    same = np.arange(200) < 100
+    similarity = np.where(same, 0.7, 0.2)
+    similarity[[3, 50, 120, 199]] = np.nan
+    assert np.flatnonzero(~metrics.ten_fold_right(similarity, same)).tolist() == [3, 50, 120, 199]
+    assert not metrics.ten_fold_right(np.full(200, np.nan), same).any()
+
+
 def test_distance() -> None:
     # At right angles unit vectors are √2 apart, opposite ones 2; rounding above 1 is no distance.
     found = metrics.distance(np.array([1.0, 1.0 + 1e-7, 0.0, -1.0]))

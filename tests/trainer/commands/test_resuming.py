@@ -1,0 +1,103 @@
+"""`fit --resume` and `--fresh`, and what is said about a run before it trains."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from daemon.core.faults import Fault
+from tests.trainer import faces
+from trainer.commands import resuming
+from trainer.learn import words
+from trainer.people.data import DataError
+from trainer.recipes import reading
+from trainer.runs import Run, RunError, State
+
+RECIPE = faces.RECIPE
+
+
+@pytest.fixture
+def given(tmp_path: Path) -> Callable[..., argparse.Namespace]:
+    (tmp_path / "tiny.toml").write_text(RECIPE)
+
+    def options(**more: object) -> argparse.Namespace:
+        usual = {"run": tmp_path / "run", "recipe": str(tmp_path / "tiny.toml"), "set": [], "data": Path("crops"), "split": None}
+        return argparse.Namespace(**{**usual, "resume": False, "fresh": False, **more})
+
+    return options
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    begun = Run(tmp_path / "run")
+    begun.begin(reading.parse(RECIPE), {"data_digest": "x", "data": "/crops", "split": "/split.csv"})
+    return begun
+
+
+def ready(options: argparse.Namespace) -> argparse.Namespace:
+    with resuming.made_ready(options):
+        return options
+
+
+def test_resume_needs_only_the_run(run: Run, given: Callable[..., argparse.Namespace]) -> None:
+    options = ready(given(resume=True, recipe=None, data=None))
+    assert (options.data, options.split) == (Path("/crops"), Path("/split.csv"))
+    assert reading.read(reading.find(options.recipe)) == reading.parse(RECIPE)
+
+
+def test_resume_of_nothing_is_an_error(given: Callable[..., argparse.Namespace], tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="no run in"):
+        ready(given(resume=True))
+    with pytest.raises(DataError, match="no crops are given"):
+        ready(given(data=None))
+    assert not (tmp_path / "run").exists()
+
+
+def test_another_recipe_is_refused_key_by_key(
+    run: Run, given: Callable[..., argparse.Namespace], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(RunError, match="another recipe") as fault:
+        ready(given(set=["stages.0.rate=0.5", "seed=2", "stages.1.optimizer=sgd"]))
+    assert capsys.readouterr().out.splitlines() == [
+        "seed: 1 there, 2 now", "stages.0.rate: 0.01 there, 0.5 now", "stages.1.optimizer: not set there, sgd now",
+    ]  # fmt: skip
+    assert "--resume" in fault.value.hint and "--fresh" in fault.value.hint
+
+
+def test_a_finished_run_has_nothing_left_to_do(run: Run, given: Callable[..., argparse.Namespace]) -> None:
+    run.finish()
+    with pytest.raises(RunError, match=r"is finished$"):
+        ready(given(resume=True))
+    run.finish("triplets diverged at step 3")
+    with pytest.raises(RunError, match=r"is finished: triplets diverged at step 3$"):
+        ready(given())
+
+
+def test_fresh_moves_the_old_run_aside_and_back_if_nothing_new_begins(run: Run, given: Callable[..., argparse.Namespace]) -> None:
+    aside = run.folder.with_name("run-old1")
+    with pytest.raises(Fault), resuming.made_ready(given(fresh=True)):
+        assert not run.folder.exists() and Run(aside).begun
+        raise DataError("no such crops", "")
+    assert run.begun and not aside.exists()
+    with resuming.made_ready(given(fresh=True, set=["seed=2"])):
+        run.begin(reading.parse(RECIPE), {"data_digest": "y"})
+    assert run.facts()["data_digest"] == "y" and Run(aside).facts()["data_digest"] == "x"
+
+
+def test_a_run_says_where_it_is(run: Run) -> None:
+    recipe = reading.parse(RECIPE)
+    assert words.where(run, recipe).endswith("begins with 2 stages, identify, then triplets")
+    run.checkpoint(State(0, 1200, 7500.0, 1.0, *([np.zeros(1, np.float32)] for _ in range(3))))
+    told = words.where(run, recipe)
+    assert "goes on with identify (stage 1 of 2) at step 1,200, after 2 h 5 min of it" in told
+    assert "0 s old; then 1 further stage" in told
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0.4, "0 s"), (89, "89 s"), (91, "2 min"), (3600, "60 min"), (7260, "2 h 1 min"), (40000, "11 h"), (2e5, "2 days"), (1e6, "12 days")],
+)
+def test_durations(seconds: float, said: str) -> None:
+    assert words.duration(seconds) == said
