@@ -14,6 +14,7 @@ from daemon.core.counts import counted, persons
 from trainer.bundle import raw_model
 from trainer.learn import fit, stages
 from trainer.learn.stages import FitError, Teacher
+from trainer.measure import allowance
 from trainer.models import dlib_network
 from trainer.people import datasets
 from trainer.people.data import Crops, DataError
@@ -46,9 +47,17 @@ def run(options: argparse.Namespace) -> None:
         what = (leg.recipe.data, leg.recipe.network.channels)
         read[what] = read.get(what) or datasets.parts(leg.recipe, options.data, options.split)
         _check(leg.recipe, read[what])
+    _say_what_they_allow(read[legs[-1].recipe.data, legs[-1].recipe.network.channels])
     for leg in legs:
         if not leg.run.finished:
             _fit(options, leg, read[leg.recipe.data, leg.recipe.network.channels])
+
+
+def _say_what_they_allow(parts: dict[str, Crops]) -> None:
+    """Before hours of work: which figures and which thresholds these people can give. Drawings calibrate no gate."""
+    if "calibration" in parts:
+        for line in (allowance.of_val(parts["val"].person), allowance.of_calibration(len(parts["calibration"].people))):
+            Console().print(line, highlight=False, soft_wrap=True)
 
 
 def _legs(options: argparse.Namespace) -> list[_Leg]:

@@ -97,6 +97,11 @@ def allowed_errors(trials: int, rate: float, risk: float = RISK) -> int | None:
 def fmr_point(impostor: NDArray[np.float64], fmr: float) -> FmrPoint:
     """The threshold of one FMR; null with fewer than 3/fmr comparisons. Comparisons share people, so this is a point estimate without a
     bound."""
-    point = metrics.at_fmr(np.empty(0), impostor, fmr) if len(impostor) * fmr >= 3 else None
+    point = metrics.at_fmr(np.empty(0), impostor, fmr) if resolves_fmr(len(impostor), fmr) else None
     threshold = None if point is None or point.threshold is None else math.ceil(point.threshold * 1e5) / 1e5
     return FmrPoint(fmr, threshold, len(impostor))
+
+
+def resolves_fmr(comparisons: int, fmr: float) -> bool:
+    """Whether so many comparisons of two people are enough for a threshold at this rate."""
+    return comparisons * fmr >= 3
