@@ -11,7 +11,7 @@ import numpy as np
 from rich.console import Console
 
 from daemon.core.counts import counted, persons
-from trainer.bundle import raw_model
+from trainer.bundle import raw_file
 from trainer.learn import fit, stages
 from trainer.learn.stages import FitError, Teacher
 from trainer.measure import allowance
@@ -116,7 +116,7 @@ def _fit(options: argparse.Namespace, leg: _Leg, parts: dict[str, Crops]) -> Non
     learned = parts["fit"]
     taught: Teacher | None = None
     if any(isinstance(stage, Distil) for stage in leg.recipe.stages):
-        vectors = raw_model.teacher(options.teacher, order=options.teacher_order)(learned.pixels)
+        vectors = raw_file.teacher(options.teacher, order=options.teacher_order)(learned.pixels)
         taught = dict(zip(learned.names, vectors, strict=True))
     facts = {
         "data": str(options.data.resolve()) if options.data.exists() else str(options.data),
