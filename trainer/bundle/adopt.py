@@ -22,7 +22,7 @@ from daemon.core import bundle as bundles
 from daemon.core.bundle import CARD_KEY, Calibration, Card, Figure
 from daemon.core.counts import persons
 from daemon.core.faces.align import ALIGNMENT
-from daemon.core.faults import Fault, first_line
+from daemon.core.faults import Fault
 from daemon.edges.files import replace
 from trainer.bundle import constant_shapes, export, onnx_graph, raw_file, raw_model, settle
 from trainer.bundle.constant_shapes import ShapeError
@@ -123,7 +123,7 @@ def adopt(
     bundle.parent.mkdir(parents=True, exist_ok=True)
     replace(bundle, content)
     console.print(f"{bundle}: {len(content) / 1e6:.2f} MB, batch {batch}, model and bundle differ by {worst:.1e} at most", soft_wrap=True)
-    left = sorted(constant_shapes.on_the_cpu(graph))
+    left = sorted(constant_shapes.on_the_cpu(graph.graph))
     if left:
         console.print(f"it runs on a CPU only, because of its {left[0]}: {constant_shapes.ON_THE_CPU[left[0]]}", soft_wrap=True)
     return Adopted(way, table, batch, worst, card)
@@ -181,7 +181,7 @@ def _difference(model: Any, probes: NDArray[np.uint8], wanted: NDArray[np.float3
     except bundles.BundleError as error:
         raise AdoptError(error.message, error.hint) from error
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ValueError, *raw_model.FAILURES) as error:
-        raise AdoptError(first_line(error), "") from error
+        raise AdoptError(raw_model.reason(error), "") from error
     return worst
 
 

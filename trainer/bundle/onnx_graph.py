@@ -84,7 +84,7 @@ def _mend(graph: Any, source: str, batch: int) -> bool:
     shapes |= {node.output[0]: field.t for node in constants for field in node.attribute if field.name == "value"}
     varying, mended, replaced = {source}, False, set()
     for node in graph.node:
-        if varying.isdisjoint(node.input):
+        if varying.isdisjoint(read([node])):
             continue
         varying.update(node.output)
         if node.op_type == "Reshape" and node.input[1] in shapes:

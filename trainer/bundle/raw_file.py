@@ -106,7 +106,7 @@ def _load(path: Path) -> tuple[Any, str]:
     except OSError as error:
         raise OnnxError(f"{error.filename or path} cannot be read: {error.strerror or first_line(error)}", hint) from error
     except (DecodeError, onnx.checker.ValidationError, ValueError) as error:
-        raise OnnxError(f"{path} cannot be read as ONNX: {first_line(error)}", hint) from error
+        raise OnnxError(f"{path} cannot be read as ONNX: {raw_model.reason(error)}", hint) from error
     if not model.graph.node:
         raise OnnxError(f"{path} is not an ONNX model", hint)
     return model, digest.hexdigest()
@@ -167,7 +167,7 @@ def _one_answer(path: Path, raw: Raw) -> NDArray[np.float32]:
         found = np.asarray(machine.run(None, {machine.get_inputs()[0].name: crop})[0])
     except FAILURES as error:
         hint = f"export the model again, with operators and an opset that ONNX Runtime {onnxruntime.__version__} knows"
-        raise OnnxError(f"ONNX Runtime cannot run {path}: {first_line(error)}", hint) from error
+        raise OnnxError(f"ONNX Runtime cannot run {path}: {raw_model.reason(error)}", hint) from error
     except ValueError as error:  # protobuf's, for more than 2 GB
         raise OnnxError(f"{path} is too large: {error}", "give a model of less than 2 GB") from error
     if raw.batch is not None and raw.batch > 1:

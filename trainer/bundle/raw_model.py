@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -13,7 +14,7 @@ from onnx import TensorProto
 from onnxruntime.capi import onnxruntime_pybind11_state as ort
 
 from daemon.core.faces.align import CROP_PX
-from daemon.core.faults import Fault, first_line
+from daemon.core.faults import Fault
 from trainer.models.whole import Embed
 from trainer.people import augment
 from trainer.people.augment import Cut
@@ -90,6 +91,19 @@ class Raw:
         return np.ascontiguousarray(x.transpose(0, 3, 1, 2) if self.planes else x).astype(self.kind)
 
 
+def reason(error: BaseException) -> str:
+    """What ONNX Runtime or the checker says, in a line, without the place in the library's own source that it begins with."""
+    text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", " ".join(str(error).split()))
+    if re.match(r"^\S+\.(h|cc):\d+ ", text) and "(" in text:
+        depth = 0
+        for place, letter in enumerate(text):
+            depth += (letter == "(") - (letter == ")")
+            if letter == ")" and depth == 0:
+                text = text[place + 1 :].removeprefix(" const").strip() or text
+                break
+    return text[:300] or type(error).__name__
+
+
 def session(model: Any) -> Any:
     """An ONNX Runtime session on the CPU, silent. Raises one of FAILURES."""
     options = onnxruntime.SessionOptions()
@@ -114,7 +128,7 @@ def embedder(raw: Raw, way: Way, batch: int = 1) -> Embed:
                 answer = machine.run(None, {source: np.repeat(part, fixed, axis=0)})[0]
                 vectors[at : at + batch] = np.reshape(answer, (len(part) * fixed, raw.dimension))[: len(part)]
             except (*FAILURES, ValueError) as error:
-                raise OnnxError(f"the model fails on {len(part)} crops: {first_line(error)}", "export the model again") from error
+                raise OnnxError(f"the model fails on {len(part)} crops: {reason(error)}", "export the model again") from error
         length = np.linalg.norm(vectors, axis=1, keepdims=True)
         if not (np.isfinite(length).all() and (length > TINY).all()):
             raise OnnxError("the model answers faces with zeros, or with numbers that are not finite", "check mean and scale")

@@ -225,9 +225,9 @@ def _measure(way: Way, vectors: NDArray[np.float32] | None, person: NDArray[np.i
 
 
 def _shown(table: Sequence[Candidate], best: Way, title: str) -> Table:
-    shown = Table("order", "mean", "scale", "AUC", "TAR@1e-2", "-log10 FMR", "separation", "95 % interval", "", title=title)
+    shown = Table("order", "mean", "scale", "AUC", "-log10 FMR", "separation", "95 %", "", title=title)
     for item in sorted(table, key=lambda item: math.inf if math.isnan(item.separation) else -item.separation):
-        numbers = [f"{item.auc:.5f}", f"{item.tar:.4f}", f"{item.rarity:.3f}", f"{item.separation:.3f}", f"{item.low:.2f} … {item.high:.2f}"]
+        numbers = [f"{item.auc:.5f}", f"{item.rarity:.3f}", f"{item.separation:.3f}", f"{item.low:.2f} … {item.high:.2f}"]
         way = item.way
         shown.add_row(way.order, _number(way.mean), _number(way.scale), *numbers, "taken" if way == best else "")
     return shown
