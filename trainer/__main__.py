@@ -17,6 +17,7 @@ import daemon
 from daemon.core.faults import Fault
 from daemon.core.plain import show_anywhere
 from daemon.runtime import need_runtime
+from trainer.processor import need_avx
 
 RECIPES = Path(__file__).with_name("recipes")
 DEFAULT_BUNDLE = Path(daemon.__file__).parent / "models" / "faces.onnx"
@@ -36,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser(package="--from" in given).parse_args(given)
     try:
         need_runtime()
+        need_avx()
         with _hushed():
             command = importlib.import_module(f"trainer.commands.{options.command}")
     except ImportError as error:
@@ -145,9 +147,12 @@ def _parser(package: bool) -> argparse.ArgumentParser:
     calibrate.add_argument("--split", type=Path, help="csv person,part: with it only the people of --part")
     calibrate.add_argument("--part", choices=("fit", "val", "calibration"), default="calibration", help="default: %(default)s")
 
-    quantise = commands.add_parser("quantise", help="a bundle in 8-bit integers from a float bundle: faster on a CPU")
+    quantise = commands.add_parser("quantise", help="a smaller bundle from a float bundle: 8-bit integers, or float16 weights")
     quantise.add_argument("bundle", type=Path, help="float bundle to read")
     quantise.add_argument("out", type=Path, help="bundle to write")
+    quantise.add_argument(
+        "--to", choices=("int8", "half"), default="int8", help="int8: half the time on a CPU; half: float16 weights (default: %(default)s)"
+    )
     quantise.add_argument("--data", type=Path, required=True, help="crops: fit people give ranges, val people judge, calibration sets")
     quantise.add_argument("--split", type=Path, help="csv person,part; without it a hash of the name decides")
 
