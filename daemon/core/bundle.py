@@ -78,6 +78,17 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return max(strict, key=lambda point: point.fmr).threshold if strict else None
 
     @property
+    def reach(self) -> dict[float, int]:
+        """For each FPIR of the table the largest gallery that has a threshold; a rate without one is left out."""
+        told = [cell for cell in self.table if cell.threshold is not None]
+        return {fpir: max(cell.gallery for cell in told if cell.fpir == fpir) for fpir in {cell.fpir for cell in told}}
+
+    @property
+    def strictest_fmr(self) -> float | None:
+        """The strictest rate of pairs that has a threshold; None without one."""
+        return min((point.fmr for point in self.fmr if point.threshold is not None), default=None)
+
+    @property
     def measured_here(self) -> bool:
         """A card's people were photographed elsewhere."""
         return False

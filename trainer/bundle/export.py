@@ -147,7 +147,7 @@ def _mean_left_in(crops: NDArray[np.uint8]) -> NDArray[np.uint8]:
 MISTAKES = (_swapped, _scaled_twice, _mean_left_in)
 
 
-def _halve(graph: Any) -> None:
+def halve(graph: Any) -> None:
     """Store the large tensors that float16 can hold without loss, so the rounded weights, as float16, each with a node behind it that makes
     float32 of it. ONNX Runtime runs these nodes once, when it opens the file."""
     from onnx import TensorProto, helper, numpy_helper
@@ -181,7 +181,7 @@ def _convert(recipe: Recipe, weights: Sequence[NDArray[np.float32]], card: Card)
     proto.graph.name = recipe.name
     constant_shapes.make_constant(proto)
     if recipe.export.half:
-        _halve(proto.graph)
+        halve(proto.graph)
     entry = proto.metadata_props.add()
     entry.key, entry.value = bundles.CARD_KEY, msgspec.json.encode(card).decode()
     try:

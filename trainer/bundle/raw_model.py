@@ -1,39 +1,32 @@
-"""Other people's face models in ONNX: their input and output, and each as a function from crops to unit vectors."""
+"""Other people's face models in ONNX: what they take, and each as a function from crops to unit vectors."""
 
 from __future__ import annotations
 
-import hashlib
 import math
-from collections.abc import Sequence
+import re
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
-import onnx
 import onnxruntime
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from onnx import TensorProto
 from onnxruntime.capi import onnxruntime_pybind11_state as ort
 
-from daemon.core.bundle import CARD_KEY, golden_crop
 from daemon.core.faces.align import CROP_PX
-from daemon.core.faults import Fault, first_line
-from trainer.models.opened import onnx_embedder
-from trainer.models.whole import PARITY, Embed
+from daemon.core.faults import Fault
+from trainer.models.whole import Embed
 from trainer.people import augment
 from trainer.people.augment import Cut
 
 Order = Literal["rgb", "bgr"]
 ORDERS: tuple[Order, ...] = ("rgb", "bgr")
+Numbers: TypeAlias = float | tuple[float, float, float]
+"""One number for all colours, or those of red, green and blue, whatever order the model takes them in."""
 FAILURES = (ort.Fail, ort.InvalidGraph, ort.InvalidProtobuf, ort.InvalidArgument, ort.NotImplemented, ort.RuntimeException)
-OPSET = 7  # the first whose Add, Sub, Mul and Div broadcast
-SIDES_PX = (32, 256)
-DIMENSIONS = (2, 4096)
 TINY = 1e-12
-TEACHER_BATCH = 32
-WANTED = "adopt takes a model with one input float32 [N, 3, S, S] or [N, S, S, 3] and one output, the embedding"
+NUDGE = 0.501
+"""Whole numbers are the floor of x + this. With 0.5, the half between two pixels would fall as the last bit of a sum says."""
 
 
 class OnnxError(Fault):
@@ -45,86 +38,70 @@ class Way:
     """How a model takes pixels of 0..255: in this order of colours, as (x - mean) / scale, and which part of a crop; None: the whole."""
 
     order: Order
-    mean: float
-    scale: float
+    mean: Numbers
+    scale: Numbers
     cut: Cut | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """An original model: `model` is its protobuf, `sha256` that of its file. It takes crops of `side` pixels with the colours first
-    (`planes`) or last. `batched` says whether it declares to take any number of crops; `dimension` is that of its embedding."""
+    """An original model: `model` is its protobuf with one input and one output, `sha256` that of its file.
+
+    It takes pictures of `height` and `width` pixels with the colours first (`planes`) or last, in numbers of `kind` (float16, 32, 64 or
+    uint8), `batch` at a time (None: any number). `dimension` is that of its embedding.
+    """
 
     model: Any
     sha256: str
-    side: int
+    height: int
+    width: int
     planes: bool
-    batched: bool
+    batch: int | None
+    kind: np.dtype[Any]
     dimension: int
 
-    def pixels(self, crops: NDArray[np.uint8], way: Way) -> NDArray[np.float32]:
+    @property
+    def exact(self) -> bool:
+        """Whether the model computes in float32 or better, so that its answers do not depend on the size of a batch."""
+        weights = {tensor.data_type for tensor in self.model.graph.initializer}
+        return self.kind != np.float16 and TensorProto.FLOAT16 not in weights
+
+    def sampling(self, cut: Cut | None) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
+        """(rows [height, 112], columns [width, 112]) that bring a crop to the model's size; None if nothing changes.
+
+        Without a cut the longer side shows the whole crop, and the shorter one the middle of it: 112x96 is the crop without eight columns
+        on either side, as models of this size are trained.
+        """
+        if cut is not None:
+            return cut.matrices(self.height)[0], cut.matrices(self.width)[1]
+        if (self.height, self.width) == (CROP_PX, CROP_PX):
+            return None
+        longer = max(self.height, self.width)
+        return augment.resize_matrix(self.height, zoom=longer / self.height), augment.resize_matrix(self.width, zoom=longer / self.width)
+
+    def pixels(self, crops: NDArray[np.uint8], way: Way) -> NDArray[Any]:
         """Convert crops uint8 [n, 112, 112, 3] RGB to the model's input."""
-        x = augment.shrink(crops, self.side, way.cut)
-        x = (x if way.order == "rgb" else x[..., ::-1]) - np.float32(way.mean)
-        x /= np.float32(way.scale)
-        return np.ascontiguousarray(x.transpose(0, 3, 1, 2) if self.planes else x)
+        x = crops.astype(np.float32)
+        found = self.sampling(way.cut)
+        if found is not None:
+            x = np.tensordot(np.tensordot(x, found[0], axes=([1], [1])), found[1], axes=([1], [1])).transpose(0, 2, 3, 1)
+        x = (x - np.asarray(way.mean, np.float32)) / np.asarray(way.scale, np.float32)
+        x = x if way.order == "rgb" else x[..., ::-1]
+        x = np.floor(x + np.float32(NUDGE)) if self.kind.kind == "u" else x
+        return np.ascontiguousarray(x.transpose(0, 3, 1, 2) if self.planes else x).astype(self.kind)
 
 
-def is_bundle(path: Path) -> bool:
-    """Whether this ONNX file already has a card. Raises OnnxError."""
-    return any(entry.key == CARD_KEY for entry in _load(path)[0].metadata_props)
-
-
-def read(path: Path) -> Raw:
-    """Read a face-embedding model of any origin, and run it once to check its signature. Raises OnnxError."""
-    model, sha256 = _load(path)
-    if any(entry.key == CARD_KEY for entry in model.metadata_props):
-        raise OnnxError(f"{path} is already a bundle", "use it as it is")
-    opset = max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=0)
-    if opset < OPSET:
-        raise OnnxError(f"{path} is written in ONNX opset {opset}", f"convert it to opset {OPSET} or later with onnx.version_converter")
-    weights = {tensor.name for tensor in model.graph.initializer}
-    inputs = [port for port in model.graph.input if port.name not in weights]
-    if len(inputs) != 1 or len(model.graph.output) != 1:
-        raise OnnxError(f"{path} has {len(inputs)} inputs and {len(model.graph.output)} outputs", WANTED)
-    tensor = inputs[0].type.tensor_type
-    if tensor.elem_type != TensorProto.FLOAT or model.graph.output[0].type.tensor_type.elem_type != TensorProto.FLOAT:
-        raise OnnxError(f"{path} has an input or output that is not float32", WANTED)
-    shape = [dim.dim_value or None for dim in tensor.shape.dim]
-    side, planes = _layout(path, shape)
-    if shape[0] not in (None, 1):
-        raise OnnxError(f"{path} takes {shape[0]} crops at a time", "export it with a batch of one, or of any number")
-    probe = Raw(model, sha256, side, planes, shape[0] is None, 0)
-    found = _one_answer(path, probe)
-    if found.size != max(found.shape, default=0) or not DIMENSIONS[0] <= found.size <= DIMENSIONS[1]:
-        raise OnnxError(f"{path} answers one crop with numbers of shape {list(found.shape)}, which is not an embedding", WANTED)
-    return Raw(model, sha256, side, planes, shape[0] is None, int(found.size))
-
-
-def open_raw(model: Path, order: Order, mean: float, scale: float) -> Embed:
-    """A raw model as a function from crops uint8 [n, 112, 112, 3] RGB to unit vectors float32 [n, D]. It runs crop by crop, unless the
-    model declares to take batches and gives the same answers for them. Raises OnnxError."""
-    way = way_of(order, mean, scale)
-    raw = read(model)
-    singly, batched = embedder(raw, way), embedder(raw, way, TEACHER_BATCH)
-    probes = np.stack([golden_crop(seed) for seed in range(3)])
-    try:
-        alike = raw.batched and np.allclose(singly(probes), batched(probes), rtol=0, atol=PARITY)
-    except OnnxError:
-        alike = False
-    return batched if alike else singly
-
-
-def teacher(model: Path, order: Order | None = None, mean: float = 127.5, scale: float = 127.5) -> Embed:
-    """A model to distil from, raw or a bundle, as a function from crops uint8 [n, 112, 112, 3] RGB to unit vectors float32 [n, D].
-
-    A bundle has order, mean and scale inside, so the arguments are ignored; a raw model needs its order. Raises OnnxError, BundleError.
-    """
-    if is_bundle(model):
-        return onnx_embedder(model)[0]
-    if order is None:
-        raise OnnxError(f"{model} does not say whether it takes RGB or BGR", "give the order, or adopt the model first, which measures it")
-    return open_raw(model, order, mean, scale)
+def reason(error: BaseException) -> str:
+    """What ONNX Runtime or the checker says, in a line, without the place in the library's own source that it begins with."""
+    text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", " ".join(str(error).split()))
+    if re.match(r"^\S+\.(h|cc):\d+ ", text) and "(" in text:
+        depth = 0
+        for place, letter in enumerate(text):
+            depth += (letter == "(") - (letter == ")")
+            if letter == ")" and depth == 0:
+                text = text[place + 1 :].removeprefix(" const").strip() or text
+                break
+    return text[:300] or type(error).__name__
 
 
 def session(model: Any) -> Any:
@@ -136,18 +113,22 @@ def session(model: Any) -> Any:
 
 
 def embedder(raw: Raw, way: Way, batch: int = 1) -> Embed:
-    """The original model, this many crops at a time. Raises OnnxError if its answers are not vectors."""
+    """The original model, this many crops at a time. One that takes a fixed number gets each crop so many times. Raises OnnxError if its
+    answers are not vectors."""
     machine = session(raw.model)
     source = machine.get_inputs()[0].name
+    fixed = raw.batch or 1
+    batch = 1 if fixed > 1 else batch
 
     def embed(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         vectors = np.empty((len(crops), raw.dimension), np.float32)
         for at in range(0, len(crops), batch):
             part = raw.pixels(crops[at : at + batch], way)
             try:
-                vectors[at : at + batch] = np.reshape(machine.run(None, {source: part})[0], (len(part), raw.dimension))
+                answer = machine.run(None, {source: np.repeat(part, fixed, axis=0)})[0]
+                vectors[at : at + batch] = np.reshape(answer, (len(part) * fixed, raw.dimension))[: len(part)]
             except (*FAILURES, ValueError) as error:
-                raise OnnxError(f"the model fails on {len(part)} crops: {first_line(error)}", "export the model again") from error
+                raise OnnxError(f"the model fails on {len(part)} crops: {reason(error)}", "export the model again") from error
         length = np.linalg.norm(vectors, axis=1, keepdims=True)
         if not (np.isfinite(length).all() and (length > TINY).all()):
             raise OnnxError("the model answers faces with zeros, or with numbers that are not finite", "check mean and scale")
@@ -156,44 +137,16 @@ def embedder(raw: Raw, way: Way, batch: int = 1) -> Embed:
     return embed
 
 
-def way_of(order: Order, mean: float, scale: float, cut: Cut | None = None) -> Way:
+def way_of(order: Order, mean: Numbers, scale: Numbers, cut: Cut | None = None) -> Way:
+    """A checked Way. Raises OnnxError."""
     if order not in ORDERS:
         raise OnnxError(f"the order is {order!r}", "give rgb or bgr")
-    if not (math.isfinite(mean) and math.isfinite(scale) and scale > 0):
+    if not (np.isfinite(mean).all() and np.isfinite(scale).all() and np.min(scale) > 0):
         raise OnnxError(f"pixels cannot become (x - {mean}) / {scale}", "give numbers for mean and scale, and a scale above 0")
     if cut is not None and not (math.isfinite(cut.x) and math.isfinite(cut.y) and math.isfinite(cut.apart) and cut.apart > 0):
         raise OnnxError(f"the cut is {cut}", "give numbers, and a distance of the eyes above 0")
-    return Way(order, float(mean), float(scale), cut)
+    return Way(order, _numbers(mean), _numbers(scale), cut)
 
 
-def _load(path: Path) -> tuple[Any, str]:
-    hint = "give the ONNX file of a face-embedding model, with its external data (if any) beside it"
-    try:
-        model = onnx.load(path)
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    except (OSError, DecodeError, onnx.checker.ValidationError) as error:
-        raise OnnxError(f"{path} cannot be read as ONNX: {first_line(error)}", hint) from error
-    if not model.graph.node:
-        raise OnnxError(f"{path} is not an ONNX model", hint)
-    return model, digest
-
-
-def _layout(path: Path, shape: Sequence[int | None]) -> tuple[int, bool]:
-    """(side in pixels, colours first) from the input's shape, in which None is an open dimension; an open side counts as 112."""
-    if len(shape) == 4 and 3 in (shape[1], shape[3]):
-        planes = shape[1] == 3
-        sides = {side or CROP_PX for side in (shape[2:] if planes else shape[1:3])}
-        if len(sides) == 1 and SIDES_PX[0] <= min(sides) <= SIDES_PX[1]:
-            return min(sides), planes
-    raise OnnxError(f"{path} takes pictures of shape {[side or 'N' for side in shape]}", WANTED + f", S {SIDES_PX[0]} to {SIDES_PX[1]}")
-
-
-def _one_answer(path: Path, raw: Raw) -> NDArray[np.float32]:
-    try:
-        machine = session(raw.model)
-        crop = raw.pixels(golden_crop(0)[None], Way("rgb", 127.5, 127.5))
-        return np.asarray(machine.run(None, {machine.get_inputs()[0].name: crop})[0])
-    except FAILURES as error:
-        raise OnnxError(f"ONNX Runtime cannot run {path}: {first_line(error)}", "export the model again") from error
-    except ValueError as error:  # protobuf's, for more than 2 GB
-        raise OnnxError(f"{path} is too large: {error}", "give a model of less than 2 GB") from error
+def _numbers(value: Numbers) -> Numbers:
+    return tuple(float(number) for number in value) if isinstance(value, tuple) else float(value)  # type: ignore[return-value]

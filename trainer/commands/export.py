@@ -10,7 +10,7 @@ from rich.console import Console
 from daemon.core.counts import persons
 from trainer.bundle import export
 from trainer.commands.evaluate import kept_figures
-from trainer.measure import calibrate
+from trainer.measure import allowance, calibrate
 from trainer.models.whole import embedder
 from trainer.people import datasets, decisions
 from trainer.people.data import DataError
@@ -35,6 +35,8 @@ def run(options: argparse.Namespace) -> None:
     people = parts["calibration"]
     if len(people.people) < 2:
         raise DataError("fewer than two people are in the calibration part", "put more people into the part calibration")
+    console = Console()
+    console.print(allowance.of_calibration(len(people.people)), highlight=False, soft_wrap=True)
     embed = embedder(chosen, weights)
     export.golden_vectors(embed)  # a model that tells nothing apart is refused before the passages, which take minutes
     calibration = calibrate.calibrate(embed, people, f"{persons(len(people.people), 'calibration')} of {source.name}")
@@ -42,7 +44,6 @@ def run(options: argparse.Namespace) -> None:
     faces = people.pixels[:: max(1, len(people) // 64)]
     digest = str(facts["data_digest"])
     worst = export.export(chosen, weights, options.bundle, digest, calibration, figures, faces, options.notes)
-    console = Console()
     console.print(tables.calibration(calibration))
     size = options.bundle.stat().st_size / 1e6
     console.print(f"{options.bundle}: {size:.2f} MB, Keras and ONNX differ by {worst:.1e} at most")

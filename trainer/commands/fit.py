@@ -12,12 +12,12 @@ from rich.console import Console
 
 from daemon.core.counts import counted, persons
 from daemon.core.faces.align import CROP_PX
-from trainer.bundle import raw_model
+from trainer.bundle import raw_file
 from trainer.commands import resuming
 from trainer.learn import fit, stages, words
 from trainer.learn.judge import spoken
 from trainer.learn.stages import FitError, Teacher
-from trainer.measure import calibrate
+from trainer.measure import allowance, calibrate
 from trainer.models import dlib_network
 from trainer.models.opened import onnx_embedder
 from trainer.people import datasets, decisions
@@ -56,12 +56,20 @@ def _run(options: argparse.Namespace) -> None:
         what = (leg.recipe.data, leg.recipe.network.channels)
         read[what] = read.get(what) or datasets.parts(leg.recipe, options.data, options.split, options.decisions)
         _check(leg.recipe, read[what])
+    _say_what_they_allow(read[legs[-1].recipe.data, legs[-1].recipe.network.channels])
     if legs[-1].recipe.data.kind == "people" and not (legs[0].run.folder / "run.json").exists():
         _warn_of_doubles(options.clean_model, read[legs[-1].recipe.data, legs[-1].recipe.network.channels]["calibration"])
     for leg in legs:
         if not leg.run.finished:
             with leg.run.alone():
                 _fit(options, leg, read[leg.recipe.data, leg.recipe.network.channels])
+
+
+def _say_what_they_allow(parts: dict[str, Crops]) -> None:
+    """Before hours of work: which figures and which thresholds these people can give. Drawings calibrate no gate."""
+    if "calibration" in parts:
+        for line in (allowance.of_val(parts["val"].person), allowance.of_calibration(len(parts["calibration"].people))):
+            Console().print(line, highlight=False, soft_wrap=True)
 
 
 def _legs(options: argparse.Namespace) -> list[_Leg]:
@@ -126,7 +134,7 @@ def _fit(options: argparse.Namespace, leg: _Leg, parts: dict[str, Crops]) -> Non
     learned = parts["fit"]
     taught: Teacher | None = None
     if any(isinstance(stage, Distil) for stage in leg.recipe.stages):
-        vectors = raw_model.teacher(options.teacher, order=options.teacher_order)(learned.pixels)
+        vectors = raw_file.teacher(options.teacher, order=options.teacher_order)(learned.pixels)
         taught = dict(zip(learned.names, vectors, strict=True))
     facts = {
         "data": str(options.data.resolve()) if options.data.exists() else str(options.data),

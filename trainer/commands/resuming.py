@@ -54,6 +54,7 @@ def _resume(options: argparse.Namespace, run: Run) -> None:
     if options.data is None:
         options.data = Path(str(facts["data"]))
         options.split = options.split or (Path(str(facts["split"])) if facts["split"] else None)
+        options.decisions = options.decisions or (Path(str(facts["decisions"])) if facts.get("decisions") else None)
 
 
 def _check(options: argparse.Namespace, run: Run) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 
 from daemon.core.counts import counted, persons
+from daemon.edges.files import replace
 from daemon.pages import template
 from trainer.people.data import Crops
 from trainer.reports.measure import Report, ReportError, to_json
@@ -24,10 +25,10 @@ def write(folder: Path, report: Report, crops: Crops | None = None) -> Path:
     page = folder / "report.html"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "report.json").write_bytes(to_json(report))
-        page.write_text(render(report, pictures(report, crops) if crops is not None else {}), encoding="utf-8")
+        replace(folder / "report.json", to_json(report))
+        replace(page, render(report, pictures(report, crops) if crops is not None else {}).encode())
     except OSError as error:
-        raise ReportError(f"cannot write {page}: {error.strerror}", "give a folder that can be written") from error
+        raise ReportError(f"cannot write {error.filename or page}: {error.strerror}", "give a folder that can be written, on a disk with room") from error
     return page
 
 

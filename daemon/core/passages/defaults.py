@@ -16,6 +16,11 @@ TRIES = 10
 MEMORY = 0.95
 LOST_S = 1.0
 
+TARGET_FPIR = 0.01
+"""The share of strangers' passages that may match somebody."""
+TARGET_FMR = 0.001
+"""The share of strangers with somebody's badge that may pass for that person."""
+
 SAME_FACE_FMR = 0.001
 """A frame less like its track's face than one pair of strangers in a thousand does not show that face. No configuration changes it."""
 

@@ -16,7 +16,7 @@ from daemon.core import bundle
 from daemon.core.faults import Fault
 from daemon.edges import embedder
 from tests.trainer import faces
-from trainer.bundle import adopt, onnx_graph, raw_model, settle
+from trainer.bundle import adopt, onnx_graph, raw_file, raw_model, settle
 from trainer.bundle.raw_model import Way
 from trainer.models.opened import onnx_embedder
 from trainer.people import data
@@ -157,7 +157,7 @@ def test_a_bundle_answers_a_batch_as_the_model_answers_crop_by_crop(
     # A constant left over makes the runtime warn whenever the bundle is opened.
     assert batch == "one by one" or {tensor.name for tensor in graph.initializer} <= {name for node in graph.node for name in node.input}
     assert bundle.check_golden(bundle.read_card(served.session), served.embed) > 0.99999
-    raw = raw_model.open_raw(path, "bgr", 127.5, 128.0)
+    raw = raw_file.open_raw(path, "bgr", 127.5, 128.0)
     for count in (1, 3, 8, 20):
         vectors = served.embed(val.pixels[:count])
         assert vectors.shape == (count, DIMENSION) and np.allclose(vectors, raw(val.pixels[:count]), atol=1e-5)
@@ -171,7 +171,7 @@ def test_a_model_that_sees_a_part_of_the_crop(run: Run, tmp_path: Path, kind: di
     done = run(path, cut=cut)
     assert done.way.cut == cut and done.worst_parity <= 1e-5 and "cut = [28.0, 20.0, 24.0]" in done.card.recipe
     crops = np.stack([faces.picture(3, number) for number in range(4)])
-    raw = raw_model.read(path)
+    raw = raw_file.read(path)
     seen, whole = (onnx_embedder(tmp_path / "bundle.onnx")[0](crops), raw_model.embedder(raw, TRUE)(crops))
     assert np.abs(seen - raw_model.embedder(raw, done.way)(crops)).max() < 1e-5 < np.abs(seen - whole).max()
 
@@ -206,16 +206,16 @@ def test_the_order_is_measured(run: Run, tmp_path: Path, capsys: pytest.CaptureF
     done = run(made_up(tmp_path / "raw.onnx"), order="auto")
     assert done.way == TRUE and [candidate.way.order for candidate in done.table] == ["rgb", "bgr"]
     rgb, bgr = done.table
-    assert rgb.auc < 0.7 < bgr.auc and rgb.high < bgr.low and rgb.tar < bgr.tar
+    assert rgb.auc < 0.7 < bgr.auc and rgb.high < bgr.low and rgb.tar < bgr.tar and rgb.rarity < bgr.rarity
     printed = capsys.readouterr().out
-    assert "48 crops of 12 val people" in printed and "best" in printed and "bundle.onnx" in printed
+    assert "48 crops of 12 val people" in printed and "taken" in printed and "bundle.onnx" in printed
 
 
 def test_scaling_is_measured_where_none_is_given(val: data.Crops, tmp_path: Path) -> None:
-    way, table = settle.settle(raw_model.read(made_up(tmp_path / "raw.onnx")), val, "auto")
-    assert len(table) == 8 and way.order == "bgr"
-    best = max(table, key=lambda candidate: candidate.rarity)
-    assert way == best.way
+    way, table = settle.settle(raw_file.read(made_up(tmp_path / "raw.onnx")), val, "auto")
+    assert len(table) == 2 * len(settle.SCALINGS) and way.order == "bgr"
+    best = max(table, key=lambda candidate: candidate.separation)
+    assert way.mean == best.way.mean and way.order == best.way.order
 
 
 def test_a_forced_order_is_taken_even_if_the_other_is_better(run: Run, tmp_path: Path) -> None:
@@ -235,15 +235,14 @@ def test_an_order_that_makes_no_difference_is_asked_for(run: Run, val: data.Crop
         run(path, order="auto")
     assert "--order" in told.value.hint and not (tmp_path / "bundle.onnx").exists()
     with pytest.raises(Fault, match="too few"):
-        settle.settle(raw_model.read(path), val.of(val.people[:5]), "auto", 127.5, 128.0)
-    way, table = settle.settle(raw_model.read(path), val.of(val.people[:5]), "bgr", 127.5, 128.0)
+        settle.settle(raw_file.read(path), val.of(val.people[:5]), "auto", 127.5, 128.0)
+    way, table = settle.settle(raw_file.read(path), val.of(val.people[:5]), "bgr", 127.5, 128.0)
     assert way == TRUE and table == ()
 
 
 NO_GO: list[tuple[dict[str, Any], str]] = [
     ({"inputs": 2}, "2 inputs"),
     ({"side": 28}, "takes pictures of shape"),
-    ({"batch": 4, "end": "pooled"}, "takes 4 crops"),
     ({"end": "map"}, "which is not an embedding"),
 ]
 
@@ -251,7 +250,7 @@ NO_GO: list[tuple[dict[str, Any], str]] = [
 @pytest.mark.parametrize(("kind", "says"), NO_GO, ids=[says for _, says in NO_GO])
 def test_models_that_are_none(kind: dict[str, Any], says: str, tmp_path: Path) -> None:
     with pytest.raises(Fault, match=says) as told:
-        raw_model.read(made_up(tmp_path / "raw.onnx", **kind))
+        raw_file.read(made_up(tmp_path / "raw.onnx", **kind))
     assert "\n" not in told.value.message + told.value.hint
 
 
@@ -259,10 +258,10 @@ def test_files_that_are_no_models(tmp_path: Path) -> None:
     for content in (b"", b"no model at all", bytes(200)):
         (tmp_path / "no.onnx").write_bytes(content)
         with pytest.raises(Fault, match=r"no\.onnx"):
-            raw_model.read(tmp_path / "no.onnx")
+            raw_file.read(tmp_path / "no.onnx")
     for path in (tmp_path, tmp_path / "none.onnx"):
         with pytest.raises(Fault, match="cannot be read"):
-            raw_model.read(path)
+            raw_file.read(path)
 
 
 def test_answers_that_are_no_numbers(run: Run, tmp_path: Path) -> None:
@@ -296,13 +295,13 @@ def test_a_graph_that_mixes_its_crops_is_refused(run: Run, tmp_path: Path, monke
 def test_a_teacher_is_a_raw_model_or_a_bundle(run: Run, val: data.Crops, tmp_path: Path) -> None:
     path = made_up(tmp_path / "raw.onnx")
     run(path)
-    taught = raw_model.teacher(path, "bgr", 127.5, 128.0)(val.pixels[:5])
-    assert taught.shape == (5, DIMENSION) and np.allclose(taught, raw_model.teacher(tmp_path / "bundle.onnx")(val.pixels[:5]), atol=1e-5)
-    assert raw_model.teacher(path, "bgr", 127.5, 128.0)(val.pixels[:0]).shape == (0, DIMENSION)
+    taught = raw_file.teacher(path, "bgr", 127.5, 128.0)(val.pixels[:5])
+    assert taught.shape == (5, DIMENSION) and np.allclose(taught, raw_file.teacher(tmp_path / "bundle.onnx")(val.pixels[:5]), atol=1e-5)
+    assert raw_file.teacher(path, "bgr", 127.5, 128.0)(val.pixels[:0]).shape == (0, DIMENSION)
     with pytest.raises(Fault, match="RGB or BGR"):
-        raw_model.teacher(path)
+        raw_file.teacher(path)
     with pytest.raises(Fault, match="already a bundle"):
-        raw_model.read(tmp_path / "bundle.onnx")
+        raw_file.read(tmp_path / "bundle.onnx")
 
 
 def some(data_dir: Path, where: Path, part: str, people: int, most: int) -> data.Crops:
@@ -325,5 +324,5 @@ def test_a_public_model(data_dir: Path, tmp_path: Path) -> None:
     )
     assert done.way == Way("rgb", 127.5, 128.0) and done.batch == "mended" and done.worst_parity <= 1e-5
     served = embedder.open_embedder(tmp_path / "public.onnx", "cpu", 1)
-    raw = raw_model.open_raw(public, "rgb", 127.5, 128.0)
+    raw = raw_file.open_raw(public, "rgb", 127.5, 128.0)
     assert np.allclose(served.embed(val.pixels[:8]), raw(val.pixels[:8]), atol=1e-5)

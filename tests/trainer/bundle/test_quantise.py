@@ -87,3 +87,25 @@ def test_a_model_without_convolutions_is_refused() -> None:
     model.graph.node.append(helper.make_node("ReduceMean", ["planes", "places"], ["embedding"], keepdims=0))
     with pytest.raises(QuantiseError, match="no convolutions"):
         quantise.quantised(model, CROPS)
+
+
+def test_half_precision_rounds_large_weights_and_halves_the_file() -> None:
+    model = small_model()
+    (down,) = [tensor for tensor in model.graph.initializer if tensor.name == "down"]
+    wide = np.random.default_rng(2).normal(size=(512, 8, 2, 2)).astype(np.float32)
+    down.CopyFrom(numpy_helper.from_array(wide, "down"))
+    (pads,) = [tensor for tensor in model.graph.initializer if tensor.name == "wider"]
+    pads.CopyFrom(numpy_helper.from_array(np.array([0, 0, 0, 0, 0, 504, 0, 0], np.int64), "wider"))
+    model.graph.output[0].type.tensor_type.shape.dim[1].dim_value = 512
+    made = quantise.halved(model)
+    onnx.checker.check_model(made, full_check=True)
+    assert made.ByteSize() < 0.6 * model.ByteSize() and numpy_helper.to_array(down).tolist() == wide.tolist()
+    alike = np.sum(answers(model) * answers(made), axis=1)
+    assert alike.min() > 0.99999 and (answers(model) != answers(made)).any()
+    with pytest.raises(QuantiseError, match="no large float32 weights"):
+        quantise.halved(made)
+    down.CopyFrom(numpy_helper.from_array(wide * 1e6, "down"))
+    with pytest.raises(QuantiseError, match="down is too large for float16"):
+        quantise.halved(model)
+    with pytest.raises(QuantiseError, match="8 bits already"):
+        quantise.halved(quantise.quantised(small_model(), CROPS))

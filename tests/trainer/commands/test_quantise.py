@@ -9,7 +9,7 @@ import pytest
 from daemon.pipeline.opening import DEFAULT_BUNDLE
 from trainer.__main__ import main
 from trainer.bundle.quantise import QuantiseError
-from trainer.commands.quantise import _compared
+from trainer.commands.quantise import _compared, _seconds
 from trainer.models.whole import Embed
 from trainer.people.data import Crops
 
@@ -36,7 +36,7 @@ def knowing(noise: float) -> Embed:
 def test_a_model_that_loses_more_than_it_may_is_refused() -> None:
     val, others = people(0, 40, 4), people(100, 60, 1)
     assert _compared(knowing(0.1), knowing(0.11), val, others).row_count > 2
-    with pytest.raises(QuantiseError, match=r"TAR at FMR 0\.001 falls from 1\.0000"):
+    with pytest.raises(QuantiseError, match=r"as int8 the TAR at FMR 0\.001 falls from 1\.0000"):
         _compared(knowing(0.1), knowing(2), val, others)
 
 
@@ -51,3 +51,14 @@ def test_what_is_no_model_is_named_and_nothing_is_written(tmp_path: Path, capsys
     wrong.write_bytes(b"no model")
     assert main(["reshape", str(wrong), str(out)]) == 2
     assert "is not an ONNX file" in capsys.readouterr().err and not out.exists()
+
+
+def test_too_few_val_people_cannot_judge() -> None:
+    with pytest.raises(QuantiseError, match="too few to judge"):
+        _compared(knowing(0.1), knowing(0.1), people(0, 3, 2), people(100, 5, 1))
+
+
+def test_both_take_turns_on_the_clock() -> None:
+    content = DEFAULT_BUNDLE.read_bytes()
+    first, second = _seconds([content, content], np.zeros((2, 112, 112, 3), np.uint8))
+    assert 0 < first < 60 and 0 < second < 60

@@ -61,6 +61,36 @@ def test_the_bound_holds_for_new_strangers(table: Calibration) -> None:
 def test_strangers_whose_similarity_is_no_number_set_no_threshold(bad: float) -> None:
     vectors = np.eye(40, dtype=np.float32)
     vectors[7] = bad
-    with np.errstate(invalid="ignore"), pytest.raises(calibrate.CalibrationError, match="of 40 people are not finite"):
+    with np.errstate(invalid="ignore"), pytest.raises(calibrate.CalibrationError, match="of 40 crops are not finite"):
         calibrate.of_vectors(vectors, "broken")
     assert calibrate.fmr_point(np.full(400, bad), 1e-2).threshold is None
+
+
+def test_more_crops_of_the_same_people_promise_nothing_stricter_but_vary_less() -> None:
+    rng = np.random.default_rng(7)
+    person = np.repeat(np.arange(60), 4)
+    spread: dict[str, list[float]] = {"first": [], "any": []}
+    for _ in range(8):
+        vectors = rng.standard_normal((60, 16))[person] + 0.5 * rng.standard_normal((240, 16))
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        similarity = vectors @ vectors.T
+        one = np.arange(0, 240, 4)
+        first = calibrate.cells(similarity[np.ix_(one, one)], 1)
+        every = calibrate.cells(similarity, 1, person=person)
+        assert [cell.threshold is None for cell in first] == [cell.threshold is None for cell in every]
+        assert {cell.identities for cell in every} == {60}
+        for name, table in (("first", first), ("any", every)):
+            spread[name] += [cell.threshold for cell in table if (cell.gallery, cell.fpir) == (20, 0.1) and cell.threshold is not None]
+    assert len(spread["any"]) == 8 and np.std(spread["any"]) < np.std(spread["first"])
+
+
+def test_one_crop_of_each_gives_what_it_always_gave() -> None:
+    vectors = np.random.default_rng(8).standard_normal((50, 8))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    assert calibrate.cells(vectors @ vectors.T, 3) == calibrate.cells(vectors @ vectors.T, 3, person=np.arange(50))
+
+
+def test_the_first_crops_of_everybody() -> None:
+    person = np.array([2, 0, 2, 1, 0, 2, 2])
+    assert calibrate.first_rows(person, 1).tolist() == np.sort(np.unique(person, return_index=True)[1]).tolist() == [0, 1, 3]
+    assert calibrate.first_rows(person, 2).tolist() == [0, 1, 2, 3, 4]
