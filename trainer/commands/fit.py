@@ -15,7 +15,7 @@ from rich.console import Console
 from daemon.core.counts import counted, persons
 from trainer.bundle import keras_file, raw_model, readback
 from trainer.commands import export
-from trainer.learn import fit, stages
+from trainer.learn import chance, fit, stages
 from trainer.learn.judge import merit
 from trainer.learn.stages import FitError, Teacher
 from trainer.models import dlib_network
@@ -138,8 +138,14 @@ def _check(recipe: Recipe, parts: dict[str, Crops]) -> None:
             raise DataError(f"the part {part} has {persons(len(parts[part].people))}", "put two people or more into fit and into val")
     if np.bincount(parts["val"].person).max() < 2:
         raise DataError("no val person has two pictures", "add pictures: weights are chosen by the similarity of one person's pictures")
-    for index in range(len(recipe.stages)):
+    for index, stage in enumerate(recipe.stages):
         stages.able(recipe, index, parts["fit"])
+        several = int(np.sum(np.bincount(parts["val"].person) >= 2))
+        if stage.keep == "surely" and several < chance.LEAST_PEOPLE:
+            raise DataError(
+                f"only {persons(several, 'val')} with two pictures: too few to say whether {recipe.name} is better than before",
+                f"put {chance.LEAST_PEOPLE} or more into the part val, a third of all people (--split)",
+            )
 
 
 def _fit(options: argparse.Namespace, leg: _Leg, parts: dict[str, Crops], begun: _Begun | None) -> None:
@@ -174,10 +180,12 @@ def _decided(note: dict[str, Any]) -> str:
     before, after = (
         merit({name: math.nan if value is None else value for name, value in note[when].items()}) for when in ("before", "after")
     )
-    said = f"{before:.4f} → {after:.4f}"
-    return f"{note['stage']}: " + (
-        f"kept the tuned weights: val {said}" if note["kept"] else f"not kept, the weights before stay: val {said}"
-    )
+    said = f"{note['stage']}: " + ("kept the tuned weights" if note["kept"] else "not kept, the weights before stay")
+    said += f": val {before:.4f} → {after:.4f}"
+    if note.get("gain") is None:
+        return said
+    sure = "" if note["kept"] else ", which may be chance" if note["high"] > 0 else ", a loss"
+    return f"{said}; -log10 FMR {note['gain']:+.3f} ({note['low']:+.3f} … {note['high']:+.3f}, {persons(note['people'], 'val')}){sure}"
 
 
 def _check_teacher(recipe: Recipe, teacher: Path | None) -> None:

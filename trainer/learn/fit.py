@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from trainer.learn import stages
-from trainer.learn.judge import Judge, merit
+from trainer.learn import chance, stages
+from trainer.learn.judge import Judge
 from trainer.learn.stages import Batch, FitError, Stage, Teacher
 from trainer.learn.watch import Watch
 from trainer.models import networks
@@ -52,7 +52,7 @@ def fit(
     """Train until the recipe's stages or `minutes` are used up; continues from run.state().
 
     Each stage starts from the weights kept so far. The first stage's weights are kept, unless `start` gave better ones. A later stage's
-    weights are kept if the figures on val people improve, or if its recipe says `keep = "always"`. Returns the figures of the kept weights
+    weights are kept as its recipe's `keep` says. Returns the figures of the kept weights
     on val people. Raises FitError.
     """
     cv2.setNumThreads(1)
@@ -76,9 +76,10 @@ def fit(
         weights = _train(_Trip(stage, index, limit, workers), judge, recipe, run, resumed)
         figures = judge(weights)
         before = run.kept_figures() if run.kept else None
-        better = before is None or settings.keep == "always" or merit(figures) > merit(before)
+        old = None if before is None else (run.weights(), weights)
+        better, gain = chance.decide(settings.keep, judge, old, None if before is None else (before, figures))
         if before is not None:
-            run.note({"stage": stage.name, "kept": better, "before": before, "after": figures})
+            run.note({"stage": stage.name, "kept": better, "before": before, "after": figures, **gain})
         if better:
             run.keep(weights, figures)
     run.finish()
