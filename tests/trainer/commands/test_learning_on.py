@@ -15,6 +15,7 @@ from tests.trainer import faces
 from trainer.__main__ import DEFAULT_BUNDLE, main
 from trainer.bundle import keras_file, readback
 from trainer.bundle.readback import ReadBackError
+from trainer.learn import chance
 from trainer.models.opened import onnx_embedder
 from trainer.runs import Run
 
@@ -125,6 +126,8 @@ def test_what_cannot_be_learned_on_is_one_line(
 
     assert "on learns on from weights, and has none" in refused("--recipe", str(made["on"]))
     assert "faces-fine-tuning learns on from weights" in refused("--recipe", "faces-fine-tuning")
+    few = refused("--recipe", str(made["on"]), "--set", "stages.0.keep=surely", "--from", str(made["bundle"]))
+    assert "only 6 val people with two pictures" in few
     assert "leaves some layers as they are" in refused("--recipe", "faces-small", "--set", "network.frozen_layers=2")
     other = refused("--recipe", str(made["on"]), "--set", "network.embedding=16", "--from", str(made["bundle"]))
     assert "another network than" in other and 'of kind "article"' in other
@@ -145,6 +148,19 @@ def with_recipe(bundle: Path, recipe: str, out: Path) -> Path:
     onnx.helper.set_model_props(model, {CARD_KEY: msgspec.json.encode(msgspec.structs.replace(card, recipe=recipe)).decode()})
     onnx.save(model, out)
     return out
+
+
+def test_few_people_keep_what_is_surely_better(
+    people: dict[str, Path], made: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(chance, "LEAST_PEOPLE", 6)
+    data = ["--data", str(people["crops"]), "--split", str(people["split"]), "--recipe", str(made["on"])]
+    surely = [*data, "--set", "stages.0.keep=surely", "--set", "stages.0.rate=1e-12"]
+    assert main(["fit", *surely, "--run", str(tmp_path / "run"), "--from", str(made["run"])]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    # What has not moved is not better.
+    assert "identify: not kept, the weights before stay" in said and "-log10 FMR" in said and "6 val people" in said
+    assert equal(Run(tmp_path / "run").weights(), Run(made["run"]).weights())
 
 
 def test_a_bundle_that_is_not_its_recipes_network_is_refused(made: dict[str, Path], tmp_path: Path) -> None:
