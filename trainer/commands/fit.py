@@ -65,8 +65,7 @@ def run(options: argparse.Namespace) -> None:
 def _legs(options: argparse.Namespace) -> list[_Leg]:
     """The runs in the order in which they are made. The last is the one asked for; the earlier ones are kept beside it."""
     chosen = reading.read(reading.find(options.recipe), options.set)
-    start = options.start or next((word for word in (PRETRAINED, INCLUDED) if chosen.after == str(word)), None)
-    start = options.included if start == INCLUDED else start
+    start = _start(options, chosen, options.start)
     if start == PRETRAINED and chosen.network.kind != "dlib":
         raise RecipeError(f"{chosen.name} has a network of kind {chosen.network.kind}", 'only network.kind = "dlib" starts from dlib')
     legs = [_Leg(chosen, Run(options.run), start)]
@@ -90,8 +89,15 @@ def _legs(options: argparse.Namespace) -> list[_Leg]:
             raise RecipeError(said, "give both the same [network]")
         before = Run(then.run.folder.with_name(f"{then.run.folder.name}-before"))
         before.check(recipe)
-        legs = [_Leg(recipe, before, None), replace(then, start=before.folder), *legs[1:]]
+        legs = [_Leg(recipe, before, _start(options, recipe, None)), replace(then, start=before.folder), *legs[1:]]
     return legs
+
+
+def _start(options: argparse.Namespace, recipe: Recipe, given: Path | None) -> Path | None:
+    """Where a run's weights are from: what `--from` gives, or a word in the recipe's `after`. None: its seed, or the run of a recipe."""
+    if given is None and recipe.after in (str(PRETRAINED), str(INCLUDED)):
+        given = Path(recipe.after)
+    return Path(options.included) if given == INCLUDED else given
 
 
 @dataclass(frozen=True, slots=True)
