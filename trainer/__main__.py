@@ -119,7 +119,9 @@ def _parser(package: bool) -> argparse.ArgumentParser:
     begin = fit.add_mutually_exclusive_group()
     begin.add_argument("--resume", action="store_true", help="only go on with the run: its recipe and crops need not be given again")
     begin.add_argument("--fresh", action="store_true", help="begin anew; a run that is in the folder is moved aside, to RUN-old1")
-    fit.add_argument("--from", dest="start", type=Path, help="begin with the weights of this run, or with dlib's: dlib")
+    start = "begin with the weights of this run, bundle .onnx or .keras file; or of: included (the bundle that comes with it), dlib"
+    fit.add_argument("--from", dest="start", type=Path, help=start)
+    fit.set_defaults(included=DEFAULT_BUNDLE)
     fit.add_argument("--teacher", type=Path, metavar="ONNX", help="the embedding model that a recipe of distillation learns from")
     fit.add_argument("--teacher-order", choices=("rgb", "bgr"), help="its colour order, unless it is a bundle")
     fit.add_argument("--minutes", type=_minutes, default=math.inf, help="finish within this time, the schedule shrunk to fit")
@@ -153,8 +155,9 @@ def _parser(package: bool) -> argparse.ArgumentParser:
     same.add_argument("--detector", default="haar", help="haar, or the path of yunet.onnx (default: %(default)s)")
 
     export = commands.add_parser("export", help="write the bundle: one ONNX file with its card")
-    export.add_argument("run", type=Path, help="run folder")
+    export.add_argument("run", type=Path, help="run folder; with --keras also a bundle .onnx")
     export.add_argument("bundle", type=Path, help="file to write, for instance faces.onnx")
+    export.add_argument("--keras", action="store_true", help="also the Keras model beside it, as faces.keras: it can be learned on")
     export.add_argument("--data", type=Path, help="the crops it was trained from, if they have moved")
     export.add_argument("--split", type=Path, help="the split it was trained with, if it has moved")
     _add_decisions(export)

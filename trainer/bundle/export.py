@@ -58,9 +58,11 @@ def export(
     evaluation: Sequence[Figure],
     crops: NDArray[np.uint8],
     notes: str = "",
+    licence: str | None = None,
 ) -> float:
     """Write the bundle. `weights` are what `stored` gives, and `crops` real faces for the parity check, in addition to the golden crops.
-    Returns the largest difference between Keras and ONNX. If ExportError is raised, no file is written."""
+    `licence` is the recipe's if it is not given. Returns the largest difference between Keras and ONNX. If ExportError is raised, no file
+    is written."""
     check(recipe, weights)
     embed = embedder(recipe, weights)
     golden = golden_vectors(embed)
@@ -73,7 +75,7 @@ def export(
         data_digest=data_digest,
         alignment=ALIGNMENT.id,
         dimension=recipe.network.embedding,
-        licence=recipe.export.licence,
+        licence=recipe.export.licence if licence is None else licence,
         notes=notes,
         evaluation=tuple(evaluation),
         calibration=calibration,

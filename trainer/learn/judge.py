@@ -54,7 +54,7 @@ class Judge:
         self._model = whole(recipe, self._encoder, "raw")
         self._recipe = recipe
         crops = crops.at(np.arange(0, len(crops), max(1, math.ceil(len(crops) / MOST))))
-        self._pixels, self._person = crops.pixels, crops.person
+        self._pixels, self.person = crops.pixels, crops.person
         self._triplets = next((stage for stage in recipe.stages if isinstance(stage, Triplets)), Triplets())
         able = learned.with_images(2) if learned is not None else None
         self._probe: tuple[NDArray[np.uint8], NDArray[np.int64]] | None = None
@@ -65,11 +65,10 @@ class Judge:
     def __call__(self, weights: list[Weight]) -> dict[str, float]:
         """Figures by name: auc, eer, tar (at FMR 1e-3), tar_1e2, impostor (mean similarity of two people), same and other (mean distance of
         two pictures of one person, and of two people); and, for fit people, the shares of easy, semi_hard and hard triplets."""
-        encoder, head = networks.split(weights)
-        self._encoder.set_weights(encoder)
-        raw = self._embed(self._pixels)
+        raw = self._raw(weights)
+        head = networks.split(weights)[1]
         vectors = _unit(raw)
-        genuine, impostor = metrics.all_pairs(vectors, self._person)
+        genuine, impostor = metrics.all_pairs(vectors, self.person)
         figures = {
             "impostor": float(np.mean(impostor)),
             "same": float(np.mean(_distance(genuine))),
@@ -85,7 +84,7 @@ class Judge:
             squashed = np.asarray(networks.squashed(raw, scoring.features(self._recipe)))
             upper = np.triu_indices(len(raw), 1)
             logits = scoring.by_head(head[0], float(head[1]))(squashed, squashed)[upper]
-            same = (self._person[:, None] == self._person[None, :])[upper]
+            same = (self.person[:, None] == self.person[None, :])[upper]
             genuine, impostor = logits[same], logits[~same]
         return {
             "auc": metrics.auc(genuine, impostor),
@@ -94,6 +93,14 @@ class Judge:
             "tar_1e2": metrics.at_fmr(genuine, impostor, 1e-2).tar,
             **figures,
         }
+
+    def vectors(self, weights: list[Weight]) -> NDArray[np.float32]:
+        """Unit vectors [n, d] of the held-out crops; `person` [n] says whose they are."""
+        return _unit(self._raw(weights))
+
+    def _raw(self, weights: list[Weight]) -> NDArray[np.float32]:
+        self._encoder.set_weights(networks.split(weights)[0])
+        return self._embed(self._pixels)
 
     def _embed(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Raw embeddings [n, d], averaged over the views that the bundle will have."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from trainer.learn import chance
 from trainer.learn.judge import Judge, merit, spoken
 from trainer.learn.logs import Logs
 from trainer.learn.stages import Batch, FitError, Stage
@@ -120,7 +121,10 @@ class Training:
             figures = self._desk.judge(weights)
         if not _sound(weights, figures):
             raise self.give_up(self._diverged("the weights are not finite"))
-        self._keep(weights, figures, course.before is None or self._settings.keep == "always" or merit(figures) > merit(course.before))
+        old = None if course.before is None else (self._desk.run.weights(), weights)
+        two = None if course.before is None else (course.before, figures)
+        better, gain = chance.decide(self._settings.keep, self._desk.judge, old, two)
+        self._keep(weights, figures, better, gain)
 
     def give_up(self, error: Diverged) -> FitError:
         """End the run: keep the stage's best validation if that is better than what was kept before."""
@@ -138,10 +142,10 @@ class Training:
     def _elapsed_s(self) -> float:
         return time.monotonic() - self._began_s[0]
 
-    def _keep(self, weights: list[Weight], figures: dict[str, float], better: bool) -> None:
+    def _keep(self, weights: list[Weight], figures: dict[str, float], better: bool, gain: Mapping[str, float] | None = None) -> None:
         before = self._course.before
         if before is not None:
-            self._desk.note({"stage": self._stage.name, "kept": better, "before": before, "after": figures})
+            self._desk.note({"stage": self._stage.name, "kept": better, "before": before, "after": figures, **(gain or {})})
         if better:
             self._desk.run.keep(weights, figures)
 

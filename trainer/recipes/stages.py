@@ -22,8 +22,11 @@ Ema = Annotated[
     float, Meta(ge=0, lt=1, description="The weight of the past in the moving average of the weights, which is what a run keeps.")
 ]
 Keep = Annotated[
-    Literal["better", "always"],
-    Meta(description="`better` drops the stage's weights if val people are told apart better without them. `always` keeps them."),
+    Literal["better", "surely", "always"],
+    Meta(
+        description="`better` drops the stage's weights if val people are told apart better without them; `surely` unless they are better "
+        "by more than chance explains; `always` keeps them."
+    ),
 ]
 
 

@@ -122,6 +122,9 @@ class Recipe:
         str,
         Meta(description="The recipe whose run this one starts with the weights of. If there is no such run, it is made first."),
     ] = ""
+    needs_weights: Annotated[bool, Meta(description="It learns on from weights (`after` or `fit --from`) and is refused without them.")] = (
+        False
+    )
     seed: Annotated[int, Meta(description="It decides the initial weights and the order of the data.")] = 1
     validations: Annotated[Count, Meta(description="How often each stage is validated.")] = 20
     data: Data = field(default_factory=Data)
@@ -134,7 +137,8 @@ class Recipe:
     def text(self) -> str:
         """The whole recipe as TOML, every key written out but those of LATER; `parse` reads it back to an equal recipe."""
         tables = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        lines = [_line(name, value) for name, value in tables.items() if not dataclasses.is_dataclass(value) and name != "stages"]
+        plain = {name: value for name, value in tables.items() if not dataclasses.is_dataclass(value) and name != "stages"}
+        lines = [_line(name, value) for name, value in plain.items() if name not in LATER or value]
         for name in ("data", "network", "augment"):
             lines += ["", f"[{name}]", *_lines(tables[name])]
         for stage in self.stages:
@@ -147,7 +151,9 @@ class Recipe:
         return hashlib.sha256(self.text.encode()).hexdigest()
 
 
-LATER = ("frozen_layers", "one_camera", "half", "means", "apart", "apart_at", "patience", "best", "optimizer", "optimizer_with")
+LATER = (
+    "needs_weights", "frozen_layers", "one_camera", "half", "means", "apart", "apart_at", "patience", "best", "optimizer", "optimizer_with",
+)  # fmt: skip
 """Keys that recipes did not always have. They are written only where they are not the default, so that the digest of a run that was begun
 before does not change."""
 
