@@ -147,7 +147,7 @@ class Recipe:
         return hashlib.sha256(self.text.encode()).hexdigest()
 
 
-LATER = ("frozen_layers", "one_camera", "half", "means", "apart", "apart_at")
+LATER = ("frozen_layers", "one_camera", "half", "means", "apart", "apart_at", "margin_form", "centres")
 """Keys that recipes did not always have. They are written only where they are not the default, so that the digest of a run that was begun
 before does not change."""
 
