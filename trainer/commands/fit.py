@@ -14,7 +14,7 @@ from daemon.core.counts import counted, persons
 from trainer.bundle import raw_model
 from trainer.learn import fit, stages
 from trainer.learn.stages import FitError, Teacher
-from trainer.models import dlib_network
+from trainer.models import backbones, dlib_network
 from trainer.people import datasets
 from trainer.people.data import Crops, DataError
 from trainer.recipes import reading
@@ -43,6 +43,8 @@ def run(options: argparse.Namespace) -> None:
     _check_teacher(legs[-1].recipe, options.teacher)
     read: dict[tuple[Data, int], dict[str, Crops]] = {}
     for leg in legs:
+        if leg.run.state() is None:
+            backbones.check(leg.recipe.network)
         what = (leg.recipe.data, leg.recipe.network.channels)
         read[what] = read.get(what) or datasets.parts(leg.recipe, options.data, options.split)
         _check(leg.recipe, read[what])

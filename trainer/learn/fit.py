@@ -56,9 +56,9 @@ def fit(
     on val people. Raises FitError.
     """
     cv2.setNumThreads(1)
-    encoder = networks.fresh(recipe)
-    judge = Judge(recipe, val_crops, fit_crops)
     state = run.state()
+    encoder = networks.fresh(recipe, pretrained=state is None and start is None)
+    judge = Judge(recipe, val_crops, fit_crops)
     if state is None and start is not None:
         _begin(encoder, start)
         run.keep(start.weights, judge(start.weights))
