@@ -26,7 +26,7 @@ def run(options: argparse.Namespace) -> None:
     export.check(chosen, weights)
     source = options.data or Path(str(facts["data"]))
     split = options.split or (Path(str(facts["split"])) if facts["split"] else None)
-    parts = datasets.parts(chosen, source, split)
+    parts = datasets.parts(chosen, source, split, options.cache)
     if parts["fit"].digest != facts["data_digest"]:
         raise DataError(f"{folder.folder} was not trained from {source}", "give the crops that it was trained from with --data")
     people = parts["calibration"]

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from daemon.core.counts import counted, persons
 from trainer.bundle import raw_model
-from trainer.learn import fit, stages
+from trainer.learn import devices, fit, stages
 from trainer.learn.stages import FitError, Teacher
 from trainer.models import backbones, dlib_network
 from trainer.people import datasets
@@ -45,8 +45,9 @@ def run(options: argparse.Namespace) -> None:
     for leg in legs:
         if leg.run.state() is None:
             backbones.check(leg.recipe.network)
+        devices.check(leg.recipe, options.devices)
         what = (leg.recipe.data, leg.recipe.network.channels)
-        read[what] = read.get(what) or datasets.parts(leg.recipe, options.data, options.split)
+        read[what] = read.get(what) or datasets.parts(leg.recipe, options.data, options.split, options.cache)
         _check(leg.recipe, read[what])
     for leg in legs:
         if not leg.run.finished:
@@ -122,7 +123,8 @@ def _fit(options: argparse.Namespace, leg: _Leg, parts: dict[str, Crops]) -> Non
     leg.run.remember(learned.people, datasets.marks(learned))
     told = ", ".join(f"{counted(len(crops), 'crop')} of {persons(len(crops.people))} for {part}" for part, crops in parts.items())
     console.print(f"{leg.recipe.name}: {told}", highlight=False)
-    best = fit.fit(leg.recipe, learned, parts["val"], leg.run, options.minutes, options.workers, start, taught)
+    with devices.spread(options.devices):
+        best = fit.fit(leg.recipe, learned, parts["val"], leg.run, options.minutes, options.workers, start, taught)
     console.print("kept: " + ", ".join(f"{name} {value:.4f}" for name, value in best.items()))
 
 

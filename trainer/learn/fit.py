@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from trainer.learn import stages
+from trainer.learn import devices, stages
 from trainer.learn.judge import Judge, merit
 from trainer.learn.stages import Batch, FitError, Stage, Teacher
 from trainer.learn.watch import Watch
@@ -189,6 +189,7 @@ def _step(
     stage: Stage, step: int, pixels: NDArray[np.uint8], targets: NDArray[np.float32], progress: float, average: list[Weight]
 ) -> float:
     """Train on one batch and follow the weights with their average, in place. Returns the loss. Raises FitError if it is not finite."""
+    devices.check_batch(len(pixels))
     stage.model.optimizer.learning_rate = stage.rate(progress)
     loss = float(np.asarray(stage.model.train_on_batch(pixels, targets)))
     if not math.isfinite(loss):

@@ -81,7 +81,10 @@ def _pretrained(network: Network) -> keras.Model:
         raise
     except Exception as error:  # a download and a file of weights fail in many different ways
         if weights == "imagenet":
-            said, hint = f"the ImageNet weights of {network.backbone} cannot be downloaded", 'give their file with network.weights = "FILE.h5"'
+            said, hint = (
+                f"the ImageNet weights of {network.backbone} cannot be downloaded",
+                'give their file with network.weights = "FILE.h5"',
+            )
         else:
             said, hint = f"{weights} does not fit {network.backbone}", "give the weights of this backbone without its top layers"
         raise RecipeError(f"{said}: {first_line(error)}", hint) from error
@@ -98,7 +101,9 @@ def _built(network: Network, dtype: str, weights: str | None, pixels: Tensor | N
             if "nput size" not in str(error) or weights is not None:
                 raise
             smallest = first_line(error).split(";")[0]
-            raise RecipeError(f"{network.backbone} does not take pictures of {network.size} pixels: {smallest}", "raise network.size") from error
+            raise RecipeError(
+                f"{network.backbone} does not take pictures of {network.size} pixels: {smallest}", "raise network.size"
+            ) from error
 
 
 def _builder(name: str) -> Any:

@@ -73,8 +73,8 @@ def multi_similarity(cosines: Tensor, own: Tensor, other: Tensor, alpha: float, 
 def circle(cosines: Tensor, own: Tensor, other: Tensor, margin: float, scale: float) -> Tensor:
     """Circle loss (Sun et al. 2020), mean over the anchors (rows) that have both kinds of pairs; zero if there are none.
 
-    log(1 + sum exp(scale a (s - margin)) * sum exp(-scale b (s - 1 + margin))): the first sum over an anchor's pictures of other people with
-    a = max(s + margin, 0), the second over those of the same person with b = max(1 + margin - s, 0). No gradient flows through a and b.
+    log(1 + sum exp(scale a (s - margin)) * sum exp(-scale b (s - 1 + margin))): the first sum over an anchor's pictures of other people
+    with a = max(s + margin, 0), the second over those of the same person with b = max(1 + margin - s, 0). a and b carry no gradient.
     cosines: float [n, n]. own, other: bool [n, n].
     """
     cosines = ops.cast(cosines, "float32")

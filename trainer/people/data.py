@@ -13,12 +13,14 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import cast
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from daemon.core.faults import Fault
+from trainer.people import pixel_map
 
 PARTS = ("fit", "val", "calibration")
 SIDE_PX = 112
@@ -31,8 +33,10 @@ class DataError(Fault):
 
 @dataclass(frozen=True, slots=True)
 class Crops:
-    """Aligned crops in memory: `pixels` uint8 [n, side, side, channels], RGB or grey, `people` the names of the people, `person`
-    int64 [n] the index of each crop's person, `names` as `person/file` [n]. `digest` is a sha256 over names and file contents."""
+    """Aligned crops: `pixels` uint8 [n, side, side, channels], RGB or grey, `people` the names of the people, `person` int64 [n] the index
+    of each crop's person, `names` as `person/file` [n]. `digest` is a sha256 over names and file contents.
+
+    `pixels` is an array in memory, or `pixel_map.Rows` of a file, which has an array's indexing, length and shape."""
 
     pixels: NDArray[np.uint8]
     people: tuple[str, ...]
@@ -52,7 +56,8 @@ class Crops:
     def at(self, rows: NDArray[np.int64]) -> Crops:
         """Only these crops, of the same people."""
         names = tuple(self.names[row] for row in rows)
-        return dataclasses.replace(self, pixels=self.pixels[rows], person=self.person[rows], names=names)
+        pixels = cast(NDArray[np.uint8], self.pixels.only(rows)) if isinstance(self.pixels, pixel_map.Rows) else self.pixels[rows]
+        return dataclasses.replace(self, pixels=pixels, person=self.person[rows], names=names)
 
     def with_images(self, least: int) -> Crops:
         """Only people with at least `least` crops."""
@@ -67,18 +72,24 @@ def load(source: Path) -> Crops:
     return read(source, SIDE_PX, 3, resize=False)
 
 
-def read(source: Path, side: int, channels: int, resize: bool) -> Crops:
+def read(source: Path, side: int, channels: int, resize: bool, cache: Path | None = None) -> Crops:
     """Read the pictures of a folder or zip as [n, side, side, channels]; with `resize`, square pictures of another size are
-    resized. Raises DataError, which names the first bad file."""
+    resized. With `cache` the pixels are not in memory but mapped from a file in that folder, which is made if need be. Raises DataError,
+    which names the first bad file."""
     files = sorted(_files(source), key=lambda item: item[0])
     if not files:
         raise DataError(f"{source} contains no pictures", "expected PERSON/picture.jpg: a folder per person, or a zip of such folders")
-    pixels = np.empty((len(files), side, side, channels), np.uint8)
+    shape = (len(files), side, side, channels)
+    need = pixel_map.need_memory(shape) if cache is None else None
+    if need is not None:
+        raise DataError(
+            f"{len(files):,} crops take {need / 1e9:.0f} GB, and less memory is free",
+            "`fit` and `export` with --cache FOLDER read them from a file there instead",
+        )
     mode = cv2.IMREAD_COLOR if channels == 3 else cv2.IMREAD_GRAYSCALE
-    digest = hashlib.sha256()
-    people: dict[str, int] = {}
-    person = np.empty(len(files), np.int64)
-    for index, (name, data) in enumerate(files):
+
+    def picture(index: int) -> NDArray[np.uint8]:
+        name, data = files[index]
         image = cv2.imdecode(np.frombuffer(data, np.uint8), mode) if data else None
         if image is None:
             raise DataError(f"{name} in {source} is not a picture", "remove it, or make crops with `ostiary-train prepare`")
@@ -89,9 +100,20 @@ def read(source: Path, side: int, channels: int, resize: bool) -> Crops:
                 f"{name} has {image.shape[1]}x{image.shape[0]} pixels and is not an aligned {side}x{side} crop",
                 "make crops from photos with `ostiary-train prepare`",
             )
-        pixels[index] = image[:, :, ::-1] if channels == 3 else image[:, :, None]
+        return np.asarray(image[:, :, ::-1] if channels == 3 else image[:, :, None], np.uint8)
+
+    digest = hashlib.sha256()
+    people: dict[str, int] = {}
+    person = np.empty(len(files), np.int64)
+    for index, (name, data) in enumerate(files):
         digest.update(name.encode() + b"\0" + hashlib.sha256(data).digest())
         person[index] = people.setdefault(name.rsplit("/", 1)[0], len(people))
+    if cache is not None:
+        pixels = cast(NDArray[np.uint8], pixel_map.mapped(cache, digest.hexdigest(), shape, picture))
+    else:
+        pixels = np.empty(shape, np.uint8)
+        for index in range(len(files)):
+            pixels[index] = picture(index)
     return Crops(pixels, tuple(people), person, tuple(name for name, _ in files), digest.hexdigest())
 
 

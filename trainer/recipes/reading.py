@@ -139,7 +139,8 @@ def _check(recipe: Recipe) -> None:
             )
         if isinstance(stage, Identify) and stage.means and stage.centres > 1:
             raise RecipeError(
-                f"stages.{index}.means = true needs one centre for each person, and centres = {stage.centres}", "give centres = 1 or means = false"
+                f"stages.{index}.means = true needs one centre for each person, and centres = {stage.centres}",
+                "give centres = 1 or means = false",
             )
         if isinstance(stage, Same) and index + 1 < len(recipe.stages):
             raise RecipeError(f"stages.{index} is of kind same and not the last stage", "put the stage of kind same last")

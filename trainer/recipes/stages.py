@@ -43,7 +43,7 @@ class Identify:
     margin: Annotated[float, Meta(ge=0, lt=1, description="The margin taken off the cosine to the right person at the end.")] = 0.3
     margin_form: Annotated[
         Literal["cosine", "angle"],
-        Meta(description="`cosine`: the margin is taken off the cosine (CosFace). `angle`: it is added to the angle, in radians (ArcFace)."),
+        Meta(description="`cosine`: the margin is taken off the cosine (CosFace). `angle`: it is added to the angle in radians (ArcFace)."),
     ] = "cosine"
     centres: Annotated[
         Count,
@@ -122,7 +122,7 @@ class MultiSimilarity:
     base: Annotated[float, Meta(ge=-1, le=1, description="The cosine around which pairs are weighed (the paper's lambda).")] = 0.5
     margin: Annotated[
         float,
-        Meta(description="How far a pair may be on the right side of its anchor's hardest pair of the other kind and still count in the mining."),
+        Meta(description="How far on the right side of its anchor's hardest pair of the other kind a pair may be and still be learned."),
     ] = 0.1
     min_images: MinImages = 2
     rate: Rate = 1e-3

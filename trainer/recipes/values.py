@@ -54,7 +54,7 @@ class Network:
     ] = "MobileNetV2"
     weights: Annotated[
         str,
-        Meta(description="For `applications`: the backbone's first weights: `none`, `imagenet` (downloaded once), or a file of them (.h5)."),
+        Meta(description="For `applications`: the weights it starts with: `none`, `imagenet` (downloaded once), or an .h5 file of them."),
     ] = "none"
     size: Annotated[Count, Meta(description="The side in pixels that the encoder sees. The exported graph resizes crops to it.")] = 64
     channels: Annotated[int, Meta(description="3 for people, which are seen in colour; 1 for drawings.")] = 3
