@@ -127,6 +127,8 @@ def _parser(package: bool) -> argparse.ArgumentParser:
     fit.add_argument("--minutes", type=_minutes, default=math.inf, help="finish within this time, the schedule shrunk to fit")
     fit.add_argument("--workers", type=_count, default=2, help="threads that prepare batches (default: %(default)s)")
     fit.set_defaults(clean_model=DEFAULT_BUNDLE)
+    fit.add_argument("--cache", type=Path, metavar="DIR", help="for crops larger than memory: map them from a file in this folder")
+    fit.add_argument("--devices", type=_count, default=1, help="GPUs or other devices that share each batch; needs KERAS_BACKEND=jax")
 
     evaluate = commands.add_parser("evaluate", help="figures of a run or a bundle on people it never saw")
     evaluate.add_argument("model", type=Path, help="run folder or bundle .onnx")
@@ -161,6 +163,7 @@ def _parser(package: bool) -> argparse.ArgumentParser:
     export.add_argument("--data", type=Path, help="the crops it was trained from, if they have moved")
     export.add_argument("--split", type=Path, help="the split it was trained with, if it has moved")
     _add_decisions(export)
+    export.add_argument("--cache", type=Path, metavar="DIR", help="for crops larger than memory: as for fit")
     export.add_argument("--notes", default="", help="a line for the card")
 
     calibrate = commands.add_parser("calibrate", help="new thresholds for a bundle, from your own people")

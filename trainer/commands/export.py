@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> None:
     source = options.data or Path(str(facts["data"]))
     split = options.split or (Path(str(facts["split"])) if facts["split"] else None)
     decided = options.decisions or (Path(str(facts["decisions"])) if facts.get("decisions") else None)
-    parts = datasets.parts(chosen, source, split, decided)
+    parts = datasets.parts(chosen, source, split, decided, options.cache)
     if parts["fit"].digest != facts["data_digest"]:
         raise DataError(f"{folder.folder} was not trained from {source}", "give the crops that it was trained from with --data")
     if decisions.digest_of(decided) != facts.get("decided", ""):

@@ -16,18 +16,18 @@ from daemon.core.counts import counted, persons
 from daemon.core.faces.align import CROP_PX
 from trainer.bundle import keras_file, raw_file, readback
 from trainer.commands import export, resuming
-from trainer.learn import chance, fit, stages, words
+from trainer.learn import chance, devices, fit, stages, words
 from trainer.learn.judge import merit, spoken
 from trainer.learn.stages import FitError, Teacher
 from trainer.measure import allowance, calibrate
-from trainer.models import dlib_network
+from trainer.models import backbones, dlib_network
 from trainer.models.opened import onnx_embedder
 from trainer.people import datasets, decisions
 from trainer.people.data import Crops, DataError
 from trainer.recipes import reading
 from trainer.recipes.stages import Distil
 from trainer.recipes.values import Data, Network, Recipe, RecipeError
-from trainer.runs import Run, RunError
+from trainer.runs import Run
 
 LEAST_PEOPLE = 25
 """Fewer people cannot show how alike strangers are."""
@@ -61,8 +61,11 @@ def _run(options: argparse.Namespace) -> None:
     begun = _begun(legs[0])
     read: dict[tuple[Data, int], dict[str, Crops]] = {}
     for leg in legs:
+        if leg.run.state() is None:
+            backbones.check(leg.recipe.network)
+        devices.check(leg.recipe, options.devices)
         what = (leg.recipe.data, leg.recipe.network.channels)
-        read[what] = read.get(what) or datasets.parts(leg.recipe, options.data, options.split, options.decisions)
+        read[what] = read.get(what) or datasets.parts(leg.recipe, options.data, options.split, options.decisions, options.cache)
         _check(leg.recipe, read[what])
     _say_what_they_allow(read[legs[-1].recipe.data, legs[-1].recipe.network.channels])
     if legs[-1].recipe.data.kind == "people" and not (legs[0].run.folder / "run.json").exists():
@@ -205,7 +208,8 @@ def _fit(options: argparse.Namespace, leg: _Leg, parts: dict[str, Crops], begun:
     console.print(f"{leg.recipe.name}: {told}", highlight=False)
     console.print(words.where(leg.run, leg.recipe), markup=False, highlight=False, soft_wrap=True)
     start = begun.start if begun is not None else None
-    best = fit.fit(leg.recipe, learned, parts["val"], leg.run, options.minutes, options.workers, start, taught)
+    with devices.spread(options.devices):
+        best = fit.fit(leg.recipe, learned, parts["val"], leg.run, options.minutes, options.workers, start, taught)
     for note in leg.run.history():
         if "kept" in note:
             console.print(_decided(note), highlight=False, soft_wrap=True)

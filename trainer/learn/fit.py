@@ -55,9 +55,9 @@ def fit(
     Raises FitError, RunError; and Stopped after SIGINT or SIGTERM, with a checkpoint written at the step where it was.
     """
     cv2.setNumThreads(1)
-    encoder = networks.fresh(recipe)
-    judge = Judge(recipe, val_crops, fit_crops)
     state = run.state()
+    encoder = networks.fresh(recipe, pretrained=state is None and start is None)
+    judge = Judge(recipe, val_crops, fit_crops)
     run.rewind()
     crops_of = tuple(_crops(recipe, index, len(fit_crops)) for index in range(len(recipe.stages)))
     with Stop() as stop:

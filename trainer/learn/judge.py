@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.learn import mining, samplers
+from trainer.learn import devices, mining, samplers
 from trainer.measure import metrics, scoring
 from trainer.models import networks
 from trainer.models.networks import Weight
@@ -48,6 +48,7 @@ def spoken(figures: Mapping[str, float]) -> str:
 class Judge:
     """Measures weights on at most 2,000 crops of held-out people, which it compares as the bundle will."""
 
+    @devices.alone()
     def __init__(self, recipe: Recipe, crops: Crops, learned: Crops | None = None) -> None:
         # The judge has its own float32 encoder, so that it does not disturb the training weights or see bfloat16's noise.
         self._encoder = networks.encoder(recipe.network)
@@ -62,6 +63,7 @@ class Judge:
             able = able.at(samplers.people_by_images(able.person, *PROBE, seed=0)(0))
             self._probe = able.pixels, able.person
 
+    @devices.alone()
     def __call__(self, weights: list[Weight]) -> dict[str, float]:
         """Figures by name: auc, eer, tar (at FMR 1e-3), tar_1e2, impostor (mean similarity of two people), same and other (mean distance of
         two pictures of one person, and of two people); and, for fit people, the shares of easy, semi_hard and hard triplets."""

@@ -15,18 +15,15 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from trainer.models.losses import Tensor, row_distances
+from trainer.models.losses import FAR, Tensor, row_distances
 
 Triplets: TypeAlias = tuple[Tensor, Tensor, Tensor]
 Mining: TypeAlias = Callable[[Tensor, Tensor, float, Tensor], Triplets]
 
-FAR = 1e30
-"""Larger than any distance, but finite, so that nothing becomes NaN."""
-
 
 def batch_hard(apart: Tensor, person: Tensor, margin: float, difficulty: Tensor) -> Triplets:
     """[n]: each anchor with the farthest crop of its own person and the nearest crop of another (Hermans et al. 2017)."""
-    own, other = _sides(person)
+    own, other = sides(person)
     positive = ops.max(ops.where(own, apart, -FAR), axis=1)
     negative = ops.min(ops.where(other, apart, FAR), axis=1)
     return _kept(positive, negative, ops.logical_and(ops.any(own, axis=1), ops.any(other, axis=1)))
@@ -34,14 +31,14 @@ def batch_hard(apart: Tensor, person: Tensor, margin: float, difficulty: Tensor)
 
 def batch_all(apart: Tensor, person: Tensor, margin: float, difficulty: Tensor) -> Triplets:
     """[n, n, n]: every anchor with every other crop of its person and every crop of another (Hermans et al. 2017). Memory grows with n³."""
-    own, other = _sides(person)
+    own, other = sides(person)
     return _kept(apart[:, :, None], apart[:, None, :], ops.logical_and(own[:, :, None], other[:, None, :]))
 
 
 def semi_hard(apart: Tensor, person: Tensor, margin: float, difficulty: Tensor) -> Triplets:
     """[n, n]: every anchor-positive pair with the nearest negative that is farther than the positive (FaceNet, Schroff et al. 2015);
     usable where that negative is within the margin. Memory grows only with n², because this mining needs large batches."""
-    own, other = _sides(person)
+    own, other = sides(person)
     foreign = ops.where(other, apart, FAR)
     n = ops.shape(person)[0]
     # How many negatives are no farther than each crop. Sorting is stable, so negatives come first where distances are equal.
@@ -55,7 +52,7 @@ def semi_hard(apart: Tensor, person: Tensor, margin: float, difficulty: Tensor) 
 
 def hard(apart: Tensor, person: Tensor, margin: float, difficulty: Tensor) -> Triplets:
     """[n, n]: every anchor-positive pair with the anchor's nearest negative; usable where the negative is nearer than the positive."""
-    own, other = _sides(person)
+    own, other = sides(person)
     negative = ops.min(ops.where(other, apart, FAR), axis=1, keepdims=True)
     return _kept(apart, negative, ops.logical_and(own, negative < apart))
 
@@ -63,7 +60,7 @@ def hard(apart: Tensor, person: Tensor, margin: float, difficulty: Tensor) -> Tr
 def rising(apart: Tensor, person: Tensor, margin: float, difficulty: Tensor) -> Triplets:
     """[n, n]: every anchor-positive pair with one of the anchor's negatives. Its rank falls with difficulty, from the median at 0 (of an
     even number, the farther of the two in the middle) to the nearest at 1. This is the "consistently increasing difficulty" of FaceNet."""
-    own, other = _sides(person)
+    own, other = sides(person)
     count = ops.sum(ops.cast(other, "int32"), axis=1, keepdims=True)
     ease = 1.0 - ops.clip(ops.cast(difficulty, "float32"), 0.0, 1.0)
     rank = ops.cast(ops.floor(ease * ops.cast(count, "float32") / 2.0), "int32")
@@ -78,6 +75,16 @@ MININGS: dict[str, Mining] = {
     "hard": hard,
     "rising": rising,
 }
+
+
+def multi_similarity(cosines: Tensor, person: Tensor, margin: float) -> tuple[Tensor, Tensor]:
+    """Bool [n, n] twice: each anchor's (row's) pairs worth learning from, with its own person and with others (Wang et al. 2019). A pair of
+    the same person counts if it is less alike than the anchor's nearest other plus the margin, a pair of two people if it is more
+    alike than the anchor's least alike own picture minus the margin. cosines: [n, n]; person: int [n]."""
+    own, other = sides(person)
+    least = ops.min(ops.where(own, cosines, FAR), axis=1, keepdims=True)
+    most = ops.max(ops.where(other, cosines, -FAR), axis=1, keepdims=True)
+    return ops.logical_and(own, cosines - margin < most), ops.logical_and(other, cosines + margin > least)
 
 
 def rows(embeddings: Tensor, squared: bool = False) -> Triplets:
@@ -123,7 +130,7 @@ def shares(apart: NDArray[np.floating[Any]], person: NDArray[np.integer[Any]], m
     return Shares((valid - near) / total, (near - hard) / total, hard / total)
 
 
-def _sides(person: Tensor) -> tuple[Tensor, Tensor]:
+def sides(person: Tensor) -> tuple[Tensor, Tensor]:
     """For each anchor (row): the other crops of its person, and the crops of other people, bool [n, n] each."""
     same = ops.equal(person[:, None], person[None, :])
     place = ops.arange(ops.shape(person)[0])

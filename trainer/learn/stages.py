@@ -18,7 +18,7 @@ from trainer.models import losses, networks
 from trainer.models.losses import Tensor
 from trainer.people import augment
 from trainer.people.data import Crops
-from trainer.recipes.stages import Distil, Identify, Pairs, Same, StageRecipe, Triplets, kind_of
+from trainer.recipes.stages import Circle, Distil, Identify, MultiSimilarity, Pairs, Same, StageRecipe, Triplets, kind_of
 from trainer.recipes.values import Recipe
 
 Batch: TypeAlias = tuple[NDArray[np.uint8], NDArray[np.float32]]
@@ -68,6 +68,8 @@ def build(recipe: Recipe, index: int, crops: Crops, encoder: keras.Model, teache
         return _identify(recipe, index, settings, crops, encoder)
     if isinstance(settings, Triplets):
         return _triplets(recipe, index, settings, crops, encoder)
+    if isinstance(settings, (MultiSimilarity, Circle)):
+        return _similarities(recipe, index, settings, crops, encoder)
     if isinstance(settings, Pairs):
         return _pairs(recipe, index, settings, crops, encoder)
     if isinstance(settings, Same):
@@ -107,18 +109,21 @@ def rows_of(settings: StageRecipe) -> int:
 
 def _identify(recipe: Recipe, index: int, settings: Identify, crops: Crops, encoder: keras.Model) -> Stage:
     people = len(crops.people)
-    head = keras.layers.Dense(people, use_bias=False, kernel_constraint=keras.constraints.UnitNorm(axis=0), dtype="float32", name="people")
+    unit_norm = keras.constraints.UnitNorm(axis=0)
+    head = keras.layers.Dense(people * settings.centres, use_bias=False, kernel_constraint=unit_norm, dtype="float32", name="people")
     vectors = networks.unit(encoder.output)
-    columns = [head(vectors), vectors]
+    cosines = head(vectors)
+    columns = [losses.nearest_centre(cosines, settings.centres) if settings.centres > 1 else cosines, vectors]
     if settings.means:
         head.kernel.assign(_means(recipe, crops, encoder).T)
     if settings.verify_form == "cosine":
         columns.append(networks.Constants(SHARPNESS)(vectors))
     model = keras.Model(encoder.input, _side_by_side(columns))
     width, in_images = recipe.network.embedding, settings.verify_form == "batch-hard"
+    softmax = losses.angular_margin if settings.margin_form == "angle" else losses.cosine_margin
 
     def loss(targets: Tensor, given: Tensor) -> Tensor:
-        total = losses.cosine_margin(targets, given[:, :people], settings.label_smoothing)
+        total = softmax(targets, given[:, :people], settings.label_smoothing)
         if settings.verify and in_images:
             person = keras.ops.cast(targets[:, 0], "int32")
             apart = losses.distances(given[:, people : people + width])
@@ -209,6 +214,26 @@ def _triplets(recipe: Recipe, index: int, settings: Triplets, crops: Crops, enco
     per_epoch = max(1, len(crops) // rows_of(settings))
     thinned = select if settings.mining == "article" else None
     return _stage(recipe, index, settings, model, encoder, loss, per_epoch, batch, select=thinned, stuck_at=stuck_at)
+
+
+def _similarities(recipe: Recipe, index: int, settings: MultiSimilarity | Circle, crops: Crops, encoder: keras.Model) -> Stage:
+    model = keras.Model(encoder.input, networks.unit(encoder.output))
+
+    def loss(targets: Tensor, vectors: Tensor) -> Tensor:
+        person = keras.ops.cast(targets[:, 0], "int32")
+        cosines = keras.ops.matmul(vectors, keras.ops.transpose(vectors))
+        if isinstance(settings, Circle):
+            return losses.circle(cosines, *mining.sides(person), settings.margin, settings.scale)
+        pairs = mining.multi_similarity(cosines, person, settings.margin)
+        return losses.multi_similarity(cosines, *pairs, settings.alpha, settings.beta, settings.base)
+
+    sample = samplers.people_by_images(crops.person, settings.people, settings.images, recipe.seed)
+
+    def batch(step: int, progress: float) -> Batch:
+        rows = sample(step)
+        return _disturbed(recipe, crops, rows, (index, step)), crops.person[rows].astype(np.float32)[:, None]
+
+    return _stage(recipe, index, settings, model, encoder, loss, max(1, len(crops) // rows_of(settings)), batch)
 
 
 def _pairs(recipe: Recipe, index: int, settings: Pairs, crops: Crops, encoder: keras.Model) -> Stage:

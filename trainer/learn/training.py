@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from trainer.learn import chance
+from trainer.learn import chance, devices
 from trainer.learn.judge import Judge, merit, spoken
 from trainer.learn.logs import Logs
 from trainer.learn.stages import Batch, FitError, Stage
@@ -240,6 +240,7 @@ def _step(
     stage: Stage, step: int, pixels: NDArray[np.uint8], targets: NDArray[np.float32], progress: float, average: list[Weight]
 ) -> float:
     """Train on one batch and follow the weights with their average, in place. Returns the loss. Raises Diverged if it is not finite."""
+    devices.check_batch(len(pixels))
     stage.model.optimizer.learning_rate = stage.rate(progress)
     loss = float(np.asarray(stage.model.train_on_batch(pixels, targets)))
     if not math.isfinite(loss):

@@ -15,6 +15,8 @@ Form: TypeAlias = Literal["l2", "l1", "cosine"]
 APART_SLOPE = 20.0
 ROUNDING = 1e-6
 """What float32 leaves of |a|² + |b|² - 2a·b where a and b are equal, as a share of |a|² + |b|²."""
+FAR = 1e30
+"""Larger than any distance or logit, but finite, so that nothing becomes NaN."""
 
 
 def cosine_margin(targets: Tensor, cosines: Tensor, label_smoothing: float = 0.0) -> Tensor:
@@ -25,12 +27,75 @@ def cosine_margin(targets: Tensor, cosines: Tensor, label_smoothing: float = 0.0
     """
     cosines = ops.cast(cosines, "float32")
     truth = ops.one_hot(ops.cast(targets[:, 0], "int32"), cosines.shape[-1])
-    logits = targets[:, 2:3] * (cosines - targets[:, 1:2] * truth)
+    return _cross_entropy(truth, targets[:, 2:3] * (cosines - targets[:, 1:2] * truth), label_smoothing)
+
+
+def angular_margin(targets: Tensor, cosines: Tensor, label_smoothing: float = 0.0) -> Tensor:
+    """Softmax cross-entropy over scale*cos(angle), with the margin added to the true person's angle (ArcFace, Deng et al. 2019); mean over
+    the batch. Arguments as for `cosine_margin`, the margin in radians.
+
+    Where angle + margin is beyond pi the cosine would rise again and pull the wrong way. There it is cosine - margin*sin(margin), as in the
+    authors' code. The sine is never below 0.001: its slope is infinite at angle zero, and float32 cannot tell smaller ones.
+    """
+    cosines = ops.cast(cosines, "float32")
+    truth = ops.one_hot(ops.cast(targets[:, 0], "int32"), cosines.shape[-1])
+    margin = targets[:, 1]
+    own = ops.sum(truth * cosines, axis=-1)
+    sine = ops.sqrt(ops.maximum((1.0 - own) * (1.0 + own), ROUNDING))
+    farther = own * ops.cos(margin) - sine * ops.sin(margin)
+    farther = ops.where(own > -ops.cos(margin), farther, own - margin * ops.sin(margin))
+    return _cross_entropy(truth, targets[:, 2:3] * (cosines + truth * (farther - own)[:, None]), label_smoothing)
+
+
+def nearest_centre(cosines: Tensor, centres: int) -> Tensor:
+    """Cosines [n, people*centres], a person's centres side by side, to [n, people]: each person's nearest centre (sub-centre ArcFace, Deng
+    et al. 2020). Wrongly labelled pictures gather at a centre of their own and leave the others alone."""
+    return ops.max(ops.reshape(cosines, (-1, cosines.shape[-1] // centres, centres)), axis=-1)
+
+
+def _cross_entropy(truth: Tensor, logits: Tensor, label_smoothing: float) -> Tensor:
     logarithm = ops.log_softmax(logits, axis=-1)
     nll = -ops.sum(truth * logarithm, axis=-1)
     if label_smoothing:
         nll = (1 - label_smoothing) * nll - label_smoothing * ops.mean(logarithm, axis=-1)
     return ops.mean(nll)
+
+
+def multi_similarity(cosines: Tensor, own: Tensor, other: Tensor, alpha: float, beta: float, base: float) -> Tensor:
+    """Multi-similarity loss (Wang et al. 2019), mean over the rows, which are anchors:
+    log(1 + sum exp(-alpha (s - base))) / alpha over a row's pictures of the same person, and log(1 + sum exp(beta (s - base))) / beta over
+    those of others. cosines: float [n, n]. own, other: bool [n, n], the pairs that take part (`mining.multi_similarity`)."""
+    cosines = ops.cast(cosines, "float32")
+    near = _log_one_and(-alpha * (cosines - base), own) / alpha
+    return ops.mean(near + _log_one_and(beta * (cosines - base), other) / beta)
+
+
+def circle(cosines: Tensor, own: Tensor, other: Tensor, margin: float, scale: float) -> Tensor:
+    """Circle loss (Sun et al. 2020), mean over the anchors (rows) that have both kinds of pairs; zero if there are none.
+
+    log(1 + sum exp(scale a (s - margin)) * sum exp(-scale b (s - 1 + margin))): the first sum over an anchor's pictures of other people
+    with a = max(s + margin, 0), the second over those of the same person with b = max(1 + margin - s, 0). a and b carry no gradient.
+    cosines: float [n, n]. own, other: bool [n, n].
+    """
+    cosines = ops.cast(cosines, "float32")
+    fixed = ops.stop_gradient(cosines)
+    far = scale * ops.relu(fixed + margin) * (cosines - margin)
+    near = -scale * ops.relu(1.0 + margin - fixed) * (cosines - 1.0 + margin)
+    usable = ops.logical_and(ops.any(own, axis=1), ops.any(other, axis=1))
+    both = _log_sum(far, other) + _log_sum(near, own)
+    cost = ops.where(usable, ops.softplus(ops.where(usable, both, 0.0)), 0.0)
+    return ops.sum(cost) / ops.maximum(ops.sum(ops.cast(usable, "float32")), 1.0)
+
+
+def _log_sum(values: Tensor, wanted: Tensor) -> Tensor:
+    """log(sum exp) over the wanted numbers of each row of [n, k]; about -1e30, and no NaN, where none is wanted."""
+    return ops.logsumexp(ops.where(wanted, values, -FAR), axis=1)
+
+
+def _log_one_and(values: Tensor, wanted: Tensor) -> Tensor:
+    """log(1 + sum exp) over the wanted numbers of each row of [n, k]; zero, with gradient zero, where none is wanted."""
+    masked = ops.where(wanted, values, -FAR)
+    return ops.logsumexp(ops.concatenate([ops.zeros_like(masked[:, :1]), masked], axis=1), axis=1)
 
 
 def apart(vectors: Tensor, person: Tensor, at: float) -> Tensor:

@@ -18,7 +18,7 @@ import numpy as np
 from keras import layers
 from numpy.typing import NDArray
 
-from trainer.models import dlib_network, losses
+from trainer.models import backbones, dlib_network, losses
 from trainer.models.losses import Tensor
 from trainer.recipes.values import Network, Recipe, RecipeError
 
@@ -83,10 +83,14 @@ def split(weights: Sequence[Weight]) -> tuple[list[Weight], list[Weight]]:
     return list(weights[: len(weights) - extra]), list(weights[len(weights) - extra :])
 
 
-def fresh(recipe: Recipe) -> keras.Model:
-    """The encoder as training begins it: the recipe's seed decides the weights."""
+def fresh(recipe: Recipe, pretrained: bool = True) -> keras.Model:
+    """The encoder as training begins it: the recipe's seed decides the weights, with `pretrained` but for those that the recipe takes from
+    a file. Raises RecipeError."""
     keras.utils.set_random_seed(recipe.seed)
-    return encoder(recipe.network, recipe.network.compute)
+    model = encoder(recipe.network, recipe.network.compute)
+    if pretrained and recipe.network.kind == "applications":
+        backbones.load(model, recipe.network)
+    return model
 
 
 class Constants(layers.Layer):  # type: ignore[misc]
@@ -164,6 +168,12 @@ def _plain(x: Tensor, network: Network, dtype: str) -> Tensor:
     return _embedding(x, network, dtype)
 
 
+def _application(x: Tensor, network: Network, dtype: str) -> Tensor:
+    """A network of keras.applications, then the same end as a tower's; `stem`, `widths` and `blocks` are not used."""
+    x = backbones.trunk(x, network, dtype)
+    return _embedding(_conv(x, network.head, dtype, kernel=1) if network.head else x, network, dtype)
+
+
 def _article(x: Tensor, network: Network, dtype: str) -> Tensor:
     """Convolution and pooling for each width, then fully connected layers, no batch norm anywhere; `stem` and `blocks` are not used."""
     x = _scaled(x, network)
@@ -183,4 +193,5 @@ KINDS: dict[str, Callable[[Tensor, Network, str], Tensor]] = {
     "dlib": dlib_network.trunk,
     "plain": _plain,
     "article": _article,
+    "applications": _application,
 }

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
+from typing import cast
 from unicodedata import normalize
 
 import cv2
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from daemon.core.counts import counted, persons
-from trainer.people import sources, tables
+from trainer.people import pixel_map, sources, tables
 from trainer.people.errors import DataError
 from trainer.people.names import one_line
 from trainer.people.sources import PICTURES, Source
@@ -33,8 +34,10 @@ SIDE_PX = 112
 
 @dataclass(frozen=True, slots=True)
 class Crops:
-    """Aligned crops in memory: `pixels` uint8 [n, side, side, channels], RGB or grey, `people` the names of the people, `person`
-    int64 [n] the index of each crop's person, `names` as `person/file` [n]. `digest` is a sha256 over names and file contents."""
+    """Aligned crops: `pixels` uint8 [n, side, side, channels], RGB or grey, `people` the names of the people, `person` int64 [n] the index
+    of each crop's person, `names` as `person/file` [n]. `digest` is a sha256 over names and file contents.
+
+    `pixels` is an array in memory, or `pixel_map.Rows` of a file, which has an array's indexing, length and shape."""
 
     pixels: NDArray[np.uint8]
     people: tuple[str, ...]
@@ -54,7 +57,8 @@ class Crops:
     def at(self, rows: NDArray[np.int64]) -> Crops:
         """Only these crops, of the same people."""
         names = tuple(self.names[row] for row in rows)
-        return dataclasses.replace(self, pixels=self.pixels[rows], person=self.person[rows], names=names)
+        pixels = cast(NDArray[np.uint8], self.pixels.only(rows)) if isinstance(self.pixels, pixel_map.Rows) else self.pixels[rows]
+        return dataclasses.replace(self, pixels=pixels, person=self.person[rows], names=names)
 
     def with_images(self, least: int) -> Crops:
         """Only people with at least `least` crops."""
@@ -69,9 +73,10 @@ def load(source: Path) -> Crops:
     return read(source, SIDE_PX, 3, resize=False)
 
 
-def read(source: Path, side: int, channels: int, resize: bool, whole_path: bool = False) -> Crops:
+def read(source: Path, side: int, channels: int, resize: bool, whole_path: bool = False, cache: Path | None = None) -> Crops:
     """Read the pictures of a folder or zip as [n, side, side, channels]; with `resize`, square pictures of another size are
-    resized. Raises DataError, which names the first bad file.
+    resized. With `cache` the pixels are not in memory but mapped from a file in that folder, which is made if need be. Raises DataError,
+    which names the first bad file.
 
     A person is a folder, with all folders in it; with `whole_path` every folder that holds pictures is a class of its own, as drawings are
     sorted (ALPHABET/CHARACTER). What is passed over, and folders that are joined, are said on standard error.
@@ -79,20 +84,27 @@ def read(source: Path, side: int, channels: int, resize: bool, whole_path: bool 
     with sources.opened(source) as found:
         if not found.names:
             raise DataError(f"{source} contains no pictures", "expected PERSON/picture.jpg: a folder per person, or a zip of such folders")
-        pixels = np.empty((len(found.names), side, side, channels), np.uint8)
+        shape = (len(found.names), side, side, channels)
+        need = pixel_map.need_memory(shape) if cache is None else None
+        if need is not None:
+            raise DataError(
+                f"{len(found.names):,} crops take {need / 1e9:.0f} GB, and less memory is free",
+                "`fit` and `export` with --cache FOLDER read them from a file there instead",
+            )
+
+        def picture(index: int, data: bytes) -> NDArray[np.uint8]:
+            return _crop(data, f"{one_line(found.names[index])} in {source}", side, channels, resize)
+
         digest = hashlib.sha256()
+        pixels = np.empty(shape if cache is None else (0, *shape[1:]), np.uint8)
         for index, name in enumerate(found.names):
             data = found.read(index)
-            image = _picture(data, f"{one_line(name)} in {source}", channels)
-            if resize and image.shape[0] == image.shape[1]:
-                image = resized(image[None], side)[0]
-            if image.shape[:2] != (side, side):
-                raise DataError(
-                    f"{one_line(name)} has {image.shape[1]}x{image.shape[0]} pixels and is not an aligned {side}x{side} crop",
-                    "make crops from photos with `ostiary-train prepare`",
-                )
-            pixels[index] = image[:, :, ::-1] if channels == 3 else image[:, :, None]
             digest.update(name.encode() + b"\0" + hashlib.sha256(data).digest())
+            if cache is None:
+                pixels[index] = picture(index, data)
+        if cache is not None:
+            made = pixel_map.mapped(cache, digest.hexdigest(), shape, lambda index: picture(index, found.read(index)))
+            pixels = cast(NDArray[np.uint8], made)
     owners = [name.rsplit("/", 1)[0] for name in found.names] if whole_path else _persons(found.names)
     number = {name: index for index, name in enumerate(dict.fromkeys(owners))}
     _tell(source, found, len(number), whole_path)
@@ -100,14 +112,23 @@ def read(source: Path, side: int, channels: int, resize: bool, whole_path: bool 
     return Crops(pixels, tuple(number), person, tuple(found.names), digest.hexdigest())
 
 
-def _picture(data: bytes, name: str, channels: int) -> NDArray[np.uint8]:
+def _crop(data: bytes, name: str, side: int, channels: int, resize: bool) -> NDArray[np.uint8]:
+    """A picture uint8 [side, side, channels], RGB or grey."""
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR if channels == 3 else cv2.IMREAD_GRAYSCALE) if data else None
     except cv2.error as error:
         raise DataError(f"{name} is too large or damaged", "remove it, or make crops with `ostiary-train prepare`") from error
     if image is None:
         raise DataError(f"{name} is not a picture", "remove it, or make crops with `ostiary-train prepare`")
-    return np.asarray(image, np.uint8)
+    image = np.asarray(image, np.uint8)
+    if resize and image.shape[0] == image.shape[1]:
+        image = resized(image[None], side)[0]
+    if image.shape[:2] != (side, side):
+        raise DataError(
+            f"{name} has {image.shape[1]}x{image.shape[0]} pixels and is not an aligned {side}x{side} crop",
+            "make crops from photos with `ostiary-train prepare`",
+        )
+    return image[:, :, ::-1] if channels == 3 else image[:, :, None]
 
 
 def _persons(names: Sequence[str]) -> list[str]:

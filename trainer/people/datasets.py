@@ -23,15 +23,18 @@ VAL_DIGITS = 5_000
 VAL_CHARACTERS = 20  # one in this many background characters is for choosing, not for learning
 
 
-def parts(recipe: Recipe, source: Path, split: Path | None, decided: Path | None = None) -> dict[str, Crops]:
+def parts(recipe: Recipe, source: Path, split: Path | None, decided: Path | None = None, cache: Path | None = None) -> dict[str, Crops]:
     """{part: crops} of a data set, after the decisions of a file. People have the parts fit, val and calibration; drawings have fit, val
-    and test. Raises DataError, also if a person or a picture is in two parts, or a picture is under two people."""
+    and test. `cache`: as for `data.read`. Raises DataError, also if a person or a picture is in two parts, or a picture is under two
+    people."""
     what = recipe.data
     if what.kind == "people":
-        crops = data.read(source, what.side, recipe.network.channels, resize=False)
+        crops = data.read(source, what.side, recipe.network.channels, resize=False, cache=cache)
         found = by_part(crops, split, decided)
         if what.share < 1:
             found["fit"] = found["fit"].of(some(found["fit"].people, what.share))
+    elif cache is not None:
+        raise DataError(f"{what.kind} take no cache", "leave out --cache, because they fit into memory")
     elif split is not None:
         raise DataError(f"{what.kind} take no split", "leave out --split, because their parts are fixed")
     elif decided is not None:
@@ -84,7 +87,7 @@ def one_name(*parts: Crops) -> None:
 
 def marks(crops: Crops) -> NDArray[np.uint64]:
     """64 bits of each picture's content: the same picture has the same mark under any name."""
-    digests = b"".join(hashlib.blake2b(picture, digest_size=8).digest() for picture in np.ascontiguousarray(crops.pixels))
+    digests = b"".join(hashlib.blake2b(picture, digest_size=8).digest() for picture in map(np.ascontiguousarray, crops.pixels))
     return np.frombuffer(digests, np.uint64)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from daemon.core import settings
-from trainer.recipes.stages import STAGES, Same, StageRecipe, Triplets
+from trainer.recipes.stages import STAGES, Identify, Same, StageRecipe, Triplets
 from trainer.recipes.values import Recipe, RecipeError
 
 SHIPPED = Path(__file__).parent
@@ -136,6 +136,11 @@ def _check(recipe: Recipe) -> None:
             raise RecipeError(
                 f"stages.{index}: hard = {stage.hard} and random = {stage.random} are more than candidates = {stage.candidates}",
                 "raise candidates",
+            )
+        if isinstance(stage, Identify) and stage.means and stage.centres > 1:
+            raise RecipeError(
+                f"stages.{index}.means = true needs one centre for each person, and centres = {stage.centres}",
+                "give centres = 1 or means = false",
             )
         if isinstance(stage, Same) and index + 1 < len(recipe.stages):
             raise RecipeError(f"stages.{index} is of kind same and not the last stage", "put the stage of kind same last")

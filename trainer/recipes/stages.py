@@ -48,7 +48,7 @@ class Trained:
 
 @dataclass(frozen=True, slots=True)
 class Identify(Trained):
-    """Identification: cosine-margin softmax over people, whose classifier is dropped afterwards."""
+    """Identification: softmax with margin over people, whose classifier is dropped afterwards."""
 
     epochs: Epochs = 60.0
     steps: Steps = 0
@@ -60,6 +60,14 @@ class Identify(Trained):
     scale_warm: Annotated[Positive, Meta(description="The scale of the cosines at first.")] = 16.0
     scale: Annotated[Positive, Meta(description="The scale of the cosines at the end.")] = 28.0
     margin: Annotated[float, Meta(ge=0, lt=1, description="The margin taken off the cosine to the right person at the end.")] = 0.3
+    margin_form: Annotated[
+        Literal["cosine", "angle"],
+        Meta(description="`cosine`: the margin is taken off the cosine (CosFace). `angle`: it is added to the angle in radians (ArcFace)."),
+    ] = "cosine"
+    centres: Annotated[
+        Count,
+        Meta(description="Centres of each person in the classifier (sub-centre ArcFace). Wrongly labelled pictures gather at one of them."),
+    ] = 1
     warm_epochs: Annotated[float, Meta(description="For how many epochs there is no margin, and the scale is `scale_warm`.")] = 4.0
     ramp_epochs: Annotated[float, Meta(description="Over how many further epochs margin and scale rise to `margin` and `scale`.")] = 8.0
     label_smoothing: Annotated[float, Meta(ge=0, lt=1, description="The share of the target that is spread over all people.")] = 0.0
@@ -116,6 +124,49 @@ class Triplets(Trained):
     rate: Rate = 1e-4
     weight_decay: WeightDecay = 0.05
     rate_warm_epochs: RateWarmEpochs = 0.0
+    ema: Ema = 0.999
+    keep: Keep = "better"
+
+
+@dataclass(frozen=True, slots=True)
+class MultiSimilarity(Trained):
+    """Multi-similarity loss (Wang 2019) with its mining, on P people x K images."""
+
+    epochs: Epochs = 20.0
+    steps: Steps = 0
+    people: People = 32
+    images: Images = 4
+    alpha: Annotated[Positive, Meta(description="How sharply the least alike pictures of one person are preferred.")] = 2.0
+    beta: Annotated[Positive, Meta(description="How sharply the most alike pictures of two people are preferred.")] = 50.0
+    base: Annotated[float, Meta(ge=-1, le=1, description="The cosine around which pairs are weighed (the paper's lambda).")] = 0.5
+    margin: Annotated[
+        float,
+        Meta(description="How far on the right side of its anchor's hardest pair of the other kind a pair may be and still be learned."),
+    ] = 0.1
+    min_images: MinImages = 2
+    rate: Rate = 1e-3
+    weight_decay: WeightDecay = 0.05
+    rate_warm_epochs: RateWarmEpochs = 1.0
+    ema: Ema = 0.999
+    keep: Keep = "better"
+
+
+@dataclass(frozen=True, slots=True)
+class Circle(Trained):
+    """Circle loss (Sun 2020) on all pairs of P people x K images."""
+
+    epochs: Epochs = 20.0
+    steps: Steps = 0
+    people: People = 32
+    images: Images = 4
+    margin: Annotated[
+        float, Meta(ge=0, lt=1, description="Pictures of one person are pulled to a cosine of 1 - margin, those of two pushed to margin.")
+    ] = 0.4
+    scale: Annotated[Positive, Meta(description="The scale of the weighted cosines (the paper's gamma).")] = 80.0
+    min_images: MinImages = 2
+    rate: Rate = 1e-3
+    weight_decay: WeightDecay = 0.05
+    rate_warm_epochs: RateWarmEpochs = 1.0
     ema: Ema = 0.999
     keep: Keep = "better"
 
@@ -178,8 +229,16 @@ class Distil(Trained):
     keep: Keep = "better"
 
 
-StageRecipe: TypeAlias = Identify | Triplets | Pairs | Same | Distil
-STAGES: dict[str, type[Any]] = {"identify": Identify, "triplets": Triplets, "pairs": Pairs, "same": Same, "distil": Distil}
+StageRecipe: TypeAlias = Identify | Triplets | MultiSimilarity | Circle | Pairs | Same | Distil
+STAGES: dict[str, type[Any]] = {
+    "identify": Identify,
+    "triplets": Triplets,
+    "multi-similarity": MultiSimilarity,
+    "circle": Circle,
+    "pairs": Pairs,
+    "same": Same,
+    "distil": Distil,
+}
 
 
 def kind_of(stage: StageRecipe) -> str:

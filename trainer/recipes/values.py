@@ -43,12 +43,19 @@ class Network:
     """The encoder's shape."""
 
     kind: Annotated[
-        Literal["residual", "mobile", "dlib", "plain", "article"],
+        Literal["residual", "mobile", "dlib", "plain", "article", "applications"],
         Meta(
             description="The architecture: `residual` and `mobile` for faces; `dlib` for faces, a larger one of fixed shape whose weights "
-            "are in a package; `plain` and `article` for drawings."
+            "are in a package; `plain` and `article` for drawings; `applications`: the `backbone` of that name."
         ),
     ] = "residual"
+    backbone: Annotated[
+        str, Meta(description="For `applications`: a network of keras.applications by name, as VGG16, MobileNetV2 or ResNet50.")
+    ] = "MobileNetV2"
+    weights: Annotated[
+        str,
+        Meta(description="For `applications`: the weights it starts with: `none`, `imagenet` (downloaded once), or an .h5 file of them."),
+    ] = "none"
     size: Annotated[Count, Meta(description="The side in pixels that the encoder sees. The exported graph resizes crops to it.")] = 64
     channels: Annotated[int, Meta(description="3 for people, which are seen in colour; 1 for drawings.")] = 3
     stem: Annotated[Count, Meta(description="Channels of the first convolution.")] = 32
@@ -153,6 +160,7 @@ class Recipe:
 
 LATER = (
     "needs_weights", "frozen_layers", "one_camera", "half", "means", "apart", "apart_at", "patience", "best", "optimizer", "optimizer_with",
+    "margin_form", "centres", "backbone", "weights",
 )  # fmt: skip
 """Keys that recipes did not always have. They are written only where they are not the default, so that the digest of a run that was begun
 before does not change."""

@@ -134,7 +134,11 @@ STAGE = "[[stages]]\nkind = '{}'\n"
         (STAGE.format("triplets") + "steps = -1\n", "stages.0.steps = -1 is out of range (at least 0)", "Default: 0."),
         (STAGE.format("same") + STAGE.format("pairs"), "stages.0 is of kind same and not the last stage", "last"),
         ("[network]\ncompute = 'int8'\n", 'network.compute = "int8" is not one of "float32", "mixed_bfloat16"', "float32"),
-        ("[network]\nkind = 'vit'\n", 'network.kind = "vit" is not one of "residual", "mobile", "dlib", "plain", "article"', "drawings"),
+        (
+            "[network]\nkind = 'vit'\n",
+            'network.kind = "vit" is not one of "residual", "mobile", "dlib", "plain", "article", "applications"',
+            "drawings",
+        ),
         ("[network]\nchannels = 1\n", 'network.channels = 1 does not suit data.kind = "people"', "colour"),
         ("[network]\nwidths = []\n", "network.widths = [] is empty", "Default: [64, 128, 160]."),
         ("[network]\nblocks = [1, 0]\n", "network.blocks = [1, 0] is not a list of whole numbers (not empty, each above 0)", "Default: [2"),
