@@ -120,15 +120,15 @@ def _crop(data: bytes, name: str, side: int, channels: int, resize: bool) -> NDA
         raise DataError(f"{name} is too large or damaged", "remove it, or make crops with `ostiary-train prepare`") from error
     if image is None:
         raise DataError(f"{name} is not a picture", "remove it, or make crops with `ostiary-train prepare`")
-    image = np.asarray(image, np.uint8)
-    if resize and image.shape[0] == image.shape[1]:
-        image = resized(image[None], side)[0]
-    if image.shape[:2] != (side, side):
+    pixels = np.asarray(image, np.uint8)
+    if resize and pixels.shape[0] == pixels.shape[1]:
+        pixels = resized(pixels[None], side)[0]
+    if pixels.shape[:2] != (side, side):
         raise DataError(
-            f"{name} has {image.shape[1]}x{image.shape[0]} pixels and is not an aligned {side}x{side} crop",
+            f"{name} has {pixels.shape[1]}x{pixels.shape[0]} pixels and is not an aligned {side}x{side} crop",
             "make crops from photos with `ostiary-train prepare`",
         )
-    return image[:, :, ::-1] if channels == 3 else image[:, :, None]
+    return pixels[:, :, ::-1] if channels == 3 else pixels[:, :, None]
 
 
 def _persons(names: Sequence[str]) -> list[str]:
