@@ -102,6 +102,7 @@ def _parser(package: bool) -> argparse.ArgumentParser:
     fit.add_argument("--from", dest="start", type=Path, help="begin with the weights of this run, or with dlib's: dlib")
     fit.add_argument("--teacher", type=Path, metavar="ONNX", help="the embedding model that a recipe of distillation learns from")
     fit.add_argument("--teacher-order", choices=("rgb", "bgr"), help="its colour order, unless it is a bundle")
+    fit.add_argument("--beside", type=Path, metavar="ZIP", help="Omniglot's images, for a recipe that learns its characters beside digits")
     fit.add_argument("--minutes", type=_minutes, default=math.inf, help="finish within this time, the schedule shrunk to fit")
     fit.add_argument("--workers", type=_count, default=2, help="threads that prepare batches (default: %(default)s)")
 
@@ -110,6 +111,8 @@ def _parser(package: bool) -> argparse.ArgumentParser:
     evaluate.add_argument("--data", type=Path, required=True, help="crops: a folder per person, or a zip of such; drawings as for fit")
     _add_measured_on(evaluate)
     evaluate.add_argument("--one-shot-runs", type=Path, metavar="ZIP", help="Lake's twenty one-shot runs, for a run on Omniglot")
+    evaluate.add_argument("--join", type=Path, action="append", default=[], metavar="RUN", help="drawings: the vectors of two runs in one")
+    evaluate.add_argument("--val", action="store_true", help="drawings: measure on val, to choose by, and not on the test part")
     evaluate.add_argument("--before", action="store_true", help="of a run: also the figures of its network before training")
     evaluate.add_argument("--roc", type=Path, metavar="CSV", help="write the ROC of the pair list here: threshold, FMR, TAR")
     evaluate.add_argument("--json", type=Path, help="also write the figures here; for a run folder they are kept for its card anyway")

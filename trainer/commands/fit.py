@@ -41,10 +41,11 @@ def run(options: argparse.Namespace) -> None:
     if legs[-1].run.finished:
         raise RunError(f"the run {options.run} is finished", "evaluate or export it, or give another --run folder")
     _check_teacher(legs[-1].recipe, options.teacher)
+    _check_beside(legs[-1].recipe, options.beside)
     read: dict[tuple[Data, int], dict[str, Crops]] = {}
     for leg in legs:
         what = (leg.recipe.data, leg.recipe.network.channels)
-        read[what] = read.get(what) or datasets.parts(leg.recipe, options.data, options.split)
+        read[what] = read.get(what) or datasets.parts(leg.recipe, options.data, options.split, options.beside)
         _check(leg.recipe, read[what])
     for leg in legs:
         if not leg.run.finished:
@@ -130,3 +131,10 @@ def _check_teacher(recipe: Recipe, teacher: Path | None) -> None:
         raise FitError("distillation needs a teacher", "give an embedding model with --teacher MODEL.onnx")
     if teacher is not None and not wanted:
         raise FitError(f"{recipe.name} does not use a teacher", "leave out --teacher, or use the recipe faces-distilled")
+
+
+def _check_beside(recipe: Recipe, beside: Path | None) -> None:
+    if recipe.data.beside and beside is None:
+        raise DataError(f"{recipe.name} learns characters beside digits", "give Omniglot's images with --beside images.zip")
+    if beside is not None and not recipe.data.beside:
+        raise DataError(f"{recipe.name} learns nothing beside its data", "leave out --beside, or use the recipe mnist-open")

@@ -36,6 +36,13 @@ class Data:
     share: Annotated[float, Meta(gt=0, le=1, description="The share of the people for fit that are learned from. 1: all people.")] = 1.0
     classes: Annotated[tuple[int, ...], Meta(description="Which digits are learned. Empty: all.")] = ()
     rotations: Annotated[bool, Meta(description="A drawing turned by 90, 180 and 270 degrees is another character.")] = False
+    beside: Annotated[
+        bool, Meta(description="Learn Omniglot's background characters beside the digits, as thick as these (`fit --beside`).")
+    ] = False
+    held_alphabets: Annotated[
+        tuple[str, ...],
+        Meta(description="Background alphabets of Omniglot that are not learned: their characters are val. Empty: one character in 20 is."),
+    ] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +84,9 @@ class Augment:
     shear_deg: Annotated[float, Meta(description="The largest shear in degrees.")] = 0.0
     stretch: Annotated[float, Meta(description="The largest stretch of width against height is e to this power.")] = 0.0
     ink: Annotated[float, Meta(description="A drawing's ink gets weaker or stronger by a factor of up to e to this power.")] = 0.0
+    elastic_px: Annotated[
+        float, Meta(ge=0, description="How far a drawing is bent: the standard deviation, in pixels, of a smooth random displacement.")
+    ] = 0.0
     low: Annotated[Probability, Meta(description="The probability of few pixels, as of a face far from the camera.")] = 0.4
     low_from_px: Annotated[int, Meta(description="The smallest side of such a face.")] = 28
     low_to_px: Annotated[int, Meta(description="The largest side of such a face.")] = 64
@@ -147,7 +157,7 @@ class Recipe:
         return hashlib.sha256(self.text.encode()).hexdigest()
 
 
-LATER = ("frozen_layers", "one_camera", "half", "means", "apart", "apart_at")
+LATER = ("frozen_layers", "one_camera", "half", "means", "apart", "apart_at", "held_alphabets", "beside", "elastic_px")
 """Keys that recipes did not always have. They are written only where they are not the default, so that the digest of a run that was begun
 before does not change."""
 
