@@ -148,9 +148,9 @@ def as_digits(crops: Crops, side: int) -> Crops:
 
 def _as_digit(drawing: Picture, side: int, pen: float) -> Picture:
     box = max(cv2.boundingRect(drawing)[2:])
-    width = max(1, round(pen * box))
-    thick = cv2.dilate(np.pad(drawing, width), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width)))
-    step = BOX * side / (box + width)
+    more = round(pen * box)
+    thick = cv2.dilate(np.pad(drawing, more), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (more + 1, more + 1)))
+    step = BOX * side / (box + more)
     # A pixel of the small picture is the mean of many, as MNIST's are of the scans.
     soft = cv2.GaussianBlur(thick, (0, 0), 0.4 / step)
     ink = cv2.moments(soft)
