@@ -80,7 +80,8 @@ def joined(scorers: Sequence[Scorer]) -> Scorer:
     assert all(scorer.cosine for scorer in scorers)
 
     def embed(crops: NDArray[np.uint8]) -> Vectors:
-        return np.concatenate([scorer.embed(crops) for scorer in scorers], axis=1) / np.float32(np.sqrt(len(scorers)))
+        vectors = np.concatenate([scorer.embed(crops) for scorer in scorers], axis=1)
+        return np.asarray(vectors / np.sqrt(len(scorers)), np.float32)
 
     return Scorer(embed, cosine)
 

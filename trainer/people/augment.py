@@ -60,12 +60,12 @@ def shrink(crops: NDArray[np.uint8], size: int, cut: Cut | None = None) -> NDArr
 
 def resize_matrix(size: int, side: int = SIDE_PX, zoom: float = 1.0) -> NDArray[np.float32]:
     """Linear resize with anti-aliasing as a matrix [size, side]: a triangle filter as wide as the step, whose rows sum to one. `zoom` above
-    1 enlarges the middle and leaves out the edge.
+    1 enlarges the middle and leaves out the edge; below 1 it shrinks the picture, and its edge is repeated around it.
 
     A matrix product gives the same numbers in Keras, numpy and ONNX Runtime; the Resize operators of three libraries do not.
     """
     step = side / size / zoom
-    centre = (np.arange(size) + 0.5 - size / 2) * step + side / 2 - 0.5
+    centre = np.clip((np.arange(size) + 0.5 - size / 2) * step + side / 2 - 0.5, 0, side - 1)
     weight = np.maximum(0.0, 1.0 - np.abs(np.arange(side)[None, :] - centre[:, None]) / max(step, 1.0))
     return np.asarray(weight / weight.sum(axis=1, keepdims=True), np.float32)
 
@@ -121,10 +121,10 @@ def _bent(drawing: Picture, amount_px: float, rng: np.random.Generator) -> Pictu
     """Displace each pixel by a smooth random field (Simard et al. 2003), as two hands write one character in two ways."""
     side = drawing.shape[0]
     field = rng.standard_normal((BENDS, BENDS, 2), np.float32) * np.float32(amount_px)
-    place = cv2.resize(field, (side, side), interpolation=cv2.INTER_CUBIC)
-    place[:, :, 0] += np.arange(side, dtype=np.float32)
-    place[:, :, 1] += np.arange(side, dtype=np.float32)[:, None]
-    return np.asarray(cv2.remap(drawing, place, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.uint8)
+    bend = np.asarray(cv2.resize(field, (side, side), interpolation=cv2.INTER_CUBIC), np.float32)
+    place = np.arange(side, dtype=np.float32)
+    across, down = place[None, :] + bend[:, :, 0], place[:, None] + bend[:, :, 1]
+    return np.asarray(cv2.remap(drawing, across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.uint8)
 
 
 def _warp(crop: Picture, side: int, settings: Augment, rng: np.random.Generator) -> Picture:

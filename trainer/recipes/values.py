@@ -117,6 +117,10 @@ class Export:
     shift_px: Annotated[
         int, Meta(description="Average with crops moved to four sides by this many of the encoder's pixels. 0: they are not.")
     ] = 0
+    zooms: Annotated[
+        tuple[Annotated[float, Meta(ge=0.5, le=2)], ...],
+        Meta(description="Average over crops enlarged by each of these, each with its shifts. [0.9, 1, 1.1]: three times the views."),
+    ] = ()
     half: Annotated[
         bool, Meta(description="For `dlib`: store the weights as float16, half the file. The graph computes in float32 with these weights.")
     ] = False
@@ -157,7 +161,7 @@ class Recipe:
         return hashlib.sha256(self.text.encode()).hexdigest()
 
 
-LATER = ("frozen_layers", "one_camera", "half", "means", "apart", "apart_at", "held_alphabets", "beside", "elastic_px")
+LATER = ("frozen_layers", "one_camera", "half", "means", "apart", "apart_at", "held_alphabets", "beside", "elastic_px", "zooms")
 """Keys that recipes did not always have. They are written only where they are not the default, so that the digest of a run that was begun
 before does not change."""
 

@@ -47,6 +47,24 @@ def test_the_mirror_alone_is_enlarged() -> None:
     assert np.allclose(zoomed_rows @ crop @ zoomed_columns, larger @ crop[:, ::-1] @ larger.T, atol=1e-3)
 
 
+@pytest.mark.parametrize(("size", "side"), [(32, 56), (28, 28), (64, 112)])
+def test_a_picture_zoomed_out_has_its_edge_around_it(size: int, side: int) -> None:
+    for zoom in (0.5, 0.9):
+        matrix = augment.resize_matrix(size, side, zoom)
+        assert np.allclose(matrix.sum(axis=1), 1)
+        ramp = matrix @ np.arange(side, dtype=np.float32)
+        assert ramp[0] == pytest.approx(0, abs=0.6) and ramp[-1] == pytest.approx(side - 1, abs=0.6)
+        assert ramp[size // 2] - ramp[size // 2 - 1] == pytest.approx(side / size / zoom, rel=0.01)
+
+
+def test_every_zoom_has_its_shifts() -> None:
+    recipe = Recipe(network=Network(size=64), export=Export(flip=False, shift_px=2, zooms=(0.9, 1.0, 1.1)))
+    found = views(recipe)
+    plain = views(dataclasses.replace(recipe, export=Export(flip=False, shift_px=2)))
+    assert len(found) == 15 and len(plain) == 5
+    assert all(np.array_equal(one[axis], other[axis]) for one, other in zip(found[5:10], plain, strict=True) for axis in (0, 1))
+
+
 def test_shrinking_is_close_to_opencv_area() -> None:
     crop = faces.picture(1, 1)
     ours = augment.shrink(crop[None], 56)[0]
