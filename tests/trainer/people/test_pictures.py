@@ -54,7 +54,7 @@ def test_a_picture_zoomed_out_has_its_edge_around_it(size: int, side: int) -> No
         assert np.allclose(matrix.sum(axis=1), 1)
         ramp = matrix @ np.arange(side, dtype=np.float32)
         assert ramp[0] == pytest.approx(0, abs=1) and ramp[-1] == pytest.approx(side - 1, abs=1)
-        assert ramp[size // 2] - ramp[size // 2 - 1] == pytest.approx(side / size / zoom, rel=0.01)
+        assert ramp[size // 2] - ramp[size // 2 - 1] == pytest.approx(side / size / zoom, rel=0.2)
 
 
 def test_every_zoom_has_its_shifts() -> None:
