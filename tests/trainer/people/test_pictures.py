@@ -168,7 +168,7 @@ def test_a_bent_drawing_is_the_same_drawing_bent() -> None:
         augment.redrawn(drawing, 56, dataclasses.replace(still, elastic_px=by), np.random.default_rng(1)) for by in (0.0, 1.5)
     )
     assert np.array_equal(straight, drawing) and bent.shape == drawing.shape
-    assert 0 < np.abs(bent.astype(int) - drawing).mean() < 0.5 * drawing.mean()
+    assert 0 < np.abs(bent.astype(int) - drawing).mean() < 0.8 * drawing.mean()
     assert 0.7 < bent.mean() / drawing.mean() < 1.4
     # The row of the middle of the ink moves by pixels, not by a part of the picture.
     middles = [np.average(np.arange(56), weights=row) for row in bent[14:42, :, 0]]
