@@ -11,7 +11,7 @@ from rich.console import Console
 
 from daemon.core.bundle import Figure
 from daemon.edges.files import replace
-from trainer.measure import allpairs, evaluate, oneshot, scoring
+from trainer.measure import allpairs, evaluate, heldout, oneshot, scoring
 from trainer.measure.scoring import Scorer
 from trainer.people import data, datasets, decisions
 from trainer.people.data import Crops, DataError
@@ -19,10 +19,20 @@ from trainer.recipes.values import Recipe
 from trainer.reports import tables
 from trainer.runs import Run
 
+NAMES = {
+    ("digits", False): "MNIST test",
+    ("digits", True): "MNIST val",
+    ("characters", False): "Omniglot evaluation",
+    ("characters", True): "Omniglot val",
+}
+"""What drawings are called in the table, by their kind and whether they are the val part."""
+
 
 def run(options: argparse.Namespace) -> None:
     """`evaluate`."""
     folder = Run(options.model) if options.model.is_dir() else None
+    if (options.join or options.val) and (folder is None or folder.recipe().data.kind == "people"):
+        raise DataError("--join and --val are for runs on drawings", "leave them out; for people, --part chooses the part")
     figures = _people(options, folder) if folder is None or folder.recipe().data.kind == "people" else _drawings(options, folder)
     console = Console()
     for on in dict.fromkeys(figure.on for figure in figures):
@@ -110,11 +120,9 @@ def _drawings(options: argparse.Namespace, folder: Run) -> list[Figure]:
         raise DataError(
             f"--{unused[0].replace('_', '-')} is for people", "leave it out: drawings are measured over all pairs of their test part"
         )
-    test = datasets.parts(recipe, options.data, None)["test"]
-    scorers = {"": scoring.of_run(recipe, folder.weights())}
-    if options.before:
-        scorers[", before training"] = scoring.untrained(recipe)
-    name = options.name or ("MNIST test" if recipe.data.kind == "digits" else "Omniglot evaluation")
+    test = datasets.parts(recipe, options.data, None)["val" if options.val else "test"]
+    scorers = _drawing_scorers(options, folder)
+    name = options.name or NAMES[recipe.data.kind, options.val]
     figures: list[Figure] = []
     for when, scorer in scorers.items():
         vectors = scorer.embed(test.pixels)
@@ -124,10 +132,31 @@ def _drawings(options: argparse.Namespace, folder: Run) -> list[Figure]:
                 figures += evaluate.distance_figures(vectors[rows], test.person[rows], name + which + when)
         if recipe.data.kind == "characters":
             figures += _searches(vectors, test.person, name + when, scorer)
+        if options.val and recipe.data.kind == "characters":
+            figures += evaluate.held_out_figures(heldout.shares(test, vectors, scorer.similarity), name + when)
         if options.one_shot_runs is not None:
             trials = oneshot.read(options.one_shot_runs)
             figures += evaluate.one_shot_figures(_one_shot(recipe, scorer, trials), "Lake's one-shot runs" + when)
     return figures
+
+
+def _drawing_scorers(options: argparse.Namespace, folder: Run) -> dict[str, Scorer]:
+    """The scorer of a run, alone or side by side with others, and with `--before` that of its network before training; by what the name of
+    their figures ends in. Raises DataError."""
+    recipe = folder.recipe()
+    scorers = {"": scoring.of_run(recipe, folder.weights())}
+    if options.join:
+        others = [Run(path) for path in options.join]
+        found = [scorers.pop(""), *(scoring.of_run(other.recipe(), other.weights()) for other in others)]
+        strange = [other for other in others if other.recipe().data != recipe.data]
+        if strange:
+            raise DataError(f"{strange[0].folder} was trained on other data", "join runs whose recipes have the same [data]")
+        if not all(scorer.cosine for scorer in found):
+            raise DataError("a run that ends in a same-or-different head cannot be joined", "join runs that compare by cosine")
+        scorers[f", joined with {', '.join(other.folder.name for other in others)}"] = scoring.joined(found)
+    if options.before:
+        scorers[", before training"] = scoring.untrained(recipe)
+    return scorers
 
 
 def _searches(vectors: scoring.Vectors, person: NDArray[np.int64], on: str, scorer: Scorer) -> list[Figure]:

@@ -58,6 +58,7 @@ def run(options: argparse.Namespace) -> None:
 def _run(options: argparse.Namespace) -> None:
     legs = _legs(options)
     _check_teacher(legs[-1].recipe, options.teacher)
+    _check_beside(legs[-1].recipe, options.beside)
     begun = _begun(legs[0])
     read: dict[tuple[Data, int], dict[str, Crops]] = {}
     for leg in legs:
@@ -65,7 +66,9 @@ def _run(options: argparse.Namespace) -> None:
             backbones.check(leg.recipe.network)
         devices.check(leg.recipe, options.devices)
         what = (leg.recipe.data, leg.recipe.network.channels)
-        read[what] = read.get(what) or datasets.parts(leg.recipe, options.data, options.split, options.decisions, options.cache)
+        read[what] = read.get(what) or datasets.parts(
+            leg.recipe, options.data, options.split, decided=options.decisions, cache=options.cache, beside=options.beside
+        )
         _check(leg.recipe, read[what])
     _say_what_they_allow(read[legs[-1].recipe.data, legs[-1].recipe.network.channels])
     if legs[-1].recipe.data.kind == "people" and not (legs[0].run.folder / "run.json").exists():
@@ -196,6 +199,7 @@ def _fit(options: argparse.Namespace, leg: _Leg, parts: dict[str, Crops], begun:
         "data": str(options.data.resolve()) if options.data.exists() else str(options.data),
         "data_digest": learned.digest,
         "split": str(options.split.resolve()) if options.split else None,
+        "beside": str(options.beside.resolve()) if options.beside else None,
         "decisions": str(options.decisions.resolve()) if options.decisions else None,
         "decided": decisions.digest_of(options.decisions),
         "people": {part: len(crops.people) for part, crops in parts.items()},
@@ -236,3 +240,10 @@ def _check_teacher(recipe: Recipe, teacher: Path | None) -> None:
         raise FitError("distillation needs a teacher", "give an embedding model with --teacher MODEL.onnx")
     if teacher is not None and not wanted:
         raise FitError(f"{recipe.name} does not use a teacher", "leave out --teacher, or use the recipe faces-distilled")
+
+
+def _check_beside(recipe: Recipe, beside: Path | None) -> None:
+    if recipe.data.beside and beside is None:
+        raise DataError(f"{recipe.name} learns characters beside digits", "give Omniglot's images with --beside images.zip")
+    if beside is not None and not recipe.data.beside:
+        raise DataError(f"{recipe.name} learns nothing beside its data", "leave out --beside, or use the recipe mnist-open")

@@ -53,8 +53,9 @@ def _resume(options: argparse.Namespace, run: Run) -> None:
     options.recipe = options.recipe or str(run.folder / "recipe.toml")
     if options.data is None:
         options.data = Path(str(facts["data"]))
-        options.split = options.split or (Path(str(facts["split"])) if facts["split"] else None)
-        options.decisions = options.decisions or (Path(str(facts["decisions"])) if facts.get("decisions") else None)
+        for name in ("split", "decisions", "beside"):
+            if getattr(options, name) is None and facts.get(name):
+                setattr(options, name, Path(str(facts[name])))
 
 
 def _check(options: argparse.Namespace, run: Run) -> None:

@@ -22,18 +22,21 @@ def shuffled(count: int, batch: int, seed: int) -> Sampler:
     return sample
 
 
-def people_by_images(person: NDArray[np.int64], people: int, images: int, seed: int) -> Sampler:
+def people_by_images(person: NDArray[np.int64], people: int, images: int, seed: int, always: int = 0) -> Sampler:
     """P x K: `people` different persons, and `images` crops of each. A person with fewer crops gives some of them twice.
 
-    Persons are drawn without replacement, because a person drawn twice would be their own negative.
+    Persons are drawn without replacement, because a person drawn twice would be their own negative. The first `always` persons are in every
+    batch.
     """
     crops = [np.flatnonzero(person == who) for who in np.unique(person)]
     if len(crops) < 2:
         raise ValueError("triplets need two people")
+    always = min(always, people, len(crops))
 
     def sample(step: int) -> NDArray[np.int64]:
         rng = np.random.default_rng((seed, 2, step))
-        chosen = rng.choice(len(crops), min(people, len(crops)), replace=False)
+        drawn = always + rng.choice(len(crops) - always, min(people, len(crops)) - always, replace=False)
+        chosen = np.concatenate([np.arange(always), drawn])
         rows = []
         for who in chosen:
             own = crops[who]

@@ -141,7 +141,7 @@ def _identify(recipe: Recipe, index: int, settings: Identify, crops: Crops, enco
         return total
 
     if settings.verify and in_images:
-        sample = samplers.people_by_images(crops.person, settings.batch // IMAGES, IMAGES, recipe.seed)
+        sample = samplers.people_by_images(crops.person, settings.batch // IMAGES, IMAGES, recipe.seed, _always(recipe))
     elif settings.verify:
         sample = samplers.pairs(crops.person, settings.batch // 2, recipe.seed)
     else:
@@ -158,6 +158,11 @@ def _identify(recipe: Recipe, index: int, settings: Identify, crops: Crops, enco
         return _disturbed(recipe, crops, rows, (index, step)), targets
 
     return _stage(recipe, index, settings, model, encoder, loss, per_epoch, batch)
+
+
+def _always(recipe: Recipe) -> int:
+    """How many people are in every batch. Digits beside characters are: drawn evenly, seven among a thousand would hardly be learned."""
+    return len(recipe.data.classes or range(10)) if recipe.data.beside else 0
 
 
 def _means(recipe: Recipe, crops: Crops, encoder: keras.Model) -> NDArray[np.float32]:
@@ -190,7 +195,7 @@ def _triplets(recipe: Recipe, index: int, settings: Triplets, crops: Crops, enco
     elif settings.mining == "random":
         sample = samplers.triplets(crops.person, rows_of(settings) // 3, recipe.seed)
     else:
-        sample = samplers.people_by_images(crops.person, settings.people, settings.images, recipe.seed)
+        sample = samplers.people_by_images(crops.person, settings.people, settings.images, recipe.seed, _always(recipe))
 
     def batch(step: int, progress: float) -> Batch:
         rows = sample(step)

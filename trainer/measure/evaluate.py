@@ -123,6 +123,14 @@ def one_shot_figures(score: oneshot.Score, on: str) -> list[Figure]:
     return [_figure(f"one-shot-{oneshot.WAYS}-way", score.share, (score.low, score.high), on)]
 
 
+def held_out_figures(shares: NDArray[np.float64], on: str) -> list[Figure]:
+    """The mean share of right answers over one-shot runs on alphabets that were held out, and the middle 95 % of the runs."""
+    if not len(shares):
+        return []
+    low, high = np.quantile(shares, (0.025, 0.975))
+    return [_figure(f"one-shot-{oneshot.WAYS}-way", float(np.mean(shares)), (float(low), float(high)), on)]
+
+
 def rank_figures(
     vectors: NDArray[np.float32], person: NDArray[np.int64], on: str, similarity: Similarity = metrics.cosine, seed: int = 1
 ) -> list[Figure]:

@@ -75,6 +75,17 @@ def untrained(recipe: Recipe) -> Scorer:
     return Scorer(embedder(recipe, networks.fresh(recipe).get_weights()), cosine)
 
 
+def joined(scorers: Sequence[Scorer]) -> Scorer:
+    """Networks side by side: the unit vectors of all of them in a row, so that the cosine is the mean of theirs. All compare by cosine."""
+    assert all(scorer.cosine for scorer in scorers)
+
+    def embed(crops: NDArray[np.uint8]) -> Vectors:
+        vectors = np.concatenate([scorer.embed(crops) for scorer in scorers], axis=1)
+        return np.asarray(vectors / np.sqrt(len(scorers)), np.float32)
+
+    return Scorer(embed, cosine)
+
+
 def of_bundle(path: Path) -> tuple[Scorer, Card]:
     """The scorer of a bundle, and its card. Raises BundleError."""
     embed, card = onnx_embedder(path)

@@ -73,7 +73,7 @@ def views(recipe: Recipe) -> list[tuple[NDArray[np.float32], NDArray[np.float32]
         shift = {by: np.eye(size, k=by, dtype=np.float32) @ matrix for by in (-step, 0, step)}
         return [(shift[down], shift[right]) for down, right in moves]
 
-    found = moved(1.0)
+    found = [view for zoom in recipe.export.zooms or (1.0,) for view in moved(zoom)]
     if recipe.export.flip:
         # Mirroring is the same matrix read backwards.
         found += [(rows, columns[:, ::-1]) for rows, columns in moved(recipe.export.zoom)]

@@ -16,6 +16,7 @@ from trainer.recipes.values import Augment
 
 Picture = NDArray[np.uint8]
 SIDE_PX = 112
+BENDS = 5  # a drawing is bent by a grid of this many displacements a side
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +60,12 @@ def shrink(crops: NDArray[np.uint8], size: int, cut: Cut | None = None) -> NDArr
 
 def resize_matrix(size: int, side: int = SIDE_PX, zoom: float = 1.0) -> NDArray[np.float32]:
     """Linear resize with anti-aliasing as a matrix [size, side]: a triangle filter as wide as the step, whose rows sum to one. `zoom` above
-    1 enlarges the middle and leaves out the edge.
+    1 enlarges the middle and leaves out the edge; below 1 it shrinks the picture, and its edge is repeated around it.
 
     A matrix product gives the same numbers in Keras, numpy and ONNX Runtime; the Resize operators of three libraries do not.
     """
     step = side / size / zoom
-    centre = (np.arange(size) + 0.5 - size / 2) * step + side / 2 - 0.5
+    centre = np.clip((np.arange(size) + 0.5 - size / 2) * step + side / 2 - 0.5, 0, side - 1)
     weight = np.maximum(0.0, 1.0 - np.abs(np.arange(side)[None, :] - centre[:, None]) / max(step, 1.0))
     return np.asarray(weight / weight.sum(axis=1, keepdims=True), np.float32)
 
@@ -108,12 +109,22 @@ def filmed(image: Picture, settings: Augment, rng: np.random.Generator) -> Pictu
 
 
 def redrawn(drawing: Picture, size: int, settings: Augment, rng: np.random.Generator, camera: int | None = None) -> Picture:
-    """Move, turn and shear one drawing a little, white ink on black: uint8 [side, side, 1] in, uint8 [size, size, 1] out. A drawing was
-    seen by no `camera`."""
-    image = _warp(drawing, size, settings, rng)
+    """Bend, move, turn and shear one drawing a little, white ink on black: uint8 [side, side, 1] in, uint8 [size, size, 1] out. A drawing
+    was seen by no `camera`."""
+    image = _warp(_bent(drawing, settings.elastic_px, rng) if settings.elastic_px else drawing, size, settings, rng)
     if settings.ink:
         image = np.asarray(cv2.convertScaleAbs(image, alpha=float(np.exp(settings.ink * rng.uniform(-1, 1)))), np.uint8)
     return image.reshape(size, size, 1)
+
+
+def _bent(drawing: Picture, amount_px: float, rng: np.random.Generator) -> Picture:
+    """Displace each pixel by a smooth random field (Simard et al. 2003), as two hands write one character in two ways."""
+    side = drawing.shape[0]
+    field = rng.standard_normal((BENDS, BENDS, 2), np.float32) * np.float32(amount_px)
+    bend = np.asarray(cv2.resize(field, (side, side), interpolation=cv2.INTER_CUBIC), np.float32)
+    place = np.arange(side, dtype=np.float32)
+    across, down = place[None, :] + bend[:, :, 0], place[:, None] + bend[:, :, 1]
+    return np.asarray(cv2.remap(drawing, across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.uint8)
 
 
 def _warp(crop: Picture, side: int, settings: Augment, rng: np.random.Generator) -> Picture:

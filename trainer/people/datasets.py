@@ -6,27 +6,35 @@ closed set, which says nothing about unseen classes; `data.classes` leaves some 
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+import cv2
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from trainer.people import data, decisions
+from trainer.people.augment import Picture
 from trainer.people.data import Crops, DataError
 from trainer.recipes.values import Data, Recipe
 
 HINT = "find such pictures with `ostiary-train clean`, and decide about them with --decisions"
 VAL_DIGITS = 5_000
+DRAWN_PX = 105  # the side of Omniglot's drawings
+BOX = 20 / 28  # how much of a picture the ink of an MNIST digit spans
+PENS = (0.03, 0.07, 0.11)  # what is added to the thickness of a stroke, as a share of the character's size
 VAL_CHARACTERS = 20  # one in this many background characters is for choosing, not for learning
 
 
-def parts(recipe: Recipe, source: Path, split: Path | None, decided: Path | None = None, cache: Path | None = None) -> dict[str, Crops]:
+def parts(
+    recipe: Recipe, source: Path, split: Path | None, decided: Path | None = None, cache: Path | None = None, beside: Path | None = None
+) -> dict[str, Crops]:
     """{part: crops} of a data set, after the decisions of a file. People have the parts fit, val and calibration; drawings have fit, val
-    and test. `cache`: as for `data.read`. Raises DataError, also if a person or a picture is in two parts, or a picture is under two
-    people."""
+    and test. `cache`: as for `data.read`. `beside`: Omniglot, whose background characters are learned too. Raises DataError, also if a
+    person or a picture is in two parts, or a picture is under two people."""
     what = recipe.data
     if what.kind == "people":
         crops = data.read(source, what.side, recipe.network.channels, resize=False, cache=cache)
@@ -44,6 +52,8 @@ def parts(recipe: Recipe, source: Path, split: Path | None, decided: Path | None
     apart(found, closed=what.kind == "digits")
     if what.kind == "people":
         one_name(*found.values())
+    if beside is not None:
+        found["fit"] = joined(found["fit"], as_digits(characters(beside, dataclasses.replace(what, side=DRAWN_PX))["fit"], what.side))
     return found
 
 
@@ -136,12 +146,51 @@ def characters(source: Path, what: Data) -> dict[str, Crops]:
     evaluation = [person for person in crops.people if "images_evaluation" in person]
     if not background or len(background) + len(evaluation) != len(crops.people):
         raise DataError(f"{source} is not Omniglot", "expected images_background/ALPHABET/CHARACTER/drawing.png and images_evaluation/...")
-    fit = crops.of([person for index, person in enumerate(background) if index % VAL_CHARACTERS])
-    return {
-        "fit": turned(fit) if what.rotations else fit,
-        "val": crops.of(background[::VAL_CHARACTERS]),
-        "test": crops.of(evaluation),
-    }
+    held = _held(background, what.held_alphabets) if what.held_alphabets else background[::VAL_CHARACTERS]
+    apart = set(held)
+    fit = crops.of([person for person in background if person not in apart])
+    return {"fit": turned(fit) if what.rotations else fit, "val": crops.of(held), "test": crops.of(evaluation)}
+
+
+def alphabet(character: str) -> str:
+    """The name of the alphabet of one of Omniglot's characters, whose own name is .../ALPHABET/CHARACTER."""
+    return PurePosixPath(character).parent.name
+
+
+def _held(background: Sequence[str], alphabets: Sequence[str]) -> list[str]:
+    """The background characters of these alphabets. Raises DataError."""
+    known = dict.fromkeys(alphabet(person) for person in background)
+    unknown = [name for name in alphabets if name not in known]
+    if unknown:
+        raise DataError(f"data.held_alphabets: there is no background alphabet {unknown[0]}", f"the alphabets are {', '.join(known)}")
+    return [person for person in background if alphabet(person) in alphabets]
+
+
+def as_digits(crops: Crops, side: int) -> Crops:
+    """Characters as MNIST has its digits: the ink in a box of 20/28 of `side`, its centre of mass in the middle, and as thick. The pen is
+    one of three by turns, as people's are."""
+    drawn = [_as_digit(drawing[:, :, 0], side, PENS[index % len(PENS)]) for index, drawing in enumerate(crops.pixels)]
+    return dataclasses.replace(crops, pixels=np.stack(drawn)[:, :, :, None])
+
+
+def _as_digit(drawing: Picture, side: int, pen: float) -> Picture:
+    box = max(cv2.boundingRect(drawing)[2:])
+    more = round(pen * box)
+    thick = cv2.dilate(np.pad(drawing, more), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (more + 1, more + 1)))
+    step = BOX * side / (box + more)
+    # A pixel of the small picture is the mean of many, as MNIST's are of the scans.
+    soft = cv2.GaussianBlur(thick, (0, 0), 0.4 / step)
+    ink = cv2.moments(soft)
+    middle = ink["m10"] / ink["m00"], ink["m01"] / ink["m00"]
+    matrix = np.array([[step, 0, (side - 1) / 2 - step * middle[0]], [0, step, (side - 1) / 2 - step * middle[1]]])
+    return np.asarray(cv2.warpAffine(soft, matrix, (side, side), flags=cv2.INTER_LINEAR), np.uint8)
+
+
+def joined(one: Crops, other: Crops) -> Crops:
+    """The people of both, those of `one` first. No name may be in both."""
+    digest = hashlib.sha256(f"{one.digest} {other.digest}".encode()).hexdigest()
+    person = np.concatenate([one.person, other.person + len(one.people)])
+    return Crops(np.concatenate([one.pixels, other.pixels]), one.people + other.people, person, one.names + other.names, digest)
 
 
 def turned(crops: Crops) -> Crops:

@@ -131,6 +131,12 @@ def _check(recipe: Recipe) -> None:
             f"network.channels = {recipe.network.channels} does not suit data.kind = {settings.shown(recipe.data.kind)}",
             "give 3 for people, which are seen in colour, and 1 for drawings",
         )
+    for key, wrong, kind in (
+        ("beside", recipe.data.beside, "digits"),
+        ("held_alphabets", bool(recipe.data.held_alphabets), "characters"),
+    ):
+        if wrong and recipe.data.kind != kind:
+            raise RecipeError(f"data.{key} is for {kind}", f"leave it out, because data.kind is {recipe.data.kind}")
     for index, stage in enumerate(recipe.stages):
         if isinstance(stage, Triplets) and stage.hard + stage.random > stage.candidates:
             raise RecipeError(

@@ -36,6 +36,13 @@ class Data:
     share: Annotated[float, Meta(gt=0, le=1, description="The share of the people for fit that are learned from. 1: all people.")] = 1.0
     classes: Annotated[tuple[int, ...], Meta(description="Which digits are learned. Empty: all.")] = ()
     rotations: Annotated[bool, Meta(description="A drawing turned by 90, 180 and 270 degrees is another character.")] = False
+    beside: Annotated[
+        bool, Meta(description="Learn Omniglot's background characters beside the digits, as thick as these (`fit --beside`).")
+    ] = False
+    held_alphabets: Annotated[
+        tuple[str, ...],
+        Meta(description="Background alphabets of Omniglot that are not learned: their characters are val. Empty: one character in 20 is."),
+    ] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +91,9 @@ class Augment:
     shear_deg: Annotated[float, Meta(description="The largest shear in degrees.")] = 0.0
     stretch: Annotated[float, Meta(description="The largest stretch of width against height is e to this power.")] = 0.0
     ink: Annotated[float, Meta(description="A drawing's ink gets weaker or stronger by a factor of up to e to this power.")] = 0.0
+    elastic_px: Annotated[
+        float, Meta(ge=0, description="How far a drawing is bent: the standard deviation, in pixels, of a smooth random displacement.")
+    ] = 0.0
     low: Annotated[Probability, Meta(description="The probability of few pixels, as of a face far from the camera.")] = 0.4
     low_from_px: Annotated[int, Meta(description="The smallest side of such a face.")] = 28
     low_to_px: Annotated[int, Meta(description="The largest side of such a face.")] = 64
@@ -114,6 +124,10 @@ class Export:
     shift_px: Annotated[
         int, Meta(description="Average with crops moved to four sides by this many of the encoder's pixels. 0: they are not.")
     ] = 0
+    zooms: Annotated[
+        tuple[Annotated[float, Meta(ge=0.5, le=2)], ...],
+        Meta(description="Average over crops enlarged by each of these, each with its shifts. [0.9, 1, 1.1]: three times the views."),
+    ] = ()
     half: Annotated[
         bool, Meta(description="For `dlib`: store the weights as float16, half the file. The graph computes in float32 with these weights.")
     ] = False
@@ -160,7 +174,7 @@ class Recipe:
 
 LATER = (
     "needs_weights", "frozen_layers", "one_camera", "half", "means", "apart", "apart_at", "patience", "best", "optimizer", "optimizer_with",
-    "margin_form", "centres", "backbone", "weights",
+    "margin_form", "centres", "backbone", "weights", "held_alphabets", "beside", "elastic_px", "zooms",
 )  # fmt: skip
 """Keys that recipes did not always have. They are written only where they are not the default, so that the digest of a run that was begun
 before does not change."""

@@ -75,6 +75,34 @@ def test_digits_are_measured_seen_and_unseen_before_and_after(tmp_path: Path, ca
     assert "<html" in (tmp_path / "report" / "report.html").read_text()
 
 
+def test_digits_with_characters_beside_and_two_runs_joined(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data, beside = str(mnist(tmp_path, test=60)), str(omniglot(tmp_path))
+    recipe = tmp_path / "open.toml"
+    text = DRAWINGS.format(
+        kind="digits", classes=[0, 1, 2, 3], stage="identify", keys="batch = 32\nverify = 1.0\nverify_form = 'batch-hard'"
+    )
+    recipe.write_text(text.replace("classes =", "beside = true\nclasses ="))
+    given = ["fit", "--data", data, "--recipe", str(recipe), "--run"]
+    assert main([*given, str(tmp_path / "none")]) == 2
+    assert "--beside images.zip" in capsys.readouterr().err
+    assert main([*given, str(tmp_path / "none"), "--set", "data.beside=false", "--beside", beside]) == 2
+    assert "leave out --beside" in capsys.readouterr().err
+    runs = [str(tmp_path / seed) for seed in ("1", "2")]
+    for run in runs:
+        assert main([*given, run, "--beside", beside, "--set", f"seed={run[-1]}"]) == 0
+    facts = json.loads((tmp_path / "1" / "run.json").read_text())
+    assert facts["people"] == {"fit": 4 + 38, "val": 4, "test": 10}
+    measure = ["evaluate", runs[0], "--data", data, "--json", str(tmp_path / "out.json")]
+    assert main([*measure, "--val"]) == 0
+    assert list(figures_of(tmp_path / "out.json")) == ["MNIST val"]
+    assert main([*measure, "--join", runs[1]]) == 0
+    assert [name.partition(", joined")[2] for name in figures_of(tmp_path / "out.json")] == [" with 2"] * 3
+    other = str(tmp_path / "3")
+    assert main([*given, other, "--beside", beside, "--set", "data.classes=[0,1]"]) == 0
+    assert main([*measure, "--join", other]) == 2
+    assert "trained on other data" in capsys.readouterr().err
+
+
 def one_shot_runs(folder: Path) -> Path:
     rng = np.random.default_rng(2)
     with zipfile.ZipFile(folder / "runs.zip", "w") as archive:

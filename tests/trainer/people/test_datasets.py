@@ -93,6 +93,41 @@ def test_drawings_have_no_split(tmp_path: Path) -> None:
         datasets.parts(CHARACTERS, tmp_path / "people", None)
 
 
+def test_held_alphabets_are_val_and_not_learned(tmp_path: Path) -> None:
+    source = omniglot(tmp_path)
+    held = dataclasses.replace(CHARACTERS, data=Data("characters", 28, held_alphabets=("Alphabet",)))
+    parts = datasets.parts(held, source, None)
+    assert len(parts["val"].people) == 40 and len(parts["fit"]) == 0
+    assert parts["test"].people == datasets.parts(CHARACTERS, source, None)["test"].people
+    wrong = dataclasses.replace(CHARACTERS, data=Data("characters", 28, held_alphabets=("Klingon",)))
+    with pytest.raises(DataError, match="no background alphabet Klingon") as caught:
+        datasets.parts(wrong, source, None)
+    assert "Alphabet" in caught.value.hint
+
+
+def test_characters_are_learned_beside_digits(tmp_path: Path) -> None:
+    what = Data("digits", 28, classes=(0, 1, 2), beside=True)
+    parts = datasets.parts(dataclasses.replace(DIGITS, data=what), mnist(tmp_path), None, omniglot(tmp_path))
+    alone = datasets.parts(dataclasses.replace(DIGITS, data=what), tmp_path / "mnist.npz", None)
+    fit = parts["fit"]
+    assert fit.people[:3] == ("0", "1", "2") and len(fit.people) == 3 + 38 and len(fit) == 30 + 38 * 2
+    assert fit.digest != alone["fit"].digest and fit.pixels.shape == (len(fit), 28, 28, 1)
+    assert np.array_equal(np.unique(fit.person), np.arange(41)) and fit.names[30].startswith(fit.people[fit.person[30]])
+    assert all(parts[part].names == alone[part].names for part in ("val", "test"))
+
+
+def test_a_character_beside_digits_is_as_large_and_thick_and_in_the_middle() -> None:
+    pixels = np.zeros((3, 105, 105, 1), np.uint8)
+    pixels[:, 5:45, 70:72] = 255  # a thin stroke in a corner, 40 pixels long
+    crops = Crops(pixels, ("a",), np.zeros(3, np.int64), ("a/0", "a/1", "a/2"), "x")
+    for drawing, pen in zip(datasets.as_digits(crops, 28).pixels[:, :, :, 0].astype(float), datasets.PENS, strict=True):
+        rows = np.nonzero(drawing > 100)[0]
+        assert 18 <= np.ptp(rows) + 1 <= 21
+        assert abs(np.average(np.arange(28), weights=drawing.sum(axis=1)) - 13.5) < 0.5
+        assert abs(np.average(np.arange(28), weights=drawing.sum(axis=0)) - 13.5) < 0.5
+        assert drawing[14].sum() / 255 == pytest.approx(20 * (2 / 40 + pen), abs=0.9)
+
+
 @pytest.mark.data
 def test_the_real_sets_have_their_known_sizes(data_dir: Path) -> None:
     digits = datasets.parts(DIGITS, data_dir / "mnist" / "mnist.npz", None)

@@ -47,6 +47,24 @@ def test_the_mirror_alone_is_enlarged() -> None:
     assert np.allclose(zoomed_rows @ crop @ zoomed_columns, larger @ crop[:, ::-1] @ larger.T, atol=1e-3)
 
 
+@pytest.mark.parametrize(("size", "side"), [(32, 56), (28, 28), (64, 112)])
+def test_a_picture_zoomed_out_has_its_edge_around_it(size: int, side: int) -> None:
+    for zoom in (0.5, 0.9):
+        matrix = augment.resize_matrix(size, side, zoom)
+        assert np.allclose(matrix.sum(axis=1), 1)
+        ramp = matrix @ np.arange(side, dtype=np.float32)
+        assert ramp[0] == pytest.approx(0, abs=1) and ramp[-1] == pytest.approx(side - 1, abs=1)
+        assert ramp[size // 2] - ramp[size // 2 - 1] == pytest.approx(side / size / zoom, rel=0.2)
+
+
+def test_every_zoom_has_its_shifts() -> None:
+    recipe = Recipe(network=Network(size=64), export=Export(flip=False, shift_px=2, zooms=(0.9, 1.0, 1.1)))
+    found = views(recipe)
+    plain = views(dataclasses.replace(recipe, export=Export(flip=False, shift_px=2)))
+    assert len(found) == 15 and len(plain) == 5
+    assert all(np.array_equal(one[axis], other[axis]) for one, other in zip(found[5:10], plain, strict=True) for axis in (0, 1))
+
+
 def test_shrinking_is_close_to_opencv_area() -> None:
     crop = faces.picture(1, 1)
     ours = augment.shrink(crop[None], 56)[0]
@@ -140,3 +158,27 @@ def test_a_cut_brings_the_eyes_where_the_network_wants_them(size: int, cut: augm
     crop = golden_crop(5)
     by_hand = np.stack([rows @ crop[:, :, channel].astype(np.float32) @ columns.T for channel in range(3)], axis=-1)
     assert np.abs(augment.shrink(crop[None], size, cut)[0] - by_hand).max() < 1e-3
+
+
+def test_a_bent_drawing_is_the_same_drawing_bent() -> None:
+    drawing = np.zeros((56, 56, 1), np.uint8)
+    drawing[10:46, 26:30] = 255
+    still = Augment(flip=0, scale=0, shift_px=0, rotation_deg=0)
+    straight, bent = (
+        augment.redrawn(drawing, 56, dataclasses.replace(still, elastic_px=by), np.random.default_rng(1)) for by in (0.0, 1.5)
+    )
+    assert np.array_equal(straight, drawing) and bent.shape == drawing.shape
+    assert 0 < np.abs(bent.astype(int) - drawing).mean() < 0.8 * drawing.mean()
+    assert 0.7 < bent.mean() / drawing.mean() < 1.4
+    # The row of the middle of the ink moves by pixels, not by a part of the picture.
+    middles = [np.average(np.arange(56), weights=row) for row in bent[14:42, :, 0]]
+    assert 0.2 < np.abs(np.array(middles) - 27.5).max() < 6
+
+
+def test_some_people_are_in_every_batch() -> None:
+    person = np.repeat(np.arange(40), 5)
+    sample = samplers.people_by_images(person, 8, 3, seed=1, always=3)
+    batches = [person[sample(step)].reshape(8, 3) for step in range(60)]
+    assert all((batch == batch[:, :1]).all() and list(batch[:3, 0]) == [0, 1, 2] for batch in batches)
+    others = np.concatenate([batch[3:, 0] for batch in batches])
+    assert set(others.tolist()) == set(range(3, 40)) and all(len(set(batch[:, 0].tolist())) == 8 for batch in batches)

@@ -174,3 +174,9 @@ def test_a_circle_is_refused(tmp_path: Path) -> None:
 def test_the_default_recipe_is_written_out_in_full() -> None:
     text = Recipe(stages=(Identify(),)).text
     assert "[[stages]]" in text and 'kind = "identify"' in text and "label_smoothing = 0.0" in text
+
+
+@pytest.mark.parametrize(("key", "value"), [("beside", "true"), ("held_alphabets", '["Greek"]')])
+def test_a_key_of_other_data_is_refused(key: str, value: str) -> None:
+    with pytest.raises(RecipeError, match=f"data.{key} is for"):
+        reading.parse(f"[data]\n{key} = {value}\n")
