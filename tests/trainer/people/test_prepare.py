@@ -239,7 +239,7 @@ def test_a_call_that_is_killed_goes_on(photos: Path, tmp_path: Path) -> None:
     crops, whole = tmp_path / "crops", tmp_path / "whole"
     add(photos / "Ada", "collins", 12)
     prepare.prepare(photos, whole)
-    for wanted in (1, 4, 7):
+    for wanted in (1, 7):
         process = subprocess.Popen([sys.executable, "-m", "trainer", "prepare", photos, crops], stdout=subprocess.DEVNULL)
         while process.poll() is None and len(crops_in(crops) if crops.exists() else ()) < wanted:
             time.sleep(0.001)
@@ -312,12 +312,12 @@ def test_a_picture_that_is_none() -> None:
 @pytest.mark.parametrize("detector", ["haar", "yunet"])
 def test_real_photos(data_dir: Path, tmp_path: Path, detector: str) -> None:
     with zipfile.ZipFile(data_dir / "frames" / "lfw_raw.zip") as archive:
-        archive.extractall(tmp_path / "photos", sorted(name for name in archive.namelist() if name.endswith(".jpg"))[:30])
+        archive.extractall(tmp_path / "photos", sorted(name for name in archive.namelist() if name.endswith(".jpg"))[:12])
     spec = "haar" if detector == "haar" else str(data_dir / "models" / "yunet.onnx")
     main_faces = prepare.prepare(tmp_path / "photos", tmp_path / "main", spec)
     only_faces = prepare.prepare(tmp_path / "photos", tmp_path / "one", spec, faces="one")
     taken = [len(summary.of(Outcome.TAKEN)) for summary in (main_faces, only_faces)]
-    assert taken[0] >= 28 and taken[1] <= taken[0] - (detector == "yunet")
+    assert taken[0] >= 11 and taken[1] <= taken[0] - (detector == "yunet")
     assert len(data.load(tmp_path / "main")) == taken[0]
 
 

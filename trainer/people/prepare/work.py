@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import accumulate
 from pathlib import Path
 from typing import IO
 
@@ -50,8 +51,8 @@ class Work:
         """The rows of earlier calls that stay beside those of this one (`others` are of files that are no photos). Crops that no row has
         any more are deleted; with `prune` also those whose photos were deleted. Raises PrepareError."""
         now = [*self.rows, *others]
-        unread = [row.photo for row in now if row.outcome == Outcome.REFUSED and pictures.passing(row.reason)]
-        places, owned = {row.photo for row in now} - {*unread}, {row.crop for row in self.rows if row.crop}
+        unread = {row.photo for row in now if row.outcome == Outcome.REFUSED and pictures.passing(row.reason)}
+        places, owned = {row.photo for row in now} - unread, {row.crop for row in self.rows if row.crop}
         contents = {row.digest for row in self.rows if row.crop}
         for row in self._before:
             if row.crop in owned or (not row.crop and row.folder == self._folder):
@@ -60,7 +61,7 @@ class Work:
             if row.folder != self._folder:
                 if not missing:
                     yield row
-            elif any(row.photo == name or row.photo.startswith(f"{name}/") for name in unread) and not missing:
+            elif not unread.isdisjoint(accumulate(row.photo.split("/"), "{}/{}".format)) and not missing:
                 yield replace(row, reason=NOT_NOW)
             elif missing or prune or row.photo in places or row.digest in contents:
                 target.remove(self._crops, row.crop)
