@@ -9,6 +9,8 @@ from itertools import accumulate
 from pathlib import Path
 from typing import IO
 
+import cv2
+
 from trainer.people import pictures
 from trainer.people.names import file_name
 from trainer.people.pictures import PictureError
@@ -59,7 +61,8 @@ class Work:
                 continue
             missing = bool(row.crop) and not (self._crops / row.crop).is_file()
             if row.folder != self._folder:
-                if not missing:
+                # A folder that was moved is not there any more; its photos are in the new one.
+                if not missing and (row.crop or Path(row.folder).is_dir()):
                     yield row
             elif not unread.isdisjoint(accumulate(row.photo.split("/"), "{}/{}".format)) and not missing:
                 yield replace(row, reason=NOT_NOW)
@@ -95,7 +98,7 @@ class Work:
         """What the photo shows."""
         try:
             found = self._cutter.cut(pictures.decode(content))
-        except (PictureError, MemoryError) as error:
+        except (PictureError, MemoryError, cv2.error) as error:
             reason = error.reason if isinstance(error, PictureError) else pictures.NO_MEMORY
             return replace(blank, reason=reason, digest="" if pictures.passing(reason) else blank.digest)
         if not isinstance(found, Found):
