@@ -62,7 +62,9 @@ def _why(crops: int, refused: Sequence[Row]) -> str:
     if not crops and not refused:
         return "no photo"
     kinds = Counter(row.reason for row in refused)
-    reasons = ", ".join(f"{count} × {reason}" if len(refused) > 1 else reason for reason, count in kinds.most_common(3))
+    said = [f"{count} × {reason}" if len(refused) > 1 else reason for reason, count in kinds.most_common(3)]
+    more = len(refused) - sum(count for _, count in kinds.most_common(3))
+    reasons = ", ".join([*said, f"{more} for other reasons"] if more else said)
     return f"{counted(crops, 'crop')}" + (f"; refused: {reasons}" if refused else "")
 
 
