@@ -7,7 +7,7 @@ import os
 import unicodedata
 from collections.abc import Sequence
 
-SYSTEM_FILES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "picasa.ini", "icon\r", "icon?"})
+SYSTEM_FILES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "picasa.ini", "icon\r"})
 SYSTEM_FOLDERS = frozenset({"__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found"})
 LONGEST = 180
 """A file name may have 255 bytes. The rest is for what is put behind it."""

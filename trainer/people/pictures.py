@@ -79,10 +79,7 @@ def head_of(path: Path) -> bytes:
 
 def content_of(path: Path) -> bytes:
     """All bytes of a file. Raises PictureError, also for more than MAX_BYTES."""
-    content = _bytes(path, MAX_BYTES + 1)
-    if len(content) > MAX_BYTES:
-        raise PictureError(f"it has more than {MAX_BYTES >> 20} MB")
-    return content
+    return _bytes(path, None)
 
 
 def opens_heic() -> bool:
@@ -154,13 +151,16 @@ def _check_size(width: int, height: int) -> None:
         raise PictureError(f"{width}×{height} pixels are too narrow")
 
 
-def _bytes(path: Path, most: int) -> bytes:
+def _bytes(path: Path, most: int | None) -> bytes:
     try:
         # Between the listing and now a pipe may have taken the file's place: opening it must not wait.
         opened = os.open(path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0))
         with os.fdopen(opened, "rb") as file:
-            if not stat.S_ISREG(os.fstat(opened).st_mode):
+            about = os.fstat(opened)
+            if not stat.S_ISREG(about.st_mode):
                 raise PictureError("no file any more")
-            return file.read(most)
+            if most is None and about.st_size > MAX_BYTES:
+                raise PictureError(f"it has more than {MAX_BYTES >> 20} MB")
+            return file.read(MAX_BYTES if most is None else most)
     except OSError as error:
         raise PictureError(f"{UNREADABLE} ({error.strerror})") from None

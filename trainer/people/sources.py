@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from daemon.core.faults import first_line
 from trainer.people import walking
 from trainer.people.errors import DataError
 from trainer.people.names import decoded, left_by_a_system, one_line
@@ -37,16 +39,14 @@ class Source:
 @contextmanager
 def opened(source: Path) -> Iterator[Source]:
     """The pictures of a folder or zip. Links are followed. Raises DataError."""
-    try:
-        if source.is_dir():
-            yield _folder(source)
-        elif source.is_file():
-            with zipfile.ZipFile(source) as archive:
-                yield _zip(source, archive)
-        else:
-            raise DataError(f"{source} does not exist", HINT)
-    except (OSError, zipfile.BadZipFile) as error:
-        raise DataError(f"cannot read {source}: {error}", HINT) from error
+    if not (source.is_dir() or source.is_file()):
+        raise DataError(f"{source} does not exist", HINT)
+    with ExitStack() as stack:
+        try:
+            found = _folder(source) if source.is_dir() else _zip(source, stack.enter_context(zipfile.ZipFile(source)))
+        except (OSError, zipfile.BadZipFile, NotImplementedError, ValueError, struct.error) as error:
+            raise DataError(f"cannot read {source}: {first_line(error)}", HINT) from error
+        yield found
 
 
 def _folder(source: Path) -> Source:

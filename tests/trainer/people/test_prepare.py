@@ -239,7 +239,7 @@ def test_a_call_that_is_killed_goes_on(photos: Path, tmp_path: Path) -> None:
     crops, whole = tmp_path / "crops", tmp_path / "whole"
     add(photos / "Ada", "collins", 12)
     prepare.prepare(photos, whole)
-    for wanted in (1, 4, 7):
+    for wanted in (1, 7):
         process = subprocess.Popen([sys.executable, "-m", "trainer", "prepare", photos, crops], stdout=subprocess.DEVNULL)
         while process.poll() is None and len(crops_in(crops) if crops.exists() else ()) < wanted:
             time.sleep(0.001)
@@ -282,6 +282,31 @@ def test_a_table_that_a_spreadsheet_saved_is_read(photos: Path, tmp_path: Path) 
     assert len(crops_in(tmp_path / "crops")) == 6
 
 
+def test_a_table_that_names_files_outside_is_refused(photos: Path, tmp_path: Path) -> None:
+    prepare.prepare(photos, tmp_path / "crops")
+    (tmp_path / "precious.png").write_bytes(b"precious")
+    saved = tmp_path / "crops/prepare.csv"
+    for outside in ("../precious.png", "/etc/passwd", "Ada/../../precious.png", "..//precious.png"):
+        changed = saved.read_text("utf-8-sig").replace("Ada/0.jpg.png", outside).replace("Ada/0.jpg,", "Ada/gone.jpg,")
+        (tmp_path / "crops/prepare.csv").write_text(changed)
+        with pytest.raises(data.DataError, match="not PERSON/FILE"):
+            prepare.prepare(photos, tmp_path / "crops", prune=True)
+        saved.write_text(changed.replace(outside, "Ada/0.jpg.png"))
+    assert (tmp_path / "precious.png").read_bytes() == b"precious"
+
+
+def test_a_folder_of_photos_that_was_moved(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (photos / "Ada/text.jpg").write_bytes(b"no picture")
+    (photos / "Ben/wall.png").write_bytes(messy.encoded(np.full((200, 200, 3), 90, np.uint8), "PNG"))
+    first = prepare.prepare(photos, tmp_path / "crops")
+    faces.folder(tmp_path / "crops", people=1, images=1)
+    photos.rename(tmp_path / "moved")
+    capsys.readouterr()
+    again = prepare.prepare(tmp_path / "moved", tmp_path / "crops", prune=True)
+    assert reasons(again) == reasons(first) and again.new == again.removed == 0 and len(again.rows) == len(first.rows)
+    assert again.strange == ("person00/0.png",) and "person00/0.png" in capsys.readouterr().out
+
+
 def test_a_photo_that_is_replaced_while_it_is_read(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real: Callable[[Path], bytes] = pictures.content_of
 
@@ -312,12 +337,12 @@ def test_a_picture_that_is_none() -> None:
 @pytest.mark.parametrize("detector", ["haar", "yunet"])
 def test_real_photos(data_dir: Path, tmp_path: Path, detector: str) -> None:
     with zipfile.ZipFile(data_dir / "frames" / "lfw_raw.zip") as archive:
-        archive.extractall(tmp_path / "photos", sorted(name for name in archive.namelist() if name.endswith(".jpg"))[:30])
+        archive.extractall(tmp_path / "photos", sorted(name for name in archive.namelist() if name.endswith(".jpg"))[:12])
     spec = "haar" if detector == "haar" else str(data_dir / "models" / "yunet.onnx")
     main_faces = prepare.prepare(tmp_path / "photos", tmp_path / "main", spec)
     only_faces = prepare.prepare(tmp_path / "photos", tmp_path / "one", spec, faces="one")
     taken = [len(summary.of(Outcome.TAKEN)) for summary in (main_faces, only_faces)]
-    assert taken[0] >= 28 and taken[1] <= taken[0] - (detector == "yunet")
+    assert taken[0] >= 11 and taken[1] <= taken[0] - (detector == "yunet")
     assert len(data.load(tmp_path / "main")) == taken[0]
 
 

@@ -14,6 +14,7 @@ from rich.progress import track
 from daemon.core.counts import counted, persons
 from daemon.core.faults import Fault
 from trainer.people import pictures
+from trainer.people.names import one_line
 from trainer.people.prepare import summary, table, target
 from trainer.people.prepare.errors import PrepareError
 from trainer.people.prepare.face import Cutter, Faces, Standard, crop_of, open_cutter
@@ -76,7 +77,10 @@ def _made(console: Console, crops: Path, found: Survey, before: list[Row], cutte
         table.write(crops, [*rows, *people])
     except OSError as error:
         raise target.unwritten(crops / table.NAME, error) from None
-    return Summary(tuple(rows), tuple(people), found.folder, len(have - had), tuple(work.changed), len(had - have))
+    strange = sorted({path.relative_to(crops).as_posix() for path in crops.glob("*/*.png")} - have)
+    return Summary(
+        tuple(rows), tuple(people), found.folder, len(have - had), tuple(work.changed), len(had - have), tuple(map(one_line, strange))
+    )
 
 
 def _need_photos(photos: Path, found: Survey) -> None:

@@ -26,7 +26,8 @@ SHOWN = 20
 @dataclass(frozen=True, slots=True)
 class Summary:
     """`rows` of every file below the folder and of earlier calls, and `people`: a row for each. `new` is how many crops this call made,
-    `changed` the photos whose content is another than before, `removed` how many crops were deleted."""
+    `changed` the photos whose content is another than before, `removed` how many crops were deleted. `strange` are pictures in the
+    folder of crops that no row has."""
 
     rows: tuple[Row, ...]
     people: tuple[Row, ...]
@@ -34,6 +35,7 @@ class Summary:
     new: int
     changed: tuple[str, ...] = ()
     removed: int = 0
+    strange: tuple[str, ...] = ()
 
     def of(self, outcome: Outcome) -> list[Row]:
         """The rows of people or files with this outcome."""
@@ -60,7 +62,9 @@ def _why(crops: int, refused: Sequence[Row]) -> str:
     if not crops and not refused:
         return "no photo"
     kinds = Counter(row.reason for row in refused)
-    reasons = ", ".join(f"{count} × {reason}" if len(refused) > 1 else reason for reason, count in kinds.most_common(3))
+    said = [f"{count} × {reason}" if len(refused) > 1 else reason for reason, count in kinds.most_common(3)]
+    more = len(refused) - sum(count for _, count in kinds.most_common(3))
+    reasons = ", ".join([*said, f"{more} for other reasons"] if more else said)
     return f"{counted(crops, 'crop')}" + (f"; refused: {reasons}" if refused else "")
 
 
@@ -87,6 +91,8 @@ def show(console: Console, summary: Summary, photos: Path, crops: Path) -> None:
             say(f"{counted(len(gone), 'photo')} of earlier calls {what}; the crops are kept: {_some(gone)}")
     if summary.removed:
         say(f"{counted(summary.removed, 'crop')} of photos that have changed, moved or gone deleted")
+    if summary.strange:
+        say(f"{counted(len(summary.strange), 'picture')} in {crops} of no photo, which `fit` would read: {_some(summary.strange)}")
     lost, thin = summary.of(Outcome.LOST), summary.of(Outcome.THIN)
     if lost:
         console.print(_table("lost", lost, lambda row: row.person))
@@ -96,7 +102,9 @@ def show(console: Console, summary: Summary, photos: Path, crops: Path) -> None:
     less = f", {len(thin):,} of them thin" if thin else ""
     say(f"{persons(len(summary.people))} found: {with_crops:,} with crops{less}; {len(lost):,} lost")
     crop_count = sum(bool(row.crop) for row in summary.rows)
-    say(f"{counted(crop_count, 'crop')} in {crops}, {summary.new:,} of them new; {crops / table.NAME} has a line for every file and person")
+    if crop_count:
+        where = f"{crops / table.NAME} has a line for every file and person"
+        say(f"{counted(crop_count, 'crop')} in {crops}, {summary.new:,} of them new; {where}")
 
 
 def _table(what: str, rows: Sequence[Row], name: Callable[[Row], str]) -> Table:

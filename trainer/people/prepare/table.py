@@ -60,6 +60,8 @@ def read(crops: Path) -> list[Row]:
     found: dict[tuple[str, str], Row] = {}
     for line in lines:
         row = Row(**{name: line[name] for name in COLUMNS})
+        if row.crop and (row.crop.count("/") != 1 or not {*row.crop.split("/")}.isdisjoint({"", ".", ".."})):
+            raise DataError(f"{crops / NAME} names the crop {row.crop!r}, which is not PERSON/FILE", "correct this line, or delete it")
         if row.outcome in OF_FILES:
             found[row.folder, row.photo] = row
     return list(found.values())

@@ -74,7 +74,7 @@ def begin(crops: Path, rows: list[Row], photos: int) -> IO[str]:
             left.unlink()
         free, needed = shutil.disk_usage(crops).free, CROP_BYTES * max(0, photos - sum(bool(row.crop) for row in rows))
         if needed > free:
-            what = f"the crops of {counted(photos, 'photo')} need about {needed >> 20} MB, and {free >> 20} MB are free"
+            what = f"the crops of {counted(photos, 'photo')} need about {needed / 1e6:.1f} MB, and {free / 1e6:.1f} MB are free"
             raise PrepareError(f"{crops}: {what}", "make room on the disk, or give a folder on another one")
         table.write(crops, rows)
         return table.open_journal(crops)

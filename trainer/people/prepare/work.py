@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import accumulate
 from pathlib import Path
 from typing import IO
+
+import cv2
 
 from trainer.people import pictures
 from trainer.people.names import file_name
@@ -50,17 +53,18 @@ class Work:
         """The rows of earlier calls that stay beside those of this one (`others` are of files that are no photos). Crops that no row has
         any more are deleted; with `prune` also those whose photos were deleted. Raises PrepareError."""
         now = [*self.rows, *others]
-        unread = [row.photo for row in now if row.outcome == Outcome.REFUSED and pictures.passing(row.reason)]
-        places, owned = {row.photo for row in now} - {*unread}, {row.crop for row in self.rows if row.crop}
+        unread = {row.photo for row in now if row.outcome == Outcome.REFUSED and pictures.passing(row.reason)}
+        places, owned = {row.photo for row in now} - unread, {row.crop for row in self.rows if row.crop}
         contents = {row.digest for row in self.rows if row.crop}
         for row in self._before:
             if row.crop in owned or (not row.crop and row.folder == self._folder):
                 continue
             missing = bool(row.crop) and not (self._crops / row.crop).is_file()
             if row.folder != self._folder:
-                if not missing:
+                # A folder that was moved is not there any more; its photos are in the new one.
+                if not missing and (row.crop or Path(row.folder).is_dir()):
                     yield row
-            elif any(row.photo == name or row.photo.startswith(f"{name}/") for name in unread) and not missing:
+            elif not unread.isdisjoint(accumulate(row.photo.split("/"), "{}/{}".format)) and not missing:
                 yield replace(row, reason=NOT_NOW)
             elif missing or prune or row.photo in places or row.digest in contents:
                 target.remove(self._crops, row.crop)
@@ -94,7 +98,7 @@ class Work:
         """What the photo shows."""
         try:
             found = self._cutter.cut(pictures.decode(content))
-        except (PictureError, MemoryError) as error:
+        except (PictureError, MemoryError, cv2.error) as error:
             reason = error.reason if isinstance(error, PictureError) else pictures.NO_MEMORY
             return replace(blank, reason=reason, digest="" if pictures.passing(reason) else blank.digest)
         if not isinstance(found, Found):
