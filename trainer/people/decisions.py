@@ -68,7 +68,11 @@ def digest_of(table: Path | None) -> str:
     """What a run remembers of the decisions that it learned with: their text in one form, empty without any."""
     if table is None:
         return ""
-    return "\n".join(sorted(f"{row.kind}|{row.a}|{row.b}|{row.decision}" for row in read(table) if row.decision not in ("", "keep")))
+    changing = [row for row in read(table) if row.decision not in ("", "keep")]
+    # Whom a picture looks like says nothing unless it is moved there.
+    return "\n".join(
+        sorted({"|".join((row.a, row.b * (row.kind not in CROPS or row.decision == "move"), row.decision)) for row in changing})
+    )
 
 
 def read(table: Path) -> tuple[Row, ...]:
