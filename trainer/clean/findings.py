@@ -98,13 +98,13 @@ def _pictures(known: _Known, kind: str, a: int, b: int, people: pairs.People, si
     crops = known.crops
     of_a, of_b = int(crops.person[a]), int(crops.person[b])
     fits = known.single.at(FITS)
-    fit_a, fit_b, across = known.fit(a, of_a), known.fit(b, of_b), (known.fit(a, of_b), known.fit(b, of_a))
+    fit_a, fit_b = known.fit(a, of_a), known.fit(b, of_b)
     one_person = any({pair.a, pair.b} == {of_a, of_b} and pair.false_share <= pairs.SURE for pair in people.pairs)
     if one_person or known.count[of_a] == known.count[of_b] == 1:
         proposed, why = "merge", "the two look like one person" if one_person else "neither has another picture"
     elif known.count[of_b] == 1 or known.count[of_a] == 1:
-        single, other = (across[1], of_a) if known.count[of_b] == 1 else (across[0], of_b)
-        proposed, why = ("merge", f"the only picture of the other looks like {crops.people[other]}") if single >= fits else ("", "look")
+        fit, other = (fit_a, of_a) if known.count[of_b] == 1 else (fit_b, of_b)
+        proposed, why = ("merge", f"it looks like the others of {crops.people[other]}") if fit >= fits else ("", "it is unlike the others")
     elif fit_a >= fits > fit_b:
         proposed, why = "drop b", f"it is unlike the others of {crops.people[of_b]} ({fit_b:.2f})"
     elif fit_b >= fits > fit_a:

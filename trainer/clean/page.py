@@ -40,7 +40,7 @@ def earlier(path: Path, crops: Crops) -> tuple[list[Row], int]:
         return [], 0
     rows = [row for row in decisions.read(path) if row.decision]
     names = {*crops.names, *crops.people}
-    there = [row for row in rows if row.a in names and (row.b in names or not row.b)]
+    there = [row for row in rows if row.a in names and (row.b in names or (row.kind in decisions.CROPS and row.decision != "move"))]
     return there, len(rows) - len(there)
 
 
@@ -89,16 +89,21 @@ def render(found: Found, crops: Crops, source: str, before: Sequence[Row]) -> st
     )
 
 
+def number(similarity: float) -> str:
+    """A similarity to read."""
+    return "–" if math.isnan(similarity) else f"{similarity:.3f}"
+
+
 def _shown(group: Sequence[tuple[int, Finding]], decision: str, crops: Crops) -> Mapping[str, object]:
     """One finding, or all rows of a group of pictures that are one finding."""
-    number, first = group[0]
+    place, first = group[0]
     mine = [row for _, finding in group for row in finding.crops_a]
     left_out = f", and {len(mine) - MOST_OF_A_GROUP} more" if len(mine) > MOST_OF_A_GROUP else ""
     return {
-        "number": f"{number}" if len(group) == 1 else f"{number} to {group[-1][0]}",
+        "number": f"{place}" if len(group) == 1 else f"{place} to {group[-1][0]}",
         "a": f"a: {first.a}" if len(group) == 1 else f"a: {first.a} to {group[-1][1].a}{left_out}",
         "b": f"b: {first.b}" if first.b and first.kind not in decisions.CROPS else "other pictures of this person",
-        "similarity": "–" if math.isnan(first.similarity) else f"{first.similarity:.3f}",
+        "similarity": number(first.similarity),
         "said": first.said,
         "proposed": first.proposed,
         "decision": decision,

@@ -39,6 +39,8 @@ def strays(vectors: Vectors, person: Ints, strangers: Cautious) -> list[Stray]:
     for own in np.split(order, np.flatnonzero(np.diff(person[order])) + 1):
         for rows, rest in _parts(vectors, own, listed, unlike):
             alike = float((vectors[rows] @ vectors[rest].T).mean())
+            if not alike < listed:  # it was only unlike other strays
+                continue
             # Of two pictures nobody can tell which one is wrong.
             sure = alike < unlike and len(own) > 2
             found.append(Stray(int(person[own[0]]), rows, rest, alike, strangers.rate(alike), sure))

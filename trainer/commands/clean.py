@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> None:
         shown = Table("findings", "how many", "proposals", "the first", "similarity")
         for kind, many, proposed, first in findings.tally(found):
             names = first.a if not first.b else f"{first.a} and {first.b}"
-            shown.add_row(kind, f"{many:,}", f"{proposed:,}", Text(names.replace("\n", " ")), f"{first.similarity:.3f}")
+            shown.add_row(kind, f"{many:,}", f"{proposed:,}", Text(names.replace("\n", " ")), page.number(first.similarity))
         console.print(shown)
     if before or lost:
         gone = f"; {counted(lost, 'decision')} about what is no longer there left out" if lost else ""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,17 +42,16 @@ class Row:
 @dataclass(frozen=True, slots=True)
 class Decided:
     """Crops after the decisions. `origin` gives for each of their people the person of the crops before whose part (fit, val, calibration)
-    they belong to; `changes` counts the decisions that changed something."""
+    they belong to."""
 
     crops: Crops
     origin: Mapping[str, str]
-    changes: int
 
 
 def applied(crops: Crops, table: Path | None) -> Decided:
     """The crops after the decisions of a file, and a line on the console about them. Without a file nothing changes. Raises DataError."""
     if table is None:
-        return Decided(crops, {person: person for person in crops.people}, 0)
+        return Decided(crops, {person: person for person in crops.people})
     rows = read(table)
     decided = apply(crops, rows, table)
     open_rows = sum(not row.decision for row in rows)
@@ -69,7 +68,11 @@ def digest_of(table: Path | None) -> str:
     """What a run remembers of the decisions that it learned with: their text in one form, empty without any."""
     if table is None:
         return ""
-    return "\n".join(sorted(f"{row.kind}|{row.a}|{row.b}|{row.decision}" for row in read(table) if row.decision not in ("", "keep")))
+    changing = [row for row in read(table) if row.decision not in ("", "keep")]
+    # Whom a picture looks like says nothing unless it is moved there.
+    return "\n".join(
+        sorted({"|".join((row.a, row.b * (row.kind not in CROPS or row.decision == "move"), row.decision)) for row in changing})
+    )
 
 
 def read(table: Path) -> tuple[Row, ...]:
@@ -122,37 +125,43 @@ def plain(text: str) -> str:
 
 
 def apply(crops: Crops, rows: Sequence[Row], table: Path) -> Decided:
-    """Crops without those that are dropped, under the people that were decided on: of a merged pair, the name in `a` stays. Crops that are
-    split off become a new person `NAME (2)`. Raises DataError for names that are not there and decisions that contradict each other."""
-    decided = [row for row in rows if row.decision]
+    """Crops as `assigned` says. Raises DataError."""
     owner = dict(zip(crops.names, (crops.people[index] for index in crops.person), strict=True))
-    _check_names(decided, owner, crops.people, table)
+    now, origin = assigned(owner, rows, table)
+    number = {person: index for index, person in enumerate(origin)}
+    people = [now[name] for name in crops.names]
+    kept = crops.at(np.array([row for row, person in enumerate(people) if person is not None], np.int64))
+    person = np.array([number[person] for person in people if person is not None], np.int64)
+    return Decided(dataclasses.replace(kept, people=tuple(origin), person=person), origin)
+
+
+def assigned(owner: Mapping[str, str], rows: Sequence[Row], table: Path) -> tuple[dict[str, str | None], dict[str, str]]:
+    """From {crop: person}: {crop: person after the decisions, None if dropped}, and {person: the person before whose part it is in}. Of a
+    merged pair, the name in `a` stays; crops that are split off become a new person `NAME (2)`. Raises DataError for names that are not
+    there and decisions that contradict each other."""
+    decided = [row for row in rows if row.decision]
+    everybody = set(owner.values())
+    _check_names(decided, owner, everybody, table)
     people = _Merged(decided, owner, table)
     crop = _of_crops(decided, owner, people, table)
-    fresh = {person: _new_name(person, crops.people) for person in {owner[name] for name, (what, _) in crop.items() if what == "split"}}
+    fresh = {person: _new_name(person, everybody) for person in {owner[name] for name, (what, _) in crop.items() if what == "split"}}
     origin: dict[str, str] = {}
-    now: list[str | None] = []
-    for name in crops.names:
+    now: dict[str, str | None] = {}
+    for name, person in owner.items():
         what, target = crop.get(name, ("", ""))
-        who = target if what == "move" else owner[name]
+        who = target if what == "move" else person
         if what == "drop" or who in people.dropped:
-            now.append(None)
+            now[name] = None
             continue
         root = people.root(who)
-        person = fresh[who] if what == "split" else root
-        origin[person] = root
-        now.append(person)
+        now[name] = fresh[who] if what == "split" else root
+        origin[fresh[who] if what == "split" else root] = root
     if not origin:
         raise DataError(f"{table} leaves no crop at all", "drop fewer")
     for person, new in fresh.items():
-        if new in now and people.root(person) not in now:
+        if new in origin and people.root(person) not in origin:
             raise DataError(f"{table} splits every crop off {person}", "leave the crops of one of the two people as they are")
-    number = {person: index for index, person in enumerate(origin)}
-    rows_left = np.array([index for index, person in enumerate(now) if person is not None], np.int64)
-    kept = dataclasses.replace(
-        crops.at(rows_left), people=tuple(origin), person=np.array([number[person] for person in now if person is not None], np.int64)
-    )
-    return Decided(kept, origin, sum(row.decision != "keep" for row in decided))
+    return now, origin
 
 
 class _Merged:
@@ -210,14 +219,13 @@ def _of_crops(rows: Sequence[Row], owner: Mapping[str, str], people: _Merged, ta
     return found
 
 
-def _check_names(rows: Sequence[Row], owner: Mapping[str, str], people: Sequence[str], table: Path) -> None:
-    known = set(people)
+def _check_names(rows: Sequence[Row], owner: Mapping[str, str], people: Set[str], table: Path) -> None:
     for row in rows:
         wanted = [(row.a, row.kind not in NAMES)]
         if row.kind not in CROPS or row.decision == "move":
             wanted.append((row.b, row.kind in PICTURES))
         for name, crop in wanted:
-            if name not in (owner if crop else known):
+            if name not in (owner if crop else people):
                 what = "crop" if crop else "person"
                 raise DataError(
                     f"{table}, line {row.line}: {name!r} is no {what} of this data",
@@ -227,7 +235,7 @@ def _check_names(rows: Sequence[Row], owner: Mapping[str, str], people: Sequence
             raise DataError(f"{table}, line {row.line}: a and b are the same", "name two of them")
 
 
-def _new_name(person: str, people: Sequence[str]) -> str:
+def _new_name(person: str, people: Set[str]) -> str:
     number = 2
     while f"{person} ({number})" in people:
         number += 1

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -95,3 +96,29 @@ def test_the_page_is_whole_says_that_it_shows_faces_and_loads_nothing(messy: Cro
     assert not read.open and all(place.startswith("data:image/jpeg;base64,") for place in read.fetched) and read.fetched
     assert "shows faces" in read.text and evil in read.text and "decided: merge" in read.text and "proposed: split" in read.text
     assert "script" not in read.tags
+
+
+def test_decisions_about_what_is_no_longer_there_are_left_out_and_counted(messy: Crowd, tmp_path: Path) -> None:
+    path, name = tmp_path / "decisions.csv", messy.crops.names[0]
+    assert page.earlier(path, messy.crops) == ([], 0)
+    lines = [
+        "two names,p000,gone,merge",
+        "outlier,gone/1.png,,drop",
+        f"outlier,{name},gone,drop",
+        f"outlier,{name},gone,move",
+        "two names,p000,p001,",
+    ]
+    path.write_text("\n".join(["kind,a,b,decision", *lines]))
+    there, lost = page.earlier(path, messy.crops)
+    assert [(row.a, row.decision) for row in there] == [(name, "drop")] and lost == 3
+
+
+def test_a_copy_under_a_name_with_no_other_picture_belongs_to_whom_it_looks_like(messy: Crowd) -> None:
+    """p007's only picture is now a copy of one of p010's; p008's of one that is itself wrong under p011."""
+    for copy, original in ((7, 10), (8, 11)):
+        to, of_it = rows_of(messy, copy)[0], rows_of(messy, original)[0]
+        if copy == 8:
+            messy.vectors[of_it] = unit(np.random.default_rng(9).normal(size=32))
+        messy.vectors[to], messy.marks[to] = messy.vectors[of_it], messy.marks[of_it]
+    same = {finding.a.split("/")[0] + finding.b.split("/")[0]: finding.proposed for finding in of(found(messy), "identical")}
+    assert same == {"p002p003": "drop a", "p007p010": "merge", "p008p011": ""}

@@ -164,3 +164,5 @@ def test_only_what_changes_something_is_remembered(tmp_path: Path) -> None:
     assert decisions.digest_of(None) == decisions.digest_of(table(tmp_path, "outlier,ann/0,,", "two names,ann,bob,keep")) == ""
     one = decisions.digest_of(table(tmp_path, "outlier,ann/0,,drop", "two names,ann,bob,merge"))
     assert one == decisions.digest_of(table(tmp_path, "two names,ann,bob,merge", "outlier,ann/0,,drop", "outlier,bob/0,,")) != ""
+    said = decisions.digest_of(table(tmp_path, "outlier,ann/0,bob,drop", "two names,ann,bob,merge"))
+    assert said == one != decisions.digest_of(table(tmp_path, "outlier,ann/0,bob,move", "two names,ann,bob,merge"))
