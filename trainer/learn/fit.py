@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import cv2
 import keras
+import numpy as np
 
 from trainer.learn import stages
 from trainer.learn.judge import Judge
@@ -88,6 +89,8 @@ def fit(
 
 
 def _begin(encoder: keras.Model, start: Start) -> None:
+    if not all(np.isfinite(weight).all() for weight in start.weights):
+        raise RunError("the weights to start from are not finite numbers", "start from a run that did not diverge")
     try:
         encoder.set_weights(networks.split(start.weights)[0])
     except ValueError as error:

@@ -23,16 +23,21 @@ def duration(seconds: float) -> str:
 
 
 def where(run: Run, recipe: Recipe) -> str:
-    """Whether the run begins or goes on: from which stage and step, after how long, since when. Raises RunError."""
+    """Whether the run begins or goes on: from which stage and step, since when, and how much is left. Raises RunError."""
     state = run.state()
     count = len(recipe.stages)
     if state is None:
         kinds = ", then ".join(kind_of(stage) for stage in recipe.stages)
         return f"{run.folder}: begins with {counted(count, 'stage')}, {kinds}"
-    kind = kind_of(recipe.stages[state.stage])
-    after = f"after {duration(state.elapsed_s)} of it; its last checkpoint is {duration(run.left_s())} old"
-    left = counted(count - state.stage - 1, "further stage")
-    return f"{run.folder}: goes on with {kind} (stage {state.stage + 1} of {count}) at step {state.step:,}, {after}; then {left}"
+    settings = recipe.stages[state.stage]
+    epoch = next((float(line["epoch"]) for line in reversed(run.history()) if "epoch" in line), 0.0)
+    done = state.step / settings.steps if settings.steps else epoch / max(settings.epochs, 1e-9)
+    left = f"about {duration(state.elapsed_s * (1 - done) / done)} of it left" if 0 < done <= 1 else "its time left is not known yet"
+    further = counted(count - state.stage - 1, "further stage")
+    return (
+        f"{run.folder}: goes on with {kind_of(settings)} (stage {state.stage + 1} of {count}) at step {state.step:,}, "
+        f"from a checkpoint {duration(run.left_s())} old; {left}, then {further}"
+    )
 
 
 def differences(old: Mapping[str, object], new: Mapping[str, object]) -> list[str]:

@@ -172,6 +172,8 @@ class Run:
 
     def weights(self) -> list[NDArray[np.float32]]:
         """The weights kept, in Keras' order: the encoder's, then those of a head if the run has one. Raises RunError."""
+        if self.broken and not self.kept:
+            raise RunError(f"{self.folder} has no trained weights: {self.broken}", "train anew: `fit --fresh`, or another --run folder")
         if not (self.folder / "weights.npz").exists():
             raise RunError(f"{self.folder} has no trained weights yet", "let `ostiary-train fit` finish its first stage")
         with self._opened("weights.npz") as file:

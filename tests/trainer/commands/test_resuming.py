@@ -9,8 +9,10 @@ import pytest
 
 from daemon.core.faults import Fault
 from tests.trainer import faces
+from trainer.__main__ import main
 from trainer.commands import resuming
 from trainer.learn import words
+from trainer.learn.stopping import Stopped
 from trainer.people.data import DataError
 from trainer.recipes import reading
 from trainer.runs import Run, RunError, State
@@ -89,10 +91,15 @@ def test_fresh_moves_the_old_run_aside_and_back_if_nothing_new_begins(run: Run, 
 def test_a_run_says_where_it_is(run: Run) -> None:
     recipe = reading.parse(RECIPE)
     assert words.where(run, recipe).endswith("begins with 2 stages, identify, then triplets")
-    run.checkpoint(State(0, 1200, 7500.0, 1.0, *([np.zeros(1, np.float32)] for _ in range(3))))
-    told = words.where(run, recipe)
-    assert "goes on with identify (stage 1 of 2) at step 1,200, after 2 h 5 min of it" in told
-    assert "0 s old; then 1 further stage" in told
+    arrays = [np.zeros(1, np.float32)]
+    state = State(0, 1200, 7500.0, 1.0, arrays, arrays, arrays)
+    run.checkpoint(state)
+    assert "at step 1,200, from a checkpoint 0 s old; its time left is not known yet, then 1 further stage" in words.where(run, recipe)
+    run.note({"stage": "identify", "step": 1200, "epoch": 2.5})
+    run.checkpoint(state)
+    # A quarter of the ten epochs took 7,500 s.
+    assert "goes on with identify (stage 1 of 2) at step 1,200" in words.where(run, recipe)
+    assert "about 6 h 15 min of it left, then 1 further stage" in words.where(run, recipe)
 
 
 @pytest.mark.parametrize(
@@ -101,3 +108,18 @@ def test_a_run_says_where_it_is(run: Run) -> None:
 )
 def test_durations(seconds: float, said: str) -> None:
     assert words.duration(seconds) == said
+
+
+@pytest.mark.parametrize(
+    ("stop", "line", "status"), [(Stopped("stopped at step 3", 143), "stopped at step 3", 143), (KeyboardInterrupt(), "goes on", 130)]
+)
+def test_a_stopped_fit_ends_with_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], stop: BaseException, line: str, status: int
+) -> None:
+    def stopped(options: argparse.Namespace) -> None:
+        raise stop
+
+    monkeypatch.setattr("trainer.commands.fit.run", stopped)
+    assert main(["fit", "--run", "run"]) == status
+    err = capsys.readouterr().err.splitlines()
+    assert len(err) == 1 and line in err[0]

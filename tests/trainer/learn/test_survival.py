@@ -231,6 +231,15 @@ def test_a_far_too_high_rate_ends_in_one_fault_or_in_weights_that_are_numbers(pe
         assert all(np.isfinite(weight).all() for weight in run.weights())
 
 
+def test_weights_that_are_no_numbers_are_not_started_from(whole: Run, people: dict[str, Path], tmp_path: Path) -> None:
+    chosen, (learned, val), run = reading.parse(ONE), faces.parts_of(people), Run(tmp_path / "run")
+    run.begin(chosen, {"data_digest": learned.digest})
+    broken = [np.full_like(weight, np.nan) for weight in whole.weights()]
+    with pytest.raises(RunError, match="not finite numbers"):
+        fit.fit(chosen, learned, val, run, start=fit.Start(broken, None))
+    assert not run.kept
+
+
 def test_patience_ends_a_stage_and_best_gives_its_best_validation(people: dict[str, Path], tmp_path: Path) -> None:
     """At a rate that only harms, the first validation is the best one."""
     text = ONE.replace("steps = 6", "steps = 12\npatience = 2\nbest = true").replace("validations = 3", "validations = 12")
