@@ -51,8 +51,8 @@ class Candidate:
     `separation` is how many standard deviations of impostor pairs the mean genuine pair lies above the mean impostor pair, with its 95 %
     interval (people resampled). It chooses, because it tells close candidates apart with few people, where hardly an impostor is as alike
     as a genuine pair. `rarity` is the mean of -log10 of the FMR at each genuine pair's similarity: 3 means that one impostor in a thousand
-    is as alike. It has a veto, because it sees impostors who are very alike. AUC can do neither: a few wrong labels outweigh the gain of all
-    other pairs.
+    is as alike. It has a veto, because it sees impostors who are very alike. AUC can do neither: a few wrong labels outweigh the gain of
+    all other pairs.
     """
 
     way: Way
@@ -126,7 +126,9 @@ def settle(
     _need_one_order(measured, allowed, tied[0])
     if len(tied) > 1:
         told = ", ".join(_scaling(way) for way in tied)
-        console.print(f"these people do not tell {told} apart: the most usual, {_scaling(tied[0])}, is taken", highlight=False, soft_wrap=True)
+        console.print(
+            f"these people do not tell {told} apart: the most usual, {_scaling(tied[0])}, is taken", highlight=False, soft_wrap=True
+        )
     if shared and len(allowed) > 1:
         _need_agreement(vectors, few, allowed, tied[0])
     return tied[0], table
@@ -134,7 +136,9 @@ def settle(
 
 def _best(measured: Mapping[Way, _Measured], allowed: Sequence[Way]) -> list[Way]:
     """The chosen way, and after it those of its order that are not told apart from the best. Raises SettleError if no way gives vectors."""
-    ranked = sorted((way for way in allowed if math.isfinite(measured[way].candidate.separation)), key=lambda way: -_separation(measured, way))
+    ranked = sorted(
+        (way for way in allowed if math.isfinite(measured[way].candidate.separation)), key=lambda way: -_separation(measured, way)
+    )
     if not ranked:
         raise SettleError(
             "the model answers faces with zeros, or with numbers that are not finite", "export the model again: the file is damaged"

@@ -88,7 +88,9 @@ def _compared(before: Embed, after: Embed, val: Crops, others: Crops, to: str = 
     points = [[metrics.at_fmr(*both, fmr) for both in pairs] for fmr in FMRS]
     shown = [(one, other) for one, other in points if one.threshold is not None and other.threshold is not None]
     if not shown or not len(pairs[0][0]):
-        raise QuantiseError("the val people are too few to judge the new bundle", "give val people with two crops or more; no file was written")
+        raise QuantiseError(
+            "the val people are too few to judge the new bundle", "give val people with two crops or more; no file was written"
+        )
     for one, other in shown:
         table.add_row(f"TAR at FMR {one.target:g}", f"{one.tar:.4f}", f"{other.tar:.4f}")
     for first, second in zip(*figures, strict=True):

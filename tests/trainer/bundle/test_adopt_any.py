@@ -1,5 +1,5 @@
-"""Models as other people export them: half precision, bytes, fixed batches, oblong pictures, several outputs, branches, and files that are not
-to be had; each is adopted, or refused in one true line."""
+"""Models as other people export them: half precision, bytes, fixed batches, oblong pictures, several outputs, branches, and files that
+are not to be had; each is adopted, or refused in one true line."""
 
 import tomllib
 from collections.abc import Callable
@@ -286,7 +286,10 @@ def test_scalings_that_make_no_difference_are_said(
     way, _ = settle.settle(raw, val, "bgr")
     said = " ".join(capsys.readouterr().out.split())
     assert way.mean == 127.5 and way.scale == 127.5
-    assert "these people do not tell (x - 127.5) / 127.5, (x - 127.5) / 128" in said and "the most usual, (x - 127.5) / 127.5, is taken" in said
+    assert (
+        "these people do not tell (x - 127.5) / 127.5, (x - 127.5) / 128" in said
+        and "the most usual, (x - 127.5) / 127.5, is taken" in said
+    )
 
 
 def test_people_who_settle_and_calibrate_are_left_out_in_turn(val: Crops, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
