@@ -63,8 +63,9 @@ class Raw:
     @property
     def exact(self) -> bool:
         """Whether the model computes in float32 or better, so that its answers do not depend on the size of a batch."""
-        weights = {tensor.data_type for tensor in self.model.graph.initializer}
-        return self.kind != np.float16 and TensorProto.FLOAT16 not in weights
+        kinds = {tensor.data_type for tensor in self.model.graph.initializer}
+        kinds |= {field.i for node in self.model.graph.node if node.op_type == "Cast" for field in node.attribute if field.name == "to"}
+        return self.kind != np.float16 and TensorProto.FLOAT16 not in kinds
 
     def sampling(self, cut: Cut | None) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
         """(rows [height, 112], columns [width, 112]) that bring a crop to the model's size; None if nothing changes.

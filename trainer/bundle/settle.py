@@ -106,12 +106,12 @@ def settle(
         scalings = AS_IT_IS
     ways = [way_of(colours, *scaling, cut) for colours in ORDERS for scaling in scalings]
     allowed = [way for way in ways if order in ("auto", way.order)]
-    few = _few(crops.with_images(2))
+    few, kind = _few(crops.with_images(2)), "" if shared else "val"
     if len(few.people) < LEAST_PEOPLE:
         if len(allowed) == 1:
             return allowed[0], ()
         raise SettleError(
-            f"only {persons(len(few.people), 'val')} with two crops or more, too few to measure what the model takes",
+            f"only {persons(len(few.people), kind)} with two crops or more, too few to measure what the model takes",
             f"give crops of at least {LEAST_PEOPLE} people, or order, mean and scale",
         )
     console = Console()
@@ -119,7 +119,7 @@ def settle(
     measured = {way: _measure(way, found, few.person) for way, found in vectors.items()}
     table = tuple(one.candidate for one in measured.values())
     tied = _best(measured, allowed)
-    console.print(_shown(table, tied[0], f"{counted(len(few), 'crop')} of {persons(len(few.people), '' if shared else 'val')}"))
+    console.print(_shown(table, tied[0], f"{counted(len(few), 'crop')} of {persons(len(few.people), kind)}"))
     if not max(one.auc for one in table if not math.isnan(one.auc)) > CHANCE:
         raise SettleError(
             f"the model does not tell these people apart (AUC {measured[tied[0]].candidate.auc:.3f})",
