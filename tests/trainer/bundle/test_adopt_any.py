@@ -123,20 +123,14 @@ def run(val: Crops, tmp_path: Path) -> Run:
 
 
 KINDS: list[tuple[dict[str, Any], dict[str, Any], str]] = [
-    ({"kind": np.float16}, {}, "mended"),
     ({"kind": np.float16, "batch": 4}, {}, "mended"),
     ({"kind": np.uint8, "planes": False}, {"mean": None, "scale": None}, "mended"),
-    ({"kind": np.uint8, "size": (56, 56)}, {"mean": 0.0, "scale": 1.0}, "mended"),
-    ({"kind": np.float64, "flat": True, "size": (32, 32)}, {}, "mended"),
     ({"kind": np.float64, "flat": True, "size": (32, 32), "batch": "N"}, {}, "as it is"),
-    ({"batch": 4}, {}, "mended"),
     ({"batch": 2, "branch": True, "planes": False}, {}, "mended"),
     ({"size": (112, 96)}, {}, "mended"),
     ({"size": (160, 128), "planes": False}, {"mean": (123.7, 116.3, 103.5), "scale": (58.4, 57.1, 57.4)}, "mended"),
     ({"size": (64, 96)}, {"cut": Cut(48.0, 30.0, 30.0), "order": "rgb"}, "mended"),
-    ({"branch": True}, {}, "mended"),
-    ({"more": ("logits", "quality")}, {"output": "embedding"}, "mended"),
-    ({"batch": "N", "more": ("logits",)}, {"output": "embedding", "mean": (1.0, 2.0, 3.0), "scale": (9.0, 8.0, 7.0)}, "as it is"),
+    ({"more": ("logits", "quality"), "batch": "N"}, {"output": "embedding"}, "as it is"),
 ]
 
 
@@ -323,7 +317,7 @@ def test_without_a_split_everybody_settles_and_calibrates(tmp_path: Path, capsys
     given = ["adopt", str(path), str(out), "--data", str(crops), "--licence", "none"]
     assert main([*given, "--order", "rgb", "--mean", "123.675,116.28,103.53", "--scale", "58.395,57.12,57.375"]) == 0
     said = " ".join(capsys.readouterr().out.split())
-    assert said.index("10 calibration people: no threshold can be had") < said.index("20 crops of 10 people") < said.index("bundle.onnx")
+    assert said.index("10 calibration people: no threshold for searches") < said.index("20 crops of 10 people") < said.index("bundle.onnx")
     card = onnx_embedder(out)[1]
     assert card.calibration.identities == 10 and tomllib.loads(card.recipe)["mean"] == [123.675, 116.28, 103.53]
     with pytest.raises(SystemExit):
