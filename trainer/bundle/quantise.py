@@ -1,5 +1,5 @@
-"""A bundle's graph with its weights in float16, or with its convolutions in 8-bit integers: half the time on a CPU, half the file, and nearly
-the same vectors.
+"""A bundle's graph with its weights in float16 (half the file), or its convolutions in 8-bit integers: half the time on a CPU, half the
+file, and nearly the same vectors.
 
 Only what lies between the first and the last convolution is quantised; pixels are resampled and vectors normalised in float. Weights are
 integers of 7 bits, each output channel with its own scale: 2 · 255 · 64 still fits into the 16 bits in which CPUs without VNNI add two

@@ -63,8 +63,9 @@ class Raw:
     @property
     def exact(self) -> bool:
         """Whether the model computes in float32 or better, so that its answers do not depend on the size of a batch."""
-        weights = {tensor.data_type for tensor in self.model.graph.initializer}
-        return self.kind != np.float16 and TensorProto.FLOAT16 not in weights
+        kinds = {tensor.data_type for tensor in self.model.graph.initializer}
+        kinds |= {field.i for node in self.model.graph.node if node.op_type == "Cast" for field in node.attribute if field.name == "to"}
+        return self.kind != np.float16 and TensorProto.FLOAT16 not in kinds
 
     def sampling(self, cut: Cut | None) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
         """(rows [height, 112], columns [width, 112]) that bring a crop to the model's size; None if nothing changes.
@@ -82,10 +83,12 @@ class Raw:
     def pixels(self, crops: NDArray[np.uint8], way: Way) -> NDArray[Any]:
         """Convert crops uint8 [n, 112, 112, 3] RGB to the model's input."""
         x = crops.astype(np.float32)
+        mean, scale = (np.array(value, np.float32) for value in (way.mean, way.scale))
         found = self.sampling(way.cut)
         if found is not None:
-            x = np.tensordot(np.tensordot(x, found[0], axes=([1], [1])), found[1], axes=([1], [1])).transpose(0, 2, 3, 1)
-        x = (x - np.asarray(way.mean, np.float32)) / np.asarray(way.scale, np.float32)
+            rows = np.tensordot(x, found[0], axes=([1], [1]))  # n, x, c, Y
+            x = np.asarray(np.tensordot(rows, found[1], axes=([1], [1])), np.float32).transpose(0, 2, 3, 1)
+        x = np.asarray((x - mean) / scale, np.float32)
         x = x if way.order == "rgb" else x[..., ::-1]
         x = np.floor(x + np.float32(NUDGE)) if self.kind.kind == "u" else x
         return np.ascontiguousarray(x.transpose(0, 3, 1, 2) if self.planes else x).astype(self.kind)

@@ -35,6 +35,8 @@ LEAST_PEOPLE = 10
 MOST_PEOPLE = 400
 MOST_CROPS = 800
 FOLDS = 5
+SURE_PEOPLE = 60
+"""Fewer people may be sure of the wrong order: one draw of twelve in twenty was (LOG.md). So they must not depend on a fifth of them."""
 CHANCE = 0.6
 """A model whose AUC is at most this does not tell people apart."""
 
@@ -51,8 +53,8 @@ class Candidate:
     `separation` is how many standard deviations of impostor pairs the mean genuine pair lies above the mean impostor pair, with its 95 %
     interval (people resampled). It chooses, because it tells close candidates apart with few people, where hardly an impostor is as alike
     as a genuine pair. `rarity` is the mean of -log10 of the FMR at each genuine pair's similarity: 3 means that one impostor in a thousand
-    is as alike. It has a veto, because it sees impostors who are very alike. AUC can do neither: a few wrong labels outweigh the gain of all
-    other pairs.
+    is as alike. It has a veto, because it sees impostors who are very alike. AUC can do neither: a few wrong labels outweigh the gain of
+    all other pairs.
     """
 
     way: Way
@@ -88,7 +90,7 @@ def settle(
     that a forced order is shown beside the other.
 
     `shared`: the thresholds will be of these people too. Then each fifth of them is left out once, and all others must choose the same, so
-    that nobody's pictures have chosen the way in which they are measured.
+    that nobody's pictures have chosen the way in which they are measured. Fewer than SURE_PEOPLE must agree on the order in any case.
 
     Raises SettleError if the order must be measured and the people cannot show it: if the 95 % interval of the difference in separation,
     with the same people drawn for both, reaches below 0.001.
@@ -104,12 +106,12 @@ def settle(
         scalings = AS_IT_IS
     ways = [way_of(colours, *scaling, cut) for colours in ORDERS for scaling in scalings]
     allowed = [way for way in ways if order in ("auto", way.order)]
-    few = _few(crops.with_images(2))
+    few, kind = _few(crops.with_images(2)), "" if shared else "val"
     if len(few.people) < LEAST_PEOPLE:
         if len(allowed) == 1:
             return allowed[0], ()
         raise SettleError(
-            f"only {persons(len(few.people), 'val')} with two crops or more, too few to measure what the model takes",
+            f"only {persons(len(few.people), kind)} with two crops or more, too few to measure what the model takes",
             f"give crops of at least {LEAST_PEOPLE} people, or order, mean and scale",
         )
     console = Console()
@@ -117,7 +119,7 @@ def settle(
     measured = {way: _measure(way, found, few.person) for way, found in vectors.items()}
     table = tuple(one.candidate for one in measured.values())
     tied = _best(measured, allowed)
-    console.print(_shown(table, tied[0], f"{counted(len(few), 'crop')} of {persons(len(few.people), 'val')}"))
+    console.print(_shown(table, tied[0], f"{counted(len(few), 'crop')} of {persons(len(few.people), kind)}"))
     if not max(one.auc for one in table if not math.isnan(one.auc)) > CHANCE:
         raise SettleError(
             f"the model does not tell these people apart (AUC {measured[tied[0]].candidate.auc:.3f})",
@@ -126,15 +128,19 @@ def settle(
     _need_one_order(measured, allowed, tied[0])
     if len(tied) > 1:
         told = ", ".join(_scaling(way) for way in tied)
-        console.print(f"these people do not tell {told} apart: the most usual, {_scaling(tied[0])}, is taken", highlight=False, soft_wrap=True)
-    if shared and len(allowed) > 1:
-        _need_agreement(vectors, few, allowed, tied[0])
+        console.print(
+            f"these people do not tell {told} apart: the most usual, {_scaling(tied[0])}, is taken", highlight=False, soft_wrap=True
+        )
+    if len(allowed) > 1 and (shared or len(few.people) < SURE_PEOPLE):
+        _need_agreement(vectors, few, allowed, tied[0], whole=shared)
     return tied[0], table
 
 
 def _best(measured: Mapping[Way, _Measured], allowed: Sequence[Way]) -> list[Way]:
     """The chosen way, and after it those of its order that are not told apart from the best. Raises SettleError if no way gives vectors."""
-    ranked = sorted((way for way in allowed if math.isfinite(measured[way].candidate.separation)), key=lambda way: -_separation(measured, way))
+    ranked = sorted(
+        (way for way in allowed if math.isfinite(measured[way].candidate.separation)), key=lambda way: -_separation(measured, way)
+    )
     if not ranked:
         raise SettleError(
             "the model answers faces with zeros, or with numbers that are not finite", "export the model again: the file is damaged"
@@ -159,15 +165,17 @@ def _need_one_order(measured: Mapping[Way, _Measured], allowed: Sequence[Way], b
         raise SettleError(f"{best.order} separates people better, but the most alike impostors speak for {rival.order}", hint)
 
 
-def _need_agreement(vectors: Mapping[Way, NDArray[np.float32] | None], crops: Crops, allowed: Sequence[Way], best: Way) -> None:
-    """Raises SettleError unless the people without each fifth of them choose the same."""
+def _need_agreement(
+    vectors: Mapping[Way, NDArray[np.float32] | None], crops: Crops, allowed: Sequence[Way], best: Way, whole: bool
+) -> None:
+    """Raises SettleError unless the people without each fifth of them choose the same: the `whole` way, or at least its order."""
     fold = np.random.default_rng(1).permutation(len(crops.people)) % FOLDS
     for left_out in range(FOLDS):
         rows = np.flatnonzero(fold[crops.person] != left_out)
         person = np.unique(crops.person[rows], return_inverse=True)[1]
         measured = {way: _measure(way, None if found is None else found[rows], person) for way, found in vectors.items() if way in allowed}
         chosen = _best(measured, allowed)[0]
-        if chosen != best:
+        if chosen.order != best.order or (whole and chosen != best):
             raise SettleError(
                 f"without a fifth of the people another way is chosen ({_told(chosen)} instead of {_told(best)})",
                 "give --order, --mean and --scale, or a --split with people for val and for calibration",

@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from daemon.core import bundle as bundles
 from daemon.core.bundle import CARD_KEY, Card, Figure
@@ -80,15 +80,17 @@ def _compared(before: Embed, after: Embed, val: Crops, others: Crops, to: str = 
     person = np.concatenate([val.person, others.person + len(val.people)])
     vectors = [np.concatenate([embed(val.pixels), embed(others.pixels)]) for embed in (before, after)]
     figures = [evaluate.open_set_figures(found, person, "val") for found in vectors]
-    alike = np.sum(vectors[0] * vectors[1], axis=1)
+    alike = np.sum(vectors[0].astype(np.float64) * vectors[1], axis=1)
     of = f"{counted(len(val), 'crop')} of {persons(len(val.people), 'val')}, {counted(len(others.people), 'stranger')}"
-    cosines = f"mean {alike.mean():.5f}, 1st percentile {np.quantile(alike, 0.01):.5f}, worst {alike.min():.5f}"
-    table = Table("", "before", to, title=f"{of}; cosine of before and {to}: {cosines}")
+    away = f"mean {1 - alike.mean():.1e}, worst {1 - alike.min():.1e}"
+    table = Table(Column("", no_wrap=True), "before", to, title=f"{of}; 1 - cosine of before and {to}: {away}")
     pairs = [metrics.all_pairs(found[: len(val)], val.person) for found in vectors]
     points = [[metrics.at_fmr(*both, fmr) for both in pairs] for fmr in FMRS]
     shown = [(one, other) for one, other in points if one.threshold is not None and other.threshold is not None]
     if not shown or not len(pairs[0][0]):
-        raise QuantiseError("the val people are too few to judge the new bundle", "give val people with two crops or more; no file was written")
+        raise QuantiseError(
+            "the val people are too few to judge the new bundle", "give val people with two crops or more; no file was written"
+        )
     for one, other in shown:
         table.add_row(f"TAR at FMR {one.target:g}", f"{one.tar:.4f}", f"{other.tar:.4f}")
     for first, second in zip(*figures, strict=True):

@@ -16,10 +16,7 @@ from trainer.measure.calibrate import FPIRS, GALLERIES, RISK, allowed_errors, re
 def resolvable(people: int) -> frozenset[tuple[int, float]]:
     """The cells (gallery, FPIR) of `calibrate.cells` that get a threshold from so many people."""
     return frozenset(
-        (gallery, fpir)
-        for gallery in GALLERIES
-        for fpir in FPIRS
-        if allowed_errors(max(0, people - gallery), fpir) is not None
+        (gallery, fpir) for gallery in GALLERIES for fpir in FPIRS if allowed_errors(max(0, people - gallery), fpir) is not None
     )
 
 

@@ -30,8 +30,8 @@ DRAWS = 40
 RISK = 0.05
 FEW = 300
 CROPS_EACH = 4
-"""Of fewer people than FEW so many crops are used. With the public model and 60 people, thresholds for 20 templates varied by 0.031 from one
-draw of people to the next with one crop of each, and by 0.014 with up to four (LOG.md)."""
+"""Of fewer people than FEW so many crops are used. With the public model and 60 people, thresholds for 20 templates varied by 0.031 from
+one draw of people to the next with one crop of each, and by 0.014 with up to four (LOG.md)."""
 
 
 class CalibrationError(Fault):

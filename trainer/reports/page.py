@@ -28,7 +28,7 @@ def write(folder: Path, report: Report, crops: Crops | None = None) -> Path:
         replace(folder / "report.json", to_json(report))
         replace(page, render(report, pictures(report, crops) if crops is not None else {}).encode())
     except OSError as error:
-        raise ReportError(f"cannot write {error.filename or page}: {error.strerror}", "give a folder that can be written, on a disk with room") from error
+        raise ReportError(f"cannot write {error.filename or page}: {error.strerror}", "give a folder that can be written") from error
     return page
 
 

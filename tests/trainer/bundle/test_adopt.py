@@ -214,8 +214,8 @@ def test_the_order_is_measured(run: Run, tmp_path: Path, capsys: pytest.CaptureF
 def test_scaling_is_measured_where_none_is_given(val: data.Crops, tmp_path: Path) -> None:
     way, table = settle.settle(raw_file.read(made_up(tmp_path / "raw.onnx")), val, "auto")
     assert len(table) == 2 * len(settle.SCALINGS) and way.order == "bgr"
-    best = max(table, key=lambda candidate: candidate.separation)
-    assert way.mean == best.way.mean and way.order == best.way.order
+    best, taken = max(table, key=lambda one: one.separation), next(one for one in table if one.way == way)
+    assert best.way.order == way.order and taken.high >= best.low  # the best, or a more usual one that is not told from it
 
 
 def test_a_forced_order_is_taken_even_if_the_other_is_better(run: Run, tmp_path: Path) -> None:
@@ -287,7 +287,7 @@ def test_what_has_to_be_given(run: Run, val: data.Crops, calibration: data.Crops
 
 def test_a_graph_that_mixes_its_crops_is_refused(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnx_graph, "SCAN_OPSET", 99)
-    with pytest.raises(Fault, match="other vectors for a batch than crop by crop"):
+    with pytest.raises(Fault, match=r"no graph of this model takes a batch \(mended: .*; as it is: .*the model gives \[1, 24\]"):
         run(made_up(tmp_path / "raw.onnx", end="heads"))
     assert not (tmp_path / "bundle.onnx").exists()
 
