@@ -17,10 +17,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from daemon.core import bundle as bundles
 from daemon.core.bundle import Card
 from daemon.core.faults import first_line
 from daemon.edges.files import replace
+from trainer.bundle import readback
 from trainer.bundle.readback import ReadBackError, Weights
 from trainer.models import plain
 from trainer.models.whole import PARITY, embedder
@@ -35,7 +35,7 @@ WANTED = "give a file that `ostiary-train export --keras` wrote"
 def write(recipe: Recipe, weights: Sequence[NDArray[np.float32]], card: Card, path: Path) -> None:
     """Write the file; it takes the place of an older one. Raises ReadBackError if it would not answer as the bundle does, and OSError."""
     model = plain.plain(recipe, weights)
-    _prove(path, card, model, recipe, weights)
+    _prove(path, model, recipe, weights)
     content = io.BytesIO()
     with tempfile.TemporaryDirectory() as folder:
         saved = Path(folder) / f"model{SUFFIX}"
@@ -56,7 +56,7 @@ def read(path: Path) -> Weights:
         recipe = reading.parse(card.recipe)
         layers = model.get_layer("encoder").layers
         weights = [weight for layer in layers if layer.name != "chip" for weight in layer.get_weights()]
-        _prove(path, card, model, recipe, weights)
+        _prove(path, model, recipe, weights)
     except FileNotFoundError as error:
         raise ReadBackError(f"{path} does not exist", WANTED) from error
     except (OSError, KeyError, ValueError, TypeError, zipfile.BadZipFile, msgspec.DecodeError, RecipeError) as error:
@@ -64,9 +64,9 @@ def read(path: Path) -> Weights:
     return Weights(card, recipe, weights, False)
 
 
-def _prove(path: Path, card: Card, model: keras.Model, recipe: Recipe, weights: Sequence[NDArray[np.float32]]) -> None:
-    """Raises ReadBackError unless model and encoder answer the golden crops alike."""
-    golden = np.stack([bundles.golden_crop(item.seed) for item in card.golden])
-    apart = float(np.abs(np.asarray(model.predict_on_batch(golden.astype(np.float32))) - embedder(recipe, weights)(golden)).max())
+def _prove(path: Path, model: keras.Model, recipe: Recipe, weights: Sequence[NDArray[np.float32]]) -> None:
+    """Raises ReadBackError unless model and encoder answer alike."""
+    crops = readback.probes()
+    apart = float(np.abs(np.asarray(model.predict_on_batch(crops.astype(np.float32))) - embedder(recipe, weights)(crops)).max())
     if not apart <= PARITY:
         raise ReadBackError(f"the network of {path} is not that of its card's recipe: they differ by {apart:.1e}", WANTED)
