@@ -64,7 +64,7 @@ def apart(found: Mapping[str, Crops], closed: bool = False) -> None:
 
 def marks(crops: Crops) -> NDArray[np.uint64]:
     """64 bits of each picture's content: the same picture has the same mark under any name."""
-    digests = b"".join(hashlib.blake2b(picture, digest_size=8).digest() for picture in map(np.ascontiguousarray, crops.pixels))
+    digests = b"".join(hashlib.blake2b(picture.tobytes(), digest_size=8).digest() for picture in crops.pixels)
     return np.frombuffer(digests, np.uint64)
 
 
