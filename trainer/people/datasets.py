@@ -97,7 +97,7 @@ def one_name(*parts: Crops) -> None:
 
 def marks(crops: Crops) -> NDArray[np.uint64]:
     """64 bits of each picture's content: the same picture has the same mark under any name."""
-    digests = b"".join(hashlib.blake2b(picture, digest_size=8).digest() for picture in map(np.ascontiguousarray, crops.pixels))
+    digests = b"".join(hashlib.blake2b(picture.tobytes(), digest_size=8).digest() for picture in crops.pixels)
     return np.frombuffer(digests, np.uint64)
 
 

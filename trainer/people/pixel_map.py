@@ -6,6 +6,7 @@ meet an old file. It is put in its place whole: what a killed run left is made a
 
 from __future__ import annotations
 
+import fcntl
 import math
 import os
 from collections.abc import Callable, Iterator
@@ -51,16 +52,24 @@ def mapped(folder: Path, digest: str, shape: Shape, picture: Callable[[int], NDA
     whole = _opened(path, shape)
     if whole is None:
         folder.mkdir(parents=True, exist_ok=True)
-        with placed(path, force=True) as file:
-            # The room is taken before the work: writing to a map on a full disk would kill the process.
-            pixels = np.lib.format.open_memmap(part_of(path), mode="w+", dtype=np.uint8, shape=shape)
-            os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
-            for index in range(shape[0]):
-                pixels[index] = picture(index)
-            pixels.flush()
-            del pixels
-        whole = np.load(path, mmap_mode="r")
+        with path.with_suffix(".lock").open("w") as lock:
+            # Two runs that begin together: the second waits, and finds the file. The system takes a killed run's lock away.
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            whole = _opened(path, shape)
+            if whole is None:
+                _write(path, shape, picture)
+                whole = np.load(path, mmap_mode="r")
     return Rows(np.asarray(whole), np.arange(shape[0]))
+
+
+def _write(path: Path, shape: Shape, picture: Callable[[int], NDArray[np.uint8]]) -> None:
+    with placed(path, force=True) as file:
+        # The room is taken before the work: writing to a map on a full disk would kill the process.
+        pixels = np.lib.format.open_memmap(part_of(path), mode="w+", dtype=np.uint8, shape=shape)
+        os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
+        for index in range(shape[0]):
+            pixels[index] = picture(index)
+        pixels.flush()
 
 
 def _opened(path: Path, shape: Shape) -> NDArray[np.uint8] | None:

@@ -8,8 +8,14 @@ import keras
 import numpy as np
 import pytest
 
+from daemon.core import bundle as bundles
+from daemon.core.bundle import golden_crop
 from tests.fixtures.tensors import numpy_of
+from trainer.bundle import export
 from trainer.models import backbones, networks
+from trainer.models.opened import onnx_embedder
+from trainer.models.whole import PARITY
+from trainer.people import augment
 from trainer.recipes import reading
 from trainer.recipes.values import Network, Recipe, RecipeError
 
@@ -77,6 +83,24 @@ def test_what_cannot_be_is_one_line(changes: dict[str, Any], message: str, hint:
         backbones.check(replace(SMALL, **changes))
     assert message in caught.value.message and hint in caught.value.hint
     assert "\n" not in caught.value.message + caught.value.hint
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="only TensorFlow writes ONNX")
+@pytest.mark.parametrize("backbone", ["VGG16", "MobileNetV2"])
+def test_it_becomes_a_bundle_that_equals_it(backbone: str, tmp_path: Path) -> None:
+    recipe = Recipe(name="small", network=replace(SMALL, backbone=backbone))
+    encoder = networks.fresh(recipe)
+    pictures = np.stack([golden_crop(seed) for seed in range(64)])
+    # The normalisations know these pictures, as after training: otherwise a random network tells nothing apart.
+    for layer in encoder.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.0
+    encoder(augment.shrink(pictures, 32), training=True)
+    none = bundles.Calibration((), (), 0, 0)
+    worst = export.export(recipe, encoder.get_weights(), tmp_path / "x.onnx", "", none, (), pictures[:8])
+    assert worst <= PARITY
+    embed, card = onnx_embedder(tmp_path / "x.onnx")
+    assert bundles.check_golden(card, embed) > 0.99999 and reading.parse(card.recipe) == recipe
 
 
 def test_the_recipe_keeps_the_backbone_and_the_global_policy_stays() -> None:

@@ -1,6 +1,8 @@
 """Crops mapped from a file are the crops: in every way to take some of them, on a second run, after a kill, and with a changed picture."""
 
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,10 @@ from trainer.recipes import reading
 
 def read(people: dict[str, Path], cache: Path | None) -> Crops:
     return data.read(people["crops"], 112, 3, resize=False, cache=cache)
+
+
+def files(cache: Path) -> list[str]:
+    return sorted(path.name for path in cache.iterdir() if path.suffix != ".lock")
 
 
 def refuse(*_: Any) -> None:
@@ -58,18 +64,33 @@ def test_the_second_run_finds_the_file_and_changed_pictures_do_not(
     shutil.copy(other / "person00" / "1.png", other / "person00" / "0.png")
     changed = read({"crops": other}, tmp_path / "cache")
     assert np.array_equal(changed.pixels[0], first.pixels[1]) and changed.digest != first.digest
-    assert len(list((tmp_path / "cache").iterdir())) == 2
+    assert len(files(tmp_path / "cache")) == 2
 
 
 def test_what_a_kill_left_is_made_again(people: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = read(people, tmp_path / "whole")
-    (name,) = (path.name for path in (tmp_path / "whole").iterdir())
+    (name,) = files(tmp_path / "whole")
     cache = tmp_path / "cache"
     cache.mkdir()
     for left, content in ((f"{name}.part", b"half"), (name, (tmp_path / "whole" / name).read_bytes()[:5000]), (name, b"")):
         (cache / left).write_bytes(content)
         assert np.array_equal(np.asarray(read(people, cache).pixels), np.asarray(expected.pixels))
-        assert [path.name for path in cache.iterdir()] == [name]
+        assert files(cache) == [name]
+
+
+def test_two_runs_that_begin_together_make_one_file(tmp_path: Path) -> None:
+    """The second waits for the first, whose file would otherwise be half of the second's."""
+    made: list[int] = []
+
+    def picture(index: int) -> np.ndarray:
+        made.append(index)
+        time.sleep(0.01)
+        return np.full((4, 4, 3), index, np.uint8)
+
+    with ThreadPoolExecutor(2) as pool:
+        both = list(pool.map(lambda _: pixel_map.mapped(tmp_path, "d" * 64, (20, 4, 4, 3), picture), range(2)))
+    assert made == list(range(20))
+    assert all((rows[index] == index).all() for rows in both for index in range(20))
 
 
 def test_a_bad_picture_leaves_no_file(tmp_path: Path) -> None:
@@ -77,7 +98,7 @@ def test_a_bad_picture_leaves_no_file(tmp_path: Path) -> None:
     (crops / "person01" / "1.png").write_bytes(b"not a picture")
     with pytest.raises(DataError, match="person01/1"):
         data.read(crops, 112, 3, resize=False, cache=tmp_path / "cache")
-    assert not list((tmp_path / "cache").iterdir())
+    assert not files(tmp_path / "cache")
 
 
 def test_a_full_disk_is_said_before_the_work(people: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,7 +109,7 @@ def test_a_full_disk_is_said_before_the_work(people: dict[str, Path], tmp_path: 
     monkeypatch.setattr("cv2.imdecode", refuse)
     with pytest.raises(FileError, match="No space left"):
         read(people, tmp_path)
-    assert not list(tmp_path.iterdir())
+    assert not files(tmp_path)
 
 
 def test_too_large_for_memory_is_said_with_the_way_out(people: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
