@@ -11,12 +11,11 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from rich.console import Console
-
 import daemon
 from daemon.core.faults import Fault
 from daemon.core.plain import show_anywhere
 from daemon.runtime import need_runtime
+from trainer import terminal
 
 RECIPES = Path(__file__).with_name("recipes")
 DEFAULT_BUNDLE = Path(daemon.__file__).parent / "models" / "faces.onnx"
@@ -59,9 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _complain(message: str, hint: str) -> None:
-    console = Console(stderr=True, soft_wrap=True, highlight=False)
-    console.print(f"ostiary-train: {message}", markup=False)
-    console.print(f"  hint: {hint}", markup=False)
+    terminal.say(f"ostiary-train: {message}", stderr=True)
+    terminal.say(f"  hint: {hint}", stderr=True)
 
 
 @contextlib.contextmanager

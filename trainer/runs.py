@@ -145,8 +145,16 @@ class Run:
         path = self.folder / "weights.npz"
         if not path.exists():
             raise RunError(f"{self.folder} has no trained weights yet", "let `ostiary-train fit` finish its first stage")
-        with np.load(path, allow_pickle=False) as file:
-            return [file[key] for key in sorted(file.files)]
+        return load(path)
+
+    def start_from(self, weights: list[NDArray[np.float32]]) -> None:
+        """The weights that the first stage begins with, if they are not fresh: what came of the training is measured against them."""
+        save(self.folder / "start.npz", {f"w_{index:04d}": value for index, value in enumerate(weights)})
+
+    def start(self) -> list[NDArray[np.float32]] | None:
+        """The weights given to `start_from`; None for a run that began with fresh weights."""
+        path = self.folder / "start.npz"
+        return load(path) if path.exists() else None
 
     def kept_figures(self) -> dict[str, float]:
         """The figures given to `keep`."""
@@ -179,6 +187,12 @@ def _plain(value: object) -> object:
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def load(path: Path) -> list[NDArray[np.float32]]:
+    """The arrays of an .npz file in the order of their names."""
+    with np.load(path, allow_pickle=False) as file:
+        return [file[key] for key in sorted(file.files)]
 
 
 def save(path: Path, arrays: Mapping[str, NDArray[np.generic]]) -> None:

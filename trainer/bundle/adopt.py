@@ -16,7 +16,6 @@ import msgspec
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from rich.console import Console
 
 from daemon.core import bundle as bundles
 from daemon.core.bundle import Card, Figure
@@ -24,6 +23,7 @@ from daemon.core.counts import persons
 from daemon.core.faces.align import ALIGNMENT
 from daemon.core.faults import Fault
 from daemon.edges.files import replace
+from trainer import terminal
 from trainer.bundle import constant_shapes, export, onnx_graph, raw_model, settle
 from trainer.bundle.constant_shapes import ShapeError
 from trainer.bundle.onnx_graph import Batch
@@ -82,7 +82,6 @@ def adopt(
     if len(crops_calibration.people) < 2:
         raise AdoptError("fewer than two people are in the calibration part", "put more people into the part calibration")
     raw = raw_model.read(model)
-    console = Console()
     way, table = settle.settle(raw, crops_val, order, mean, scale, cut)
     truth = raw_model.embedder(raw, way)
     golden = export.golden_vectors(truth)  # a model that tells nothing apart is refused before the passages, which take minutes
@@ -112,10 +111,10 @@ def adopt(
     bundles.check_golden(card, onnx_embedder(content)[0])
     bundle.parent.mkdir(parents=True, exist_ok=True)
     replace(bundle, content)
-    console.print(f"{bundle}: {len(content) / 1e6:.2f} MB, batch {batch}, model and bundle differ by {worst:.1e} at most", soft_wrap=True)
+    terminal.say(f"{bundle}: {len(content) / 1e6:.2f} MB, batch {batch}, model and bundle differ by {worst:.1e} at most")
     left = sorted(constant_shapes.on_the_cpu(onnx.load_from_string(content).graph))
     if left:
-        console.print(f"it runs on a CPU only, because of its {left[0]}: {constant_shapes.ON_THE_CPU[left[0]]}", soft_wrap=True)
+        terminal.say(f"it runs on a CPU only, because of its {left[0]}: {constant_shapes.ON_THE_CPU[left[0]]}")
     return Adopted(way, table, batch, worst, card)
 
 

@@ -12,12 +12,12 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
 from daemon.core.counts import counted, persons
 from daemon.core.faults import Fault
+from trainer import terminal
 from trainer.bundle.raw_model import ORDERS, OnnxError, Raw, Way, embedder, way_of
 from trainer.measure import metrics
 from trainer.people.augment import Cut
@@ -82,7 +82,7 @@ def settle(
             f"only {persons(len(few.people), 'val')} with two crops or more, too few to measure what the model takes",
             f"give crops of at least {LEAST_PEOPLE} people, or order, mean and scale",
         )
-    console = Console()
+    console = terminal.console()
     measured = {way: _measure(raw, way, few) for way in track(ways, "measure", console=console, transient=True)}
     table = tuple(candidate for candidate, _ in measured.values())
     ranked = sorted((way for way in allowed if math.isfinite(measured[way][0].rarity)), key=lambda way: -measured[way][0].rarity)

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-from rich.console import Console
 
 from daemon.core.bundle import Calibration, golden_crop
 from daemon.core.counts import persons
 from daemon.edges.files import replace
+from trainer import terminal
 from trainer.bundle import adopt, export
 from trainer.bundle.adopt import AdoptError
 from trainer.measure import calibrate
@@ -87,4 +87,4 @@ def _package(options: argparse.Namespace) -> None:
     if options.measured is not None:
         replace(options.measured, msgspec.json.format(msgspec.json.encode(measured), indent=1) + b"\n")
     size = options.bundle.stat().st_size / 1e6
-    Console().print(f"{options.bundle}: {size:.2f} MB, Keras and ONNX differ by {worst:.1e} at most", soft_wrap=True)
+    terminal.say(f"{options.bundle}: {size:.2f} MB, Keras and ONNX differ by {worst:.1e} at most")

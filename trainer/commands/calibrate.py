@@ -6,11 +6,11 @@ import argparse
 
 import msgspec
 import onnx
-from rich.console import Console
 
 from daemon.core.bundle import CARD_KEY
 from daemon.core.counts import persons
 from daemon.edges.files import replace
+from trainer import terminal
 from trainer.measure import calibrate
 from trainer.models.opened import onnx_embedder
 from trainer.people import data
@@ -31,6 +31,5 @@ def run(options: argparse.Namespace) -> None:
     (entry,) = [entry for entry in model.metadata_props if entry.key == CARD_KEY]
     entry.value = msgspec.json.encode(card).decode()
     replace(options.out, model.SerializeToString())
-    console = Console()
-    console.print(tables.calibration(card.calibration))
-    console.print(f"{options.out}: a new bundle for the daemon, with its own id", soft_wrap=True)
+    terminal.console().print(tables.calibration(card.calibration))
+    terminal.say(f"{options.out}: a new bundle for the daemon, with its own id")

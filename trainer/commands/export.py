@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from rich.console import Console
-
 from daemon.core.counts import persons
+from trainer import terminal
 from trainer.bundle import export
 from trainer.commands.evaluate import kept_figures
 from trainer.measure import calibrate
@@ -39,7 +38,6 @@ def run(options: argparse.Namespace) -> None:
     faces = people.pixels[:: max(1, len(people) // 64)]
     digest = str(facts["data_digest"])
     worst = export.export(chosen, weights, options.bundle, digest, calibration, figures, faces, options.notes)
-    console = Console()
-    console.print(tables.calibration(calibration))
+    terminal.console().print(tables.calibration(calibration))
     size = options.bundle.stat().st_size / 1e6
-    console.print(f"{options.bundle}: {size:.2f} MB, Keras and ONNX differ by {worst:.1e} at most")
+    terminal.say(f"{options.bundle}: {size:.2f} MB, Keras and ONNX differ by {worst:.1e} at most")

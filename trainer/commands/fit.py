@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
 
 from daemon.core.counts import counted, persons
+from trainer import terminal
 from trainer.bundle import raw_model
 from trainer.learn import fit, stages
 from trainer.learn.stages import FitError, Teacher
@@ -96,7 +96,6 @@ def _check(recipe: Recipe, parts: dict[str, Crops]) -> None:
 
 
 def _fit(options: argparse.Namespace, leg: _Leg, parts: dict[str, Crops]) -> None:
-    console = Console()
     start = None
     if leg.start == PRETRAINED:
         start = fit.Start(dlib_network.weights(), None)
@@ -119,9 +118,9 @@ def _fit(options: argparse.Namespace, leg: _Leg, parts: dict[str, Crops]) -> Non
     leg.run.begin(leg.recipe, facts)
     leg.run.remember(learned.people, datasets.marks(learned))
     told = ", ".join(f"{counted(len(crops), 'crop')} of {persons(len(crops.people))} for {part}" for part, crops in parts.items())
-    console.print(f"{leg.recipe.name}: {told}", highlight=False)
+    terminal.say(f"{leg.recipe.name}: {told}")
     best = fit.fit(leg.recipe, learned, parts["val"], leg.run, options.minutes, options.workers, start, taught)
-    console.print("kept: " + ", ".join(f"{name} {value:.4f}" for name, value in best.items()))
+    terminal.say("kept: " + ", ".join(f"{name} {value:.4f}" for name, value in best.items()))
 
 
 def _check_teacher(recipe: Recipe, teacher: Path | None) -> None:

@@ -9,13 +9,13 @@ import hashlib
 import msgspec
 import numpy as np
 import onnx
-from rich.console import Console
 from rich.table import Table
 
 from daemon.core import bundle as bundles
 from daemon.core.bundle import CARD_KEY, Card
 from daemon.core.counts import counted, persons
 from daemon.edges.files import replace
+from trainer import terminal
 from trainer.bundle import export, quantise
 from trainer.bundle.quantise import QuantiseError
 from trainer.measure import calibrate, evaluate, metrics
@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> None:
         raise DataError("fewer than two people are in the part val or calibration", "put more people into these parts")
     model = quantise.quantised(onnx.load(options.bundle), parts["fit"].pixels)
     after, _ = onnx_embedder(model.SerializeToString())
-    console = Console()
+    console = terminal.console()
     people = parts["calibration"]
     console.print(_compared(before, after, parts["val"], people))
     golden = export.golden_vectors(after)
@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> None:
     options.out.parent.mkdir(parents=True, exist_ok=True)
     replace(options.out, content)
     console.print(tables.calibration(calibration))
-    console.print(f"{options.out}: {len(content) / 1e6:.2f} MB, a new bundle for the daemon, with its own id", soft_wrap=True)
+    terminal.say(f"{options.out}: {len(content) / 1e6:.2f} MB, a new bundle for the daemon, with its own id")
 
 
 def _compared(before: Embed, after: Embed, val: Crops, others: Crops) -> Table:

@@ -61,6 +61,7 @@ def fit(
     state = run.state()
     if state is None and start is not None:
         _begin(encoder, start)
+        run.start_from(start.weights)
         run.keep(start.weights, judge(start.weights))
     crops_of = [_crops(recipe, index, len(fit_crops)) for index in range(len(recipe.stages))]
     for index, settings in enumerate(recipe.stages):

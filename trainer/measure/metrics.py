@@ -132,7 +132,7 @@ def ten_fold_right(similarity: Floats, same: NDArray[np.bool_], folds: int = 10)
         rest = fold != index
         if not rest.any():
             raise ValueError("accuracy over folds needs two pairs of each kind")
-        right[~rest] = (similarity[~rest] >= _best_threshold(similarity[rest], same[rest])) == same[~rest]
+        right[~rest] = (similarity[~rest] >= best_threshold(similarity[rest], same[rest])) == same[~rest]
     return right
 
 
@@ -144,8 +144,8 @@ def all_pairs(vectors: Floats, person: NDArray[np.int64], similarity: Similarity
     return alike[same], alike[~same]
 
 
-def _best_threshold(similarity: Floats, same: NDArray[np.bool_]) -> float:
-    """The middle between the two neighbouring similarities where accuracy is best."""
+def best_threshold(similarity: Floats, same: NDArray[np.bool_]) -> float:
+    """The threshold at which most pairs are judged correctly: the middle between the two neighbouring similarities."""
     order = np.argsort(similarity, kind="stable")
     ordered, labels = similarity[order], same[order]
     right = np.append(0, np.cumsum(~labels)) + labels.sum() - np.append(0, np.cumsum(labels))

@@ -6,20 +6,28 @@ import re
 
 from daemon.core.bundle import Figure
 from daemon.core.counts import counted, persons
+from trainer.measure import koch
 from trainer.reports.drawing import percent
 from trainer.reports.measure import Report
 from trainer.reports.verification import Gate
 
-NAMES = {"accuracy": "accuracy (10-fold)", "auc": "AUC", "eer": "EER"} | {
+NAMES = {
+    "accuracy": "accuracy (10-fold)", "auc": "AUC", "eer": "EER",
+    "distance:same": "mean distance, one person", "distance:other": "mean distance, two people",
+    f"accuracy@pairs={koch.PAIRS}": "verification accuracy (Koch 2015)",
+} | {
     f"tar@{fmr:.0e}": f"TAR at FMR {percent(fmr)}" for fmr in (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
-}
+}  # fmt: skip
 
 
 def spoken(name: str) -> str:
     """A figure's name as it is printed: `fnir@fpir=1e-01,n=10` is FNIR at FPIR 10 %, N = 10. A name of another form stays as it is."""
     found = re.fullmatch(r"(fnir|misidentified)@fpir=([0-9e.+-]+),n=(\d+)", name)
     if found is None:
-        return NAMES.get(name, name)
+        ranked, shot = re.fullmatch(r"rank-(\d+),n=(\d+)", name), re.fullmatch(r"one-shot-(\d+)-way", name)
+        if ranked is not None:
+            return f"within rank {ranked[1]} of {int(ranked[2]):,}" if ranked[1] != "1" else f"rank 1 of {int(ranked[2]):,}"
+        return f"{shot[1]}-way one-shot" if shot is not None else NAMES.get(name, name)
     what = "FNIR" if found[1] == "fnir" else "misidentified"
     return f"{what} at FPIR {percent(float(found[2]))}, N = {found[3]}"
 

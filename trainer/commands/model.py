@@ -1,0 +1,47 @@
+"""The model that a command is given: the folder of a run, or a bundle."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from daemon.core.bundle import Card
+from trainer.measure import scoring
+from trainer.measure.scoring import Scorer
+from trainer.recipes.values import Recipe
+from trainer.runs import Run
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """How the model compares, and the digest of the data it learned from (`seen`). A run has its folder and recipe; a bundle has a card."""
+
+    scorer: Scorer
+    seen: str
+    recipe: Recipe
+    folder: Run | None = None
+    card: Card | None = None
+
+
+def opened(path: Path) -> Model:
+    """The weights that a run keeps, or a bundle. Raises RunError, BundleError."""
+    if path.is_dir():
+        folder = Run(path)
+        recipe = folder.recipe()
+        return Model(scoring.of_run(recipe, folder.weights()), str(folder.facts()["data_digest"]), recipe, folder)
+    scorer, card = scoring.of_bundle(path)
+    # A bundle looks at people in colour, as the default recipe reads them.
+    return Model(scorer, card.data_digest, Recipe(), card=card)
+
+
+def before(folder: Run) -> Scorer | None:
+    """The scorer of the weights that a run's first stage began with: fresh ones, or those it was given. None for a run of an older trainer
+    that began with another's weights and did not keep them."""
+    recipe, start = folder.recipe(), folder.start()
+    if start is not None:
+        return scoring.of_run(recipe, start)
+    verdicts = (str(line.get("stage")) for line in folder.history() if "kept" in line)
+    stages = (str(line.get("stage")) for line in folder.history() if "loss" in line)
+    # Only a stage that had something to beat has a verdict.
+    judged, first = next(verdicts, None), next(stages, None)
+    return None if judged is not None and judged == first else scoring.untrained(recipe)
