@@ -109,11 +109,19 @@ def before(pairs: AllPairs, after: AllPairs, what: str, on: str, apart: bool) ->
     points = (metrics.at_fmr(pairs.genuine, pairs.impostor, target) for target in metrics.FMRS)
     found = {"auc": metrics.auc(pairs.genuine, pairs.impostor), "eer": metrics.eer(pairs.genuine, pairs.impostor)}
     found |= {f"tar@{point.target:.0e}": point.tar for point in points if point.threshold is not None}
-    means = [
-        tuple(float(np.mean(metrics.distance(kind))) for kind in (one.genuine, one.impostor)) if apart else None for one in (pairs, after)
-    ]
     figures = tuple(Figure(name, value, None, None, on) for name, value in found.items())
-    return Before(what, tuple(curve.fmr[::-1].tolist()), tuple(curve.tar[::-1].tolist()), figures, means[0], means[1])
+    return Before(
+        what,
+        tuple(curve.fmr[::-1].tolist()),
+        tuple(curve.tar[::-1].tolist()),
+        figures,
+        *(_means(one) if apart else None for one in (pairs, after)),
+    )
+
+
+def _means(pairs: AllPairs) -> tuple[float, float]:
+    """The mean distance of two pictures of one person, and of two people."""
+    return float(np.mean(metrics.distance(pairs.genuine))), float(np.mean(metrics.distance(pairs.impostor)))
 
 
 def operating(pairs: AllPairs, curve: bands.Curve, target: float) -> Operating:
