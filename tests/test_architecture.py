@@ -79,7 +79,7 @@ ROOMS: dict[str, set[str]] = {
     "trainer.people": {"daemon.core", "daemon.edges", "trainer.recipes"},
     "trainer.models": {"daemon.core", "trainer.people", "trainer.recipes"},
     "trainer.runs": {"daemon.core", "daemon.edges", "trainer.recipes"},
-    "trainer.measure": {"daemon.core", "daemon.edges", "trainer.models", "trainer.people", "trainer.recipes", "trainer.terminal"},
+    "trainer.measure": {"daemon.core", "trainer.models", "trainer.people", "trainer.recipes", "trainer.terminal"},
     "trainer.learn": {"daemon.core", "trainer.measure", "trainer.models", "trainer.people", "trainer.recipes", "trainer.runs"},
     "trainer.bundle": {
         "daemon.core",

@@ -164,7 +164,9 @@ def test_page_is_whole_and_asks_nobody(tmp_path: Path) -> None:
     names, same = crops.names, np.arange(40) < 20
     pairs = ([names[4 * i] for i in range(15)] * 2 + list(names[:10]), [*names[1::4], *names[1:60:4], *names[20:30]], same)
     pairs[2][:] = [a.split("/")[-2] == b.split("/")[-2] for a, b in zip(pairs[0], pairs[1], strict=True)]
-    found = measure.measure(vectors_of(crops), crops, pairs, history=HISTORY, card=CARD, model="<i>m</i>", on="a & b", made="2026-01-02")
+    earlier = measure.Earlier(vectors_of(crops, 3.0), metrics.cosine, "<i>nothing</i>")
+    told = {"history": HISTORY, "card": CARD, "model": "<i>m</i>", "on": "a & b", "made": "2026-01-02", "earlier": earlier}
+    found = measure.measure(vectors_of(crops), crops, pairs, **told)
     text = page.write(tmp_path / "new", found, crops).read_text(encoding="utf-8")
     read = Reader(text)
     assert not read.open
@@ -173,7 +175,8 @@ def test_page_is_whole_and_asks_nobody(tmp_path: Path) -> None:
     assert read.tags.count("img") == 2 * (len(found.hardest_genuine) + len(found.hardest_impostor))
     assert "url(" not in re.sub(r"url\(#", "", text) and "@import" not in text and "xmlns" not in text
     assert read.headings == [
-        "One picture against one", "How alike pairs are", "Searching a gallery", "Thresholds of the card", "Pair list", "Hardest pairs",
+        "One picture against one", "Before and after the training", "How alike pairs are", "Distances between people",
+        "Searching a gallery", "Thresholds of the card", "Pair list", "Hardest pairs",
         "Map of the embeddings", "Training", "Card",
     ]  # fmt: skip
     assert "everybody <alike>" in read.text and "from here: triplet" in read.text and "semi-hard" in read.text
