@@ -27,9 +27,6 @@ def distances(by: Comparer, found: References, names: Sequence[str]) -> Table:
     many = len(found.people) > COLUMNS
     heads = ("nearest", "second", "third") if many else (*found.people, "nearest")
     table = terminal.table("picture", *heads, *(["verdict"] if many else []), title=title)
-    for column in table.columns:
-        # A name that is cut off with an ellipsis could be anybody's.
-        column.overflow = "fold"
     for name, row, best, who in list(zip(names, found.distances, found.closest, found.nearest, strict=True))[:ROWS]:
         verdict = "no threshold" if found.limit is None else "passes" if who is not None else "too far"
         nearest = [f"{found.people[index]} {row[index]:.3f}" for index in np.argsort(row, kind="stable")[:NEAREST]]

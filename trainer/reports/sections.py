@@ -120,7 +120,7 @@ def distances(report: Report) -> Square | Table | Absent:
     if found is None:
         return Absent("the model does not compare by distance, or there is only one person.")
     if not found.table:
-        return Table(["closest people", "", "mean distance"], [[one.a, one.b, f"{one.distance:.3f}"] for one in found.closest])
+        return Table(["closest", "", "mean distance"], [[one.a, one.b, f"{one.distance:.3f}"] for one in found.closest])
     values = [value for row in found.table for value in row if value is not None]
     low, span = min(values), max(values) - min(values) or 1.0
     rows = [

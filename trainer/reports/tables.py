@@ -27,7 +27,7 @@ def figures(measured: Sequence[Figure], title: str) -> Table:
 def classes(found: Classes, on: str) -> Table:
     """The mean distances between few classes as a square, or the closest people of many."""
     if not found.table:
-        table = terminal.table("closest people", "", "mean distance", title=f"most alike on {on}")
+        table = terminal.table("closest", "", "mean distance", title=f"most alike on {on}")
         for couple in found.closest:
             table.add_row(safe(couple.a), safe(couple.b), f"{couple.distance:.3f}")
         return table
