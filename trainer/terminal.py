@@ -20,8 +20,8 @@ def safe(text: object, style: str = "") -> Text:
 
 
 def table(*head: object, title: object = "", caption: str | None = None) -> Table:
-    """A table whose columns have these names. Its cells are made with `safe`; texts of the trainer's own need not be. Long names are folded:
-    one that is cut off with an ellipsis could be anybody's."""
+    """A table whose columns have these names. Its cells are made with `safe`; texts of the trainer's own need not be. Long names are
+    folded: one that is cut off with an ellipsis could be anybody's."""
     return Table(*(Column(safe(name), overflow="fold") for name in head), title=safe(title) if title else None, caption=caption)
 
 

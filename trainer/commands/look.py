@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from daemon.core.counts import counted, persons
 from daemon.edges.files import replace
 from trainer import terminal
+from trainer.commands.model import NOUNS
 from trainer.learn import mined, mining
 from trainer.learn.mined import Way
 from trainer.measure import metrics
+from trainer.measure.same import some
 from trainer.models import dlib_network, networks
 from trainer.models.networks import Weight
 from trainer.models.whole import loaded
@@ -57,7 +59,7 @@ def run(options: argparse.Namespace) -> None:
     moments = _moments(recipe, folder, crops, way[1]) if way is not None else ()
     page = Look(
         title=options.model.name,
-        about=f"{counted(len(crops), 'picture')} of {_classes(recipe, len(crops.people))} for fit, from {source.name}",
+        about=f"{counted(len(crops), 'picture')} of {some(NOUNS[recipe.data.kind], len(crops.people))} for fit, from {source.name}",
         augmented=[_versions(recipe, crops, row, rng) for row in chosen],
         augment=_settings(recipe.augment, recipe.data.kind == "people"),
         cameras=[_camera(recipe, crops, number, rng) for number in range(CAMERAS)] if cameras else (),
@@ -72,10 +74,6 @@ def run(options: argparse.Namespace) -> None:
     options.out.parent.mkdir(parents=True, exist_ok=True)
     replace(options.out, look.render(page).encode())
     terminal.say(f"{options.out}{' (it shows pictures of people: do not pass it on)' if page.faces else ''}")
-
-
-def _classes(recipe: Recipe, count: int) -> str:
-    return persons(count) if recipe.data.kind == "people" else counted(count, recipe.data.kind.removesuffix("s"))
 
 
 def _some(crops: Crops, count: int, rng: np.random.Generator) -> NDArray[np.int64]:

@@ -11,6 +11,9 @@ from trainer.measure.scoring import Scorer
 from trainer.recipes.values import Recipe
 from trainer.runs import Run
 
+NOUNS = {"people": "person", "digits": "digit", "characters": "character"}
+"""What one class of each kind of data is called."""
+
 
 @dataclass(frozen=True, slots=True)
 class Model:

@@ -9,7 +9,7 @@ import numpy as np
 from trainer import terminal
 from trainer.commands import model
 from trainer.commands.evaluate import crops_of
-from trainer.commands.model import Model
+from trainer.commands.model import NOUNS, Model
 from trainer.people import data, datasets
 from trainer.people.data import Crops, DataError
 from trainer.reports import measure, page, tables
@@ -36,6 +36,7 @@ def run(options: argparse.Namespace) -> None:
         model=options.model.name,
         on=on,
         earlier=_earlier(of, crops),
+        noun=NOUNS[of.recipe.data.kind],
     )
     written = page.write(options.folder, measured, crops)
     if measured.classes is not None:

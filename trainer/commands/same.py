@@ -10,6 +10,7 @@ import numpy as np
 from daemon.core.counts import counted
 from trainer import terminal
 from trainer.commands import model
+from trainer.commands.model import NOUNS
 from trainer.measure import metrics, same
 from trainer.measure.same import Comparer, SameError
 from trainer.people import datasets, pictures
@@ -17,7 +18,6 @@ from trainer.people.data import DataError
 from trainer.reports import references
 from trainer.runs import Run
 
-NOUNS = {"people": "person", "digits": "digit", "characters": "character"}
 MOST = 2000  # pictures at most, of which all pairs give a run's threshold
 
 

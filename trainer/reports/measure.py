@@ -63,7 +63,8 @@ class Map(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """Everything that is drawn. `on` names the people measured. Parts that could not be measured or were not given are null or empty."""
+    """Everything that is drawn. `on` names the people measured, and `noun` says what they are: person, digit or character. Parts
+    that could not be measured or were not given are null or empty."""
 
     model: str
     on: str
@@ -83,6 +84,7 @@ class Report(msgspec.Struct, frozen=True):
     card: Card | None
     classes: Classes | None = None
     before: Before | None = None
+    noun: str = "person"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,7 @@ def measure(
     fpir: float = 0.01,
     made: str | None = None,
     earlier: Earlier | None = None,
+    noun: str = "person",
 ) -> Report:
     """Measure vectors [n, d] of n crops. `pairs` is a pair protocol as `data.pairs` reads it, `history` the lines of history.jsonl,
     `made` a date to print, `earlier` what the training is compared with. Raises ReportError, and DataError for a pair list that names
@@ -151,6 +154,7 @@ def measure(
         card=msgspec.structs.replace(card, golden=()) if card is not None else None,
         classes=classes(vectors, crops) if similarity is cosine else None,
         before=started,
+        noun=noun,
     )
 
 

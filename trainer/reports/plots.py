@@ -82,8 +82,8 @@ def _both(axes: Axes, found: Verification, before: Before) -> None:
         ("after training", found.roc.fmr, found.roc.tar, GENUINE, "-"),
     ):
         # No logarithm of 0: the curve begins at the first false match.
-        start = np.searchsorted(fmr, 0, side="right") if axes.get_xscale() == "log" else 0
-        axes.step(fmr[start:], tar[start:], dashes, where="post", color=colour, label=label)
+        start, style = (np.searchsorted(fmr, 0, side="right"), "steps-post") if axes.get_xscale() == "log" else (0, "default")
+        axes.plot(fmr[start:], tar[start:], dashes, drawstyle=style, color=colour, label=label)
 
 
 @drawn("det", "DET: false non-match rate against false match rate, both logarithmic")

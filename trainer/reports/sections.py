@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from daemon.core.bundle import Figure
 from daemon.core.counts import counted, persons
 from daemon.pages.parts import Drawing, Table
+from trainer.measure.same import plural
 from trainer.reports import curves, plots
 from trainer.reports.drawing import percent
 from trainer.reports.measure import Pair, Report
@@ -120,7 +121,7 @@ def distances(report: Report) -> Square | Table | Absent:
     if found is None:
         return Absent("the model does not compare by distance, or there is only one person.")
     if not found.table:
-        return Table(["closest", "", "mean distance"], [[one.a, one.b, f"{one.distance:.3f}"] for one in found.closest])
+        return Table(["mean distance", "between", "and"], [[f"{one.distance:.3f}", one.a, one.b] for one in found.closest])
     values = [value for row in found.table for value in row if value is not None]
     low, span = min(values), max(values) - min(values) or 1.0
     rows = [
@@ -191,8 +192,8 @@ def hardest(report: Report) -> Sequence[Pairs] | Absent:
     if not report.hardest_genuine and not report.hardest_impostor:
         return Absent("there are no pairs.")
     return (
-        Pairs("One person, least alike", report.hardest_genuine, "No person has two crops."),
-        Pairs("Two people, most alike", report.hardest_impostor, "There is only one person."),
+        Pairs(f"One {report.noun}, least alike", report.hardest_genuine, f"No {report.noun} has two pictures."),
+        Pairs(f"Two {plural(report.noun)}, most alike", report.hardest_impostor, f"There is only one {report.noun}."),
     )
 
 
@@ -233,7 +234,7 @@ SECTIONS: Mapping[str, tuple[str, Callable[[Report], object]]] = {
     "verification": ("One picture against one", verification),
     "before": ("Before and after the training", before),
     "similarities": ("How alike pairs are", similarities),
-    "distances": ("Distances between people", distances),
+    "distances": ("Mean distances", distances),
     "searches": ("Searching a gallery", searches),
     "thresholds": ("Thresholds of the card", thresholds),
     "protocol": ("Pair list", protocol),

@@ -175,7 +175,7 @@ def test_page_is_whole_and_asks_nobody(tmp_path: Path) -> None:
     assert read.tags.count("img") == 2 * (len(found.hardest_genuine) + len(found.hardest_impostor))
     assert "url(" not in re.sub(r"url\(#", "", text) and "@import" not in text and "xmlns" not in text
     assert read.headings == [
-        "One picture against one", "Before and after the training", "How alike pairs are", "Distances between people",
+        "One picture against one", "Before and after the training", "How alike pairs are", "Mean distances",
         "Searching a gallery", "Thresholds of the card", "Pair list", "Hardest pairs",
         "Map of the embeddings", "Training", "Card",
     ]  # fmt: skip
