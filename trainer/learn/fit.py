@@ -1,7 +1,7 @@
 """Train a recipe stage by stage, in a run folder that survives a kill at any instant.
 
-The folder holds recipe.toml, run.json (which data), history.jsonl (one line per validation), state.npz (everything needed to continue)
-and weights.npz (the result).
+The folder holds recipe.toml, run.json (which data), history.jsonl (one line per validation), state.npz (everything needed to continue),
+start.npz (the weights that it began with, if they were not fresh) and weights.npz (the result).
 """
 
 from __future__ import annotations
