@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from daemon.core.counts import counted, persons
 from daemon.edges.files import replace
 from trainer import terminal
-from trainer.commands.model import NOUNS
+from trainer.commands.model import NOUNS, started
 from trainer.learn import mined, mining
 from trainer.learn.mined import Way
 from trainer.measure import metrics
 from trainer.measure.same import some
-from trainer.models import dlib_network, networks
+from trainer.models import networks
 from trainer.models.networks import Weight
 from trainer.models.whole import loaded
 from trainer.people import datasets
@@ -118,7 +118,7 @@ def _moments(recipe: Recipe, folder: Run | None, crops: Crops, way: Way) -> list
         raise DataError("fewer than two fit people have two pictures", "add pictures: triplets need two people with two pictures")
     rows = way.rows(able.person, 0)
     pixels = mined.disturbed(recipe, able, rows, np.random.default_rng((recipe.seed, 7)))
-    start = folder.start() if folder is not None else dlib_network.weights() if recipe.after == "dlib" else None
+    start = started(recipe, folder)
     weights = networks.split(start)[0] if start is not None else networks.fresh(recipe).get_weights()
     moments = [_moment("At the start of the training", recipe, weights, way, pixels, able.person[rows], 0.0)]
     if folder is not None and folder.kept:

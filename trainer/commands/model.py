@@ -8,6 +8,9 @@ from pathlib import Path
 from daemon.core.bundle import Card
 from trainer.measure import scoring
 from trainer.measure.scoring import Scorer
+from trainer.models import dlib_network, networks
+from trainer.models.networks import Weight
+from trainer.recipes.stages import Same
 from trainer.recipes.values import Recipe
 from trainer.runs import Run
 
@@ -37,12 +40,21 @@ def opened(path: Path) -> Model:
     return Model(scorer, card.data_digest, Recipe(), card=card)
 
 
+def started(recipe: Recipe, folder: Run | None) -> list[Weight] | None:
+    """The weights that the first stage of a run, or of a recipe, begins with; None if they are fresh. Raises DlibError if these
+    are dlib's and its package is missing."""
+    kept = folder.start() if folder is not None else None
+    return dlib_network.weights() if kept is None and recipe.after == "dlib" else kept
+
+
 def before(folder: Run) -> Scorer | None:
-    """The scorer of the weights that a run's first stage began with: fresh ones, or those it was given. None for a run of an older trainer
-    that began with another's weights and did not keep them."""
-    recipe, start = folder.recipe(), folder.start()
+    """The scorer of the weights that a run's first stage began with. None for a run of an older trainer that began with another's weights
+    and did not keep them."""
+    recipe = folder.recipe()
+    start = started(recipe, folder)
     if start is not None:
-        return scoring.of_run(recipe, start)
+        # A head that the recipe does not train was dropped.
+        return scoring.of_run(recipe, start if isinstance(recipe.stages[-1], Same) else networks.split(start)[0])
     verdicts = (str(line.get("stage")) for line in folder.history() if "kept" in line)
     stages = (str(line.get("stage")) for line in folder.history() if "loss" in line)
     # Only a stage that had something to beat has a verdict.

@@ -10,6 +10,7 @@ from trainer import terminal
 from trainer.commands import model
 from trainer.commands.evaluate import crops_of
 from trainer.commands.model import NOUNS, Model
+from trainer.models.dlib_file import DlibError
 from trainer.people import data, datasets
 from trainer.people.data import Crops, DataError
 from trainer.reports import measure, page, tables
@@ -46,10 +47,16 @@ def run(options: argparse.Namespace) -> None:
 
 def _earlier(of: Model, crops: Crops) -> Earlier | None:
     """What a run's training is compared with."""
-    before = model.before(of.folder) if of.folder is not None else None
-    if of.folder is None or before is None:
+    if of.folder is None:
         return None
-    what = "the network before its first step" if of.folder.start() is None else "the weights that the run started with"
+    try:
+        fresh = model.started(of.recipe, of.folder) is None
+        before = model.before(of.folder)
+    except DlibError:  # a report of the rest is worth having without dlib's package
+        return None
+    if before is None:
+        return None
+    what = "the network before its first step" if fresh else "the weights that the run started with"
     return Earlier(before.embed(crops.pixels), before.similarity, what)
 
 
