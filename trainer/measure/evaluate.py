@@ -151,7 +151,9 @@ def rank_figures(
         gallery, cuts = vectors[draw.entries], range(0, len(draw.probes), BLOCK)
         ranks = [metrics.ranks(similarity(vectors[draw.probes[cut : cut + BLOCK]], gallery), draw.owner[cut : cut + BLOCK]) for cut in cuts]
         found.append([float(np.mean(np.concatenate(ranks) <= rank)) for rank in RANKS])
-    return [_over_draws(f"rank-{rank},n={people}", shares, on, people) for rank, shares in zip(RANKS, np.transpose(found), strict=True)]
+    shares = zip(RANKS, np.transpose(found), strict=True)
+    # Everybody is among the first five of three.
+    return [_over_draws(f"rank-{rank},n={people}", share, on, people) for rank, share in shares if rank < people]
 
 
 def open_set_figures(
@@ -240,6 +242,8 @@ def _over_draws(name: str, values: NDArray[np.float64], on: str, people: int) ->
     if not values.any():
         # There was no error in any draw: this is the rate that this many independent people cannot rule out.
         return _figure(name, 0.0, metrics.wilson(0, people), on)
+    if (values == 1).all():  # the same for shares of right answers
+        return _figure(name, 1.0, metrics.wilson(people, people), on)
     return _figure(name, float(values.mean()), _middle(values), on)
 
 
