@@ -13,7 +13,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from daemon.core.faults import Fault
+from daemon.core.faults import Fault, first_line
 from daemon.edges.files import replace, replacing
 from trainer.recipes import reading
 from trainer.recipes.values import Recipe
@@ -107,8 +107,14 @@ class Run:
         return reading.read(self.folder / "recipe.toml")
 
     def facts(self) -> dict[str, object]:
-        """run.json."""
-        facts: dict[str, object] = json.loads((self.folder / "run.json").read_text())
+        """run.json. Raises RunError."""
+        path = self.folder / "run.json"
+        try:
+            facts: dict[str, object] = json.loads(path.read_text())
+        except (OSError, ValueError) as error:
+            raise RunError(
+                f"{path} cannot be read: {first_line(error)}", "the run folder is damaged: train again, or use a copy"
+            ) from error
         return facts
 
     def note(self, line: Mapping[str, object]) -> None:
@@ -167,10 +173,13 @@ class Run:
         return (self.folder / "kept.json").exists()
 
     def history(self) -> list[dict[str, Any]]:
-        """The lines given to `note`; a line that a kill cut short is left out."""
+        """The lines given to `note`; a line that a kill cut short is left out. Raises RunError."""
         path = self.folder / "history.jsonl"
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
-        return [json.loads(line) for line in lines if line.endswith("\n")]
+        try:
+            return [json.loads(line) for line in lines if line.endswith("\n")]
+        except ValueError as error:
+            raise RunError(f"{path} has a damaged line: {first_line(error)}", "remove that line") from error
 
     def finish(self) -> None:
         """Mark the run as done: nothing to resume."""

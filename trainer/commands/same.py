@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from trainer.people.data import DataError
 from trainer.reports import references
 from trainer.runs import Run
 
+SAID = 3  # people whose reference is named
 MOST = 2000  # pictures at most, of which all pairs give a run's threshold
 
 
@@ -35,18 +37,26 @@ def run(options: argparse.Namespace) -> None:
     if options.references is None:
         same.same(by, *given)
         return
-    for person, own in same.owners(options.references).items():
-        if len(own) > 1:
-            terminal.say(f"{person}: {own[0].name}, the first of {len(own):,} pictures, is the reference")
+    several = {person: own for person, own in same.owners(options.references).items() if len(own) > 1}
+    for person, own in list(several.items())[:SAID]:
+        terminal.say(f"{person}: {own[0].name}, the first of {len(own):,} pictures, is the reference")
+    if len(several) > SAID:
+        terminal.say(f"{same.some(by.noun, len(several) - SAID)} more have several pictures; the first by name is the reference")
     found = same.references(by, given, options.references)
     out = terminal.console()
-    out.print(references.distances(by, found, [picture.name for picture in given]))
+    out.print(references.distances(by, found, _names(given)))
     for told in references.right(by, found, same.truth(found, given, options.references)):
         if isinstance(told, str):
             terminal.say(told)
         else:
             out.print(told)
     terminal.say(references.explained(by, found))
+
+
+def _names(given: Sequence[Path]) -> list[str]:
+    """What the pictures are called, with their folders where two have the same name."""
+    names = [path.name for path in given]
+    return names if len(set(names)) == len(names) else [f"{path.parent.name}/{path.name}" for path in given]
 
 
 def _of_run(options: argparse.Namespace) -> Comparer:
