@@ -50,7 +50,9 @@ def export(
         notes=notes,
         max_covered=MAX_COVERED,
         figures=tuple(figure(name, found) for name, found in answers),
-        golden=tuple(Golden(SEEDS[index], tuple(round(float(value), 7) for value in said[index])) for index in sorted(chosen.tolist())),
+        golden=tuple(
+            Golden(SEEDS[index], tuple(round(float(value), 7) for value in said[index])) for index in sorted(chosen.tolist())
+        ),
     )
     content = _converted(whole(network), card)
     path.parent.mkdir(parents=True, exist_ok=True)

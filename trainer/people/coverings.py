@@ -205,7 +205,9 @@ def wrapped(rng: np.random.Generator, other: Picture) -> Layer:
     return Layer(_textured(_shaded(_colour(rng), rng), rng, other), np.asarray(1 - hole, np.float32))
 
 
-LEARNED: Mapping[str, Kind] = {kind.__name__: kind for kind in (dark_glasses, cloth_mask, blob, thing, low_cap, side, wrapped)}
+LEARNED: Mapping[str, Kind] = {
+    kind.__name__: kind for kind in (dark_glasses, cloth_mask, blob, thing, low_cap, side, wrapped)
+}
 
 
 # ---- kinds to test on
