@@ -74,14 +74,23 @@ ROOMS: dict[str, set[str]] = {
     "daemon.ctl": {"daemon.core", "daemon.config"},
     "daemon.demo": {"daemon.core", "daemon.edges", "daemon.ctl"},
     "daemon.__main__": {"daemon.core", "daemon.cli", "daemon.serving", "daemon.runtime", "daemon.version"},
+    "trainer.terminal": {"daemon.core"},
     "trainer.recipes": {"daemon.core"},
     "trainer.people": {"daemon.core", "daemon.edges", "trainer.recipes"},
     "trainer.models": {"daemon.core", "trainer.people", "trainer.recipes"},
     "trainer.runs": {"daemon.core", "daemon.edges", "trainer.recipes"},
-    "trainer.measure": {"daemon.core", "daemon.edges", "trainer.models", "trainer.people", "trainer.recipes"},
+    "trainer.measure": {"daemon.core", "trainer.models", "trainer.people", "trainer.recipes", "trainer.terminal"},
     "trainer.learn": {"daemon.core", "trainer.measure", "trainer.models", "trainer.people", "trainer.recipes", "trainer.runs"},
-    "trainer.bundle": {"daemon.core", "daemon.edges", "trainer.measure", "trainer.models", "trainer.people", "trainer.recipes"},
-    "trainer.reports": {"daemon.core", "daemon.edges", "daemon.pages", "trainer.measure", "trainer.people"},
+    "trainer.bundle": {
+        "daemon.core",
+        "daemon.edges",
+        "trainer.measure",
+        "trainer.models",
+        "trainer.people",
+        "trainer.recipes",
+        "trainer.terminal",
+    },
+    "trainer.reports": {"daemon.core", "daemon.edges", "daemon.pages", "trainer.measure", "trainer.people", "trainer.terminal"},
     "trainer.commands": {
         "daemon.core",
         "daemon.edges",
@@ -93,9 +102,10 @@ ROOMS: dict[str, set[str]] = {
         "trainer.recipes",
         "trainer.reports",
         "trainer.runs",
+        "trainer.terminal",
     },
     "trainer.processor": {"daemon.core"},
-    "trainer.__main__": {"daemon.core", "daemon.runtime", "trainer.processor"},
+    "trainer.__main__": {"daemon.core", "daemon.runtime", "trainer.processor", "trainer.terminal"},
 }
 """Every room, and the rooms it imports: from the ground up, so that no arrow runs up. Both `__main__` load their commands by name."""
 

@@ -11,12 +11,11 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from rich.console import Console
-
 import daemon
 from daemon.core.faults import Fault
 from daemon.core.plain import show_anywhere
 from daemon.runtime import need_runtime
+from trainer import terminal
 from trainer.processor import need_avx
 
 RECIPES = Path(__file__).with_name("recipes")
@@ -24,6 +23,7 @@ DEFAULT_BUNDLE = Path(daemon.__file__).parent / "models" / "faces.onnx"
 EPILOG = """The usual order:
   ostiary-train prepare photos/ crops/              photos, a folder per person -> aligned crops
   ostiary-train clean crops/ found/                 doubles and wrong labels, to look at and to decide
+  ostiary-train look faces look.html --data crops/  pictures of what a recipe, or a run, learns from
   ostiary-train fit --data crops/ --run runs/one    train (resumes when called again)
   ostiary-train evaluate runs/one --data test.zip --pairs test_pairs.csv
   ostiary-train export runs/one faces.onnx          the bundle for the daemon
@@ -65,9 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _complain(message: str, hint: str) -> None:
-    console = Console(stderr=True, soft_wrap=True, highlight=False)
-    console.print(f"ostiary-train: {message}", markup=False)
-    console.print(f"  hint: {hint}", markup=False)
+    terminal.say(f"ostiary-train: {message}", stderr=True)
+    terminal.say(f"  hint: {hint}", stderr=True)
 
 
 @contextlib.contextmanager
@@ -148,14 +147,31 @@ def _parser(package: bool) -> argparse.ArgumentParser:
     report.add_argument("--data", type=Path, required=True, help="crops: a folder per person, or a zip of such folders")
     _add_measured_on(report)
 
+    look = commands.add_parser("look", help="a page of pictures: disturbed crops and mined triplets that a recipe or run learns from")
+    look.add_argument("model", type=Path, help="run folder, or a recipe: a TOML file, or the name of one that comes with the trainer")
+    look.add_argument("out", type=Path, help="HTML file to write (it shows the pictures)")
+    look.add_argument("--data", type=Path, help="crops or drawings as for fit (default: those that the run learned from)")
+    look.add_argument("--split", type=Path, help="csv person,part; without it a hash of the name decides")
+    look.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a key of the recipe, as augment.erase=0.5")
+    look.add_argument("--seed", type=int, default=1, help="which pictures are shown, and how they are disturbed (default: %(default)s)")
+
     compare = commands.add_parser("compare", help="runs side by side: what differs in the recipes, and what came of it")
     compare.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="run folders")
     compare.add_argument("--html", type=Path, help="also draw their training curves over each other into this file")
 
     same = commands.add_parser("same", help="are these two pictures the same person?")
-    same.add_argument("pictures", type=Path, nargs="+", metavar="PICTURE", help="two photos or crops; with --references any number")
-    same.add_argument("--model", type=Path, default=DEFAULT_BUNDLE, help="bundle .onnx (default: the one that comes with Ostiary)")
-    same.add_argument("--references", type=Path, metavar="DIR", help="a picture of each person; prints the picture x person table")
+    same.add_argument(
+        "pictures", type=Path, nargs="+", metavar="PICTURE", help="two photos, crops or drawings; with --references any number, or folders"
+    )
+    same.add_argument("--model", type=Path, default=DEFAULT_BUNDLE, help="bundle .onnx or run folder (default: Ostiary's bundle)")
+    same.add_argument(
+        "--references",
+        type=Path,
+        metavar="DIR",
+        help="a picture of each person or digit; prints the distances, and how often the nearest is right",
+    )
+    same.add_argument("--data", type=Path, help="of a run: the data that it was trained from, if they have moved")
+    same.add_argument("--split", type=Path, help="of a run: the split that it was trained with, if it has moved")
     same.add_argument("--fmr", type=float, default=1e-3, help="false match rate that sets the threshold (default: %(default)s)")
     same.add_argument("--detector", default="haar", help="haar, or the path of yunet.onnx (default: %(default)s)")
 

@@ -1,4 +1,4 @@
-"""Text on consoles that have not every letter: a nearby sign in place of each one that is missing, and never an error."""
+"""Text on consoles: nothing of it moves the cursor, and where a letter is missing a nearby sign stands for it, never an error."""
 
 import codecs
 import json
@@ -9,7 +9,16 @@ NEARBY = {
     "✓": "+", "✗": "x", "✕": "x", "…": "...", "–": "-", "—": "-", "−": "-", "×": "x", "→": "->", "↻": "again:", "≥": ">=", "≤": "<=",
     "≈": "~",
 }  # fmt: skip
+JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
+"""Persian, Sinhala and other names, and signs made of several, are spelled with these."""
 _PLAIN, _ESCAPED = "ostiary.plain", "ostiary.json"
+
+
+def printable(text: str) -> str:
+    """`text` without control characters: other people's text must not move the cursor, colour the screen or change its direction."""
+    return "".join(
+        c if c.isprintable() or c in JOINERS or unicodedata.category(c) == "Zs" else "\N{REPLACEMENT CHARACTER}" for c in text
+    )
 
 
 def plain(text: str, encoding: str) -> str:

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from daemon.config import ConfigError
-from daemon.core.plain import show_anywhere
+from daemon.core.plain import printable, show_anywhere
 from daemon.ctl.arguments import Run, parser
 from daemon.ctl.client_settings import fill_in
 from daemon.ctl.failures import INTERRUPTED, USAGE, CtlError
@@ -21,7 +21,6 @@ from daemon.ctl.people import show_one, show_people
 from daemon.ctl.requests import change_model, send
 from daemon.ctl.schema import show_schema
 from daemon.ctl.status import show_status
-from daemon.ctl.text import printable
 from daemon.ctl.watch import watch
 
 RUNS: dict[str, Run] = {

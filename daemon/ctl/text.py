@@ -1,24 +1,16 @@
 """Text for the terminal and for machines. Messages come from other people, so nothing of them reaches the screen unchecked."""
 
 from datetime import UTC, datetime
-from unicodedata import category
 
 import msgspec
 from rich.table import Table
 from rich.text import Text
 
+from daemon.core.plain import printable
+
 
 def to_json(value: object) -> str:
     return msgspec.json.encode(value).decode("utf-8")
-
-
-JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
-"""Persian, Sinhala and other names, and signs made of several, are spelled with these."""
-
-
-def printable(text: str) -> str:
-    """`text` without control characters: other people's text must not move the cursor, colour the screen or change its direction."""
-    return "".join(c if c.isprintable() or c in JOINERS or category(c) == "Zs" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def safe(text: str, style: str = "") -> Text:

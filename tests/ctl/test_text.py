@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.ctl.text import printable
+from daemon.core.plain import printable
 from tests.conftest import ROOT
 from tests.fixtures.fake_gate import FakeGate
 

@@ -16,7 +16,6 @@ import msgspec
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from rich.console import Console
 
 from daemon.core import bundle as bundles
 from daemon.core.bundle import CARD_KEY, Calibration, Card, Figure
@@ -24,6 +23,7 @@ from daemon.core.counts import persons
 from daemon.core.faces.align import ALIGNMENT
 from daemon.core.faults import Fault
 from daemon.edges.files import replace
+from trainer import terminal
 from trainer.bundle import constant_shapes, export, onnx_graph, raw_file, raw_model, settle
 from trainer.bundle.constant_shapes import ShapeError
 from trainer.bundle.onnx_graph import Batch
@@ -86,10 +86,9 @@ def adopt(
     if len(crops_calibration.people) < 2:
         raise AdoptError("fewer than two people are in the calibration part", "put more people into the part calibration")
     raw = raw_file.read(model, output)
-    console = Console()
-    console.print(allowance.of_calibration(len(crops_calibration.people)), highlight=False, soft_wrap=True)
+    terminal.say(allowance.of_calibration(len(crops_calibration.people)))
     if raw.height != raw.width and cut is None:
-        console.print(f"it takes {raw.height}x{raw.width} pixels: the middle of each crop (--cut takes another part)", soft_wrap=True)
+        terminal.say(f"it takes {raw.height}x{raw.width} pixels: the middle of each crop (--cut takes another part)")
     shared = not set(crops_settle.people).isdisjoint(crops_calibration.people)
     way, table = settle.settle(raw, crops_settle, order, mean, scale, cut, shared=shared)
     truth = raw_model.embedder(raw, way)
@@ -122,10 +121,10 @@ def adopt(
     content = bytes(graph.SerializeToString())
     bundle.parent.mkdir(parents=True, exist_ok=True)
     replace(bundle, content)
-    console.print(f"{bundle}: {len(content) / 1e6:.2f} MB, batch {batch}, model and bundle differ by {worst:.1e} at most", soft_wrap=True)
+    terminal.say(f"{bundle}: {len(content) / 1e6:.2f} MB, batch {batch}, model and bundle differ by {worst:.1e} at most")
     left = sorted(constant_shapes.on_the_cpu(graph.graph))
     if left:
-        console.print(f"it runs on a CPU only, because of its {left[0]}: {constant_shapes.ON_THE_CPU[left[0]]}", soft_wrap=True)
+        terminal.say(f"it runs on a CPU only, because of its {left[0]}: {constant_shapes.ON_THE_CPU[left[0]]}")
     return Adopted(way, table, batch, worst, card)
 
 

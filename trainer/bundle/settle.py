@@ -12,12 +12,12 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
 from daemon.core.counts import counted, persons
 from daemon.core.faults import Fault
+from trainer import terminal
 from trainer.bundle.raw_model import ORDERS, Numbers, OnnxError, Raw, Way, embedder, way_of
 from trainer.measure import metrics
 from trainer.people.augment import Cut
@@ -114,7 +114,7 @@ def settle(
             f"only {persons(len(few.people), kind)} with two crops or more, too few to measure what the model takes",
             f"give crops of at least {LEAST_PEOPLE} people, or order, mean and scale",
         )
-    console = Console()
+    console = terminal.console()
     vectors = {way: _vectors(raw, way, few) for way in track(ways, "measure", console=console, transient=True)}
     measured = {way: _measure(way, found, few.person) for way, found in vectors.items()}
     table = tuple(one.candidate for one in measured.values())
@@ -128,9 +128,7 @@ def settle(
     _need_one_order(measured, allowed, tied[0])
     if len(tied) > 1:
         told = ", ".join(_scaling(way) for way in tied)
-        console.print(
-            f"these people do not tell {told} apart: the most usual, {_scaling(tied[0])}, is taken", highlight=False, soft_wrap=True
-        )
+        terminal.say(f"these people do not tell {told} apart: the most usual, {_scaling(tied[0])}, is taken")
     if len(allowed) > 1 and (shared or len(few.people) < SURE_PEOPLE):
         _need_agreement(vectors, few, allowed, tied[0], whole=shared)
     return tied[0], table

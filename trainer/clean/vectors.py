@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
 from rich.progress import track
 
 from daemon.edges.files import replacing
+from trainer import terminal
 from trainer.clean.pairs import Vectors
 from trainer.models.whole import Embed
 from trainer.people.data import Crops
@@ -28,7 +28,7 @@ def of_crops(crops: Crops, marks: NDArray[np.uint64], bundle: Path, embed: Embed
     lacking = np.flatnonzero([int(mark) not in known for mark in marks])
     lacking = lacking[np.sort(np.unique(marks[lacking], return_index=True)[1])]
     steps = range(0, len(lacking), AT_ONCE)
-    for at in track(steps, f"embed {len(lacking):,} crops", console=Console(), transient=True) if len(lacking) else ():
+    for at in track(steps, f"embed {len(lacking):,} crops", console=terminal.console(), transient=True) if len(lacking) else ():
         rows = lacking[at : at + AT_ONCE]
         known |= {int(mark): vector for mark, vector in zip(marks[rows], embed(crops.pixels[rows]), strict=True)}
         with replacing(folder / FILE) as file:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-from rich.console import Console
 
 from daemon.core.bundle import Calibration, golden_crop
 from daemon.core.counts import persons
 from daemon.edges.files import replace
+from trainer import terminal
 from trainer.bundle import adopt, export
 from trainer.bundle.adopt import AdoptError
 from trainer.measure import allowance, calibrate
@@ -104,7 +104,7 @@ def _package(options: argparse.Namespace) -> None:
         people = _people(options)[1]
         if len(people.people) < 2:
             raise AdoptError("fewer than two people are in the calibration part", "put more people into the part calibration")
-        Console().print(allowance.of_calibration(len(people.people)), highlight=False, soft_wrap=True)
+        terminal.say(allowance.of_calibration(len(people.people)))
         source = f"{persons(len(people.people), 'calibration')} of {options.data.name}"
         table = calibrate.calibrate(embedder(recipe, weights), people, source)
         measured, faces = Measured(recipe.digest, people.digest, table), people.pixels[:: max(1, len(people) // 64)]
@@ -112,4 +112,4 @@ def _package(options: argparse.Namespace) -> None:
     if options.measured is not None:
         replace(options.measured, msgspec.json.format(msgspec.json.encode(measured), indent=1) + b"\n")
     size = options.bundle.stat().st_size / 1e6
-    Console().print(f"{options.bundle}: {size:.2f} MB, Keras and ONNX differ by {worst:.1e} at most", soft_wrap=True)
+    terminal.say(f"{options.bundle}: {size:.2f} MB, Keras and ONNX differ by {worst:.1e} at most")

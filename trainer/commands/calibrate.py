@@ -6,11 +6,11 @@ import argparse
 
 import msgspec
 import onnx
-from rich.console import Console
 
 from daemon.core.bundle import CARD_KEY
 from daemon.core.counts import persons
 from daemon.edges.files import replace
+from trainer import terminal
 from trainer.measure import allowance, calibrate
 from trainer.models.opened import onnx_embedder
 from trainer.people import data, datasets, decisions
@@ -29,13 +29,12 @@ def run(options: argparse.Namespace) -> None:
     datasets.one_name(crops)
     if len(crops.people) < 2:
         raise DataError(f"{options.data} has fewer than two people", "give crops of some hundred people, or better of more")
-    console = Console()
-    console.print(allowance.of_calibration(len(crops.people), options.part if options.split else ""), highlight=False, soft_wrap=True)
+    terminal.say(allowance.of_calibration(len(crops.people), options.part if options.split else ""))
     source = f"{persons(len(crops.people), options.part if options.split else '')} of {options.data.name}"
     card = msgspec.structs.replace(card, calibration=calibrate.calibrate(embed, crops, source))
     model = onnx.load(options.bundle)
     (entry,) = [entry for entry in model.metadata_props if entry.key == CARD_KEY]
     entry.value = msgspec.json.encode(card).decode()
     replace(options.out, model.SerializeToString())
-    console.print(tables.calibration(card.calibration))
-    console.print(f"{options.out}: a new bundle for the daemon, with its own id", soft_wrap=True)
+    terminal.console().print(tables.calibration(card.calibration))
+    terminal.say(f"{options.out}: a new bundle for the daemon, with its own id")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from daemon.core.counts import counted
 from daemon.edges.files import replace
+from trainer import terminal
 from trainer.clean import findings, page, vectors
 from trainer.models.opened import onnx_embedder
 from trainer.people import data, datasets
@@ -18,7 +18,7 @@ from trainer.people.data import DataError
 
 def run(options: argparse.Namespace) -> None:
     """`clean`."""
-    console = Console(highlight=False)
+    console = terminal.console()
     folder = options.folder
     if folder.exists() and not folder.is_dir():
         raise DataError(f"{folder} is not a folder", "give a folder for the findings")
@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> None:
     replace(decisions, b"\xef\xbb\xbf" + page.table(found, before).encode())
     replace(folder / "clean.html", page.render(found, crops, options.crops.name, before).encode())
     for note in found.notes:
-        console.print(note, markup=False, soft_wrap=True)
+        terminal.say(note)
     if found.findings:
         shown = Table("findings", "how many", "proposals", "the first", "similarity")
         for kind, many, proposed, first in findings.tally(found):
@@ -44,8 +44,8 @@ def run(options: argparse.Namespace) -> None:
         console.print(shown)
     if before or lost:
         gone = f"; {counted(lost, 'decision')} about what is no longer there left out" if lost else ""
-        console.print(f"{counted(len(before), 'decision')} kept from before{gone}", markup=False)
+        terminal.say(f"{counted(len(before), 'decision')} kept from before{gone}")
     if not found.findings:
-        console.print("nothing found")
-    console.print(f"{folder / 'clean.html'} to look at (it shows faces: do not pass it on)", markup=False, soft_wrap=True)
-    console.print(f"{decisions} to decide in; then `--decisions {decisions}` of fit, calibrate and others", markup=False, soft_wrap=True)
+        terminal.say("nothing found")
+    terminal.say(f"{folder / 'clean.html'} to look at (it shows faces: do not pass it on)")
+    terminal.say(f"{decisions} to decide in; then `--decisions {decisions}` of fit, calibrate and others")

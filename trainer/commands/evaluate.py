@@ -7,16 +7,20 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
 
 from daemon.core.bundle import Figure
+from daemon.core.faults import Fault
 from daemon.edges.files import replace
+from trainer import terminal
+from trainer.commands import model
+from trainer.commands.model import Model
 from trainer.measure import allpairs, evaluate, heldout, oneshot, scoring
 from trainer.measure.scoring import Scorer
 from trainer.people import data, datasets, decisions
 from trainer.people.data import Crops, DataError
 from trainer.recipes.values import Recipe
 from trainer.reports import tables
+from trainer.reports.classes import Classes, classes
 from trainer.runs import Run
 
 NAMES = {
@@ -28,15 +32,22 @@ NAMES = {
 """What drawings are called in the table, by their kind and whether they are the val part."""
 
 
+class EvaluateError(Fault):
+    """The model cannot be measured like that; `message` and `hint` are one line each."""
+
+
 def run(options: argparse.Namespace) -> None:
     """`evaluate`."""
-    folder = Run(options.model) if options.model.is_dir() else None
-    if (options.join or options.val) and (folder is None or folder.recipe().data.kind == "people"):
+    of = model.opened(options.model)
+    folder = of.folder
+    if (options.join or options.val) and (folder is None or of.recipe.data.kind == "people"):
         raise DataError("--join and --val are for runs on drawings", "leave them out; for people, --part chooses the part")
-    figures = _people(options, folder) if folder is None or folder.recipe().data.kind == "people" else _drawings(options, folder)
-    console = Console()
+    figures, apart = _people(options, of) if of.recipe.data.kind == "people" else _drawings(options, of)
+    console = terminal.console()
     for on in dict.fromkeys(figure.on for figure in figures):
         console.print(tables.figures([figure for figure in figures if figure.on == on], f"{options.model.name} on {on}"))
+    for on, found in apart.items():
+        console.print(tables.classes(found, on))
     if options.json is not None:
         replace(options.json, evaluate.to_json(figures))
     if folder is not None:
@@ -51,11 +62,10 @@ def kept_figures(folder: Run) -> list[Figure]:
     return evaluate.from_json(path.read_bytes()) if path.exists() else []
 
 
-def crops_of(options: argparse.Namespace, folder: Run | None, seen: str) -> tuple[Crops, str]:
-    """The people to measure on, and their name. `seen` is the digest of the training data. Raises DataError if the model learned from any
-    of these people."""
+def crops_of(options: argparse.Namespace, of: Model) -> tuple[Crops, str]:
+    """The people to measure a model on, and their name. Raises DataError if the model learned from any of these people."""
+    folder, seen, recipe = of.folder, of.seen, of.recipe
     own_split = folder.facts()["split"] if folder is not None else None
-    recipe = folder.recipe() if folder is not None else Recipe()
     crops = data.read(options.data, recipe.data.side, recipe.network.channels, resize=False)
     split, decided = options.split, options.decisions
     if decided is None and folder is not None and crops.digest == seen and (own := folder.facts().get("decisions")):
@@ -83,23 +93,28 @@ def crops_of(options: argparse.Namespace, folder: Run | None, seen: str) -> tupl
     return crops, on
 
 
-def _people(options: argparse.Namespace, folder: Run | None) -> list[Figure]:
-    scorers: dict[str, Scorer] = {}
-    if folder is not None:
-        if options.before:
-            scorers[", before training"] = scoring.untrained(folder.recipe())
-        scorers[""] = scoring.of_run(folder.recipe(), folder.weights())
-        seen = str(folder.facts()["data_digest"])
-    else:
-        scorers[""], card = scoring.of_bundle(options.model)
-        seen = card.data_digest
-    crops, on = crops_of(options, folder, seen)
+def _scorers(options: argparse.Namespace, of: Model) -> dict[str, Scorer]:
+    """The model, and if asked what it was before its training. Raises EvaluateError."""
+    if not options.before:
+        return {"": of.scorer}
+    before = model.before(of.folder) if of.folder is not None else None
+    if before is None:
+        said = "does not say what it was" if of.folder is None else "did not keep the weights that it started with"
+        raise EvaluateError(f"{options.model} {said} before training", "leave out --before")
+    return {", before training": before, "": of.scorer}
+
+
+def _people(options: argparse.Namespace, of: Model) -> tuple[list[Figure], dict[str, Classes]]:
+    scorers = _scorers(options, of)
+    crops, on = crops_of(options, of)
     pairs = data.pairs(options.pairs) if options.pairs is not None else None
     if options.roc is not None and pairs is None:
         raise DataError("a ROC needs a pair list", "give --pairs, or leave out --roc")
     figures: list[Figure] = []
+    apart: dict[str, Classes] = {}
     for when, scorer in scorers.items():
         vectors = scorer.embed(crops.pixels)
+        apart |= _classes(vectors, crops, on + when, scorer)
         if pairs is not None:
             measured = evaluate.measure_pairs(vectors, crops, pairs, scorer.similarity)
             figures += evaluate.pair_figures(measured, on + when)
@@ -108,55 +123,66 @@ def _people(options: argparse.Namespace, folder: Run | None) -> list[Figure]:
         figures += _searches(vectors, crops.person, on + when, scorer)
     if not figures:
         raise DataError("nothing can be measured on these crops", "give --pairs, or at least 10 people with two crops each")
-    return figures
+    return figures, apart
 
 
-def _drawings(options: argparse.Namespace, folder: Run) -> list[Figure]:
+def _drawings(options: argparse.Namespace, of: Model) -> tuple[list[Figure], dict[str, Classes]]:
     """Figures over all pairs of the test drawings, before and after training. Digits: all, and separately those seen and not seen in
-    training. Omniglot: the evaluation characters, and Lake's one-shot runs."""
-    recipe = folder.recipe()
+    training, and how often a digit is named from one picture of each. Omniglot: the evaluation characters, Koch's verification, and
+    Lake's one-shot runs."""
+    recipe = of.recipe
     unused = [name for name in ("pairs", "same_people", "split", "decisions", "roc") if getattr(options, name) is not None]
     if unused:
         raise DataError(
             f"--{unused[0].replace('_', '-')} is for people", "leave it out: drawings are measured over all pairs of their test part"
         )
-    test = datasets.parts(recipe, options.data, None)["val" if options.val else "test"]
-    scorers = _drawing_scorers(options, folder)
+    scorers = _beside(options, of, _scorers(options, of))
+    parts = datasets.parts(recipe, options.data, None)
+    test, val = parts["val" if options.val else "test"], parts["val"]
     name = options.name or NAMES[recipe.data.kind, options.val]
     figures: list[Figure] = []
-    for when, scorer in scorers.items():
+    apart: dict[str, Classes] = {}
+    for when, scorer in reversed(scorers.items()):
         vectors = scorer.embed(test.pixels)
+        apart |= _classes(vectors, test, name + when, scorer)
         for which, rows in _groups(recipe, test).items():
             figures += evaluate.all_pair_figures(allpairs.measure(vectors[rows], test.person[rows], scorer.similarity), name + which + when)
             if scorer.cosine:
                 figures += evaluate.distance_figures(vectors[rows], test.person[rows], name + which + when)
         if recipe.data.kind == "characters":
             figures += _searches(vectors, test.person, name + when, scorer)
-        if options.val and recipe.data.kind == "characters":
-            figures += evaluate.held_out_figures(heldout.shares(test, vectors, scorer.similarity), name + when)
+            if options.val:
+                figures += evaluate.held_out_figures(heldout.shares(test, vectors, scorer.similarity), name + when)
+            else:
+                both = (scorer.embed(val.pixels), vectors), (val.person, test.person)
+                figures += evaluate.koch_figures(*both, scorer.similarity, name + when)
+        else:
+            figures += evaluate.rank_figures(vectors, test.person, name + when, scorer.similarity)
         if options.one_shot_runs is not None:
             trials = oneshot.read(options.one_shot_runs)
             figures += evaluate.one_shot_figures(_one_shot(recipe, scorer, trials), "Lake's one-shot runs" + when)
-    return figures
+    return figures, apart
 
 
-def _drawing_scorers(options: argparse.Namespace, folder: Run) -> dict[str, Scorer]:
-    """The scorer of a run, alone or side by side with others, and with `--before` that of its network before training; by what the name of
-    their figures ends in. Raises DataError."""
-    recipe = folder.recipe()
-    scorers = {"": scoring.of_run(recipe, folder.weights())}
-    if options.join:
-        others = [Run(path) for path in options.join]
-        found = [scorers.pop(""), *(scoring.of_run(other.recipe(), other.weights()) for other in others)]
-        strange = [other for other in others if other.recipe().data != recipe.data]
-        if strange:
-            raise DataError(f"{strange[0].folder} was trained on other data", "join runs whose recipes have the same [data]")
-        if not all(scorer.cosine for scorer in found):
-            raise DataError("a run that ends in a same-or-different head cannot be joined", "join runs that compare by cosine")
-        scorers[f", joined with {', '.join(other.folder.name for other in others)}"] = scoring.joined(found)
-    if options.before:
-        scorers[", before training"] = scoring.untrained(recipe)
-    return scorers
+def _classes(vectors: scoring.Vectors, crops: Crops, on: str, scorer: Scorer) -> dict[str, Classes]:
+    """How far the classes are from each other, if the model compares by distance."""
+    found = classes(vectors, crops) if scorer.cosine else None
+    return {} if found is None else {on: found}
+
+
+def _beside(options: argparse.Namespace, of: Model, scorers: dict[str, Scorer]) -> dict[str, Scorer]:
+    """The scorers, with the trained one side by side with those of other runs if `--join` names some. Raises DataError."""
+    if not options.join:
+        return scorers
+    others = [Run(path) for path in options.join]
+    strange = [other for other in others if other.recipe().data != of.recipe.data]
+    if strange:
+        raise DataError(f"{strange[0].folder} was trained on other data", "join runs whose recipes have the same [data]")
+    found = [of.scorer, *(scoring.of_run(other.recipe(), other.weights()) for other in others)]
+    if not all(scorer.cosine for scorer in found):
+        raise DataError("a run that ends in a same-or-different head cannot be joined", "join runs that compare by cosine")
+    before = {when: scorer for when, scorer in scorers.items() if when}
+    return {**before, f", joined with {', '.join(other.folder.name for other in others)}": scoring.joined(found)}
 
 
 def _searches(vectors: scoring.Vectors, person: NDArray[np.int64], on: str, scorer: Scorer) -> list[Figure]:

@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from daemon.core.counts import persons
+from trainer import terminal
 from trainer.bundle import export, keras_file, readback
 from trainer.bundle.export import ExportError
 from trainer.commands.evaluate import kept_figures
@@ -46,8 +45,7 @@ def run(options: argparse.Namespace) -> None:
     people = parts["calibration"]
     if len(people.people) < 2:
         raise DataError("fewer than two people are in the calibration part", "put more people into the part calibration")
-    console = Console()
-    console.print(allowance.of_calibration(len(people.people)), highlight=False, soft_wrap=True)
+    terminal.say(allowance.of_calibration(len(people.people)))
     embed = embedder(chosen, weights)
     export.golden_vectors(embed)  # a model that tells nothing apart is refused before the passages, which take minutes
     calibration = calibrate.calibrate(embed, people, f"{persons(len(people.people), 'calibration')} of {source.name}")
@@ -55,12 +53,12 @@ def run(options: argparse.Namespace) -> None:
     faces = people.pixels[:: max(1, len(people) // 64)]
     digest = str(facts["data_digest"])
     worst = export.export(chosen, weights, options.bundle, digest, calibration, figures, faces, options.notes, licence(chosen, facts))
-    console.print(tables.calibration(calibration))
+    terminal.console().print(tables.calibration(calibration))
     size = options.bundle.stat().st_size / 1e6
-    console.print(f"{options.bundle}: {size:.2f} MB, Keras and ONNX differ by {worst:.1e} at most")
+    terminal.say(f"{options.bundle}: {size:.2f} MB, Keras and ONNX differ by {worst:.1e} at most")
     if beside is not None:
         keras_file.write(chosen, weights, onnx_embedder(options.bundle)[1], beside)
-        console.print(_said(beside), soft_wrap=True)
+        terminal.say(_said(beside))
 
 
 def licence(recipe: Recipe, facts: Mapping[str, Any]) -> str:
@@ -80,10 +78,9 @@ def _keras_alone(options: argparse.Namespace) -> None:
         raise ExportError(f"--{given} goes with a run folder", "leave it out: a bundle has its card already")
     found = readback.read(options.run)
     keras_file.write(found.recipe, found.weights, found.card, options.bundle)
-    console = Console()
-    console.print(_said(options.bundle), soft_wrap=True)
+    terminal.say(_said(options.bundle))
     if found.quantised:
-        console.print("the bundle is quantised, so its weights are rounded to 7 bits", soft_wrap=True)
+        terminal.say("the bundle is quantised, so its weights are rounded to 7 bits")
 
 
 def _said(path: Path) -> str:

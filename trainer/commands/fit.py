@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 
 from daemon.core.counts import counted, persons
 from daemon.core.faces.align import CROP_PX
+from trainer import terminal
 from trainer.bundle import keras_file, raw_file, readback
 from trainer.commands import export, resuming
 from trainer.learn import chance, devices, fit, stages, words
@@ -84,7 +84,7 @@ def _say_what_they_allow(parts: dict[str, Crops]) -> None:
     """Before hours of work: which figures and which thresholds these people can give. Drawings calibrate no gate."""
     if "calibration" in parts:
         for line in (allowance.of_val(parts["val"].person), allowance.of_calibration(len(parts["calibration"].people))):
-            Console().print(line, highlight=False, soft_wrap=True)
+            terminal.say(line)
 
 
 def _legs(options: argparse.Namespace) -> list[_Leg]:
@@ -189,7 +189,6 @@ def _warn_of_doubles(bundle: Path, people: Crops) -> None:
 
 
 def _fit(options: argparse.Namespace, leg: _Leg, parts: dict[str, Crops], begun: _Begun | None) -> None:
-    console = Console()
     learned = parts["fit"]
     taught: Teacher | None = None
     if any(isinstance(stage, Distil) for stage in leg.recipe.stages):
@@ -209,16 +208,16 @@ def _fit(options: argparse.Namespace, leg: _Leg, parts: dict[str, Crops], begun:
     leg.run.begin(leg.recipe, facts)
     leg.run.remember(learned.people, datasets.marks(learned))
     told = ", ".join(f"{counted(len(crops), 'crop')} of {persons(len(crops.people))} for {part}" for part, crops in parts.items())
-    console.print(f"{leg.recipe.name}: {told}", highlight=False)
-    console.print(words.where(leg.run, leg.recipe), markup=False, highlight=False, soft_wrap=True)
+    terminal.say(f"{leg.recipe.name}: {told}")
+    terminal.say(words.where(leg.run, leg.recipe))
     start = begun.start if begun is not None else None
     with devices.spread(options.devices):
         best = fit.fit(leg.recipe, learned, parts["val"], leg.run, options.minutes, options.workers, start, taught)
     for note in leg.run.history():
         if "kept" in note:
-            console.print(_decided(note), highlight=False, soft_wrap=True)
+            terminal.say(_decided(note))
     apart = f"two pictures of one person are {best['same']:.3f} apart, of two people {best['other']:.3f}"
-    console.print(f"kept: {spoken(best)}; {apart}", highlight=False, soft_wrap=True)
+    terminal.say(f"kept: {spoken(best)}; {apart}")
 
 
 def _decided(note: dict[str, Any]) -> str:

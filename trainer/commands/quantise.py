@@ -12,13 +12,13 @@ import msgspec
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from rich.console import Console
 from rich.table import Column, Table
 
 from daemon.core import bundle as bundles
 from daemon.core.bundle import CARD_KEY, Card, Figure
 from daemon.core.counts import counted, persons
 from daemon.edges.files import replace
+from trainer import terminal
 from trainer.bundle import export, quantise
 from trainer.bundle.quantise import QuantiseError
 from trainer.measure import allowance, calibrate, evaluate, metrics
@@ -46,9 +46,9 @@ def run(options: argparse.Namespace) -> None:
         raise DataError("no people are in the part fit", "give people to learn the tensors' ranges from")
     if len(val.people) < 2 or len(people.people) < 2:
         raise DataError("fewer than two people are in the part val or calibration", "put more people into these parts")
-    console = Console()
+    console = terminal.console()
     for line in (allowance.of_val(val.person), allowance.of_calibration(len(people.people))):
-        console.print(line, highlight=False, soft_wrap=True)
+        terminal.say(line)
     original = onnx.load(options.bundle)
     model = quantise.halved(original) if options.to == "half" else quantise.quantised(original, parts["fit"].pixels)
     after, _ = onnx_embedder(model.SerializeToString())
@@ -72,7 +72,7 @@ def run(options: argparse.Namespace) -> None:
     options.out.parent.mkdir(parents=True, exist_ok=True)
     replace(options.out, content)
     console.print(tables.calibration(calibration))
-    console.print(f"{options.out}: {len(content) / 1e6:.2f} MB, a new bundle for the daemon, with its own id", soft_wrap=True)
+    terminal.say(f"{options.out}: {len(content) / 1e6:.2f} MB, a new bundle for the daemon, with its own id")
 
 
 def _compared(before: Embed, after: Embed, val: Crops, others: Crops, to: str = "int8") -> Table:

@@ -6,9 +6,9 @@ import argparse
 
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-from rich.console import Console
 
 from daemon.edges.files import replace
+from trainer import terminal
 from trainer.bundle import constant_shapes
 from trainer.bundle.constant_shapes import ShapeError
 
@@ -30,4 +30,4 @@ def run(options: argparse.Namespace) -> None:
         raise ShapeError(f"the answers of the new graph differ by {differ:.1e}", "report the file; nothing was written")
     options.out.parent.mkdir(parents=True, exist_ok=True)
     replace(options.out, new)
-    Console().print(f"{options.out}: constant shapes, the same answers to the last bit", soft_wrap=True)
+    terminal.say(f"{options.out}: constant shapes, the same answers to the last bit")

@@ -9,8 +9,7 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
-from rich.console import Console
-
+from trainer import terminal
 from trainer.learn import words
 from trainer.people.data import DataError
 from trainer.recipes import reading
@@ -37,7 +36,7 @@ def made_ready(options: argparse.Namespace) -> Iterator[None]:
     if options.fresh and run.begun:
         with run.alone():
             aside = run.move_aside()
-        Console().print(f"the run that was in {options.run} is in {aside} now", markup=False, highlight=False, soft_wrap=True)
+        terminal.say(f"the run that was in {options.run} is in {aside} now")
     try:
         yield
     finally:
@@ -64,7 +63,7 @@ def _check(options: argparse.Namespace, run: Run) -> None:
     if run.facts()["recipe"] != chosen.digest:
         there, now = (flat(tomllib.loads(recipe.text)) for recipe in (run.recipe(), chosen))
         for line in words.differences(there, now):
-            Console().print(line, markup=False, highlight=False, soft_wrap=True)
+            terminal.say(line)
     run.check(chosen)
     if run.broken:
         hint = "evaluate or export what it keeps, or train anew: --fresh, or another --run folder"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 
-from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
 from daemon.core.counts import counted, persons
+from trainer import terminal
 from trainer.bundle import visibility as bundle
 from trainer.learn import visibility as learn
 from trainer.models.visibility import seer
@@ -23,7 +23,7 @@ def run(options: argparse.Namespace) -> None:
     fit, val = crops.of(parts["fit"]), crops.of(parts["val"])
     if not len(fit) or not len(val):
         raise DataError(f"{options.data} has no people for fit, or none for val", "it needs both: val people say what it has learned")
-    console = Console()
+    console = terminal.console()
     with Progress(console=console) as progress:
         bar = progress.add_task("learning", total=options.steps)
         network = learn.fit(fit, options.steps, options.seed, lambda step, loss: progress.update(bar, completed=step + 1))
@@ -36,4 +36,4 @@ def run(options: argparse.Namespace) -> None:
         one = bundle.figure(kind, found)
         table.add_row(kind, f"{100 * one.not_upright:.1f} %", f"{100 * one.covered:.1f} %")
     console.print(table)
-    console.print(f"{options.out}: {options.out.stat().st_size / 1e6:.2f} MB, Keras and ONNX differ by {worst:.1e} at most")
+    terminal.say(f"{options.out}: {options.out.stat().st_size / 1e6:.2f} MB, Keras and ONNX differ by {worst:.1e} at most")

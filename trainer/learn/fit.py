@@ -65,6 +65,7 @@ def fit(
         desk = Desk(recipe, judge, run, Logs(run), stop, crops_of)
         if state is None and start is not None:
             _begin(encoder, start)
+            run.start_from(start.weights)
             run.keep(start.weights, judge(start.weights))
         for index, settings in enumerate(recipe.stages):
             if state is not None and state.stage > index:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from trainer import terminal
 from trainer.learn import chance, devices
 from trainer.learn.judge import Judge, merit, spoken
 from trainer.learn.logs import Logs
@@ -92,7 +93,7 @@ class Training:
             return
         due = math.floor(trip.progress(self._step, self._spent_s[0]) * self._desk.recipe.validations) + 1
         columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"), TimeRemainingColumn())
-        with Progress(*columns, console=Console()) as bar:
+        with Progress(*columns, console=terminal.console()) as bar:
             task = bar.add_task(self._stage.name, total=1.0)
             for pixels, targets, progress, wait_s in _batches(trip, self._step, self._began_s[0]):
                 course.loss += _step(self._stage, self._step, pixels, targets, progress, self._average)
@@ -189,11 +190,11 @@ class Training:
         self._checkpoint()
         left = "" if course.stopped else f"; about {duration(self._desk.left_s(self._trip.index, done, elapsed_s))} left"
         told = f"{self._stage.name} epoch {self._step / self._stage.per_epoch:.1f}: loss {loss:.3f}, {speed:.0f} crops/s"
-        console.print(f"{told}; val people: {spoken(figures)}{left}", soft_wrap=True)
+        console.print(terminal.safe(f"{told}; val people: {spoken(figures)}{left}"), soft_wrap=True)
         if warning is not None:
-            console.print(f"[bold yellow]{warning}[/]", soft_wrap=True)
+            console.print(terminal.safe(warning, "bold yellow"), soft_wrap=True)
         if course.stopped:
-            console.print(ended, soft_wrap=True)
+            console.print(terminal.safe(ended), soft_wrap=True)
 
     def _note(self, line: Mapping[str, object]) -> None:
         spent = {"elapsed_s": round(self._elapsed_s, 1), "cpu_s": round(time.process_time() - self._began_s[1], 1)}

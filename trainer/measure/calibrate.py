@@ -13,12 +13,12 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
 
 from daemon.core.bundle import Calibration, Cell, FmrPoint
 from daemon.core.counts import counted
 from daemon.core.faults import Fault
 from daemon.core.passages.defaults import SAME_FACE_FMR
+from trainer import terminal
 from trainer.clean import suspects
 from trainer.measure import metrics, passages
 from trainer.models.whole import Embed
@@ -75,7 +75,7 @@ def warn_of_doubles(embed: Embed, crops: Crops, seed: int = 1) -> None:
 def _warn(vectors: NDArray[np.float32], names: list[str], seed: int) -> None:
     text = suspects.warning(vectors, names, lambda similarity: cells(similarity, seed))
     if text is not None:
-        Console().print(text, soft_wrap=True, highlight=False, markup=False)
+        terminal.say(text)
 
 
 def of_vectors(vectors: NDArray[np.float32], source: str, seed: int = 1) -> Calibration:

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daemon.core.bundle import Figure
-from trainer.measure import allpairs, metrics, oneshot
-from trainer.measure.metrics import Operating, Similarity
+from trainer.measure import allpairs, koch, metrics, oneshot
+from trainer.measure.metrics import Floats, Operating, Similarity
 from trainer.people import galleries
 from trainer.people.data import Crops, DataError
 
@@ -54,10 +54,15 @@ def measure_pairs(
     if missing:
         raise DataError(f"{missing[0]} of the pair list is not among the crops", "give the crops that belong to the pair list")
     a, b = np.array([place[name] for name in pairs[0]]), np.array([place[name] for name in pairs[1]])
+    alike = listed(vectors, a, b, similarity)
+    return Pairs(alike.astype(np.float64), pairs[2], person_weights(crops.person[a], crops.person[b]))
+
+
+def listed(vectors: NDArray[np.float32], a: NDArray[np.int64], b: NDArray[np.int64], similarity: Similarity) -> Floats:
+    """The similarity of each pair [n] of a list of places a, b [n] in vectors [m, d]."""
     # A similarity function takes whole matrices. With small ones little is computed in vain.
     cuts = range(0, len(a), 32)
-    alike = np.concatenate([np.diagonal(similarity(vectors[a[cut : cut + 32]], vectors[b[cut : cut + 32]])) for cut in cuts])
-    return Pairs(alike.astype(np.float64), pairs[2], person_weights(crops.person[a], crops.person[b]))
+    return np.concatenate([np.diagonal(similarity(vectors[a[cut : cut + 32]], vectors[b[cut : cut + 32]])) for cut in cuts])
 
 
 def roc_csv(pairs: Pairs) -> bytes:
@@ -118,6 +123,18 @@ def distance_figures(vectors: NDArray[np.float32], person: NDArray[np.int64], on
     return [Figure(name, round(value, 5) if np.isfinite(value) else None, None, None, on) for name, value in values.items()]
 
 
+def koch_figures(vectors: koch.Vectors, person: koch.Numbers, similarity: Similarity, on: str) -> list[Figure]:
+    """Koch's verification accuracy (see koch.py), with an interval from resampling characters. `vectors` and `person` are those of the
+    characters to choose the threshold on, and of the characters to measure. Empty if either has no two drawings of one character."""
+    if any(galleries.able(own) < 1 or len(np.unique(own)) < 2 for own in person):
+        return []
+    val, test = (koch.drawn(own) for own in person)
+    alike = [listed(own, one.a, one.b, similarity) for own, one in zip(vectors, (val, test), strict=True)]
+    right = koch.right(alike[0], val.same, alike[1], test.same)
+    weights = person_weights(person[1][test.a], person[1][test.b])
+    return [_figure(f"accuracy@pairs={koch.PAIRS}", float(np.mean(right)), _interval(right, weights), on)]
+
+
 def one_shot_figures(score: oneshot.Score, on: str) -> list[Figure]:
     """The share of right answers on Lake's runs, with Wilson's interval."""
     return [_figure(f"one-shot-{oneshot.WAYS}-way", score.share, (score.low, score.high), on)]
@@ -144,7 +161,9 @@ def rank_figures(
         gallery, cuts = vectors[draw.entries], range(0, len(draw.probes), BLOCK)
         ranks = [metrics.ranks(similarity(vectors[draw.probes[cut : cut + BLOCK]], gallery), draw.owner[cut : cut + BLOCK]) for cut in cuts]
         found.append([float(np.mean(np.concatenate(ranks) <= rank)) for rank in RANKS])
-    return [_over_draws(f"rank-{rank},n={people}", shares, on, people) for rank, shares in zip(RANKS, np.transpose(found), strict=True)]
+    shares = zip(RANKS, np.transpose(found), strict=True)
+    # Everybody is among the first five of three.
+    return [_over_draws(f"rank-{rank},n={people}", share, on, people) for rank, share in shares if rank < people]
 
 
 def open_set_figures(
@@ -233,6 +252,8 @@ def _over_draws(name: str, values: NDArray[np.float64], on: str, people: int) ->
     if not values.any():
         # There was no error in any draw: this is the rate that this many independent people cannot rule out.
         return _figure(name, 0.0, metrics.wilson(0, people), on)
+    if (values == 1).all():  # the same for shares of right answers
+        return _figure(name, 1.0, metrics.wilson(people, people), on)
     return _figure(name, float(values.mean()), _middle(values), on)
 
 

@@ -144,7 +144,7 @@ def ten_fold_right(similarity: Floats, same: NDArray[np.bool_], folds: int = 10)
         if not (fold != index).any():
             raise ValueError("accuracy over folds needs two pairs of each kind")
         if rest.any():
-            right[inside] = (similarity[inside] >= _best_threshold(similarity[rest], same[rest])) == same[inside]
+            right[inside] = (similarity[inside] >= best_threshold(similarity[rest], same[rest])) == same[inside]
     return right
 
 
@@ -156,8 +156,8 @@ def all_pairs(vectors: Floats, person: NDArray[np.int64], similarity: Similarity
     return alike[same], alike[~same]
 
 
-def _best_threshold(similarity: Floats, same: NDArray[np.bool_]) -> float:
-    """The middle between the two neighbouring similarities where accuracy is best."""
+def best_threshold(similarity: Floats, same: NDArray[np.bool_]) -> float:
+    """The threshold at which most pairs are judged correctly: the middle between the two neighbouring similarities."""
     order = np.argsort(similarity, kind="stable")
     ordered, labels = similarity[order], same[order]
     right = np.append(0, np.cumsum(~labels)) + labels.sum() - np.append(0, np.cumsum(labels))

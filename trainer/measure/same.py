@@ -1,34 +1,28 @@
-"""Whether two pictures show the same person, the question of Siamese networks, answered with a bundle and its own threshold.
+"""Whether two pictures show the same person, the question of Siamese networks, answered with a model and a threshold.
 
 Distances are squared Euclidean distances between unit vectors, as in FaceNet (Schroff et al. 2015): d² = 2 - 2·similarity. It is 0 for the
-same picture, about 2 for two people who have nothing in common, and 4 at most.
+same picture, about 2 for two people who have nothing in common, and 4 at most. A network that ends in a same-or-different head gives the
+probability that the two are different in its place, 0 to 1.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
-from daemon.core.bundle import Card
-from daemon.core.counts import counted, persons
-from daemon.core.faces.align import CROP_PX
+from daemon.core.counts import counted
 from daemon.core.faults import Fault
-from daemon.edges.detector import Detector, open_detector
-from trainer.models.opened import onnx_embedder
+from trainer import terminal
+from trainer.measure import scoring
+from trainer.measure.metrics import Floats
+from trainer.measure.scoring import Scorer
+from trainer.people import comparable
 from trainer.people.data import PICTURES
-from trainer.people.prepare import crop_of
-
-COLUMNS = 5
-"""A wider table cannot be read. The people left out are the farthest from all pictures."""
 
 
 class SameError(Fault):
@@ -36,75 +30,75 @@ class SameError(Fault):
 
 
 @dataclass(frozen=True, slots=True)
+class Comparer:
+    """What compares pictures: `read` brings files to the form that the scorer embeds. From the similarity `threshold` on two pictures count
+    as one `noun` (person, digit, character); a share `fmr` of pairs of two reaches it. Without a threshold `why` says why, and nothing
+    counts as one."""
+
+    scorer: Scorer
+    read: Callable[[Sequence[Path]], NDArray[np.uint8]]
+    threshold: float | None
+    fmr: float
+    noun: str = "person"
+    why: str = ""
+
+    def similarities(self, a: Sequence[Path], b: Sequence[Path]) -> NDArray[np.float64]:
+        """float64 [a, b]. Raises SameError if one is no number."""
+        vectors = self.scorer.embed(self.read((*a, *b))).astype(np.float64)
+        found = np.asarray(self.scorer.similarity(vectors[: len(a)], vectors[len(a) :]), np.float64)
+        if not np.isfinite(found).all():
+            raise SameError("the model gives similarities that are not numbers", "its training has diverged: use another model")
+        return found
+
+    def distance(self, similarity: Floats | float) -> NDArray[np.float64]:
+        """d², or the probability of two different ones, of similarities of any shape."""
+        alike = np.asarray(similarity, np.float64)
+        return np.maximum(0.0, 2 - 2 * alike) if self.scorer.cosine else 1 / (1 + np.exp(np.clip(alike, -500, 500)))
+
+    @property
+    def limit(self) -> float | None:
+        """The distance up to which two pictures count as one."""
+        return None if self.threshold is None else float(self.distance(self.threshold))
+
+    @property
+    def measure(self) -> str:
+        """What the distance is called."""
+        return "distance d²" if self.scorer.cosine else "probability of two different ones"
+
+    @property
+    def rate(self) -> str:
+        """How many pairs of two pass the threshold."""
+        return f"one in {1 / self.fmr:,.0f}"
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
-    """Two pictures compared: `distance` d², `similarity` (cosine), the similarity `threshold` from which two pictures count as the same
-    person, and whether these do (`same`)."""
+    """Two pictures compared: their `distance` and `similarity`, the similarity `threshold` from which two pictures count as the same
+    person (None: it is not known), and whether these do (`same`)."""
 
     distance: float
     similarity: float
-    threshold: float
+    threshold: float | None
     same: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class References:
-    """Pictures compared with one reference picture per person: `distances` d² float64 [pictures, people]; the distance `limit` up to which
-    a picture passes; and `nearest`: for every picture the nearest person, or None if that person is farther than the limit."""
+    """Pictures compared with one reference picture per person: `distances` float64 [pictures, people]; the distance `limit` up to which
+    a picture passes (None: it is not known, and none passes); for every picture the `closest` person as an index, and `nearest`: that
+    person's name, or None if the distance does not pass."""
 
     people: tuple[str, ...]
     distances: NDArray[np.float64]
-    limit: float
+    limit: float | None
+    closest: NDArray[np.int64]
     nearest: tuple[str | None, ...]
 
 
-def same(model: Path, a: Path, b: Path, detector: str = "haar", fmr: float = 1e-3) -> Answer:
-    """Compare two pictures, each an aligned 112x112 crop or a photo of one face, and print the answer.
-
-    `fmr` is the share of pairs of two people that may be called the same, one of the card's. Raises SameError, BundleError, DetectorError.
-    """
-    embed, card = onnx_embedder(model)
-    threshold = _threshold(card, fmr)
-    first, second = embed(_crops((a, b), detector)).astype(np.float64)
-    similarity = float(first @ second)
-    answer = Answer(_squared(similarity), similarity, threshold, similarity >= threshold)
-    console = Console(soft_wrap=True, highlight=False)
-    console.print(f"distance d² {answer.distance:.4f}, threshold {_squared(threshold):.4f}", markup=False)
-    console.print(f"similarity  {similarity:.4f}, threshold {threshold:.4f}", markup=False)
-    verdict = "show the same person" if answer.same else "cannot be called the same person"
-    console.print(f"{a.name} and {b.name} {verdict}; {_rate(fmr)} pairs of two different people passes this threshold.", markup=False)
-    return answer
-
-
-def references(model: Path, pictures: Sequence[Path], folder: Path, detector: str = "haar", fmr: float = 1e-3) -> References:
-    """Compare every picture with one reference picture per person, and print the table of distances.
-
-    `folder` holds a picture per person, named after the person, or a folder per person, whose first picture by name is used.
-    `fmr` is the rate of one comparison. Raises SameError, BundleError, DetectorError.
-    """
-    if not pictures:
-        raise SameError("no pictures to compare", "give one picture or more")
-    embed, card = onnx_embedder(model)
-    limit = _squared(_threshold(card, fmr))
-    console = Console(soft_wrap=True, highlight=False)
-    owned = _owned(folder)
-    for person, own in owned.items():
-        if len(own) > 1:
-            console.print(f"{person}: {own[0].name}, the first of {len(own)} pictures, is the reference", markup=False)
-    people = tuple(owned)
-    vectors = embed(_crops((*(own[0] for own in owned.values()), *pictures), detector)).astype(np.float64)
-    distances = np.maximum(0.0, 2 - 2 * vectors[len(people) :] @ vectors[: len(people)].T)
-    nearest = tuple(people[int(row.argmin())] if row.min() <= limit else None for row in distances)
-    found = References(people, distances, limit, nearest)
-    console.print(_table(found, [picture.name for picture in pictures]), soft_wrap=False)
-    console.print(
-        f"Smaller is more alike. A distance up to {limit:.4f} passes; so does {_rate(fmr)} pairs of two different people. "
-        f"Somebody who is none of these {persons(len(people))} has {counted(len(people), 'chance')}.",
-        markup=False,
-    )
-    return found
-
-
-def _threshold(card: Card, fmr: float) -> float:
+def of_bundle(model: Path, detector: str = "haar", fmr: float = 1e-3) -> Comparer:
+    """A bundle with its own threshold. `fmr` is the share of pairs of two people that may be called the same, one of the card's. Raises
+    SameError, BundleError."""
+    scorer, card = scoring.of_bundle(model)
     points = card.calibration.fmr
     point = next((point for point in points if math.isclose(point.fmr, fmr, rel_tol=1e-6)), None)
     if point is None:
@@ -118,40 +112,53 @@ def _threshold(card: Card, fmr: float) -> float:
             f"the card's {point.comparisons} comparisons are too few for FMR {fmr:g}",
             "use a higher FMR, or calibrate with more people",
         )
-    return point.threshold
+    return Comparer(scorer, comparable.faces(detector), point.threshold, fmr)
 
 
-def _crops(pictures: Sequence[Path], detector: str) -> NDArray[np.uint8]:
-    """Aligned crops uint8 [n, 112, 112, 3] RGB. Pictures that are not crops are detected and aligned. Raises SameError, which names the
-    file."""
-    machine: Detector | None = None
-    crops: list[NDArray[np.uint8]] = []
-    for path in pictures:
-        image = _picture(path)
-        if image.shape[:2] == (CROP_PX, CROP_PX):
-            crops.append(image[:, :, ::-1])
-            continue
-        machine = machine or open_detector(detector)
-        crop = crop_of(path, machine)
-        if isinstance(crop, str):
-            raise SameError(f"{path}: {crop}", f"give a photo of one clear face, or an aligned {CROP_PX}x{CROP_PX} crop")
-        crops.append(crop)
-    return np.stack(crops)
+def same(by: Comparer, a: Path, b: Path) -> Answer:
+    """Compare two pictures, and print the answer. Raises SameError, DataError, DetectorError."""
+    similarity = float(by.similarities([a], [b])[0, 0])
+    distance = float(by.distance(similarity))
+    answer = Answer(distance, similarity, by.threshold, by.threshold is not None and similarity >= by.threshold)
+    if by.threshold is None or by.limit is None:
+        terminal.say(f"{by.measure} {distance:.4f}, similarity {similarity:.4f}")
+        terminal.say(f"Whether {a.name} and {b.name} show the same {by.noun} cannot be said: there is no threshold, because {by.why}.")
+        return answer
+    terminal.say(f"{by.measure} {distance:.4f}, threshold {by.limit:.4f}")
+    terminal.say(f"similarity  {similarity:.4f}, threshold {by.threshold:.4f}")
+    verdict = f"show the same {by.noun}" if answer.same else f"cannot be called the same {by.noun}"
+    terminal.say(f"{a.name} and {b.name} {verdict}; {by.rate} pairs of two different {plural(by.noun)} passes this threshold.")
+    return answer
 
 
-def _picture(path: Path) -> NDArray[np.uint8]:
-    try:
-        content = np.fromfile(path, np.uint8)
-        image = cv2.imdecode(content, cv2.IMREAD_COLOR) if len(content) else None
-    except (OSError, cv2.error) as error:
-        reason = error.strerror if isinstance(error, OSError) else "too large, or damaged"
-        raise SameError(f"{path} cannot be read: {reason}", "give a JPEG or PNG picture") from error
-    if image is None:
-        raise SameError(f"{path} is not a picture", "give a JPEG or PNG picture")
-    return np.asarray(image, np.uint8)
+def references(by: Comparer, given: Sequence[Path], folder: Path) -> References:
+    """Compare every picture with one reference picture per person. Raises SameError, DataError, DetectorError.
+
+    `folder` holds a picture per person, named after the person, or a folder per person, whose first picture by name is used.
+    """
+    if not given:
+        raise SameError("no pictures to compare", "give one picture or more")
+    owned = owners(folder)
+    people = tuple(owned)
+    distances = by.distance(by.similarities([own[0] for own in owned.values()], given).T)
+    closest = distances.argmin(axis=1)
+    passes = [by.limit is not None and bool(row.min() <= by.limit) for row in distances]
+    nearest = tuple(people[index] if near else None for index, near in zip(closest, passes, strict=True))
+    return References(people, distances, by.limit, closest, nearest)
 
 
-def _owned(folder: Path) -> dict[str, list[Path]]:
+def expanded(given: Sequence[Path]) -> list[Path]:
+    """Pictures as they are, and for a folder all pictures below it. Raises SameError for a folder without any."""
+    found: list[Path] = []
+    for path in given:
+        inside = sorted(one for one in path.rglob("*") if one.suffix.lower() in PICTURES and one.is_file()) if path.is_dir() else [path]
+        if not inside:
+            raise SameError(f"{path} contains no pictures", f"give pictures, or folders with pictures: {', '.join(PICTURES)}")
+        found += inside
+    return found
+
+
+def owners(folder: Path) -> dict[str, list[Path]]:
     """The pictures of every person in a folder, by name. Raises SameError."""
     if not folder.is_dir():
         raise SameError(f"{folder} is not a folder", "give a folder with a reference picture per person, named after the person")
@@ -169,26 +176,19 @@ def _owned(folder: Path) -> dict[str, list[Path]]:
     return owned
 
 
-def _table(found: References, names: Sequence[str]) -> Table:
-    """Pictures by people, the nearest of each picture in bold and marked."""
-    closest = np.argsort(found.distances.min(axis=0), kind="stable")[:COLUMNS]
-    shown = sorted(int(index) for index in closest)
-    left_out = len(found.people) - len(shown)
-    title = "squared distances to the references" + (f"; {persons(left_out)} farther away left out" if left_out else "")
-    table = Table(title=title)
-    for heading in ("picture", *(escape(found.people[index]) for index in shown), "nearest"):
-        # A name that is cut off with an ellipsis could be anybody's.
-        table.add_column(heading, overflow="fold")
-    for name, row, who in zip(names, found.distances, found.nearest, strict=True):
-        best = int(row.argmin())
-        cells = [f"[bold]{row[index]:.3f} *[/bold]" if index == best else f"{row[index]:.3f}" for index in shown]
-        table.add_row(escape(name), *cells, f"{escape(found.people[best])} {row[best]:.3f}: {'passes' if who is not None else 'too far'}")
-    return table
+def truth(found: References, given: Sequence[Path], folder: Path) -> NDArray[np.int64]:
+    """The right person of each picture as an index, if the picture's folder is called like one of the people; else -1, and also for the
+    reference pictures themselves."""
+    place = {person: index for index, person in enumerate(found.people)}
+    taken = {own[0].resolve() for own in owners(folder).values()}
+    return np.array([-1 if path.resolve() in taken else place.get(path.resolve().parent.name, -1) for path in given], np.int64)
 
 
-def _squared(similarity: float) -> float:
-    return max(0.0, 2 - 2 * similarity)
+def plural(noun: str) -> str:
+    """person and people, digit and digits."""
+    return "people" if noun == "person" else f"{noun}s"
 
 
-def _rate(fmr: float) -> str:
-    return f"one in {1 / fmr:,.0f}"
+def some(noun: str, count: int) -> str:
+    """2 people, 1 digit."""
+    return counted(count, noun, plural(noun))

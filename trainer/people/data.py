@@ -18,9 +18,9 @@ from unicodedata import normalize
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
 
 from daemon.core.counts import counted, persons
+from trainer import terminal
 from trainer.people import pixel_map, sources, tables
 from trainer.people.errors import DataError
 from trainer.people.names import one_line
@@ -150,7 +150,7 @@ def _tell(source: Path, found: Source, people: int, whole_path: bool) -> None:
     if not whole_path and folders > people:
         told.append(f"{persons(people)} in {counted(folders, 'folder')}: folders in a person's folder are that person's too")
     if told:
-        Console(stderr=True, highlight=False).print(f"{source}: {'; '.join(told)}", markup=False, soft_wrap=True)
+        terminal.say(f"{source}: {'; '.join(told)}", stderr=True)
 
 
 def resized(pictures: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
 
 from daemon.core.counts import counted
+from trainer import terminal
 from trainer.people.data import Crops, DataError
 
 PICTURES, NAMES, CROPS = ("identical", "near-identical"), ("two names",), ("two people", "outlier")
@@ -60,7 +60,7 @@ def applied(crops: Crops, table: Path | None) -> Decided:
     after = decided.crops
     lost = f"{counted(len(crops) - len(after), 'crop')} dropped, {len(crops.people):,} people become {len(after.people):,}"
     text = f"{table}: {counted(len(rows) - open_rows, 'decision')}; {lost}; {counted(open_rows, 'row')} not decided"
-    Console().print(text, soft_wrap=True, highlight=False, markup=False)
+    terminal.say(text)
     return decided
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -52,21 +53,26 @@ def lines(name: str, title: str, unit: str, series: Sequence[Series], log: bool 
 
 
 def pieces(history: Sequence[Mapping[str, object]], key: str, scale: float) -> Sequence[Piece]:
-    """The values of one key by stage, over epochs counted through all stages. Lines without the key (warnings, verdicts) are skipped."""
+    """The values of one key by stage, over epochs counted through all stages, from step 0 where the run noted it. Lines without the key
+    (warnings, verdicts) are skipped, and so are values that are not finite."""
     found: list[tuple[str, list[float], list[float]]] = []
     before = last = 0.0
+    first = next((str(line["stage"]) for line in history if line.get("stage")), "")
     for index, line in enumerate(history):
-        value, epoch = line.get(key), line.get("epoch", index + 1)
-        if not isinstance(value, (int, float)) or not isinstance(epoch, (int, float)):
+        value = line.get(key)
+        number = float(value) if isinstance(value, (int, float)) else math.nan
+        epoch = line.get("epoch", 0.0 if line.get("step") == 0 else None if math.isnan(number) else index + 1)
+        if not isinstance(epoch, (int, float)) or not math.isfinite(epoch):
             continue
-        stage = str(line.get("stage") or "")
+        stage = str(line.get("stage") or first)
         if not found or found[-1][0] != stage or before + epoch < last:
             found.append((stage, [], []))
             before = last
         last = before + epoch
-        found[-1][1].append(last)
-        found[-1][2].append(scale * value)
-    return found
+        if math.isfinite(number):
+            found[-1][1].append(last)
+            found[-1][2].append(scale * number)
+    return [piece for piece in found if piece[1]]
 
 
 def _lines(unit: str, series: Sequence[Series], log: bool, marked: bool) -> Figure:

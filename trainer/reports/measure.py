@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import msgspec
 import numpy as np
@@ -20,8 +21,9 @@ from trainer.measure.metrics import Floats, Similarity, cosine
 from trainer.people.data import Crops
 from trainer.reports import bands, searches
 from trainer.reports.bands import Ints
+from trainer.reports.classes import Classes, classes
 from trainer.reports.searches import Cmc, OpenSet
-from trainer.reports.verification import Gate, Verification, at_gate, verification
+from trainer.reports.verification import Before, Gate, Verification, at_gate, before, verification
 
 GALLERIES = (10, 50, 100, 1000)
 MAX_CROPS = 5000
@@ -61,7 +63,8 @@ class Map(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """Everything that is drawn. `on` names the people measured. Parts that could not be measured or were not given are null or empty."""
+    """Everything that is drawn. `on` names the people measured, and `noun` says what they are: person, digit or character. Parts
+    that could not be measured or were not given are null or empty."""
 
     model: str
     on: str
@@ -79,6 +82,18 @@ class Report(msgspec.Struct, frozen=True):
     map: Map | None
     history: tuple[dict[str, float | str | None], ...]
     card: Card | None
+    classes: Classes | None = None
+    before: Before | None = None
+    noun: str = "person"
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """The same crops as vectors [n, d] of weights from before the training, how these compare, and what they are called."""
+
+    vectors: Floats
+    similarity: Similarity
+    what: str
 
 
 def measure(
@@ -94,9 +109,12 @@ def measure(
     gate: int = 100,
     fpir: float = 0.01,
     made: str | None = None,
+    earlier: Earlier | None = None,
+    noun: str = "person",
 ) -> Report:
     """Measure vectors [n, d] of n crops. `pairs` is a pair protocol as `data.pairs` reads it, `history` the lines of history.jsonl,
-    `made` a date to print. Raises ReportError, and DataError for a pair list that names other crops."""
+    `made` a date to print, `earlier` what the training is compared with. Raises ReportError, and DataError for a pair list that names
+    other crops."""
     if len(vectors) != len(crops) or len(crops) < 2:
         raise ReportError(f"{len(vectors)} vectors for {len(crops)} crops", "give one vector per crop, and at least two crops")
     if len(crops) > MAX_CROPS:
@@ -107,6 +125,12 @@ def measure(
     listed = evaluate.measure_pairs(np.asarray(vectors, np.float32), crops, pairs, similarity) if pairs is not None else None
     every = bands.all_pairs(matrix, crops.person)
     verified = verification(every, on) if len(every.genuine) and len(every.impostor) else None
+    started = None
+    if earlier is not None and verified is not None:
+        matrix_before = earlier.similarity(earlier.vectors, earlier.vectors)
+        if np.isfinite(matrix_before).all():
+            by_distance = similarity is cosine and earlier.similarity is cosine
+            started = before(bands.all_pairs(matrix_before, crops.person), every, earlier.what, on, by_distance)
     least, most = lowest(every.genuine), lowest(-every.impostor)
     couple = every.first * len(crops.people) + every.second
     found = (searches.open_set(matrix, crops.person, gallery) for gallery in GALLERIES)
@@ -128,6 +152,9 @@ def measure(
         history=tuple({name: _plain(value) for name, value in line.items()} for line in history),
         # Nobody reads golden vectors.
         card=msgspec.structs.replace(card, golden=()) if card is not None else None,
+        classes=classes(vectors, crops) if similarity is cosine else None,
+        before=started,
+        noun=noun,
     )
 
 

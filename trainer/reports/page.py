@@ -8,9 +8,10 @@ from pathlib import Path
 
 import cv2
 
-from daemon.core.counts import counted, persons
+from daemon.core.counts import counted
 from daemon.edges.files import replace
 from daemon.pages import template
+from trainer.measure.same import some
 from trainer.people.data import Crops
 from trainer.reports.measure import Report, ReportError, to_json
 from trainer.reports.sections import SECTIONS, Absent
@@ -43,12 +44,14 @@ def pictures(report: Report, crops: Crops) -> dict[str, bytes]:
 def render(report: Report, pictures: Mapping[str, bytes]) -> str:
     """The page. `pictures` are JPEGs by the names of the hardest pairs; without them the names stand alone."""
     sections = [(name, title, of(report)) for name, (title, of) in SECTIONS.items()]
-    about = f"{counted(report.crops, 'crop')} of {persons(report.people)} ({report.on}) · {report.dimension} dimensions"
+    pictured = counted(report.crops, "crop" if report.noun == "person" else "drawing")
+    about = f"{pictured} of {some(report.noun, report.people)} ({report.on}) · {report.dimension} dimensions"
     return template.render(
         "trainer.reports",
         "report.html",
         model=report.model,
         about=f"{about} · {report.made}" if report.made else about,
+        faces=report.noun == "person",
         tiles=tiles(report),
         headline=headline(report),
         sections=[(name, title, found) for name, title, found in sections if not isinstance(found, Absent)],

@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from markupsafe import Markup
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 from numpy.typing import NDArray
@@ -15,7 +17,7 @@ from daemon.core.counts import counted, persons
 from trainer.reports.drawing import MUTED, PAGE, PALETTE, decades, drawn, figure_of, legend, percent, rates, shares
 from trainer.reports.measure import Map
 from trainer.reports.searches import Cmc, OpenSet
-from trainer.reports.verification import Gate, Verification
+from trainer.reports.verification import Before, Gate, Verification
 from trainer.reports.words import rate
 
 GENUINE, IMPOSTOR, THRESHOLD = PALETTE[0], PALETTE[1], PALETTE[2]
@@ -42,6 +44,46 @@ def _resolved(found: Verification) -> NDArray[np.float64]:
     """FMR, TAR, low and high [4, points] where at least one impostor pair is accepted."""
     rows = np.array([found.roc.fmr, found.roc.tar, found.roc.low, found.roc.high])
     return rows[:, rows[0] > 0]
+
+
+def before_after(found: Verification, before: Before) -> list[tuple[str, Markup]]:
+    """(caption, drawing) of the ROC before and after the training: at the strict rates of a gate, and as articles draw it."""
+    return [
+        ("ROC before and after, FMR logarithmic", _before_after_strict(found, before)),
+        ("ROC before and after, both linear", _before_after_linear(found, before)),
+    ]
+
+
+@drawn("roc-before-strict", "ROC before and after the training, the false match rate logarithmic")
+def _before_after_strict(found: Verification, before: Before) -> Figure:
+    figure, axes = figure_of("false match rate (FMR), %", "genuine pairs recognised (TAR), %")
+    rates(axes, 1 / found.impostor, "x")
+    _both(axes, found, before)
+    shares(axes)
+    legend(axes)
+    return figure
+
+
+@drawn("roc-before-linear", "ROC before and after the training")
+def _before_after_linear(found: Verification, before: Before) -> Figure:
+    figure, axes = figure_of("false match rate (FMR), %", "genuine pairs recognised (TAR), %")
+    axes.plot((0, 1), (0, 1), color=MUTED, linewidth=0.8, linestyle=(0, (2, 2)))
+    _both(axes, found, before)
+    shares(axes)
+    axes.set_xlim(0, 1)
+    axes.xaxis.set_major_formatter(axes.yaxis.get_major_formatter())
+    legend(axes)
+    return figure
+
+
+def _both(axes: Axes, found: Verification, before: Before) -> None:
+    for label, fmr, tar, colour, dashes in (
+        ("before training", before.fmr, before.tar, IMPOSTOR, "--"),
+        ("after training", found.roc.fmr, found.roc.tar, GENUINE, "-"),
+    ):
+        # No logarithm of 0: the curve begins at the first false match.
+        start, style = (np.searchsorted(fmr, 0, side="right"), "steps-post") if axes.get_xscale() == "log" else (0, "default")
+        axes.plot(fmr[start:], tar[start:], dashes, drawstyle=style, color=colour, label=label)
 
 
 @drawn("det", "DET: false non-match rate against false match rate, both logarithmic")

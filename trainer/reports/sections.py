@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from daemon.core.bundle import Figure
 from daemon.core.counts import counted, persons
 from daemon.pages.parts import Drawing, Table
+from trainer.measure.same import plural
 from trainer.reports import curves, plots
 from trainer.reports.drawing import percent
 from trainer.reports.measure import Pair, Report
@@ -32,6 +33,14 @@ class Charts:
     drawings: Sequence[Drawing]
     notes: Sequence[str] = ()
     table: Table | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Square:
+    """The distances between few classes: for each two a text, and how strongly its cell is coloured, 0..100; the closest most."""
+
+    names: Sequence[str]
+    rows: Sequence[Sequence[tuple[str, int]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +100,34 @@ def verification(report: Report) -> Charts | Absent:
     )
     table = Table(["FMR", "threshold", "TAR (95 % interval)", "false matches, from pairs of people"], rows)
     return Charts((Drawing(plots.roc(found), "ROC"), Drawing(plots.det(found), "DET")), (note,), table)
+
+
+def before(report: Report) -> Charts | Absent:
+    found, now = report.before, report.verification
+    if found is None or now is None:
+        return Absent("a run is needed that has its starting weights, and pairs of both kinds.")
+    after = {figure.name: figure.value for figure in now.figures}
+    rows = [[spoken(figure.name), _rate(figure.value), _rate(after.get(figure.name))] for figure in found.figures]
+    if found.distances is not None and found.distances_after is not None:
+        names = ("mean distance, one person", "mean distance, two people")
+        rows += [[name, f"{a:.3f}", f"{b:.3f}"] for name, a, b in zip(names, found.distances, found.distances_after, strict=True)]
+    note = f"The same pairs of pictures, told apart by {found.what} and by the weights that the run keeps."
+    drawings = [Drawing(drawing, caption) for caption, drawing in plots.before_after(now, found)]
+    return Charts(drawings, (note,), Table(["figure", "before", "after"], rows))
+
+
+def distances(report: Report) -> Square | Table | Absent:
+    found = report.classes
+    if found is None:
+        return Absent("the model does not compare by distance, or there is only one person.")
+    if not found.table:
+        return Table(["mean distance", "between", "and"], [[f"{one.distance:.3f}", one.a, one.b] for one in found.closest])
+    values = [value for row in found.table for value in row if value is not None]
+    low, span = min(values), max(values) - min(values) or 1.0
+    rows = [
+        [("–", 0) if value is None else (f"{value:.2f}", round(100 * (1 - (value - low) / span))) for value in row] for row in found.table
+    ]
+    return Square(found.people, rows)
 
 
 def similarities(report: Report) -> Charts | Absent:
@@ -155,8 +192,8 @@ def hardest(report: Report) -> Sequence[Pairs] | Absent:
     if not report.hardest_genuine and not report.hardest_impostor:
         return Absent("there are no pairs.")
     return (
-        Pairs("One person, least alike", report.hardest_genuine, "No person has two crops."),
-        Pairs("Two people, most alike", report.hardest_impostor, "There is only one person."),
+        Pairs(f"One {report.noun}, least alike", report.hardest_genuine, f"No {report.noun} has two pictures."),
+        Pairs(f"Two {plural(report.noun)}, most alike", report.hardest_impostor, f"There is only one {report.noun}."),
     )
 
 
@@ -195,7 +232,9 @@ def card(report: Report) -> CardText | Absent:
 
 SECTIONS: Mapping[str, tuple[str, Callable[[Report], object]]] = {
     "verification": ("One picture against one", verification),
+    "before": ("Before and after the training", before),
     "similarities": ("How alike pairs are", similarities),
+    "distances": ("Mean distances", distances),
     "searches": ("Searching a gallery", searches),
     "thresholds": ("Thresholds of the card", thresholds),
     "protocol": ("Pair list", protocol),
@@ -207,12 +246,16 @@ SECTIONS: Mapping[str, tuple[str, Callable[[Report], object]]] = {
 """The sections in order: the macro of sections.html that shows one, its title, and what it shows."""
 
 
+def _rate(value: float | None) -> str:
+    return "not resolvable" if value is None else rate(value)
+
+
 def _figures(figures: Sequence[Figure], on: bool = False) -> Table:
     """Figures one a row; `on` adds on whom."""
     rows = (
         [
             spoken(figure.name),
-            "not resolvable" if figure.value is None else rate(figure.value),
+            _rate(figure.value),
             interval(figure.low, figure.high),
             *([figure.on] if on else []),
         ]

@@ -9,15 +9,16 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from rich.markup import escape
 from rich.table import Table as TerminalTable
 
 from daemon.core.bundle import Figure
 from daemon.pages import template
 from daemon.pages.parts import Drawing, Table
+from trainer import terminal
 from trainer.reports import curves
 from trainer.reports.summaries import CompareError, Summary, compare
 from trainer.reports.words import spoken
+from trainer.terminal import safe
 
 __all__ = ["CompareError", "Row", "Summary", "better", "compare", "cost", "page", "rows", "table"]
 
@@ -82,16 +83,16 @@ def better(figures: Sequence[Figure | None]) -> int | None:
 
 def table(runs: Sequence[Summary]) -> TerminalTable:
     """The comparison for a terminal; the better figure is bold with a star."""
-    made = TerminalTable("", *(escape(run.name) for run in runs), caption=LEGEND)
+    made = terminal.table("", *(run.name for run in runs), caption=LEGEND)
     section = None
     for row in rows(runs):
         if section not in (None, row.section):
             made.add_section()
         if section != row.section:
-            made.add_row(f"[bold]{escape(row.section)}[/]")
+            made.add_row(safe(row.section, "bold"))
         section = row.section
-        cells = (f"[bold green]{escape(cell)} *[/]" if index == row.better else escape(cell) for index, cell in enumerate(row.cells))
-        made.add_row(escape(row.name), *cells)
+        cells = (safe(f"{cell} *", "bold green") if index == row.better else safe(cell) for index, cell in enumerate(row.cells))
+        made.add_row(safe(row.name), *cells)
     return made
 
 

@@ -56,6 +56,18 @@ class Verification(msgspec.Struct, frozen=True):
     histogram: Histogram
 
 
+class Before(msgspec.Struct, frozen=True):
+    """The same pairs before the training, as `what` told them apart: ROC points by rising FMR, and figures. The mean distances of two
+    pictures, before and after, are of one person and of two; null where the model does not compare by distance."""
+
+    what: str
+    fmr: tuple[float, ...]
+    tar: tuple[float, ...]
+    figures: tuple[Figure, ...]
+    distances: tuple[float, float] | None
+    distances_after: tuple[float, float] | None
+
+
 class Gate(msgspec.Struct, frozen=True):
     """What the figures mean for a gate of `people` templates where a share `fpir` of strangers' tries may be let through: the
     threshold that asks for (`basis` card: of the card's table; people: by the rule FMR = 1 - (1 - FPIR)^(1/N) on these people;
@@ -89,6 +101,27 @@ def verification(pairs: AllPairs, on: str) -> Verification:
     return Verification(
         len(genuine), len(impostor), figures, points, Roc(*(tuple(row) for row in rising)), Histogram(tuple(edges.tolist()), *counts)
     )
+
+
+def before(pairs: AllPairs, after: AllPairs, what: str, on: str, apart: bool) -> Before:
+    """What `what` made of the same pairs. `apart`: similarities are cosines, which give distances."""
+    curve = bands.curve(pairs, resamples=1)
+    points = (metrics.at_fmr(pairs.genuine, pairs.impostor, target) for target in metrics.FMRS)
+    found = {"auc": metrics.auc(pairs.genuine, pairs.impostor), "eer": metrics.eer(pairs.genuine, pairs.impostor)}
+    found |= {f"tar@{point.target:.0e}": point.tar for point in points if point.threshold is not None}
+    figures = tuple(Figure(name, value, None, None, on) for name, value in found.items())
+    return Before(
+        what,
+        tuple(curve.fmr[::-1].tolist()),
+        tuple(curve.tar[::-1].tolist()),
+        figures,
+        *(_means(one) if apart else None for one in (pairs, after)),
+    )
+
+
+def _means(pairs: AllPairs) -> tuple[float, float]:
+    """The mean distance of two pictures of one person, and of two people."""
+    return float(np.mean(metrics.distance(pairs.genuine))), float(np.mean(metrics.distance(pairs.impostor)))
 
 
 def operating(pairs: AllPairs, curve: bands.Curve, target: float) -> Operating:

@@ -6,20 +6,29 @@ import re
 
 from daemon.core.bundle import Figure
 from daemon.core.counts import counted, persons
+from trainer.measure import koch
+from trainer.measure.same import plural, some
 from trainer.reports.drawing import percent
 from trainer.reports.measure import Report
 from trainer.reports.verification import Gate
 
-NAMES = {"accuracy": "accuracy (10-fold)", "auc": "AUC", "eer": "EER"} | {
+NAMES = {
+    "accuracy": "accuracy (10-fold)", "auc": "AUC", "eer": "EER",
+    "distance:same": "mean distance, one person", "distance:other": "mean distance, two people",
+    f"accuracy@pairs={koch.PAIRS}": "verification accuracy (Koch 2015)",
+} | {
     f"tar@{fmr:.0e}": f"TAR at FMR {percent(fmr)}" for fmr in (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
-}
+}  # fmt: skip
 
 
 def spoken(name: str) -> str:
     """A figure's name as it is printed: `fnir@fpir=1e-01,n=10` is FNIR at FPIR 10 %, N = 10. A name of another form stays as it is."""
     found = re.fullmatch(r"(fnir|misidentified)@fpir=([0-9e.+-]+),n=(\d+)", name)
     if found is None:
-        return NAMES.get(name, name)
+        ranked, shot = re.fullmatch(r"rank-(\d+),n=(\d+)", name), re.fullmatch(r"one-shot-(\d+)-way", name)
+        if ranked is not None:
+            return f"within rank {ranked[1]} of {int(ranked[2]):,}" if ranked[1] != "1" else f"rank 1 of {int(ranked[2]):,}"
+        return f"{shot[1]}-way one-shot" if shot is not None else NAMES.get(name, name)
     what = "FNIR" if found[1] == "fnir" else "misidentified"
     return f"{what} at FPIR {percent(float(found[2]))}, N = {found[3]}"
 
@@ -38,16 +47,16 @@ def interval(low: float | None, high: float | None) -> str:
 
 
 def tiles(report: Report) -> list[tuple[str, str, str]]:
-    """(name, value, interval) of the three figures that matter; "not resolvable" where these people cannot show one."""
+    """(name, value, interval) of the figures that matter, of people also at a gate; "not resolvable" where these people cannot show one."""
     chosen = strictest(report)
     equal = next((figure for figure in report.verification.figures if figure.name == "eer"), None) if report.verification else None
+    shown = [_tile(f"Recognised at {NAMES[chosen.name][7:]}" if chosen else "Recognised at FMR 0.1 %", chosen)]
+    shown += [_tile("Equal error rate", equal)]
+    if report.noun != "person":
+        return shown
     gate = report.gate
     at_gate = f"Recognised at the threshold for {persons(gate.people)}, FPIR {percent(gate.fpir)}"
-    return [
-        _tile(f"Recognised at {NAMES[chosen.name][7:]}" if chosen else "Recognised at FMR 0.1 %", chosen),
-        _tile("Equal error rate", equal),
-        _tile(at_gate, Figure("", gate.tar, gate.low, gate.high, report.on) if gate.tar is not None else None),
-    ]
+    return [*shown, _tile(at_gate, Figure("", gate.tar, gate.low, gate.high, report.on) if gate.tar is not None else None)]
 
 
 def strictest(report: Report) -> Figure | None:
@@ -59,18 +68,18 @@ def strictest(report: Report) -> Figure | None:
 
 def headline(report: Report) -> list[str]:
     """What was measured, and what to expect of it at a gate."""
-    chosen = strictest(report)
+    chosen, many = strictest(report), plural(report.noun)
     if report.verification is None:
-        first = f"Nothing can be measured on {report.on}: rates need two people, and one of them with two crops."
+        first = f"Nothing can be measured on {report.on}: rates need two {many}, and one of them with two pictures."
     elif chosen is None or chosen.value is None:
         pairs = counted(report.verification.impostor, "pair")
-        first = f"{pairs} of two people in {report.on}: too few even for a false match rate of 10 %."
+        first = f"{pairs} of two {many} in {report.on}: too few even for a false match rate of 10 %."
     else:
         first = (
-            f"On {persons(report.people)} ({report.on}), {rate(chosen.value)} of the pairs of one person are recognised where "
-            f"{NAMES[chosen.name][11:]} of the pairs of two people are taken for one."
+            f"On {some(report.noun, report.people)} ({report.on}), {rate(chosen.value)} of the pairs of one {report.noun} are recognised "
+            f"where {NAMES[chosen.name][11:]} of the pairs of two {many} are taken for one."
         )
-    return [first, *_gate(report.gate)]
+    return [first, *_gate(report.gate)] if report.noun == "person" else [first]
 
 
 def _gate(gate: Gate) -> list[str]:

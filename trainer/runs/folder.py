@@ -179,6 +179,17 @@ class Run:
         with self._opened("weights.npz") as file:
             return [file[key] for key in sorted(file.files)]
 
+    def start_from(self, weights: list[NDArray[np.float32]]) -> None:
+        """The weights that the first stage begins with, if they are not fresh: what came of the training is measured against them."""
+        save(self.folder / "start.npz", {f"w_{index:04d}": value for index, value in enumerate(weights)})
+
+    def start(self) -> list[NDArray[np.float32]] | None:
+        """The weights given to `start_from`; None for a run that began with fresh weights. Raises RunError."""
+        if not (self.folder / "start.npz").exists():
+            return None
+        with self._opened("start.npz") as file:
+            return [file[key] for key in sorted(file.files)]
+
     def kept_figures(self) -> dict[str, float]:
         """The figures given to `keep`."""
         with reading(self.folder / "kept.json"):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tests.fixtures.drawings import mnist, omniglot
+from tests.fixtures.html_reader import Reader
 from tests.trainer import faces
 from trainer.__main__ import main
 from trainer.runs import Run
@@ -73,6 +74,42 @@ def test_digits_are_measured_seen_and_unseen_before_and_after(tmp_path: Path, ca
     assert "not a face model" in capsys.readouterr().err
     assert main(["report", run, str(tmp_path / "report"), "--data", data]) == 0
     assert "<html" in (tmp_path / "report" / "report.html").read_text()
+    report = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert len(report["classes"]["table"]) == 10 and report["before"]["what"] == "the network before its first step"
+    assert main(["look", run, str(tmp_path / "look" / "look.html")]) == 0
+    shown = Reader((tmp_path / "look" / "look.html").read_text())
+    assert not shown.open and shown.tags.count("img") > 6 * 10 and "At the start of the training" in shown.text
+    assert "With the weights that the run keeps" in shown.text and "pictures of people" not in shown.text
+    assert main(["look", run, str(tmp_path / "x.html"), "--set", "seed=2"]) == 2
+    assert main(["look", str(recipe), str(tmp_path / "x.html")]) == 2
+    assert "--data is missing" in capsys.readouterr().err
+    digits_by_references(tmp_path, run, data, capsys)
+
+
+def digits_by_references(tmp_path: Path, run: str, data: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """One picture of each digit, and others in folders called like the digits."""
+    with np.load(data) as file:
+        pixels, label = file["x_test"], file["y_test"]
+    for index, (picture, digit) in enumerate(zip(pixels, label, strict=True)):
+        folder = tmp_path / "digits" / str(digit)
+        folder.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(folder / f"{index:02d}.png"), picture)
+    digits = tmp_path / "digits"
+    assert main(["same", str(digits), "--references", str(digits), "--model", run, "--fmr", "0.1"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "the first 30 of 60 pictures" in out and "from 2,000 pictures of 4 digits (val)" in out
+    # Six of each; the first of each is the reference, and does not count.
+    assert "Of 50 pictures in a folder called like a digit" in out
+    one = str(digits / "3" / "03.png")
+    assert main(["same", one, one, "--model", run, "--fmr", "0.1"]) == 0
+    assert "show the same digit" in capsys.readouterr().out
+    Path(data).rename(tmp_path / "moved.npz")
+    assert main(["same", one, one, "--model", run]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "cannot be said" in out and "is no longer there" in out
+    assert main(["same", one, one, "--model", run, "--fmr", "0.1", "--data", str(tmp_path / "moved.npz")]) == 0
+    assert main(["same", one, one, "--data", str(tmp_path / "moved.npz")]) == 2
+    assert "--data is for a run" in capsys.readouterr().err
 
 
 def test_digits_with_characters_beside_and_two_runs_joined(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -119,7 +156,7 @@ def one_shot_runs(folder: Path) -> Path:
     return folder / "runs.zip"
 
 
-def test_characters_are_compared_by_the_head_that_was_trained(tmp_path: Path) -> None:
+def test_characters_are_compared_by_the_head_that_was_trained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data, runs = str(omniglot(tmp_path)), str(one_shot_runs(tmp_path))
     recipe = tmp_path / "characters.toml"
     recipe.write_text(DRAWINGS.format(kind="characters", classes=[], stage="same", keys="pairs = 8\nevery = true\n"))
@@ -128,7 +165,17 @@ def test_characters_are_compared_by_the_head_that_was_trained(tmp_path: Path) ->
     assert main(["evaluate", run, "--data", data, "--one-shot-runs", runs, "--json", str(tmp_path / "out.json")]) == 0
     found = figures_of(tmp_path / "out.json")
     assert found["Lake's one-shot runs"] == {"one-shot-20-way": 1.0}
-    assert {"auc", "rank-1,n=3"} <= set(found["Omniglot evaluation"])
+    assert {"auc", "rank-1,n=3", "accuracy@pairs=10000"} <= set(found["Omniglot evaluation"])
+    # A head compares, and not a distance.
+    drawing = tmp_path / "drawing.png"
+    cv2.imwrite(str(drawing), np.random.default_rng(1).integers(0, 256, (50, 40), np.uint8))
+    assert main(["same", str(drawing), str(drawing), "--model", run, "--fmr", "0.2"]) == 0
+    assert "probability of two different ones" in capsys.readouterr().out
+    assert main(["report", run, str(tmp_path / "report"), "--data", data]) == 0
+    report = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert report["classes"] is None and report["before"]["distances"] is None
+    assert main(["look", run, str(tmp_path / "look.html")]) == 0
+    assert "No stage of this recipe learns from triplets" in (tmp_path / "look.html").read_text()
 
 
 def test_people_from_adoption_to_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -143,7 +190,24 @@ def test_people_from_adoption_to_report(tmp_path: Path, capsys: pytest.CaptureFi
     assert "seed" in capsys.readouterr().out and "<html" in (tmp_path / "compare.html").read_text()
     assert main(["report", str(tmp_path / "1"), str(tmp_path / "report"), *given]) == 0
     assert (tmp_path / "report" / "report.json").stat().st_size > 1000
+    assert json.loads((tmp_path / "report" / "report.json").read_text())["before"]["what"] == "the network before its first step"
+    again = ["fit", *given, *short, "--from", str(tmp_path / "1"), "--run", str(tmp_path / "3")]
+    assert main(again) == 0 and main(["report", str(tmp_path / "3"), str(tmp_path / "report"), *given]) == 0
+    report = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert report["before"]["what"] == "the weights that the run started with" and len(report["classes"]["closest"]) == 3
+    assert main(["evaluate", str(tmp_path / "3"), *given, "--before"]) == 0
+    assert "before training" in capsys.readouterr().out
+    (tmp_path / "3" / "start.npz").unlink()
+    assert main(["evaluate", str(tmp_path / "3"), *given, "--before"]) == 2
+    assert "did not keep the weights" in capsys.readouterr().err
+    assert main(["look", str(tmp_path / "1"), str(tmp_path / "look.html"), "--seed", "2"]) == 0
+    assert "pictures of people" in (tmp_path / "look.html").read_text()
+    # Three calibration people with three pictures each: 27 pairs of two.
     one, other = str(crops / "person00" / "0.png"), str(crops / "person00" / "1.png")
+    assert main(["same", one, one, "--model", str(tmp_path / "1"), "--fmr", "0.1"]) == 0
+    assert "show the same person" in capsys.readouterr().out
+    assert main(["same", one, one, "--model", str(tmp_path / "1")]) == 0
+    assert "too few pairs for FMR 0.001" in " ".join(capsys.readouterr().out.split())
     assert main(["same", one, one]) == 0
     assert "show the same person" in capsys.readouterr().out
     assert main(["same", one]) == 2

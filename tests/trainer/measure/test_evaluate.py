@@ -153,6 +153,13 @@ def test_rank_figures_agree_with_counting(monkeypatch: pytest.MonkeyPatch) -> No
     assert evaluate.rank_figures(vectors[:4], np.array([0, 0, 1, 2]), "x") == []
 
 
+def test_a_perfect_answer_has_an_interval() -> None:
+    person = np.repeat(np.arange(3), 2)
+    (figure,) = evaluate.rank_figures(np.eye(3, dtype=np.float32)[person], person, "x")  # the first five of three are everybody
+    assert (figure.name, figure.value, figure.high) == ("rank-1,n=3", 1.0, 1.0)
+    assert figure.low == pytest.approx(metrics.wilson(3, 3)[0], abs=1e-5)
+
+
 def test_other_figures() -> None:
     vectors, person = _people(20, 4, 0.6)
     figures = {figure.name: figure for figure in evaluate.all_pair_figures(allpairs.measure(vectors, person), "x")}

@@ -149,7 +149,7 @@ def test_ten_fold_threshold_is_the_best_of_the_others() -> None:
     rng = np.random.default_rng(3)
     same = rng.random(60) < 0.5
     similarity = np.round(rng.normal(same * 0.5, 0.4), 1)
-    cut = metrics._best_threshold(similarity, same)
+    cut = metrics.best_threshold(similarity, same)
     best = max(np.mean((similarity >= t) == same) for t in [-9.0, *similarity, 9.0])
     assert np.mean((similarity >= cut) == same) == best
 

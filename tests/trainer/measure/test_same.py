@@ -12,6 +12,7 @@ from daemon.core.bundle import BundleError
 from daemon.core.faults import Fault
 from tests.conftest import ROOT
 from tests.trainer import faces
+from trainer.__main__ import main
 from trainer.measure import same
 from trainer.models.opened import onnx_embedder
 
@@ -41,7 +42,7 @@ def threshold(fmr: float) -> float:
 
 def test_a_picture_is_itself(crops: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = crops / "person00" / "0.png"
-    answer = same.same(BUNDLE, path, path)
+    answer = same.same(same.of_bundle(BUNDLE), path, path)
     assert answer.same and answer.distance == pytest.approx(0, abs=1e-5) and answer.similarity == pytest.approx(1, abs=1e-5)
     printed = capsys.readouterr().out
     assert "0.png and 0.png show the same person" in printed and "one in 1,000" in printed
@@ -49,7 +50,7 @@ def test_a_picture_is_itself(crops: Path, capsys: pytest.CaptureFixture[str]) ->
 
 def test_crops_are_taken_as_they_are(crops: Path) -> None:
     a, b = crops / "person00" / "0.png", crops / "person01" / "0.png"
-    answer = same.same(BUNDLE, a, b, detector="never opened", fmr=1e-2)
+    answer = same.same(same.of_bundle(BUNDLE, "never opened", 1e-2), a, b)
     vectors = onnx_embedder(BUNDLE)[0](np.stack([faces.picture(0, 0), faces.picture(1, 0)]))
     similarity = float(vectors[0] @ vectors[1])
     assert answer.similarity == pytest.approx(similarity, abs=1e-5) and answer.distance == pytest.approx(2 - 2 * similarity, abs=1e-5)
@@ -58,12 +59,12 @@ def test_crops_are_taken_as_they_are(crops: Path) -> None:
 
 def test_two_portraits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     collins, hopper = portrait("collins"), portrait("hopper")
-    answer = same.same(BUNDLE, collins, hopper)
+    answer = same.same(same.of_bundle(BUNDLE), collins, hopper)
     assert not answer.same and answer.similarity < answer.threshold == threshold(1e-3)
     assert "cannot be called the same person" in capsys.readouterr().out
     darker = np.asarray(np.asarray(cv2.imread(str(collins))) * 0.8, np.uint8)
     cv2.imwrite(str(tmp_path / "darker.jpg"), darker[:, 20:])
-    answer = same.same(BUNDLE, collins, tmp_path / "darker.jpg")
+    answer = same.same(same.of_bundle(BUNDLE), collins, tmp_path / "darker.jpg")
     assert answer.same and 0 < answer.distance < 0.3
 
 
@@ -84,19 +85,19 @@ def test_pictures_that_cannot_be_compared(crops: Path, tmp_path: Path) -> None:
     ):
         for pair in ((good, tmp_path / name), (tmp_path / name, good)):
             with pytest.raises(Fault, match=says) as told:
-                same.same(BUNDLE, *pair)
+                same.same(same.of_bundle(BUNDLE), *pair)
             assert name in told.value.message and "\n" not in told.value.message + told.value.hint
 
 
 def test_thresholds_that_the_card_does_not_have(crops: Path) -> None:
     path = crops / "person00" / "0.png"
     with pytest.raises(Fault, match="too few for FMR"):
-        same.same(BUNDLE, path, path, fmr=1e-6)
+        same.of_bundle(BUNDLE, fmr=1e-6)
     with pytest.raises(Fault, match="no threshold") as told:
-        same.same(BUNDLE, path, path, fmr=0.02)
+        same.of_bundle(BUNDLE, fmr=0.02)
     assert "0.001" in told.value.hint
     with pytest.raises(BundleError):
-        same.same(path, path, path)
+        same.of_bundle(path)
 
 
 def test_a_table_of_references(crops: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -107,14 +108,15 @@ def test_a_table_of_references(crops: Path, capsys: pytest.CaptureFixture[str]) 
     (crops / "person02").rename(people / "person02")
     (people / "notes.txt").write_text("no picture")
     pictures = [crops / "person00" / "1.png", crops / "person01" / "1.png", people / "person02" / "0.png"]
-    found = same.references(BUNDLE, pictures, people)
+    found = same.references(same.of_bundle(BUNDLE), pictures, people)
     assert found.people == ("person00", "person01", "person02") and found.distances.shape == (3, 3)
-    one = same.same(BUNDLE, pictures[0], people / "person01.png")
+    one = same.same(same.of_bundle(BUNDLE), pictures[0], people / "person01.png")
     assert found.distances[0, 1] == pytest.approx(one.distance, abs=1e-5)
     assert found.limit == pytest.approx(2 - 2 * threshold(1e-3))
     assert found.nearest[2] == "person02" and found.distances[2, 2] == pytest.approx(0, abs=1e-5)
     for row, who in zip(found.distances, found.nearest, strict=True):
         assert who == (found.people[row.argmin()] if row.min() <= found.limit else None)
+    assert main(["same", *map(str, pictures), "--references", str(people)]) == 0
     printed = capsys.readouterr().out
     assert "person02: 0.png, the first of 4 pictures" in printed
     assert printed.count("*") == 3 and "passes" in printed
@@ -124,17 +126,20 @@ def test_a_stranger_is_nobody(crops: Path, capsys: pytest.CaptureFixture[str]) -
     (crops.parent / "references").mkdir()
     reference = crops.parent / "references" / "Grace [bold] Hopper.jpg"
     reference.write_bytes(portrait("hopper").read_bytes())
-    found = same.references(BUNDLE, [portrait("collins"), portrait("hopper")], reference.parent)
+    found = same.references(same.of_bundle(BUNDLE), [portrait("collins"), portrait("hopper")], reference.parent)
     assert found.nearest == (None, "Grace [bold] Hopper")
+    assert main(["same", str(portrait("collins")), str(portrait("hopper")), "--references", str(reference.parent)]) == 0
     printed = capsys.readouterr().out
     assert "too far" in printed and "[bold]" in printed
 
 
 def test_many_references_make_no_wide_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     people = faces.folder(tmp_path / "people", people=9, images=1)
-    found = same.references(BUNDLE, [people / "person08" / "0.png"], people)
+    found = same.references(same.of_bundle(BUNDLE), [people / "person08" / "0.png"], people)
     assert len(found.people) == 9 and found.nearest == ("person08",)
-    assert "4 people farther away left out" in " ".join(capsys.readouterr().out.split())
+    assert main(["same", str(people / "person08" / "0.png"), "--references", str(people)]) == 0
+    printed = capsys.readouterr().out
+    assert "person08 0.000" in printed and "third" in printed and max(map(len, printed.splitlines()[:6])) <= 80
 
 
 def test_references_that_are_none(crops: Path, tmp_path: Path) -> None:
@@ -144,6 +149,6 @@ def test_references_that_are_none(crops: Path, tmp_path: Path) -> None:
     (double / "person00.png").write_bytes(picture.read_bytes())
     for folder, says in ((tmp_path / "none", "not a folder"), (tmp_path / "empty", "no pictures"), (double, "twice")):
         with pytest.raises(Fault, match=says):
-            same.references(BUNDLE, [picture], folder)
+            same.references(same.of_bundle(BUNDLE), [picture], folder)
     with pytest.raises(Fault, match="no pictures"):
-        same.references(BUNDLE, [], crops)
+        same.references(same.of_bundle(BUNDLE), [], crops)

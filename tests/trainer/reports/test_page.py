@@ -13,7 +13,7 @@ from tests.fixtures.html_reader import Reader
 from tests.trainer import faces
 from trainer.measure import evaluate, metrics
 from trainer.people.data import Crops, DataError
-from trainer.reports import bands, measure, page, plots, searches, words
+from trainer.reports import bands, curves, measure, page, plots, searches, words
 from trainer.reports.verification import Gate
 
 HISTORY = [
@@ -164,7 +164,9 @@ def test_page_is_whole_and_asks_nobody(tmp_path: Path) -> None:
     names, same = crops.names, np.arange(40) < 20
     pairs = ([names[4 * i] for i in range(15)] * 2 + list(names[:10]), [*names[1::4], *names[1:60:4], *names[20:30]], same)
     pairs[2][:] = [a.split("/")[-2] == b.split("/")[-2] for a, b in zip(pairs[0], pairs[1], strict=True)]
-    found = measure.measure(vectors_of(crops), crops, pairs, history=HISTORY, card=CARD, model="<i>m</i>", on="a & b", made="2026-01-02")
+    earlier = measure.Earlier(vectors_of(crops, 3.0), metrics.cosine, "<i>nothing</i>")
+    told = {"history": HISTORY, "card": CARD, "model": "<i>m</i>", "on": "a & b", "made": "2026-01-02", "earlier": earlier}
+    found = measure.measure(vectors_of(crops), crops, pairs, **told)
     text = page.write(tmp_path / "new", found, crops).read_text(encoding="utf-8")
     read = Reader(text)
     assert not read.open
@@ -173,7 +175,8 @@ def test_page_is_whole_and_asks_nobody(tmp_path: Path) -> None:
     assert read.tags.count("img") == 2 * (len(found.hardest_genuine) + len(found.hardest_impostor))
     assert "url(" not in re.sub(r"url\(#", "", text) and "@import" not in text and "xmlns" not in text
     assert read.headings == [
-        "One picture against one", "How alike pairs are", "Searching a gallery", "Thresholds of the card", "Pair list", "Hardest pairs",
+        "One picture against one", "Before and after the training", "How alike pairs are", "Mean distances",
+        "Searching a gallery", "Thresholds of the card", "Pair list", "Hardest pairs",
         "Map of the embeddings", "Training", "Card",
     ]  # fmt: skip
     assert "everybody <alike>" in read.text and "from here: triplet" in read.text and "semi-hard" in read.text
@@ -208,6 +211,46 @@ def test_names_are_text_and_nothing_else(villain: str) -> None:
         f"licence{shown}",
     ):
         assert place in text
+
+
+def test_curves_begin_at_step_0_and_leave_out_what_is_no_number() -> None:
+    nan = float("nan")
+    history = [
+        {"step": 0, "same": 0.3, "auc": 0.5},
+        {"stage": "a", "step": 5, "epoch": 1.0, "same": 0.2},
+        {"stage": "a", "step": 9, "epoch": 2.0, "same": nan, "auc": None},
+        {"stage": "a", "step": 9, "warning": "x"},
+        {"stage": "b", "step": 0, "epoch": 0.0, "same": 0.2},
+        {"stage": "b", "step": 5, "epoch": 1.0, "same": 0.1, "auc": float("inf")},
+    ]
+    assert curves.pieces(history, "same", 1) == [("a", [0.0, 1.0], [0.3, 0.2]), ("b", [2.0, 3.0], [0.2, 0.1])]
+    assert curves.pieces(history, "auc", 100) == [("a", [0.0], [50.0])] and curves.pieces(history, "eer", 1) == []
+    titles = [title for title, _ in curves.training(history)]
+    assert titles == ["Area under the ROC on val people", "Mean distance of two pictures"]
+
+
+def test_before_and_after_are_the_same_pairs() -> None:
+    crops = crops_of([3] * 8)
+    now, then = vectors_of(crops), vectors_of(crops, 4.0)
+    found = measure.measure(now, crops, model="m", on="x", earlier=measure.Earlier(then, metrics.cosine, "noise")).before
+    genuine, impostor = metrics.all_pairs(then, crops.person)
+    assert found is not None and found.distances is not None and found.distances_after is not None
+    figures = {figure.name: figure.value for figure in found.figures}
+    assert (figures["auc"], figures["eer"]) == (metrics.auc(genuine, impostor), metrics.eer(genuine, impostor))
+    assert found.distances == pytest.approx([float(metrics.distance(kind).mean()) for kind in (genuine, impostor)])
+    assert found.distances_after[0] < found.distances[0] and list(found.fmr) == sorted(found.fmr)
+    broken = measure.Earlier(then * np.nan, metrics.cosine, "NaN")
+    assert measure.measure(now, crops, model="m", on="x", earlier=broken).before is None
+
+
+def test_classes_few_and_many() -> None:
+    few, many = crops_of([3, 3, 1]), crops_of([2] * 13)
+    found = measure.measure(vectors_of(few), few, model="m", on="x").classes
+    assert found is not None and found.people == ("p0", "p1", "p2") and found.table[2][2] is None and found.table[0][1] == found.table[1][0]
+    closest = measure.measure(vectors_of(many), many, model="m", on="x").classes
+    assert closest is not None and not closest.table and len(closest.closest) == 10
+    distances = [couple.distance for couple in closest.closest]
+    assert distances == sorted(distances)
 
 
 @pytest.mark.parametrize("images", [[2, 1], [1, 1, 1], [3], [2, 2], [1, 5]])
