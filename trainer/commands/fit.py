@@ -52,7 +52,7 @@ def run(options: argparse.Namespace) -> None:
         read[what] = read.get(what) or datasets.parts(leg.recipe, options.data, options.split, options.decisions)
         _check(leg.recipe, read[what])
     if legs[-1].recipe.data.kind == "people" and not (legs[0].run.folder / "run.json").exists():
-        _warn_of_doubles(options.clean_model, read[legs[-1].recipe.data, legs[-1].recipe.network.channels]["calibration"])
+        warn_of_doubles(options.clean_model, read[legs[-1].recipe.data, legs[-1].recipe.network.channels]["calibration"])
     for leg in legs:
         if not leg.run.finished:
             _fit(options, leg, read[leg.recipe.data, leg.recipe.network.channels])
@@ -102,7 +102,7 @@ def _check(recipe: Recipe, parts: dict[str, Crops]) -> None:
         stages.able(recipe, index, parts["fit"])
 
 
-def _warn_of_doubles(bundle: Path, people: Crops) -> None:
+def warn_of_doubles(bundle: Path, people: Crops) -> None:
     """Doubles among the calibration people would set the thresholds in the end: another model sees them before hours of training."""
     if people.pixels.shape[1:] == (CROP_PX, CROP_PX, 3) and len(people.people) >= LEAST_PEOPLE:
         calibrate.warn_of_doubles(onnx_embedder(bundle)[0], people)
