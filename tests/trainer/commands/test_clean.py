@@ -98,6 +98,7 @@ def test_merged_people_are_one_person_when_thresholds_are_set(tmp_path: Path, ca
 def test_before_it_learns_fit_tells_of_doubles_among_the_calibration_people(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     crops = faces.folder(tmp_path / "crops", people=40, images=1)
     double = cv2.imread(str(crops / "person03" / "0.png"))
+    assert double is not None
     (crops / "double").mkdir()
     cv2.imwrite(str(crops / "double" / "0.jpg"), double, [cv2.IMWRITE_JPEG_QUALITY, 95])
     people = data.load(crops)
