@@ -72,7 +72,7 @@ def _run(options: argparse.Namespace) -> None:
         _check(leg.recipe, read[what])
     _say_what_they_allow(read[legs[-1].recipe.data, legs[-1].recipe.network.channels])
     if legs[-1].recipe.data.kind == "people" and not (legs[0].run.folder / "run.json").exists():
-        _warn_of_doubles(options.clean_model, read[legs[-1].recipe.data, legs[-1].recipe.network.channels]["calibration"])
+        warn_of_doubles(options.clean_model, read[legs[-1].recipe.data, legs[-1].recipe.network.channels]["calibration"])
     for leg in legs:
         if not leg.run.finished:
             found = begun if leg is legs[0] else _begun(leg)
@@ -182,7 +182,7 @@ def _check(recipe: Recipe, parts: dict[str, Crops]) -> None:
             )
 
 
-def _warn_of_doubles(bundle: Path, people: Crops) -> None:
+def warn_of_doubles(bundle: Path, people: Crops) -> None:
     """Doubles among the calibration people would set the thresholds in the end: another model sees them before hours of training."""
     if people.pixels.shape[1:] == (CROP_PX, CROP_PX, 3) and len(people.people) >= LEAST_PEOPLE:
         calibrate.warn_of_doubles(onnx_embedder(bundle)[0], people)

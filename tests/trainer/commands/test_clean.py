@@ -11,6 +11,7 @@ import pytest
 from tests.trainer import faces
 from trainer.__main__ import DEFAULT_BUNDLE, main
 from trainer.clean import vectors
+from trainer.commands import fit
 from trainer.people import data, datasets, decisions
 from trainer.people.data import DataError
 from trainer.runs import Run
@@ -47,9 +48,9 @@ def test_the_same_picture_is_refused_found_decided_and_then_learned(
     split.write_text(split.read_text().replace("person03,calibration", "person03,fit").replace("person07,calibration", "person07,fit"))
     (tmp_path / "tiny.toml").write_text("[[stages]]".join(faces.RECIPE.split("[[stages]]")[:2]))
     short = ["--recipe", str(tmp_path / "tiny.toml"), "--set", "stages.0.epochs=1", "--set", "validations=1"]
-    fit = ["fit", "--data", str(crops), "--split", str(split), *short, "--run", str(run)]
+    learn = ["fit", "--data", str(crops), "--split", str(split), *short, "--run", str(run)]
     calibrate = ["calibrate", str(DEFAULT_BUNDLE), str(tmp_path / "ours.onnx"), "--data", str(crops)]
-    for refused in (fit, calibrate):
+    for refused in (learn, calibrate):
         assert main(refused) == 2
         said = " ".join(capsys.readouterr().err.split())
         assert "person07/copy.png is the same picture as person03/1.png" in said and "ostiary-train clean" in said
@@ -61,7 +62,7 @@ def test_the_same_picture_is_refused_found_decided_and_then_learned(
     assert (row["a"], row["b"], row["decision"]) == ("person03/1.png", "person07/copy.png", "")
     assert "shows faces" in (found / "clean.html").read_text()
     decided = ["--decisions", str(found / "decisions.csv")]
-    assert main([*fit, *decided]) == 2 and "decides nothing" in capsys.readouterr().err
+    assert main([*learn, *decided]) == 2 and "decides nothing" in capsys.readouterr().err
 
     decide(found / "decisions.csv", "identical", "Drop B")
     # A second call embeds nothing, and keeps what was decided.
@@ -69,7 +70,7 @@ def test_the_same_picture_is_refused_found_decided_and_then_learned(
     assert main(["clean", str(crops), str(found)]) == 0
     assert (found / vectors.FILE).stat().st_mtime_ns == written_ns
     assert [row["decision"] for row in rows_of(found / "decisions.csv") if row["kind"] == "identical"] == ["drop b"]
-    assert main([*fit, *decided]) == 0
+    assert main([*learn, *decided]) == 0
     assert "1 crop dropped" in capsys.readouterr().out.replace("\n", " ")
     learned, _ = Run(run).learned()
     assert {"person03", "person07"} <= learned
@@ -92,6 +93,19 @@ def test_merged_people_are_one_person_when_thresholds_are_set(tmp_path: Path, ca
     out = tmp_path / "ours.onnx"
     assert main(["calibrate", str(DEFAULT_BUNDLE), str(out), "--data", str(crops), "--decisions", str(table)]) == 0
     assert out.exists() and "of 2 people" in " ".join(capsys.readouterr().out.split())
+
+
+def test_before_it_learns_fit_tells_of_doubles_among_the_calibration_people(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    crops = faces.folder(tmp_path / "crops", people=40, images=1)
+    double = cv2.imread(str(crops / "person03" / "0.png"))
+    assert double is not None
+    (crops / "double").mkdir()
+    cv2.imwrite(str(crops / "double" / "0.jpg"), double, [cv2.IMWRITE_JPEG_QUALITY, 95])
+    people = data.load(crops)
+    fit.warn_of_doubles(DEFAULT_BUNDLE, people)
+    assert "double and person03" in " ".join(capsys.readouterr().out.split())
+    fit.warn_of_doubles(DEFAULT_BUNDLE, people.of(people.people[:24]))
+    assert capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize("what", ["file", "inside", "crops", "none", "model"])
