@@ -128,8 +128,7 @@ def _fit(options: argparse.Namespace, leg: _Leg, parts: dict[str, Crops]) -> Non
     console.print(f"{leg.recipe.name}: {told}", highlight=False)
     console.print(words.where(leg.run, leg.recipe), markup=False, highlight=False, soft_wrap=True)
     best = fit.fit(leg.recipe, learned, parts["val"], leg.run, options.minutes, options.workers, start, taught)
-    apart = f"two pictures of one person are {best['same']:.3f} apart, of two people {best['other']:.3f}"
-    console.print(f"kept: {spoken(best)}; {apart}", highlight=False, soft_wrap=True)
+    console.print(f"kept: {spoken(best)}", highlight=False, soft_wrap=True)
 
 
 def _check_teacher(recipe: Recipe, teacher: Path | None) -> None:
