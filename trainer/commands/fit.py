@@ -216,8 +216,7 @@ def _fit(options: argparse.Namespace, leg: _Leg, parts: dict[str, Crops], begun:
     for note in leg.run.history():
         if "kept" in note:
             terminal.say(_decided(note))
-    apart = f"two pictures of one person are {best['same']:.3f} apart, of two people {best['other']:.3f}"
-    terminal.say(f"kept: {spoken(best)}; {apart}")
+    terminal.say(f"kept: {spoken(best)}")
 
 
 def _decided(note: dict[str, Any]) -> str:

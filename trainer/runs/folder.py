@@ -62,6 +62,8 @@ class Run:
             other = os.read(file, 20).decode() or "unknown"
             os.close(file)
             raise RunError(f"{self.folder} is being trained by process {other}", "wait for it, or give another --run folder") from None
+        except OSError:
+            pass  # a file system without locks: the user sees to it
         try:
             yield
         finally:
@@ -87,9 +89,10 @@ class Run:
         facts = {"recipe": recipe.digest, **facts}
         if (self.folder / "run.json").exists():
             if self.facts()["data_digest"] != facts["data_digest"]:
-                raise RunError(f"{self.folder} was begun with other data", "give another --run folder")
+                raise RunError(f"{self.folder} was begun with other data", "give another --run folder, or --fresh to begin anew")
             if self.facts().get("decided", "") != facts.get("decided", ""):
-                raise RunError(f"{self.folder} was begun with other decisions", "give those --decisions, or another --run folder")
+                hint = "give those --decisions, another --run folder, or --fresh to begin anew"
+                raise RunError(f"{self.folder} was begun with other decisions", hint)
             return
         with writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -101,8 +104,8 @@ class Run:
         save(self.folder / "learned.npz", {"people": np.array(people), "marks": marks})
 
     def learned(self) -> tuple[set[str], NDArray[np.uint64]]:
-        """What `remember` was given."""
-        with np.load(self.folder / "learned.npz", allow_pickle=False) as file:
+        """What `remember` was given. Raises RunError."""
+        with self._opened("learned.npz") as file:
             return set(file["people"].tolist()), file["marks"]
 
     def recipe(self) -> Recipe:
