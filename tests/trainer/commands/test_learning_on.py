@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import keras
 import msgspec
@@ -108,7 +109,7 @@ def test_fit_learns_on_and_says_whether_it_kept_it(
     # At a rate of a millionth it has hardly moved.
     apart = [np.abs(a - b).max() for a, b in zip(run.weights(), Run(made["run"]).weights(), strict=True)]
     assert max(apart) < 1e-4
-    begun = run.facts()["begun_from"]
+    begun: Any = run.facts()["begun_from"]
     assert begun["name"] == "plain" and begun["licence"] == "made-up people"
     if source == "bundle":
         assert main(["export", str(tmp_path / "run"), str(tmp_path / "b.onnx")]) == 0

@@ -60,7 +60,7 @@ def test_crops_are_taken_as_they_are(crops: Path) -> None:
 def test_two_portraits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     collins, hopper = portrait("collins"), portrait("hopper")
     answer = same.same(same.of_bundle(BUNDLE), collins, hopper)
-    assert not answer.same and answer.similarity < answer.threshold == threshold(1e-3)
+    assert not answer.same and answer.threshold == threshold(1e-3) and answer.similarity < threshold(1e-3)
     assert "cannot be called the same person" in capsys.readouterr().out
     darker = np.asarray(np.asarray(cv2.imread(str(collins))) * 0.8, np.uint8)
     cv2.imwrite(str(tmp_path / "darker.jpg"), darker[:, 20:])

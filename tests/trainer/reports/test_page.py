@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -165,7 +166,7 @@ def test_page_is_whole_and_asks_nobody(tmp_path: Path) -> None:
     pairs = ([names[4 * i] for i in range(15)] * 2 + list(names[:10]), [*names[1::4], *names[1:60:4], *names[20:30]], same)
     pairs[2][:] = [a.split("/")[-2] == b.split("/")[-2] for a, b in zip(pairs[0], pairs[1], strict=True)]
     earlier = measure.Earlier(vectors_of(crops, 3.0), metrics.cosine, "<i>nothing</i>")
-    told = {"history": HISTORY, "card": CARD, "model": "<i>m</i>", "on": "a & b", "made": "2026-01-02", "earlier": earlier}
+    told: dict[str, Any] = {"history": HISTORY, "card": CARD, "model": "<i>m</i>", "on": "a & b", "made": "2026-01-02", "earlier": earlier}
     found = measure.measure(vectors_of(crops), crops, pairs, **told)
     text = page.write(tmp_path / "new", found, crops).read_text(encoding="utf-8")
     read = Reader(text)
@@ -215,7 +216,7 @@ def test_names_are_text_and_nothing_else(villain: str) -> None:
 
 def test_curves_begin_at_step_0_and_leave_out_what_is_no_number() -> None:
     nan = float("nan")
-    history = [
+    history: list[dict[str, Any]] = [
         {"step": 0, "same": 0.3, "auc": 0.5},
         {"stage": "a", "step": 5, "epoch": 1.0, "same": 0.2},
         {"stage": "a", "step": 9, "epoch": 2.0, "same": nan, "auc": None},
