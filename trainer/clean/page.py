@@ -54,8 +54,9 @@ def table(found: Found, before: Sequence[Row]) -> str:
         row = told.pop((finding.kind, finding.a, finding.b if finding.kind not in decisions.CROPS else ""), None)
         b = row.b if row is not None else finding.b
         similarity = "" if math.isnan(finding.similarity) else f"{finding.similarity:.3f}"
-        cells = (finding.a, b, similarity, finding.said, finding.proposed, row.decision if row is not None else "")
-        lines.writerow((number, finding.kind, *(decisions.cell(text) for text in cells)))
+        names = decisions.cell(finding.a), decisions.cell(b)
+        decision = row.decision if row is not None else ""
+        lines.writerow((number, finding.kind, *names, similarity, finding.said, finding.proposed, decision))
     for row in told.values():
         lines.writerow(("", row.kind, decisions.cell(row.a), decisions.cell(row.b), "", "decided before", "", row.decision))
     return text.getvalue()

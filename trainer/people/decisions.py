@@ -25,7 +25,8 @@ PAIRED = ("keep", "merge", "drop a", "drop b", "drop both")
 SINGLE = ("keep", "drop", "split", "move")
 COLUMNS = ("kind", "a", "b", "decision")
 FORMULA = "=+-@\t\r'"
-"""A spreadsheet takes a cell that begins so for a formula, so an apostrophe is put before it, and taken away when it is read."""
+"""A spreadsheet takes a cell that begins so for a formula, and 00123 for a number. So an apostrophe is put before such a name, and taken
+away when it is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +116,8 @@ def _row(table: Path, line: int, cells: Mapping[str, str]) -> Row:
 
 
 def cell(text: str) -> str:
-    """A name as a cell that no spreadsheet takes for a formula; `plain` reads it back."""
-    return f"'{text}" if text.startswith(tuple(FORMULA)) else text
+    """A name as a cell that a spreadsheet takes for text; `plain` reads it back."""
+    return f"'{text}" if text.startswith(tuple(FORMULA)) or text[:1].isdigit() else text
 
 
 def plain(text: str) -> str:
