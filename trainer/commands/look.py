@@ -98,9 +98,9 @@ def _settings(augment: Augment, people: bool) -> str:
     moved = [f"scale ±{augment.scale:g}", f"shift ±{augment.shift_px:g} px", f"rotation ±{augment.rotation_deg:g}°"]
     moved += [f"shear ±{augment.shear_deg:g}°"] if augment.shear_deg else []
     moved += [f"stretch ±{augment.stretch:g}"] if augment.stretch else []
+    moved += [f"ink ±{augment.ink:g}"] if augment.ink and not people else []
     names = ("flip", "low", "jpeg", "blur", "light", "colour", "grey", "shade", "noise", "erase") if people else ("flip",)
     chances = [f"{name} {getattr(augment, name):g}" for name in names if getattr(augment, name)]
-    chances += [f"ink ±{augment.ink:g}"] if augment.ink and not people else []
     return "[augment] of the recipe: " + ", ".join(moved) + ("; probabilities: " + ", ".join(chances) if chances else "") + "."
 
 
