@@ -164,7 +164,10 @@ def _groups(recipe: Recipe, test: Crops) -> dict[str, NDArray[np.int64]]:
     everybody = {"": np.arange(len(test))}
     if not recipe.data.classes:
         return everybody
-    seen = np.isin(test.person, recipe.data.classes)
+    digit = np.array([int(name) for name in test.people])[test.person]
+    seen = np.isin(digit, recipe.data.classes)
+    if seen.all():
+        return everybody
     return {**everybody, ", digits learned": np.flatnonzero(seen), ", digits never seen": np.flatnonzero(~seen)}
 
 
