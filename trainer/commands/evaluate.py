@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from trainer.measure import allpairs, evaluate, heldout, oneshot, scoring
 from trainer.measure.scoring import Scorer
 from trainer.people import data, datasets
 from trainer.people.data import Crops, DataError
-from trainer.recipes.values import Recipe
+from trainer.recipes.values import Data, Recipe
 from trainer.reports import tables
 from trainer.runs import Run
 
@@ -144,15 +145,20 @@ def _drawing_scorers(options: argparse.Namespace, folder: Run) -> dict[str, Scor
     if options.join:
         others = [Run(path) for path in options.join]
         found = [scorers.pop(""), *(scoring.of_run(other.recipe(), other.weights()) for other in others)]
-        strange = [other for other in others if other.recipe().data != recipe.data]
+        strange = [other for other in others if _measured_alike(other.recipe()) != _measured_alike(recipe)]
         if strange:
-            raise DataError(f"{strange[0].folder} was trained on other data", "join runs whose recipes have the same [data]")
+            raise DataError(f"{strange[0].folder} was trained on other data", "join runs with the same classes, side and held_alphabets")
         if not all(scorer.cosine for scorer in found):
             raise DataError("a run that ends in a same-or-different head cannot be joined", "join runs that compare by cosine")
         scorers[f", joined with {', '.join(other.folder.name for other in others)}"] = scoring.joined(found)
     if options.before:
         scorers[", before training"] = scoring.untrained(recipe)
     return scorers
+
+
+def _measured_alike(recipe: Recipe) -> Data:
+    """What two runs must share to be measured together: the form of the drawings, and what neither may have learned."""
+    return dataclasses.replace(recipe.data, rotations=False, beside=False)
 
 
 def _searches(vectors: scoring.Vectors, person: NDArray[np.int64], on: str, scorer: Scorer) -> list[Figure]:
