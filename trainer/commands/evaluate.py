@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from trainer.measure import allpairs, evaluate, heldout, oneshot, scoring
 from trainer.measure.scoring import Scorer
 from trainer.people import data, datasets, decisions
 from trainer.people.data import Crops, DataError
-from trainer.recipes.values import Recipe
+from trainer.recipes.values import Data, Recipe
 from trainer.reports import tables
 from trainer.reports.classes import Classes, classes
 from trainer.runs import Run
@@ -175,14 +176,19 @@ def _beside(options: argparse.Namespace, of: Model, scorers: dict[str, Scorer]) 
     if not options.join:
         return scorers
     others = [Run(path) for path in options.join]
-    strange = [other for other in others if other.recipe().data != of.recipe.data]
+    strange = [other for other in others if _measured_alike(other.recipe()) != _measured_alike(of.recipe)]
     if strange:
-        raise DataError(f"{strange[0].folder} was trained on other data", "join runs whose recipes have the same [data]")
+        raise DataError(f"{strange[0].folder} was trained on other data", "join runs with the same classes, side and held_alphabets")
     found = [of.scorer, *(scoring.of_run(other.recipe(), other.weights()) for other in others)]
     if not all(scorer.cosine for scorer in found):
         raise DataError("a run that ends in a same-or-different head cannot be joined", "join runs that compare by cosine")
     before = {when: scorer for when, scorer in scorers.items() if when}
     return {**before, f", joined with {', '.join(other.folder.name for other in others)}": scoring.joined(found)}
+
+
+def _measured_alike(recipe: Recipe) -> Data:
+    """What two runs must share to be measured together: the form of the drawings, and what neither may have learned."""
+    return dataclasses.replace(recipe.data, rotations=False, beside=False)
 
 
 def _searches(vectors: scoring.Vectors, person: NDArray[np.int64], on: str, scorer: Scorer) -> list[Figure]:
@@ -194,7 +200,10 @@ def _groups(recipe: Recipe, test: Crops) -> dict[str, NDArray[np.int64]]:
     everybody = {"": np.arange(len(test))}
     if not recipe.data.classes:
         return everybody
-    seen = np.isin(test.person, recipe.data.classes)
+    digit = np.array([int(name) for name in test.people])[test.person]
+    seen = np.isin(digit, recipe.data.classes)
+    if seen.all():
+        return everybody
     return {**everybody, ", digits learned": np.flatnonzero(seen), ", digits never seen": np.flatnonzero(~seen)}
 
 
