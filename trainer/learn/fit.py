@@ -60,12 +60,13 @@ def fit(
     encoder = networks.fresh(recipe)
     judge = Judge(recipe, val_crops, fit_crops)
     state = run.state()
+    if state is None and start is not None:
+        _begin(encoder, start)
     run.rewind()
     crops_of = tuple(_crops(recipe, index, len(fit_crops)) for index in range(len(recipe.stages)))
     with Stop() as stop:
         desk = Desk(recipe, judge, run, Logs(run), stop, crops_of)
         if state is None and start is not None:
-            _begin(encoder, start)
             run.keep(start.weights, judge(start.weights))
         for index, settings in enumerate(recipe.stages):
             if state is not None and state.stage > index:
