@@ -59,12 +59,13 @@ def fit(
     state = run.state()
     encoder = networks.fresh(recipe, pretrained=state is None and start is None)
     judge = Judge(recipe, val_crops, fit_crops)
+    if state is None and start is not None:
+        _begin(encoder, start)
     run.rewind()
     crops_of = tuple(_crops(recipe, index, len(fit_crops)) for index in range(len(recipe.stages)))
     with Stop() as stop:
         desk = Desk(recipe, judge, run, Logs(run), stop, crops_of)
         if state is None and start is not None:
-            _begin(encoder, start)
             run.start_from(start.weights)
             run.keep(start.weights, judge(start.weights))
         for index, settings in enumerate(recipe.stages):
