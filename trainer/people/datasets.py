@@ -175,6 +175,8 @@ def as_digits(crops: Crops, side: int) -> Crops:
 
 def _as_digit(drawing: Picture, side: int, pen: float) -> Picture:
     box = max(cv2.boundingRect(drawing)[2:])
+    if not box:
+        return np.zeros((side, side), np.uint8)  # without ink
     more = round(pen * box)
     thick = cv2.dilate(np.pad(drawing, more), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (more + 1, more + 1)))
     step = BOX * side / (box + more)

@@ -126,6 +126,7 @@ def test_a_character_beside_digits_is_as_large_and_thick_and_in_the_middle() -> 
         assert abs(np.average(np.arange(28), weights=drawing.sum(axis=1)) - 13.5) < 0.5
         assert abs(np.average(np.arange(28), weights=drawing.sum(axis=0)) - 13.5) < 0.5
         assert drawing[14].sum() / 255 == pytest.approx(20 * (2 / 40 + pen), abs=0.9)
+    assert not datasets.as_digits(dataclasses.replace(crops, pixels=np.zeros_like(pixels)), 28).pixels.any()
 
 
 @pytest.mark.data
