@@ -116,7 +116,7 @@ def _parser(package: bool) -> argparse.ArgumentParser:
     fit.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a key of the recipe, as network.embedding=64")
     fit.add_argument("--run", type=Path, required=True, help="run folder, new or to be resumed")
     begin = fit.add_mutually_exclusive_group()
-    begin.add_argument("--resume", action="store_true", help="only go on with the run: its recipe and crops need not be given again")
+    begin.add_argument("--resume", action="store_true", help="only go on with the run: its options need not be given again")
     begin.add_argument("--fresh", action="store_true", help="begin anew; a run that is in the folder is moved aside, to RUN-old1")
     start = "begin with the weights of this run, bundle .onnx or .keras file; or of: included (the bundle that comes with it), dlib"
     fit.add_argument("--from", dest="start", type=Path, help=start)
@@ -128,7 +128,7 @@ def _parser(package: bool) -> argparse.ArgumentParser:
     fit.add_argument("--workers", type=_count, default=2, help="threads that prepare batches (default: %(default)s)")
     fit.set_defaults(clean_model=DEFAULT_BUNDLE)
     fit.add_argument("--cache", type=Path, metavar="DIR", help="for crops larger than memory: map them from a file in this folder")
-    fit.add_argument("--devices", type=_count, default=1, help="GPUs or other devices that share each batch; needs KERAS_BACKEND=jax")
+    fit.add_argument("--devices", type=_count, help="GPUs or other devices that share each batch (default: 1); needs KERAS_BACKEND=jax")
 
     evaluate = commands.add_parser("evaluate", help="figures of a run or a bundle on people it never saw")
     evaluate.add_argument("model", type=Path, help="run folder or bundle .onnx")

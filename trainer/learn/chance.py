@@ -68,6 +68,10 @@ def decide(
     if weights is None or figures is None or keep == "always":
         return True, {}
     if keep == "surely":
+        same = all(np.array_equal(old, new) for old, new in zip(*weights, strict=True))
+        if same and figures[0].get("other") != figures[1].get("other"):
+            # The run was stopped just after it had kept them. It decides again, and no longer has the weights that the figures before are of.
+            return True, {}
         found = gain(judge.vectors(weights[0]), judge.vectors(weights[1]), judge.person)
         return found.sure, asdict(found)
     return merit(dict(figures[1])) > merit(dict(figures[0])), {}
