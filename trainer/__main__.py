@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import daemon
-from daemon.core.faults import Fault
+from daemon.core.faults import Fault, first_line
 from daemon.core.plain import show_anywhere
 from daemon.runtime import need_runtime
 from trainer import terminal
@@ -57,6 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(status)
     except Fault as error:
         _complain(error.message, error.hint)
+        return 2
+    except MemoryError as error:
+        _complain(f"the memory is full: {first_line(error)}", "give it more; `fit` and `export` read crops from a file with --cache FOLDER")
         return 2
     except OSError as error:
         _complain(f"{error.filename or 'file'}: {error.strerror or error}", "check that it can be written, and that the disk has room")

@@ -70,7 +70,7 @@ def decide(
     if keep == "surely":
         same = all(np.array_equal(old, new) for old, new in zip(*weights, strict=True))
         if same and figures[0].get("other") != figures[1].get("other"):
-            # The run was stopped just after it had kept them. It decides again, and no longer has the weights that the figures before are of.
+            # The run was stopped just after it had kept them, and decides again. The weights before are gone.
             return True, {}
         found = gain(judge.vectors(weights[0]), judge.vectors(weights[1]), judge.person)
         return found.sure, asdict(found)

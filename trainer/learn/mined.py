@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 
 from trainer.learn import mining, samplers
 from trainer.measure import metrics
-from trainer.people import augment
-from trainer.people.data import Crops
 from trainer.recipes.stages import Distil, Identify, StageRecipe, Triplets
 from trainer.recipes.values import Recipe
 
@@ -77,12 +75,6 @@ def _way(stage: StageRecipe, seed: int) -> Way | None:
 
 def _grid(people: int, images: int, seed: int) -> Callable[[NDArray[np.int64], int], Places]:
     return lambda person, step: samplers.people_by_images(person, people, images, seed)(step)
-
-
-def disturbed(recipe: Recipe, crops: Crops, rows: Places, rng: np.random.Generator, camera: int | None = None) -> NDArray[np.uint8]:
-    """These crops as the network sees them while it learns, uint8 [n, size, size, channels]; with `camera` all by the same camera."""
-    disturb = augment.disturb if recipe.data.kind == "people" else augment.redrawn
-    return np.stack([disturb(crops.pixels[row], recipe.network.size, recipe.augment, rng, camera) for row in rows])
 
 
 def triplets(found: Way, vectors: NDArray[np.float32], person: Places, progress: float, rng: np.random.Generator) -> list[Triplet]:

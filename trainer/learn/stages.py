@@ -369,6 +369,5 @@ def _side_by_side(columns: list[Tensor]) -> Tensor:
 
 def _disturbed(recipe: Recipe, crops: Crops, rows: NDArray[np.int64], key: tuple[int, int]) -> NDArray[np.uint8]:
     rng = np.random.default_rng((recipe.seed, 3, *key))
-    disturb = augment.disturb if recipe.data.kind == "people" else augment.redrawn
     camera = int(rng.integers(2**32)) if recipe.augment.one_camera and rng.random() < recipe.augment.one_camera else None
-    return np.stack([disturb(crops.pixels[row], recipe.network.size, recipe.augment, rng, camera) for row in rows])
+    return augment.as_learned(recipe, crops.pixels[rows], rng, camera)

@@ -24,7 +24,11 @@ from trainer.runs.state import State, course_of
 GROUPS = ("model", "optimizer", "average", "seeds", "best")
 BEGUN = {"recipe.toml", "lock", "recipe.toml.tmp", "run.json.tmp"}
 """What a folder has in it if `begin` was cut off."""
-BEGUN_WITH = (("data_digest", "other data", ""), ("decided", "other decisions", "those --decisions, "), ("parts", "another --split", "that, "))
+BEGUN_WITH = (
+    ("data_digest", "other data", ""),
+    ("decided", "other decisions", "those --decisions, "),
+    ("parts", "another --split", "that split, "),
+)
 """Facts in which a run never changes: the key, what is said if it does, and what to give instead."""
 
 
