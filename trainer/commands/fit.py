@@ -18,7 +18,8 @@ from trainer.bundle import keras_file, raw_file, readback
 from trainer.commands import export, resuming
 from trainer.learn import chance, devices, fit, stages, words
 from trainer.learn.judge import merit, spoken
-from trainer.learn.stages import FitError, Teacher
+from trainer.learn.stage import FitError
+from trainer.learn.stages import Teacher
 from trainer.measure import allowance, calibrate
 from trainer.models import backbones, dlib_network
 from trainer.models.opened import onnx_embedder

@@ -17,7 +17,7 @@ from trainer import terminal
 from trainer.learn import chance, devices
 from trainer.learn.judge import Judge, merit, spoken
 from trainer.learn.logs import Logs
-from trainer.learn.stages import Batch, FitError, Stage
+from trainer.learn.stage import Batch, FitError, Stage
 from trainer.learn.stopping import Stop, Stopped
 from trainer.learn.watch import Watch
 from trainer.learn.words import duration

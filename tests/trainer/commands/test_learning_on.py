@@ -161,6 +161,16 @@ def test_a_run_that_has_begun_but_has_no_checkpoint_keeps_its_start(
     assert start is not None and equal(start, readback.read(made["bundle"]).weights)
 
 
+def test_a_run_is_exported_with_its_own_parts_only(
+    people: dict[str, Path], made: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Thresholds of people whom the model has learned by heart would be far too low."""
+    other = people["split"].read_text().replace(",fit", ",x").replace(",calibration", ",fit").replace(",x", ",calibration")
+    (tmp_path / "other.csv").write_text(other)
+    assert main(["export", str(made["run"]), str(tmp_path / "a.onnx"), "--split", str(tmp_path / "other.csv")]) == 2
+    assert "was trained with another split" in capsys.readouterr().err and not (tmp_path / "a.onnx").exists()
+
+
 def with_recipe(bundle: Path, recipe: str, out: Path) -> Path:
     """The same graph, whose card has another recipe."""
     model = onnx.load(bundle)

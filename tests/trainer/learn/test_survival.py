@@ -20,8 +20,9 @@ import pytest
 from tests.conftest import ROOT
 from tests.trainer import faces
 from trainer.__main__ import main
-from trainer.learn import chance, fit, stages, training
+from trainer.learn import chance, fit, training
 from trainer.learn.judge import merit
+from trainer.learn.stage import FitError, Stage
 from trainer.learn.stopping import Stopped
 from trainer.learn.training import Diverged
 from trainer.recipes import reading
@@ -213,7 +214,7 @@ def test_a_diverging_stage_that_wants_to_be_sure_keeps_what_is_sure(
 ) -> None:
     step = training._step
 
-    def broken(stage: stages.Stage, number: int, *given: Any) -> float:
+    def broken(stage: Stage, number: int, *given: Any) -> float:
         if stage.name == "triplets" and number == 2:
             raise training._divergence(stage, number, "the loss is nan")
         return step(stage, number, *given)
@@ -222,7 +223,7 @@ def test_a_diverging_stage_that_wants_to_be_sure_keeps_what_is_sure(
     monkeypatch.setattr(training, "merit", lambda figures: figures["same"])
     monkeypatch.setattr(chance, "gain", lambda before, after, person: chance.Gain(20, 0.2, low, 0.3))
     run, train = begun(TWO.replace('"always"', '"surely"'), people, tmp_path / "run")
-    with pytest.raises(stages.FitError, match=r"diverged at step 2.*" + ("step 2 are kept" if kept else "stays")):
+    with pytest.raises(FitError, match=r"diverged at step 2.*" + ("step 2 are kept" if kept else "stays")):
         train()
     (line,) = (line for line in run.history() if "kept" in line)
     assert line["kept"] is kept and line["low"] == low
@@ -243,7 +244,7 @@ def test_a_diverging_run_keeps_its_best_weights_and_says_so(
     """NaN after some steps: by command, one line and a hint; what is kept can be evaluated; `fit` again has nothing to do."""
     step = training._step
 
-    def broken(stage: stages.Stage, number: int, *given: Any) -> float:
+    def broken(stage: Stage, number: int, *given: Any) -> float:
         if stage.name == "triplets" and number == 2:
             weights = stage.model.get_weights()
             stage.model.set_weights([np.full_like(weight, np.nan) for weight in weights])
@@ -277,7 +278,7 @@ def test_a_far_too_high_rate_ends_in_one_fault_or_in_weights_that_are_numbers(pe
         train()
     except Diverged as error:
         assert "\n" not in error.message
-    except stages.FitError as error:
+    except FitError as error:
         assert "diverged" in error.message
     assert run.finished
     if run.kept:
