@@ -62,7 +62,7 @@ def licence(recipe: Recipe, facts: Mapping[str, Any]) -> str:
 
 def _keras_alone(options: argparse.Namespace) -> None:
     """The Keras file of a bundle that is there already: its weights are read back out of it."""
-    given = next((name for name in ("data", "split", "notes") if getattr(options, name)), None)
+    given = next((name for name in ("data", "split", "decisions", "cache", "notes") if getattr(options, name)), None)
     if not options.keras or options.bundle.suffix != keras_file.SUFFIX:
         raise ExportError(
             f"{options.run} is a file, not a run folder", "for its Keras file: ostiary-train export BUNDLE.onnx OUT.keras --keras"

@@ -72,7 +72,7 @@ def _run(options: argparse.Namespace) -> None:
         )
         _check(leg.recipe, read[what])
     _say_what_they_allow(read[legs[-1].recipe.data, legs[-1].recipe.network.channels])
-    if legs[-1].recipe.data.kind == "people" and not (legs[0].run.folder / "run.json").exists():
+    if legs[-1].recipe.data.kind == "people" and not legs[0].run.begun:
         warn_of_doubles(options.clean_model, read[legs[-1].recipe.data, legs[-1].recipe.network.channels]["calibration"])
     for leg in legs:
         if not leg.run.finished:

@@ -19,7 +19,7 @@ def test_a_crop_of_any_kind_is_taken_as_it_is(tmp_path: Path) -> None:
     assert all(np.array_equal(found, crop) for found in comparable.faces("haar")(files))
 
 
-@pytest.mark.parametrize(("content", "reason"), [(b"", "an empty file"), (b"text", "not a picture"), (None, "cannot be read")])
+@pytest.mark.parametrize(("content", "reason"), [(b"", "an empty file"), (b"text", "not a picture"), (None, "it cannot be read")])
 def test_what_is_no_picture_is_named(tmp_path: Path, content: bytes | None, reason: str) -> None:
     file = tmp_path / "a.png"
     if content is not None:
