@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import daemon
-from daemon.core.faults import Fault
+from daemon.core.faults import Fault, first_line
 from daemon.core.plain import show_anywhere
 from daemon.runtime import need_runtime
 from trainer import terminal
@@ -57,6 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(status)
     except Fault as error:
         _complain(error.message, error.hint)
+        return 2
+    except MemoryError as error:
+        _complain(f"the memory is full: {first_line(error)}", "give it more; `fit` and `export` read crops from a file with --cache FOLDER")
         return 2
     except OSError as error:
         _complain(f"{error.filename or 'file'}: {error.strerror or error}", "check that it can be written, and that the disk has room")
@@ -116,7 +119,7 @@ def _parser(package: bool) -> argparse.ArgumentParser:
     fit.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a key of the recipe, as network.embedding=64")
     fit.add_argument("--run", type=Path, required=True, help="run folder, new or to be resumed")
     begin = fit.add_mutually_exclusive_group()
-    begin.add_argument("--resume", action="store_true", help="only go on with the run: its recipe and crops need not be given again")
+    begin.add_argument("--resume", action="store_true", help="only go on with the run: its options need not be given again")
     begin.add_argument("--fresh", action="store_true", help="begin anew; a run that is in the folder is moved aside, to RUN-old1")
     start = "begin with the weights of this run, bundle .onnx or .keras file; or of: included (the bundle that comes with it), dlib"
     fit.add_argument("--from", dest="start", type=Path, help=start)
@@ -128,7 +131,7 @@ def _parser(package: bool) -> argparse.ArgumentParser:
     fit.add_argument("--workers", type=_count, default=2, help="threads that prepare batches (default: %(default)s)")
     fit.set_defaults(clean_model=DEFAULT_BUNDLE)
     fit.add_argument("--cache", type=Path, metavar="DIR", help="for crops larger than memory: map them from a file in this folder")
-    fit.add_argument("--devices", type=_count, default=1, help="GPUs or other devices that share each batch; needs KERAS_BACKEND=jax")
+    fit.add_argument("--devices", type=_count, help="GPUs or other devices that share each batch (default: 1); needs KERAS_BACKEND=jax")
 
     evaluate = commands.add_parser("evaluate", help="figures of a run or a bundle on people it never saw")
     evaluate.add_argument("model", type=Path, help="run folder or bundle .onnx")

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import argparse
 
-from rich.table import Table
-from rich.text import Text
-
 from daemon.core.counts import counted
 from daemon.edges.files import replace
 from trainer import terminal
@@ -37,10 +34,10 @@ def run(options: argparse.Namespace) -> None:
     for note in found.notes:
         terminal.say(note)
     if found.findings:
-        shown = Table("findings", "how many", "proposals", "the first", "similarity")
+        shown = terminal.table("findings", "how many", "proposals", "the first", "similarity")
         for kind, many, proposed, first in findings.tally(found):
             names = first.a if not first.b else f"{first.a} and {first.b}"
-            shown.add_row(kind, f"{many:,}", f"{proposed:,}", Text(names.replace("\n", " ")), page.number(first.similarity))
+            shown.add_row(kind, f"{many:,}", f"{proposed:,}", terminal.safe(names), page.number(first.similarity))
         console.print(shown)
     if before or lost:
         gone = f"; {counted(lost, 'decision')} about what is no longer there left out" if lost else ""

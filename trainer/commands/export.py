@@ -12,10 +12,10 @@ from trainer import terminal
 from trainer.bundle import export, keras_file, readback
 from trainer.bundle.export import ExportError
 from trainer.commands.evaluate import kept_figures
+from trainer.commands.model import own_parts
 from trainer.measure import allowance, calibrate
 from trainer.models.opened import onnx_embedder
 from trainer.models.whole import embedder
-from trainer.people import datasets, decisions
 from trainer.people.data import DataError
 from trainer.recipes.values import Recipe
 from trainer.reports import tables
@@ -34,14 +34,7 @@ def run(options: argparse.Namespace) -> None:
     chosen, facts = folder.recipe(), folder.facts()
     weights = export.stored(chosen, folder.weights())
     export.check(chosen, weights)
-    source = options.data or Path(str(facts["data"]))
-    split = options.split or (Path(str(facts["split"])) if facts["split"] else None)
-    decided = options.decisions or (Path(str(facts["decisions"])) if facts.get("decisions") else None)
-    parts = datasets.parts(chosen, source, split, decided, options.cache)
-    if parts["fit"].digest != facts["data_digest"]:
-        raise DataError(f"{folder.folder} was not trained from {source}", "give the crops that it was trained from with --data")
-    if decisions.digest_of(decided) != facts.get("decided", ""):
-        raise DataError(f"{folder.folder} was trained with other decisions", "give the decisions that it was trained with with --decisions")
+    source, parts = own_parts(folder, chosen, options)
     people = parts["calibration"]
     if len(people.people) < 2:
         raise DataError("fewer than two people are in the calibration part", "put more people into the part calibration")
@@ -69,7 +62,7 @@ def licence(recipe: Recipe, facts: Mapping[str, Any]) -> str:
 
 def _keras_alone(options: argparse.Namespace) -> None:
     """The Keras file of a bundle that is there already: its weights are read back out of it."""
-    given = next((name for name in ("data", "split", "notes") if getattr(options, name)), None)
+    given = next((name for name in ("data", "split", "decisions", "cache", "notes") if getattr(options, name)), None)
     if not options.keras or options.bundle.suffix != keras_file.SUFFIX:
         raise ExportError(
             f"{options.run} is a file, not a run folder", "for its Keras file: ostiary-train export BUNDLE.onnx OUT.keras --keras"

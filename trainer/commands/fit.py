@@ -18,7 +18,8 @@ from trainer.bundle import keras_file, raw_file, readback
 from trainer.commands import export, resuming
 from trainer.learn import chance, devices, fit, stages, words
 from trainer.learn.judge import merit, spoken
-from trainer.learn.stages import FitError, Teacher
+from trainer.learn.stage import FitError
+from trainer.learn.stages import Teacher
 from trainer.measure import allowance, calibrate
 from trainer.models import backbones, dlib_network
 from trainer.models.opened import onnx_embedder
@@ -27,7 +28,7 @@ from trainer.people.data import Crops, DataError
 from trainer.recipes import reading
 from trainer.recipes.stages import Distil
 from trainer.recipes.values import Data, Network, Recipe, RecipeError
-from trainer.runs import Run
+from trainer.runs import Run, RunError
 
 LEAST_PEOPLE = 25
 """Fewer people cannot show how alike strangers are."""
@@ -71,7 +72,7 @@ def _run(options: argparse.Namespace) -> None:
         )
         _check(leg.recipe, read[what])
     _say_what_they_allow(read[legs[-1].recipe.data, legs[-1].recipe.network.channels])
-    if legs[-1].recipe.data.kind == "people" and not (legs[0].run.folder / "run.json").exists():
+    if legs[-1].recipe.data.kind == "people" and not legs[0].run.begun:
         warn_of_doubles(options.clean_model, read[legs[-1].recipe.data, legs[-1].recipe.network.channels]["calibration"])
     for leg in legs:
         if not leg.run.finished:
@@ -138,6 +139,14 @@ def _begun(leg: _Leg) -> _Begun | None:
     what the reader of a file raises."""
     if leg.run.state() is not None or leg.run.finished:
         return None
+    found = _found(leg)
+    # The run may have begun, and have no checkpoint yet.
+    if leg.run.begun and (leg.run.facts().get("begun_from") or None) != (found.facts if found is not None else None):
+        raise RunError(f"{leg.run.folder} was begun with other weights", "give that --from, or --resume to go on, or --fresh to begin anew")
+    return found
+
+
+def _found(leg: _Leg) -> _Begun | None:
     if leg.start is None:
         if (leg.recipe.needs_weights or leg.recipe.network.frozen_layers) and not leg.run.kept:
             why = "learns on from weights" if leg.recipe.needs_weights else "leaves some layers as they are (network.frozen_layers)"
@@ -195,11 +204,10 @@ def _fit(options: argparse.Namespace, leg: _Leg, parts: dict[str, Crops], begun:
         vectors = raw_file.teacher(options.teacher, order=options.teacher_order)(learned.pixels)
         taught = dict(zip(learned.names, vectors, strict=True))
     facts = {
-        "data": str(options.data.resolve()) if options.data.exists() else str(options.data),
+        **resuming.remembered(options),
+        "start": resuming.whole(leg.start) if leg.start is not None else None,
         "data_digest": learned.digest,
-        "split": str(options.split.resolve()) if options.split else None,
-        "beside": str(options.beside.resolve()) if options.beside else None,
-        "decisions": str(options.decisions.resolve()) if options.decisions else None,
+        "parts": datasets.digest_of(parts),
         "decided": decisions.digest_of(options.decisions),
         "people": {part: len(crops.people) for part, crops in parts.items()},
         "crops": {part: len(crops) for part, crops in parts.items()},

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from daemon.core.counts import counted, persons
 from daemon.edges.files import replace
 from trainer import terminal
-from trainer.commands.model import NOUNS, started
+from trainer.commands.model import NOUNS, own_parts, started
 from trainer.learn import mined, mining
 from trainer.learn.mined import Way
 from trainer.measure import metrics
@@ -21,7 +20,7 @@ from trainer.models import networks
 from trainer.models.networks import Weight
 from trainer.models.whole import loaded
 from trainer.people import datasets
-from trainer.people.augment import shrink
+from trainer.people.augment import as_learned, shrink
 from trainer.people.data import Crops, DataError
 from trainer.recipes import reading
 from trainer.recipes.values import Augment, Recipe
@@ -43,13 +42,13 @@ def run(options: argparse.Namespace) -> None:
     if folder is not None and options.set:
         raise DataError("--set is for a recipe", "leave it out: a run keeps the recipe that it was begun with")
     recipe = folder.recipe() if folder is not None else reading.read(reading.find(str(options.model)), options.set)
-    source, split = options.data, options.split
-    if folder is not None and source is None:
-        facts = folder.facts()
-        source, split = Path(str(facts["data"])), split or (Path(str(facts["split"])) if facts["split"] else None)
-    if source is None:
+    if options.data is not None:
+        source, parts = options.data, datasets.parts(recipe, options.data, options.split)
+    elif folder is not None:
+        source, parts = own_parts(folder, recipe, options)
+    else:
         raise DataError("--data is missing", "give the crops that the recipe is to learn from")
-    crops = datasets.parts(recipe, source, split)["fit"]
+    crops = parts["fit"]
     if len(crops.people) < 2:
         raise DataError(f"the part fit has {persons(len(crops.people))}", "put two people or more into fit")
     rng = np.random.default_rng(options.seed)
@@ -85,12 +84,12 @@ def _some(crops: Crops, count: int, rng: np.random.Generator) -> NDArray[np.int6
 
 def _versions(recipe: Recipe, crops: Crops, row: int, rng: np.random.Generator) -> Row:
     plain = np.clip(np.rint(shrink(crops.pixels[row : row + 1], recipe.network.size)[0]), 0, 255).astype(np.uint8)
-    return Row(crops.names[row], [plain, *mined.disturbed(recipe, crops, np.repeat(row, VERSIONS), rng)])
+    return Row(crops.names[row], [plain, *as_learned(recipe, crops.pixels[np.repeat(row, VERSIONS)], rng)])
 
 
 def _camera(recipe: Recipe, crops: Crops, number: int, rng: np.random.Generator) -> Row:
     rows = _some(crops, VERSIONS + 1, rng)
-    return Row(f"camera {number + 1}", list(mined.disturbed(recipe, crops, rows, rng, int(rng.integers(2**32)))))
+    return Row(f"camera {number + 1}", list(as_learned(recipe, crops.pixels[rows], rng, int(rng.integers(2**32)))))
 
 
 def _settings(augment: Augment, people: bool) -> str:
@@ -117,7 +116,7 @@ def _moments(recipe: Recipe, folder: Run | None, crops: Crops, way: Way) -> list
     if len(able.people) < 2:
         raise DataError("fewer than two fit people have two pictures", "add pictures: triplets need two people with two pictures")
     rows = way.rows(able.person, 0)
-    pixels = mined.disturbed(recipe, able, rows, np.random.default_rng((recipe.seed, 7)))
+    pixels = as_learned(recipe, able.pixels[rows], np.random.default_rng((recipe.seed, 7)))
     start = started(recipe, folder)
     weights = networks.split(start)[0] if start is not None else networks.fresh(recipe).get_weights()
     moments = [_moment("At the start of the training", recipe, weights, way, pixels, able.person[rows], 0.0)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +12,8 @@ from trainer.measure import scoring
 from trainer.measure.scoring import Scorer
 from trainer.models import dlib_network, networks
 from trainer.models.networks import Weight
+from trainer.people import datasets, decisions
+from trainer.people.data import Crops, DataError
 from trainer.recipes.stages import Same
 from trainer.recipes.values import Recipe
 from trainer.runs import Run
@@ -38,6 +42,27 @@ def opened(path: Path) -> Model:
     scorer, card = scoring.of_bundle(path)
     # A bundle looks at people in colour, as the default recipe reads them.
     return Model(scorer, card.data_digest, Recipe(), card=card)
+
+
+def own_parts(folder: Run, recipe: Recipe, options: argparse.Namespace) -> tuple[Path, dict[str, Crops]]:
+    """The data that a run learned from, and their parts. What the options (data, split, decisions, beside, cache) leave out is the run's
+    own. Raises DataError if these are not the run's crops, decisions and parts."""
+    facts = folder.facts()
+    data, split, decided, beside, cache = (_own(options, facts, name) for name in ("data", "split", "decisions", "beside", "cache"))
+    source = data or Path(str(facts["data"]))
+    parts = datasets.parts(recipe, source, split, decided, cache, beside)
+    if parts["fit"].digest != facts["data_digest"]:
+        raise DataError(f"{folder.folder} was not trained from {source}", "give the crops that it was trained from with --data")
+    if decisions.digest_of(decided) != facts.get("decided", ""):
+        raise DataError(f"{folder.folder} was trained with other decisions", "give the decisions that it was trained with with --decisions")
+    if datasets.digest_of(parts) != facts.get("parts", datasets.digest_of(parts)):
+        raise DataError(f"{folder.folder} was trained with another split", "give the split that it was trained with with --split")
+    return source, parts
+
+
+def _own(options: argparse.Namespace, facts: Mapping[str, object], name: str) -> Path | None:
+    given: Path | None = getattr(options, name, None)
+    return given if given is not None or not facts.get(name) else Path(str(facts[name]))
 
 
 def started(recipe: Recipe, folder: Run | None) -> list[Weight] | None:

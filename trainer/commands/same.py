@@ -14,8 +14,7 @@ from trainer.commands import model
 from trainer.commands.model import NOUNS
 from trainer.measure import metrics, same
 from trainer.measure.same import Comparer, SameError
-from trainer.people import comparable, datasets
-from trainer.people.data import DataError
+from trainer.people import comparable
 from trainer.reports import references
 from trainer.runs import Run
 
@@ -71,15 +70,11 @@ def _of_run(options: argparse.Namespace) -> Comparer:
 
 def _threshold(options: argparse.Namespace, of: model.Model, folder: Run) -> tuple[float | None, str]:
     """The similarity that a share FMR of the pairs of two calibration people reach (of drawings: val), or why there is none."""
-    facts = folder.facts()
-    source = options.data or Path(str(facts["data"]))
-    split = options.split or (Path(str(facts["split"])) if facts["split"] else None)
-    if options.data is None and not source.exists() and str(source) != "mnist":
-        return None, f"{source}, which the run learned from, is no longer there (give it with --data)"
+    learned_from = str(folder.facts()["data"])
+    if options.data is None and not Path(learned_from).exists() and learned_from != "mnist":
+        return None, f"{learned_from}, which the run learned from, is no longer there (give it with --data)"
     part = "calibration" if of.recipe.data.kind == "people" else "val"
-    parts = datasets.parts(of.recipe, source, split)
-    if parts["fit"].digest != of.seen:
-        raise DataError(f"{folder.folder} was not trained from {source}", "give the crops that it was trained from with --data")
+    source, parts = model.own_parts(folder, of.recipe, options)
     crops = parts[part]
     crops = crops.at(np.arange(0, len(crops), max(1, -(-len(crops) // MOST))))
     of_whom = f"{counted(len(crops), 'picture')} of {same.some(NOUNS[of.recipe.data.kind], len(np.unique(crops.person)))} ({part})"

@@ -68,6 +68,11 @@ def decide(
     if weights is None or figures is None or keep == "always":
         return True, {}
     if keep == "surely":
+        old, new = weights
+        same = len(old) == len(new) and all(np.array_equal(one, other) for one, other in zip(old, new, strict=True))
+        if same and figures[0].get("other") != figures[1].get("other"):
+            # The run was stopped just after it had kept them, and decides again. The weights before are gone.
+            return True, {}
         found = gain(judge.vectors(weights[0]), judge.vectors(weights[1]), judge.person)
         return found.sure, asdict(found)
     return merit(dict(figures[1])) > merit(dict(figures[0])), {}

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import keras
 
 from trainer.learn import stages
-from trainer.learn.stages import FitError
+from trainer.learn.stage import FitError
 from trainer.recipes.stages import Triplets
 from trainer.recipes.values import Recipe
 

@@ -11,14 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.learn import mining, samplers
+from trainer.learn import mining, samplers, stages
+from trainer.learn.stages import IMAGES
 from trainer.measure import metrics
-from trainer.people import augment
-from trainer.people.data import Crops
 from trainer.recipes.stages import Distil, Identify, StageRecipe, Triplets
 from trainer.recipes.values import Recipe
 
-IMAGES = 4
 Places = NDArray[np.int64]
 
 
@@ -55,11 +53,11 @@ class Way:
 
 def way(recipe: Recipe) -> tuple[int, Way] | None:
     """The last stage of a recipe that learns from triplets, by its number, and how it finds them; None if there is none."""
-    found = ((index, _way(stage, recipe.seed)) for index, stage in reversed(list(enumerate(recipe.stages))))
+    found = ((index, _way(stage, recipe.seed, stages.always(recipe))) for index, stage in reversed(list(enumerate(recipe.stages))))
     return next(((index, one) for index, one in found if one is not None), None)
 
 
-def _way(stage: StageRecipe, seed: int) -> Way | None:
+def _way(stage: StageRecipe, seed: int, always: int) -> Way | None:
     if isinstance(stage, Triplets) and stage.mining in ("random", "article"):
         count = stage.candidates if stage.mining == "article" else stage.people * stage.images // 3
         return Way(
@@ -67,22 +65,16 @@ def _way(stage: StageRecipe, seed: int) -> Way | None:
             lambda person, step: samplers.triplets(person, count, seed)(step), stage.hard, stage.random,
         )  # fmt: skip
     if isinstance(stage, Triplets):
-        return Way(stage.mining, stage.margin, stage.squared, _grid(stage.people, stage.images, seed))
+        return Way(stage.mining, stage.margin, stage.squared, _grid(stage.people, stage.images, seed, always))
     if isinstance(stage, Identify) and stage.verify and stage.verify_form == "batch-hard":
-        return Way("batch-hard", Triplets().margin, False, _grid(stage.batch // IMAGES, IMAGES, seed))
+        return Way("batch-hard", Triplets().margin, False, _grid(stage.batch // IMAGES, IMAGES, seed, always))
     if isinstance(stage, Distil) and stage.triplets:
         return Way("batch-hard", Triplets().margin, False, _grid(stage.people, stage.images, seed))
     return None
 
 
-def _grid(people: int, images: int, seed: int) -> Callable[[NDArray[np.int64], int], Places]:
-    return lambda person, step: samplers.people_by_images(person, people, images, seed)(step)
-
-
-def disturbed(recipe: Recipe, crops: Crops, rows: Places, rng: np.random.Generator, camera: int | None = None) -> NDArray[np.uint8]:
-    """These crops as the network sees them while it learns, uint8 [n, size, size, channels]; with `camera` all by the same camera."""
-    disturb = augment.disturb if recipe.data.kind == "people" else augment.redrawn
-    return np.stack([disturb(crops.pixels[row], recipe.network.size, recipe.augment, rng, camera) for row in rows])
+def _grid(people: int, images: int, seed: int, always: int = 0) -> Callable[[NDArray[np.int64], int], Places]:
+    return lambda person, step: samplers.people_by_images(person, people, images, seed, always)(step)
 
 
 def triplets(found: Way, vectors: NDArray[np.float32], person: Places, progress: float, rng: np.random.Generator) -> list[Triplet]:

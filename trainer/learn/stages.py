@@ -1,64 +1,28 @@
-"""The stages of training as values: the model and loss, the crops of each batch, and the learning rate over time."""
+"""The stage of each kind that a recipe can have."""
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TypeAlias, cast
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from daemon.core.faults import Fault, first_line
 from trainer.learn import mining, samplers
+from trainer.learn.stage import Batch, FitError, Stage, disturbed, made, optimizer_of
 from trainer.models import losses, networks
 from trainer.models.losses import Tensor
 from trainer.people import augment
 from trainer.people.data import Crops
-from trainer.recipes.stages import Circle, Distil, Identify, MultiSimilarity, Pairs, Same, StageRecipe, Triplets, kind_of
+from trainer.recipes.stages import Circle, Distil, Identify, MultiSimilarity, Pairs, Same, StageRecipe, Triplets
 from trainer.recipes.values import Recipe
 
-Batch: TypeAlias = tuple[NDArray[np.uint8], NDArray[np.float32]]
 Teacher: TypeAlias = Mapping[str, NDArray[np.float32]]
-Loss: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 MEANS_BATCH = 128
 IMAGES = 4  # a person's crops in a batch of identification joined with triplets
-OPTIMIZERS: dict[str, type[keras.optimizers.Optimizer]] = {
-    "adamw": keras.optimizers.AdamW,
-    "adam": keras.optimizers.Adam,
-    "sgd": keras.optimizers.SGD,
-    "rmsprop": keras.optimizers.RMSprop,
-    "nadam": keras.optimizers.Nadam,
-    "lion": keras.optimizers.Lion,
-    "lamb": keras.optimizers.Lamb,
-    "adafactor": keras.optimizers.Adafactor,
-}
 SHARPNESS = (10.0, -5.0)  # where the learned logistic of a cosine verification loss starts: one half at cosine 0.5
-
-
-class FitError(Fault):
-    """Training cannot continue; `message` and `hint` are one line each."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """One stage of training. `model` is trained; the run keeps the weights of `kept`, a part of it. `rate` maps progress 0..1 to a learning
-    rate. `batch` maps a step and progress to pixels and targets, and is pure too. `select` takes rows out of a batch by the model's
-    answers. `stuck_at` is the loss at which a collapse of this stage shows, if there is one."""
-
-    name: str
-    model: keras.Model
-    kept: keras.Model
-    steps: int
-    per_epoch: float
-    ema: float
-    rate: Callable[[float], float]
-    batch: Callable[[int, float], Batch]
-    select: Callable[[Batch, int], Batch] | None = None
-    stuck_at: float | None = None
 
 
 def build(recipe: Recipe, index: int, crops: Crops, encoder: keras.Model, teacher: Teacher | None = None) -> Stage:
@@ -81,7 +45,7 @@ def able(recipe: Recipe, index: int, crops: Crops) -> Crops:
     """The crops of the fit people that a stage can learn from. Raises FitError if there are fewer than two of them, if nobody has the two
     pictures that a pair or a triplet needs, or if the optimizer does not have the stage's parameters."""
     settings = recipe.stages[index]
-    _optimizer(settings, index)
+    optimizer_of(settings, index)
     crops = crops.with_images(settings.min_images)
     if len(crops.people) < 2:
         raise FitError(
@@ -141,7 +105,7 @@ def _identify(recipe: Recipe, index: int, settings: Identify, crops: Crops, enco
         return total
 
     if settings.verify and in_images:
-        sample = samplers.people_by_images(crops.person, settings.batch // IMAGES, IMAGES, recipe.seed, _always(recipe))
+        sample = samplers.people_by_images(crops.person, settings.batch // IMAGES, IMAGES, recipe.seed, always(recipe))
     elif settings.verify:
         sample = samplers.pairs(crops.person, settings.batch // 2, recipe.seed)
     else:
@@ -155,12 +119,12 @@ def _identify(recipe: Recipe, index: int, settings: Identify, crops: Crops, enco
         scale = settings.scale_warm + (settings.scale - settings.scale_warm) * raised
         targets = np.empty((len(rows), 3), np.float32)
         targets[:, 0], targets[:, 1], targets[:, 2] = crops.person[rows], settings.margin * raised, scale
-        return _disturbed(recipe, crops, rows, (index, step)), targets
+        return disturbed(recipe, crops, rows, (index, step)), targets
 
-    return _stage(recipe, index, settings, model, encoder, loss, per_epoch, batch)
+    return made(recipe, index, settings, model, encoder, loss, per_epoch, batch)
 
 
-def _always(recipe: Recipe) -> int:
+def always(recipe: Recipe) -> int:
     """How many people are in every batch. Digits beside characters are: drawn evenly, seven among a thousand would hardly be learned."""
     return len(recipe.data.classes or range(10)) if recipe.data.beside else 0
 
@@ -195,13 +159,13 @@ def _triplets(recipe: Recipe, index: int, settings: Triplets, crops: Crops, enco
     elif settings.mining == "random":
         sample = samplers.triplets(crops.person, rows_of(settings) // 3, recipe.seed)
     else:
-        sample = samplers.people_by_images(crops.person, settings.people, settings.images, recipe.seed, _always(recipe))
+        sample = samplers.people_by_images(crops.person, settings.people, settings.images, recipe.seed, always(recipe))
 
     def batch(step: int, progress: float) -> Batch:
         rows = sample(step)
         targets = np.empty((len(rows), 2), np.float32)
         targets[:, 0], targets[:, 1] = crops.person[rows], progress
-        return _disturbed(recipe, crops, rows, (index, step)), targets
+        return disturbed(recipe, crops, rows, (index, step)), targets
 
     def select(given: Batch, step: int) -> Batch:
         pixels, targets = given
@@ -218,7 +182,7 @@ def _triplets(recipe: Recipe, index: int, settings: Triplets, crops: Crops, enco
     stuck_at = math.log(2) if settings.soft else settings.margin
     per_epoch = max(1, len(crops) // rows_of(settings))
     thinned = select if settings.mining == "article" else None
-    return _stage(recipe, index, settings, model, encoder, loss, per_epoch, batch, select=thinned, stuck_at=stuck_at)
+    return made(recipe, index, settings, model, encoder, loss, per_epoch, batch, select=thinned, stuck_at=stuck_at)
 
 
 def _similarities(recipe: Recipe, index: int, settings: MultiSimilarity | Circle, crops: Crops, encoder: keras.Model) -> Stage:
@@ -236,9 +200,9 @@ def _similarities(recipe: Recipe, index: int, settings: MultiSimilarity | Circle
 
     def batch(step: int, progress: float) -> Batch:
         rows = sample(step)
-        return _disturbed(recipe, crops, rows, (index, step)), crops.person[rows].astype(np.float32)[:, None]
+        return disturbed(recipe, crops, rows, (index, step)), crops.person[rows].astype(np.float32)[:, None]
 
-    return _stage(recipe, index, settings, model, encoder, loss, max(1, len(crops) // rows_of(settings)), batch)
+    return made(recipe, index, settings, model, encoder, loss, max(1, len(crops) // rows_of(settings)), batch)
 
 
 def _pairs(recipe: Recipe, index: int, settings: Pairs, crops: Crops, encoder: keras.Model) -> Stage:
@@ -250,7 +214,7 @@ def _pairs(recipe: Recipe, index: int, settings: Pairs, crops: Crops, encoder: k
         return keras.ops.mean(losses.contrastive(apart, same, settings.margin))
 
     batch, per_epoch = _pair_batches(recipe, index, settings, crops)
-    return _stage(recipe, index, settings, model, encoder, loss, per_epoch, batch)
+    return made(recipe, index, settings, model, encoder, loss, per_epoch, batch)
 
 
 def _same(recipe: Recipe, index: int, settings: Same, crops: Crops, encoder: keras.Model) -> Stage:
@@ -271,7 +235,7 @@ def _same(recipe: Recipe, index: int, settings: Same, crops: Crops, encoder: ker
         return (_mean(each, own) + _mean(each, 1 - same)) / 2
 
     batch, per_epoch = _pair_batches(recipe, index, settings, crops)
-    return _stage(recipe, index, settings, model, model, loss, per_epoch, batch)
+    return made(recipe, index, settings, model, model, loss, per_epoch, batch)
 
 
 def _mean(values: Tensor, wanted: Tensor) -> Tensor:
@@ -286,7 +250,7 @@ def _pair_batches(recipe: Recipe, index: int, settings: Pairs | Same, crops: Cro
 
     def batch(step: int, progress: float) -> Batch:
         rows = sample(step)
-        return _disturbed(recipe, crops, rows, (index, step)), crops.person[rows].astype(np.float32)[:, None]
+        return disturbed(recipe, crops, rows, (index, step)), crops.person[rows].astype(np.float32)[:, None]
 
     return batch, max(1, len(crops) // (2 * settings.pairs))
 
@@ -316,59 +280,10 @@ def _distil(recipe: Recipe, index: int, settings: Distil, crops: Crops, encoder:
     def batch(step: int, progress: float) -> Batch:
         rows = sample(step)
         targets = np.concatenate([crops.person[rows, None], taught[rows]], axis=1).astype(np.float32)
-        return _disturbed(recipe, crops, rows, (index, step)), targets
+        return disturbed(recipe, crops, rows, (index, step)), targets
 
-    return _stage(recipe, index, settings, model, encoder, loss, max(1, len(crops) // rows_of(settings)), batch)
-
-
-def _stage(
-    recipe: Recipe,
-    index: int,
-    settings: StageRecipe,
-    model: keras.Model,
-    kept: keras.Model,
-    loss: Loss,
-    per_epoch: int,
-    batch: Callable[[int, float], Batch],
-    select: Callable[[Batch, int], Batch] | None = None,
-    stuck_at: float | None = None,
-) -> Stage:
-    optimizer = _optimizer(settings, index)
-    optimizer.exclude_from_weight_decay(var_names=["gamma", "beta"])
-    model.compile(optimizer, loss=loss, jit_compile=keras.backend.backend() == "jax")
-    steps = settings.steps or max(1, round(settings.epochs * per_epoch))
-    epochs = steps / per_epoch
-
-    def rate(progress: float) -> float:
-        warm = min(1.0, (progress * epochs + 0.02) / max(settings.rate_warm_epochs, 1e-9))
-        return settings.rate * warm * (0.5 + 0.5 * math.cos(math.pi * progress)) + 1e-8
-
-    kinds = [kind_of(stage) for stage in recipe.stages]
-    name = kinds[index] if kinds.count(kinds[index]) == 1 else f"{kinds[index]} {index}"
-    return Stage(name, model, kept, steps, per_epoch, settings.ema, rate, batch, select, stuck_at)
-
-
-def _optimizer(settings: StageRecipe, index: int) -> keras.optimizers.Optimizer:
-    kind = OPTIMIZERS[settings.optimizer]
-    known = [name for name in inspect.signature(kind).parameters if name not in ("learning_rate", "weight_decay", "name", "kwargs")]
-    for name in settings.optimizer_with:
-        if name not in known:
-            raise FitError(f"stages.{index}.optimizer_with: {settings.optimizer} has no parameter {name}", f"it has {', '.join(known)}")
-    given = {"clipnorm": 5.0, **settings.optimizer_with}
-    try:
-        return kind(settings.rate, weight_decay=settings.weight_decay, **given)
-    except (ValueError, TypeError) as error:
-        raise FitError(
-            f"stages.{index}.optimizer_with does not suit {settings.optimizer}: {first_line(error)}", "see Keras' page of this optimizer"
-        ) from error
+    return made(recipe, index, settings, model, encoder, loss, max(1, len(crops) // rows_of(settings)), batch)
 
 
 def _side_by_side(columns: list[Tensor]) -> Tensor:
     return keras.layers.Concatenate(dtype="float32")(columns)
-
-
-def _disturbed(recipe: Recipe, crops: Crops, rows: NDArray[np.int64], key: tuple[int, int]) -> NDArray[np.uint8]:
-    rng = np.random.default_rng((recipe.seed, 3, *key))
-    disturb = augment.disturb if recipe.data.kind == "people" else augment.redrawn
-    camera = int(rng.integers(2**32)) if recipe.augment.one_camera and rng.random() < recipe.augment.one_camera else None
-    return np.stack([disturb(crops.pixels[row], recipe.network.size, recipe.augment, rng, camera) for row in rows])

@@ -17,7 +17,7 @@ from trainer import terminal
 from trainer.learn import chance, devices
 from trainer.learn.judge import Judge, merit, spoken
 from trainer.learn.logs import Logs
-from trainer.learn.stages import Batch, FitError, Stage
+from trainer.learn.stage import Batch, FitError, Stage
 from trainer.learn.stopping import Stop, Stopped
 from trainer.learn.watch import Watch
 from trainer.learn.words import duration
@@ -122,19 +122,18 @@ class Training:
             figures = self._desk.judge(weights)
         if not _sound(weights, figures):
             raise self.give_up(self._diverged("the weights are not finite"))
-        old = None if course.before is None else (self._desk.run.weights(), weights)
-        two = None if course.before is None else (course.before, figures)
-        better, gain = chance.decide(self._settings.keep, self._desk.judge, old, two)
-        self._keep(weights, figures, better, gain)
+        self._keep(weights, figures, *self._decide(self._settings.keep, weights, figures))
 
     def give_up(self, error: Diverged) -> FitError:
-        """End the run: keep the stage's best validation if that is better than what was kept before."""
+        """End the run: keep the stage's best validation if that is better than what was kept before, or surely better if the recipe wants
+        that."""
         course, run = self._course, self._desk.run
         self._desk.note({"stage": self._stage.name, "step": self._step, "warning": error.message})
-        better = course.best is not None and (course.before is None or merit(course.best) > merit(course.before))
         kept = "what was kept before this stage stays" if course.before is not None else "there was no validation before: nothing is kept"
         if course.best is not None:
-            self._keep(self._best, course.best, better)
+            keep = "surely" if self._settings.keep == "surely" else "better"
+            better, gain = self._decide(keep, self._best, course.best)
+            self._keep(self._best, course.best, better, gain)
             kept = f"the weights of its step {course.best_step} are kept" if better else kept
         run.finish(f"{error.message}; {kept}")
         return FitError(f"{error.message}; {kept}", error.hint)
@@ -143,10 +142,16 @@ class Training:
     def _elapsed_s(self) -> float:
         return time.monotonic() - self._began_s[0]
 
-    def _keep(self, weights: list[Weight], figures: dict[str, float], better: bool, gain: Mapping[str, float] | None = None) -> None:
+    def _decide(self, keep: str, weights: list[Weight], figures: dict[str, float]) -> tuple[bool, dict[str, float]]:
+        before = self._course.before
+        if before is None:
+            return chance.decide(keep, self._desk.judge, None, None)
+        return chance.decide(keep, self._desk.judge, (self._desk.run.weights(), weights), (before, figures))
+
+    def _keep(self, weights: list[Weight], figures: dict[str, float], better: bool, gain: Mapping[str, float]) -> None:
         before = self._course.before
         if before is not None:
-            self._desk.note({"stage": self._stage.name, "kept": better, "before": before, "after": figures, **(gain or {})})
+            self._desk.note({"stage": self._stage.name, "kept": better, "before": before, "after": figures, **gain})
         if better:
             self._desk.run.keep(weights, figures)
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daemon.core.faces.align import TEMPLATE
-from trainer.recipes.values import Augment
+from trainer.recipes.values import Augment, Recipe
 
 Picture = NDArray[np.uint8]
 SIDE_PX = 112
@@ -87,6 +87,13 @@ def disturb(crop: Picture, size: int, settings: Augment, rng: np.random.Generato
     if own.random() < settings.erase:
         image = _erase(image, own)
     return image
+
+
+def as_learned(recipe: Recipe, crops: NDArray[np.uint8], rng: np.random.Generator, camera: int | None = None) -> NDArray[np.uint8]:
+    """Crops uint8 [n, side, side, channels] as the network sees them while it learns, uint8 [n, size, size, channels]; with `camera` all by
+    the same one."""
+    change = disturb if recipe.data.kind == "people" else redrawn
+    return np.stack([change(crop, recipe.network.size, recipe.augment, rng, camera) for crop in crops])
 
 
 def filmed(image: Picture, settings: Augment, rng: np.random.Generator) -> Picture:

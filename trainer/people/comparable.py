@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from daemon.core.faces.align import CROP_PX
 from daemon.edges.detector import Detector, open_detector
 from trainer.people import drawings as drawing
+from trainer.people import pictures
 from trainer.people.data import DataError
 from trainer.people.prepare import crop_of
 
@@ -28,7 +28,7 @@ def faces(detector: str) -> Read:
         for path in files:
             image = _picture(path)
             if image.shape[:2] == (CROP_PX, CROP_PX):
-                crops.append(image[:, :, ::-1])
+                crops.append(image)
                 continue
             machine = machine or open_detector(detector)
             crop = crop_of(path, machine)
@@ -46,12 +46,8 @@ def drawings(side: int, digits: bool) -> Read:
 
 
 def _picture(path: Path) -> NDArray[np.uint8]:
+    """The picture RGB. Raises DataError."""
     try:
-        content = np.fromfile(path, np.uint8)
-        image = cv2.imdecode(content, cv2.IMREAD_COLOR) if len(content) else None
-    except (OSError, cv2.error) as error:
-        reason = error.strerror if isinstance(error, OSError) else "too large, or damaged"
-        raise DataError(f"{path} cannot be read: {reason}", "give a JPEG or PNG picture") from error
-    if image is None:
-        raise DataError(f"{path} is not a picture", "give a JPEG or PNG picture")
-    return np.asarray(image, np.uint8)
+        return np.asarray(pictures.read(path)[:, :, ::-1], np.uint8)
+    except pictures.PictureError as error:
+        raise DataError(f"{path}: {error.reason}", "give a photo of one clear face") from error

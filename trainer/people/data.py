@@ -95,15 +95,23 @@ def read(source: Path, side: int, channels: int, resize: bool, whole_path: bool 
         def picture(index: int, data: bytes) -> NDArray[np.uint8]:
             return _crop(data, f"{one_line(found.names[index])} in {source}", side, channels, resize)
 
-        digest = hashlib.sha256()
+        digest, contents = hashlib.sha256(), []
         pixels = np.empty(shape if cache is None else (0, *shape[1:]), np.uint8)
         for index, name in enumerate(found.names):
             data = found.read(index)
-            digest.update(name.encode() + b"\0" + hashlib.sha256(data).digest())
+            contents.append(hashlib.sha256(data).digest())
+            digest.update(name.encode() + b"\0" + contents[-1])
             if cache is None:
                 pixels[index] = picture(index, data)
+
+        def again(index: int) -> NDArray[np.uint8]:
+            data = found.read(index)
+            if hashlib.sha256(data).digest() != contents[index]:
+                raise DataError(f"{one_line(found.names[index])} in {source} changes while it is read", "wait until nobody writes there")
+            return picture(index, data)
+
         if cache is not None:
-            made = pixel_map.mapped(cache, digest.hexdigest(), shape, lambda index: picture(index, found.read(index)))
+            made = pixel_map.mapped(cache, digest.hexdigest(), shape, again)
             pixels = cast(NDArray[np.uint8], made)
     owners = [name.rsplit("/", 1)[0] for name in found.names] if whole_path else _persons(found.names)
     number = {name: index for index, name in enumerate(dict.fromkeys(owners))}

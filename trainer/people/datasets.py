@@ -101,6 +101,12 @@ def marks(crops: Crops) -> NDArray[np.uint64]:
     return np.frombuffer(digests, np.uint64)
 
 
+def digest_of(found: Mapping[str, Crops]) -> str:
+    """Who is in which part: a run goes on with these very parts only."""
+    who = [f"{part}|{person}" for part, crops in found.items() for person in crops.people]
+    return hashlib.sha256("\n".join(who).encode("utf-8", "surrogateescape")).hexdigest()
+
+
 def digits(source: Path, what: Data) -> dict[str, Crops]:
     """MNIST from mnist.npz, or the word `mnist` for keras.datasets (downloads). The last 5,000 training pictures are val. Fit and val
     have only the digits of `what.classes`; test has all. Raises DataError."""

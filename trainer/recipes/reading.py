@@ -3,6 +3,7 @@
 Unknown keys, wrong types and impossible values are errors that name the key, its range and its meaning.
 """
 
+import math
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -105,6 +106,7 @@ def _recipe(table: Table) -> Recipe:
         recipe = replace(recipe, stages=_stages(table.get("stages", [])))
     except settings.SettingError as error:
         raise RecipeError(error.message, error.hint) from None
+    _check_finite(table)
     _check(recipe)
     return recipe
 
@@ -120,6 +122,15 @@ def _stages(tables: object) -> tuple[StageRecipe, ...]:
             raise RecipeError(f"stages.{index}.kind {said}", f"known kinds: {', '.join(STAGES)}")
         stages.append(settings.build(STAGES[kind], {key: value for key, value in table.items() if key != "kind"}, f"stages.{index}"))
     return tuple(stages)
+
+
+def _check_finite(value: object, key: str = "") -> None:
+    """`inf` and `nan` are TOML, and `above 0` does not keep the first out."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise RecipeError(f"{key} = {settings.shown(value)} is not a finite number", "give a number that can be written with digits")
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, item in inner:
+        _check_finite(item, f"{key}.{name}" if key else str(name))
 
 
 def _check(recipe: Recipe) -> None:

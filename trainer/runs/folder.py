@@ -24,6 +24,12 @@ from trainer.runs.state import State, course_of
 GROUPS = ("model", "optimizer", "average", "seeds", "best")
 BEGUN = {"recipe.toml", "lock", "recipe.toml.tmp", "run.json.tmp"}
 """What a folder has in it if `begin` was cut off."""
+BEGUN_WITH = (
+    ("data_digest", "other data", ""),
+    ("decided", "other decisions", "those --decisions, "),
+    ("parts", "another --split", "that split, "),
+)
+"""Facts in which a run never changes: the key, what is said if it does, and what to give instead."""
 
 
 class Run:
@@ -88,11 +94,11 @@ class Run:
         self.check(recipe)
         facts = {"recipe": recipe.digest, **facts}
         if (self.folder / "run.json").exists():
-            if self.facts()["data_digest"] != facts["data_digest"]:
-                raise RunError(f"{self.folder} was begun with other data", "give another --run folder, or --fresh to begin anew")
-            if self.facts().get("decided", "") != facts.get("decided", ""):
-                hint = "give those --decisions, another --run folder, or --fresh to begin anew"
-                raise RunError(f"{self.folder} was begun with other decisions", hint)
+            before = self.facts()
+            for key, what, first in BEGUN_WITH:
+                # A run of an older trainer made no decisions, and does not know its parts.
+                if before.get(key, "" if key == "decided" else facts.get(key)) != facts.get(key, ""):
+                    raise RunError(f"{self.folder} was begun with {what}", f"give {first}another --run folder, or --fresh to begin anew")
             return
         with writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)

@@ -141,6 +141,36 @@ def test_what_cannot_be_learned_on_is_one_line(
         assert "hint:" in capsys.readouterr().err and not (tmp_path / given[0]).exists()
 
 
+def test_a_run_that_has_begun_but_has_no_checkpoint_keeps_its_start(
+    people: dict[str, Path], made: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Killed before the first checkpoint, it must not silently go on with the weights of its seed."""
+    data = ["--data", str(people["crops"]), "--split", str(people["split"]), "--run", str(tmp_path / "run")]
+    data += ["--recipe", str(made["run"].with_name("plain.toml"))]
+
+    def killed(*given: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("trainer.learn.fit.fit", killed)
+        assert main(["fit", *data, "--from", str(made["bundle"])]) == 130
+    assert main(["fit", *data]) == 2
+    assert "was begun with other weights" in capsys.readouterr().err
+    assert main(["fit", "--resume", "--run", str(tmp_path / "run")]) == 0
+    start = Run(tmp_path / "run").start()
+    assert start is not None and equal(start, readback.read(made["bundle"]).weights)
+
+
+def test_a_run_is_exported_with_its_own_parts_only(
+    people: dict[str, Path], made: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Thresholds of people whom the model has learned by heart would be far too low."""
+    other = people["split"].read_text().replace(",fit", ",x").replace(",calibration", ",fit").replace(",x", ",calibration")
+    (tmp_path / "other.csv").write_text(other)
+    assert main(["export", str(made["run"]), str(tmp_path / "a.onnx"), "--split", str(tmp_path / "other.csv")]) == 2
+    assert "was trained with another split" in capsys.readouterr().err and not (tmp_path / "a.onnx").exists()
+
+
 def with_recipe(bundle: Path, recipe: str, out: Path) -> Path:
     """The same graph, whose card has another recipe."""
     model = onnx.load(bundle)

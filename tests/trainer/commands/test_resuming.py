@@ -1,6 +1,8 @@
 """`fit --resume` and `--fresh`, and what is said about a run before it trains."""
 
 import argparse
+import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,7 +27,8 @@ def given(tmp_path: Path) -> Callable[..., argparse.Namespace]:
     (tmp_path / "tiny.toml").write_text(RECIPE)
 
     def options(**more: object) -> argparse.Namespace:
-        usual = {"run": tmp_path / "run", "recipe": str(tmp_path / "tiny.toml"), "set": [], "data": Path("crops"), "split": None}
+        usual = {"run": tmp_path / "run", "recipe": str(tmp_path / "tiny.toml"), "set": [], "data": Path("crops"), "minutes": math.inf}
+        usual |= dict.fromkeys((*resuming.PATHS[1:], "teacher_order", "devices"))
         return argparse.Namespace(**{**usual, "resume": False, "fresh": False, **more})
 
     return options
@@ -47,6 +50,31 @@ def test_resume_needs_only_the_run(run: Run, given: Callable[..., argparse.Names
     options = ready(given(resume=True, recipe=None, data=None))
     assert (options.data, options.split) == (Path("/crops"), Path("/split.csv"))
     assert reading.read(reading.find(options.recipe)) == reading.parse(RECIPE)
+
+
+def test_resume_gives_every_option_of_the_run_that_is_not_given_anew(
+    run: Run, given: Callable[..., argparse.Namespace], tmp_path: Path
+) -> None:
+    """Data that were moved are given anew, and the split is still the run's."""
+    paths = {name: tmp_path / name for name in resuming.PATHS}
+    first = given(**paths, teacher_order="bgr", devices=2, minutes=5.0)
+    (run.folder / "run.json").write_text(json.dumps({**run.facts(), **resuming.remembered(first)}))
+    options = ready(given(resume=True, recipe=None, data=Path("moved"), cache=tmp_path / "other"))
+    assert {name: getattr(options, name) for name in paths} == {**paths, "data": Path("moved"), "cache": tmp_path / "other"}
+    assert (options.teacher_order, options.devices, options.minutes) == ("bgr", 2, 5.0)
+    assert ready(given()).devices == 1
+
+
+def test_a_run_keeps_its_data_decisions_and_parts(run: Run) -> None:
+    """Whoever was chosen by must not be learned from later, nor the other way round."""
+    recipe, facts = reading.parse(RECIPE), {"data_digest": "x", "decided": "", "parts": "p"}
+    run.begin(recipe, facts)  # a run of an older trainer has no parts
+    (run.folder / "run.json").write_text(json.dumps({**run.facts(), "parts": "p"}))
+    run.begin(recipe, facts)
+    for key, said in (("data_digest", "other data"), ("decided", "other decisions"), ("parts", "another --split")):
+        with pytest.raises(RunError, match=f"was begun with {said}") as fault:
+            run.begin(recipe, {**facts, key: "y"})
+        assert "--fresh" in fault.value.hint
 
 
 def test_resume_of_nothing_is_an_error(given: Callable[..., argparse.Namespace], tmp_path: Path) -> None:

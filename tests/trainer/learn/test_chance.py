@@ -1,9 +1,12 @@
 """Few people: weights are kept only if they are better by more than chance explains."""
 
+from typing import cast
+
 import numpy as np
 import pytest
 
-from trainer.learn.chance import LEAST_PEOPLE, gain
+from trainer.learn.chance import LEAST_PEOPLE, decide, gain
+from trainer.learn.judge import Judge
 
 
 def vectors(rng: np.random.Generator, people: int, noise: float, images: int = 3) -> tuple[np.ndarray, np.ndarray]:
@@ -37,6 +40,22 @@ def test_too_few_people_and_numbers_that_are_none_are_never_sure() -> None:
     (worse, person), (better, _) = vectors(np.random.default_rng(1), 40, 0.5), vectors(np.random.default_rng(1), 40, 0.1)
     better[3, 5] = np.nan
     assert not gain(worse, better, person).sure
+
+
+def test_a_head_is_no_reason_to_fail() -> None:
+    """The weights before may lack the head that the stage has trained."""
+
+    class Eye:
+        person = np.repeat(np.arange(20), 2)
+
+        def vectors(self, weights: list[np.ndarray]) -> np.ndarray:
+            return weights[0]
+
+    before, after = (vectors(np.random.default_rng(1), 20, noise, 2)[0] for noise in (0.6, 0.1))
+    figures = {"tar": 0.5, "tar_1e2": 0.5, "other": 1.0}
+    kept, told = decide("surely", cast(Judge, Eye()), ([before], [after, np.zeros(3, np.float32)]), (figures, figures))
+    assert kept and told["people"] == 20
+    assert not decide("surely", cast(Judge, Eye()), ([after], [after]), (figures, figures))[0], "what has not moved is not better"
 
 
 @pytest.mark.parametrize("person", [np.zeros(6, np.int64), np.arange(6)])

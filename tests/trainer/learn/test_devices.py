@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.trainer import faces
 from trainer.learn import devices
-from trainer.learn.stages import FitError
+from trainer.learn.stage import FitError
 from trainer.recipes import reading
 
 # The network with the fewest layers, because compiling is what takes the time.
@@ -37,8 +37,9 @@ import json, sys
 from pathlib import Path
 from tests.trainer import faces
 from tests.trainer.learn.test_devices import RECIPE
-from trainer.learn import devices, fit, stages
+from trainer.learn import devices, stages, training
 from trainer.learn.judge import Judge
+from trainer.learn.stage import FitError
 from trainer.models import networks
 from trainer.recipes import reading
 
@@ -49,14 +50,14 @@ for count in (1, 2):
     with devices.spread(count):
         stage = stages.build(recipe, 0, crops, networks.fresh(recipe))
         average = stage.kept.get_weights()
-        losses.append([fit._step(stage, step, *stage.batch(step, step / 4), step / 4, average) for step in range(4)])
+        losses.append([training._step(stage, step, *stage.batch(step, step / 4), step / 4, average) for step in range(4)])
         shared.append(len(stage.model.trainable_variables[0].value.sharding.device_set))
         if count == 2:
             auc = Judge(recipe, val)(average)["auc"]
             pixels, targets = stage.batch(9, 1.0)
             try:
-                fit._step(stage, 9, pixels[:15], targets[:15], 1.0, average)
-            except stages.FitError as error:
+                training._step(stage, 9, pixels[:15], targets[:15], 1.0, average)
+            except FitError as error:
                 odd = error.message
 print(json.dumps([losses, shared, auc, odd]))
 """

@@ -20,8 +20,9 @@ import pytest
 from tests.conftest import ROOT
 from tests.trainer import faces
 from trainer.__main__ import main
-from trainer.learn import fit, stages, training
+from trainer.learn import chance, fit, training
 from trainer.learn.judge import merit
+from trainer.learn.stage import FitError, Stage
 from trainer.learn.stopping import Stopped
 from trainer.learn.training import Diverged
 from trainer.recipes import reading
@@ -176,6 +177,59 @@ def test_kill_9_at_random_instants(people: dict[str, Path], tmp_path: Path) -> N
     assert len((run.folder / "history.csv").read_text().splitlines()) == 32
 
 
+@pytest.mark.parametrize("halfway", [False, True])
+def test_a_kill_after_surely_better_weights_were_kept(
+    whole: Run, people: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, halfway: bool
+) -> None:
+    """The weights before are gone, so their gain cannot be measured again; `halfway`: before the figures were written."""
+
+    def gain(before: np.ndarray, after: np.ndarray, person: np.ndarray) -> chance.Gain:
+        return chance.Gain(20, *([0.0] * 3 if np.array_equal(before, after) else [0.2, 0.1, 0.3]))
+
+    monkeypatch.setattr(chance, "gain", gain)
+    run, train = begun(TWO.replace('"always"', '"surely"'), people, tmp_path / "run")
+    keep, count = Run.keep, [0]
+
+    def keep_and_die(self: Run, weights: list[np.ndarray], figures: dict[str, float]) -> None:
+        count[0] += 1
+        old = (self.folder / "kept.json").read_bytes() if self.kept else b""
+        keep(self, weights, figures)
+        if count[0] == 2:
+            if halfway:
+                (self.folder / "kept.json").write_bytes(old)
+            raise Killed
+
+    monkeypatch.setattr(Run, "keep", keep_and_die)
+    with pytest.raises(Killed):
+        train()
+    train()
+    assert [line["kept"] for line in run.history() if "kept" in line] == [True]
+    assert all(np.array_equal(a, b) for a, b in zip(run.weights(), whole.weights(), strict=True))
+    assert run.kept_figures() == pytest.approx(whole.kept_figures(), nan_ok=True)
+
+
+@pytest.mark.parametrize(("low", "kept"), [(0.1, True), (-0.1, False)])
+def test_a_diverging_stage_that_wants_to_be_sure_keeps_what_is_sure(
+    people: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, low: float, kept: bool
+) -> None:
+    step = training._step
+
+    def broken(stage: Stage, number: int, *given: Any) -> float:
+        if stage.name == "triplets" and number == 2:
+            raise training._divergence(stage, number, "the loss is nan")
+        return step(stage, number, *given)
+
+    monkeypatch.setattr(training, "_step", broken)
+    monkeypatch.setattr(training, "merit", lambda figures: figures["same"])
+    monkeypatch.setattr(chance, "gain", lambda before, after, person: chance.Gain(20, 0.2, low, 0.3))
+    run, train = begun(TWO.replace('"always"', '"surely"'), people, tmp_path / "run")
+    with pytest.raises(FitError, match=r"diverged at step 2.*" + ("step 2 are kept" if kept else "stays")):
+        train()
+    (line,) = (line for line in run.history() if "kept" in line)
+    assert line["kept"] is kept and line["low"] == low
+    assert (run.kept_figures()["same"] == pytest.approx(line["before"]["same"])) is not kept
+
+
 DIVERGING = {
     "identify": 'kind = "identify"\nbatch = 16\n',
     "triplets": 'kind = "triplets"\npeople = 4\nimages = 3\nmin_images = 2\n',
@@ -190,7 +244,7 @@ def test_a_diverging_run_keeps_its_best_weights_and_says_so(
     """NaN after some steps: by command, one line and a hint; what is kept can be evaluated; `fit` again has nothing to do."""
     step = training._step
 
-    def broken(stage: stages.Stage, number: int, *given: Any) -> float:
+    def broken(stage: Stage, number: int, *given: Any) -> float:
         if stage.name == "triplets" and number == 2:
             weights = stage.model.get_weights()
             stage.model.set_weights([np.full_like(weight, np.nan) for weight in weights])
@@ -224,7 +278,7 @@ def test_a_far_too_high_rate_ends_in_one_fault_or_in_weights_that_are_numbers(pe
         train()
     except Diverged as error:
         assert "\n" not in error.message
-    except stages.FitError as error:
+    except FitError as error:
         assert "diverged" in error.message
     assert run.finished
     if run.kept:

@@ -52,6 +52,23 @@ def test_a_batch_is_a_copy_and_the_file_is_read_only(people: dict[str, Path], tm
         mapped.pixels[0][:] = 0
 
 
+def test_a_picture_that_changes_between_the_digest_and_the_map_is_refused(
+    people: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the new pixels would stand under the old digest."""
+    shutil.copytree(people["crops"], tmp_path / "crops")
+    mapped, picture = pixel_map.mapped, min((tmp_path / "crops").rglob("*.png"))
+
+    def change(*given: Any) -> Any:
+        picture.write_bytes(max((tmp_path / "crops").rglob("*.png")).read_bytes())
+        return mapped(*given)
+
+    monkeypatch.setattr(pixel_map, "mapped", change)
+    with pytest.raises(DataError, match=f"{picture.name} in .* changes while it is read"):
+        data.read(tmp_path / "crops", 112, 3, resize=False, cache=tmp_path / "cache")
+    assert not files(tmp_path / "cache")
+
+
 def test_the_second_run_finds_the_file_and_changed_pictures_do_not(
     people: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

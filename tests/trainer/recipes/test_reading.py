@@ -118,6 +118,8 @@ STAGE = "[[stages]]\nkind = '{}'\n"
         (STAGE.format("triplets") + "margin = -1\n", "stages.0.margin = -1 is out of range (at least 0)", "Default: 0.2."),
         (STAGE.format("pairs") + "ema = 1\n", "stages.0.ema = 1 is out of range (at least 0 and below 1)", "Default: 0.999."),
         (STAGE.format("pairs") + "rate = 0\n", "stages.0.rate = 0 is out of range (above 0)", "Default: 0.001."),
+        (STAGE.format("pairs") + "rate = inf\n", "stages.0.rate = inf is not a finite number", "digits"),
+        (STAGE.format("pairs") + "optimizer_with = {epsilon = 1e999}\n", "stages.0.optimizer_with.epsilon = inf is not a fin", "digits"),
         (
             STAGE.format("same") + "keep = 'never'\n",
             'stages.0.keep = "never" is not one of "better", "surely", "always"',

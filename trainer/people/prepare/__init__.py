@@ -8,11 +8,11 @@ from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
-from rich.console import Console
 from rich.progress import track
 
 from daemon.core.counts import counted, persons
 from daemon.core.faults import Fault
+from trainer import terminal
 from trainer.people import pictures
 from trainer.people.names import one_line
 from trainer.people.prepare import summary, table, target
@@ -35,34 +35,33 @@ def prepare(
     looked at. Crops whose photos were deleted are kept, unless `prune`. Raises PrepareError, DataError, DetectorError and VisibilityError;
     crops that are made by then are kept.
     """
-    console = Console(highlight=False)
     target.check(photos, crops)
     cutter = open_cutter(detector, faces, standard)
     found = survey(photos)
     _need_photos(photos, found)
-    _announce(console, photos, found)
+    _announce(photos, found)
     with target.held(crops) as new:
         before = table.read(crops)
         try:
-            made = _made(console, crops, found, before, cutter, f"{_named(detector)} {faces} {standard}", prune)
+            made = _made(crops, found, before, cutter, f"{_named(detector)} {faces} {standard}", prune)
         finally:
             if new:
                 _undone(crops)
         if not any(row.crop for row in made.rows):
-            summary.show(console, made, photos, crops)
+            summary.show(made, photos, crops)
             why = Counter(row.reason for row in made.of(Outcome.REFUSED)).most_common(1)[0][0]
             raise PrepareError(f"none of the {counted(len(found.photos), 'photo')} gives a crop: {why}", "use photos with one clear face")
-    summary.show(console, made, photos, crops)
+    summary.show(made, photos, crops)
     return made
 
 
-def _made(console: Console, crops: Path, found: Survey, before: list[Row], cutter: Cutter, how: str, prune: bool) -> Summary:
+def _made(crops: Path, found: Survey, before: list[Row], cutter: Cutter, how: str, prune: bool) -> Summary:
     """Look at every photo; whatever happens, the table says what was done until then."""
     had = {row.crop for row in before if row.crop}
     with target.begin(crops, before, len(found.photos)) as journal:
         work = Work(crops, found.folder, cutter, how, before, journal)
         try:
-            for photo in track(found.photos, "prepare", console=console):
+            for photo in track(found.photos, "prepare", console=terminal.console()):
                 work.look(photo)
         except BaseException:
             with suppress(Fault, OSError):
@@ -93,17 +92,17 @@ def _need_photos(photos: Path, found: Survey) -> None:
     raise PrepareError(f"{photos} contains {what}{held}", "expected PERSON/photo.jpg: a folder per person")
 
 
-def _announce(console: Console, photos: Path, found: Survey) -> None:
+def _announce(photos: Path, found: Survey) -> None:
     """What can be said before the work."""
-    console.print(f"{counted(len(found.photos), 'photo')} of {persons(len(found.people))} below {photos}", markup=False, soft_wrap=True)
+    terminal.say(f"{counted(len(found.photos), 'photo')} of {persons(len(found.people))} below {photos}")
     if found.inside is not None:
         line = (
             f"All photos lie in folders of {found.inside}/, which counts as one person; if those are people, give {photos / found.inside}"
         )
-        console.print(line, markup=False, soft_wrap=True)
+        terminal.say(line)
     if heic := sum(row.reason == pictures.NO_HEIC for row in found.rows):
         line = f"{counted(heic, 'HEIC photo')} cannot be read: `pip install pillow-heif`, and call this again"
-        console.print(line, markup=False, soft_wrap=True)
+        terminal.say(line)
 
 
 def _named(detector: str) -> str:

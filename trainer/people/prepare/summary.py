@@ -7,11 +7,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from daemon.core.counts import counted, persons
+from trainer import terminal
 from trainer.people.prepare import table
 from trainer.people.prepare.survey import NO_PERSON, Survey
 from trainer.people.prepare.table import Outcome, Row
@@ -68,16 +67,13 @@ def _why(crops: int, refused: Sequence[Row]) -> str:
     return f"{counted(crops, 'crop')}" + (f"; refused: {reasons}" if refused else "")
 
 
-def show(console: Console, summary: Summary, photos: Path, crops: Path) -> None:
+def show(summary: Summary, photos: Path, crops: Path) -> None:
     """Print what became of every file and person."""
-
-    def say(text: str) -> None:
-        console.print(text, markup=False, soft_wrap=True)
-
+    say = terminal.say
     here = sorted((row for row in summary.rows if row.folder == summary.folder and row.reason != GONE), key=lambda row: row.photo)
     taken, refused, useless = ([row for row in here if row.outcome == kind] for kind in (Outcome.TAKEN, Outcome.REFUSED, Outcome.USELESS))
     if refused:
-        console.print(_table("refused", refused, lambda row: row.photo))
+        terminal.console().print(_table("refused", refused, lambda row: row.photo))
     if any(row.reason == NO_PERSON for row in refused):
         say("A photo belongs to the person whose folder it is in: put the others into folders, each named after a person.")
     said = f"{len(taken):,} taken, {len(refused):,} refused, {len(useless):,} of no use"
@@ -95,7 +91,7 @@ def show(console: Console, summary: Summary, photos: Path, crops: Path) -> None:
         say(f"{counted(len(summary.strange), 'picture')} in {crops} of no photo, which `fit` would read: {_some(summary.strange)}")
     lost, thin = summary.of(Outcome.LOST), summary.of(Outcome.THIN)
     if lost:
-        console.print(_table("lost", lost, lambda row: row.person))
+        terminal.console().print(_table("lost", lost, lambda row: row.person))
     if thin:
         say(f"thin, with fewer than {THIN} crops: {_some([row.person for row in thin], SHOWN)}")
     with_crops = len(summary.people) - len(lost)
@@ -108,11 +104,9 @@ def show(console: Console, summary: Summary, photos: Path, crops: Path) -> None:
 
 
 def _table(what: str, rows: Sequence[Row], name: Callable[[Row], str]) -> Table:
-    shown = Table(what, "why")
-    for column in shown.columns:
-        column.overflow = "fold"
+    shown = terminal.table(what, "why")
     for row in rows[:SHOWN]:
-        shown.add_row(Text(name(row)), Text(row.reason))
+        shown.add_row(terminal.safe(name(row)), terminal.safe(row.reason))
     if len(rows) > SHOWN:
         shown.add_row(f"and {len(rows) - SHOWN:,} more", f"in {table.NAME}")
     return shown
