@@ -102,6 +102,8 @@ def _parser(package: bool) -> argparse.ArgumentParser:
     quality = "refuse what enrolment at a gate refuses (enrol), or take every upright face (any) (default: %(default)s)"
     prepare.add_argument("--quality", choices=("enrol", "any"), default="enrol", help=quality)
     prepare.add_argument("--prune", action="store_true", help="delete the crops whose photos are no longer there")
+    decided = "decisions about the findings of clean, carried out for good: crops are deleted, or go to another person's folder"
+    prepare.add_argument("--decisions", type=Path, metavar="CSV", help=decided)
 
     clean = commands.add_parser("clean", help="find doubles, wrong labels and outliers among crops (it shows faces)")
     clean.add_argument("crops", type=Path, help="crops: a folder per person, or a zip of such folders")

@@ -13,9 +13,10 @@ from rich.text import Text
 
 from daemon.core.counts import counted, persons
 from trainer.people.prepare import table
+from trainer.people.prepare.deciding import merged_people, owner_of
 from trainer.people.prepare.survey import NO_PERSON, Survey
-from trainer.people.prepare.table import Outcome, Row
-from trainer.people.prepare.work import GONE, NOT_NOW, TWIN
+from trainer.people.prepare.table import TWIN, Outcome, Row
+from trainer.people.prepare.work import GONE, NOT_NOW
 
 THIN = 3
 """A triplet needs two pictures of a person, and a recipe of triplets three of each."""
@@ -26,7 +27,7 @@ SHOWN = 20
 @dataclass(frozen=True, slots=True)
 class Summary:
     """`rows` of every file below the folder and of earlier calls, and `people`: a row for each. `new` is how many crops this call made,
-    `changed` the photos whose content is another than before, `removed` how many crops were deleted. `strange` are pictures in the
+    `changed` the photos whose content is another than before, `removed` how many crops were deleted, `decided` a line about decisions. `strange` are pictures in the
     folder of crops that no row has."""
 
     rows: tuple[Row, ...]
@@ -35,6 +36,7 @@ class Summary:
     new: int
     changed: tuple[str, ...] = ()
     removed: int = 0
+    decided: str = ""
     strange: tuple[str, ...] = ()
 
     def of(self, outcome: Outcome) -> list[Row]:
@@ -45,16 +47,21 @@ class Summary:
 def people(survey: Survey, rows: Iterable[Row]) -> list[Row]:
     """A row for each person: of this folder, and of earlier calls."""
     taken, refused = Counter[str](), dict[str, list[Row]]()
+    rows = list(rows)
+    merged = merged_people(rows)
     for row in rows:
-        if row.outcome == Outcome.TAKEN:
-            taken[row.person] += 1
+        if row.crop:
+            taken[owner_of(row.crop)] += 1
         elif row.outcome == Outcome.REFUSED and row.person:
             refused.setdefault(row.person, []).append(row)
     found = []
     for person in sorted({*survey.people, *taken}):
         lost, count = refused.get(person, []), taken[person]
         outcome = Outcome.LOST if not count else Outcome.THIN if count < THIN else Outcome.FOUND
-        found.append(Row(f"{person}/", person, outcome, _why(count, lost), folder=survey.folder))
+        why = _why(count, lost)
+        if not count and person in merged:
+            outcome, why = Outcome.MERGED, f"with {merged[person]}, by a decision"
+        found.append(Row(f"{person}/", person, outcome, why, folder=survey.folder))
     return found
 
 
@@ -89,6 +96,8 @@ def show(console: Console, summary: Summary, photos: Path, crops: Path) -> None:
     for reason, what in ((GONE, "no longer there (--prune deletes their crops)"), (NOT_NOW, "not readable now")):
         if gone := [row.photo for row in summary.rows if row.reason == reason]:
             say(f"{counted(len(gone), 'photo')} of earlier calls {what}; the crops are kept: {_some(gone)}")
+    if summary.decided:
+        say(summary.decided)
     if summary.removed:
         say(f"{counted(summary.removed, 'crop')} of photos that have changed, moved or gone deleted")
     if summary.strange:
@@ -98,9 +107,11 @@ def show(console: Console, summary: Summary, photos: Path, crops: Path) -> None:
         console.print(_table("lost", lost, lambda row: row.person))
     if thin:
         say(f"thin, with fewer than {THIN} crops: {_some([row.person for row in thin], SHOWN)}")
-    with_crops = len(summary.people) - len(lost)
+    merged = len(summary.of(Outcome.MERGED))
+    with_crops = len(summary.people) - len(lost) - merged
     less = f", {len(thin):,} of them thin" if thin else ""
-    say(f"{persons(len(summary.people))} found: {with_crops:,} with crops{less}; {len(lost):,} lost")
+    more = f"; {merged:,} merged with others" if merged else ""
+    say(f"{persons(len(summary.people))} found: {with_crops:,} with crops{less}; {len(lost):,} lost{more}")
     crop_count = sum(bool(row.crop) for row in summary.rows)
     if crop_count:
         where = f"{crops / table.NAME} has a line for every file and person"
@@ -120,7 +131,9 @@ def _table(what: str, rows: Sequence[Row], name: Callable[[Row], str]) -> Table:
 
 def _kinds(useless: Sequence[Row]) -> str:
     kinds = Counter("the same file as another of the person" if row.reason.startswith(TWIN) else row.reason for row in useless)
-    return f" ({', '.join(f'{count:,} × {reason}' for reason, count in kinds.most_common(6))})" if useless else ""
+    said = [f"{count:,} × {reason}" for reason, count in kinds.most_common(6)]
+    more = len(useless) - sum(count for _, count in kinds.most_common(6))
+    return f" ({', '.join([*said, f'{more:,} for other reasons'] if more else said)})" if useless else ""
 
 
 def _some(names: Sequence[str], most: int = 3) -> str:
