@@ -1,5 +1,6 @@
 """Decisions about the findings of `clean`, carried out by `prepare`."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -32,8 +33,14 @@ def test_decisions_are_carried_out_and_stay(photos: Path, tmp_path: Path, capsys
     assert set(data.load(crops).people) == {"Ada", "Ben"}
     add(photos / "Ben again", "hopper", 5)
     (photos / "Ada/0.jpg").rename(photos / "Ada/renamed.jpg")
-    for more in ({}, {"decided": table_of}, {"standard": "any"}, {"prune": True}):
-        again = prepare.prepare(photos, crops, **more)
+    calls: tuple[Callable[[], prepare.Summary], ...] = (
+        lambda: prepare.prepare(photos, crops),
+        lambda: prepare.prepare(photos, crops, decided=table_of),
+        lambda: prepare.prepare(photos, crops, standard="any"),
+        lambda: prepare.prepare(photos, crops, prune=True),
+    )
+    for call in calls:
+        again = call()
         assert reasons(again)["Ada/renamed.jpg"] == ("refused", "dropped by a decision") and "Ada/0.jpg" not in reasons(again)
         assert reasons(again)["Ben again/4.jpg"] == ("taken", "merged by a decision")
         assert crops_in(crops).items() >= after.items() and len(crops_in(crops)) == len(after) + 1
@@ -80,8 +87,8 @@ def test_the_same_photo_of_two_people_is_settled(photos: Path, tmp_path: Path, c
     prepare.prepare(photos, crops)
     assert "1 photo taken for two people each" in capsys.readouterr().out
     settled = decide(tmp_path / "d.csv", "identical,Ada/0.jpg.png,Ben/as Ada.jpg.png,drop b")
-    for more in ({"decided": settled}, {}):
-        found = prepare.prepare(photos, crops, **more)
+    for again in (settled, None):
+        found = prepare.prepare(photos, crops, decided=again)
         assert reasons(found)["Ben/as Ada.jpg"] == ("refused", "dropped by a decision") and reasons(found)["Ada/0.jpg"] == ("taken", "")
         assert "taken for two people" not in capsys.readouterr().out
 

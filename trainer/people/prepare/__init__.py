@@ -39,9 +39,9 @@ def prepare(
     """Write a crop (PNG, 112x112) of every photo whose face can be used, and prints and returns what became of every file.
 
     A person is a folder directly below `photos`. `crops` is a new folder or one of an earlier call: then only what is new or has changed is
-    looked at. Crops whose photos were deleted are kept, unless `prune`. `decided` is a file of decisions about the findings of `clean`: they
-    are carried out at the end, and hold for later calls. Raises PrepareError, DataError, DetectorError and VisibilityError;
-    crops that are made by then are kept.
+    looked at. Crops whose photos were deleted are kept, unless `prune`. `decided` is a file of decisions about the findings of `clean`:
+    they are carried out at the end, and hold for later calls. Raises PrepareError, DataError, DetectorError and VisibilityError; crops
+    that are made by then are kept.
     """
     console = Console(highlight=False)
     target.check(photos, crops)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from trainer.people.prepare.work import GONE, NOT_NOW
 
 THIN = 3
 """A triplet needs two pictures of a person, and a recipe of triplets three of each."""
+MOST = 8
+"""How many kinds of files that are of no use."""
 SHOWN = 20
 """How many lines of one kind are printed. All of them are in the table."""
 
@@ -27,8 +30,8 @@ SHOWN = 20
 @dataclass(frozen=True, slots=True)
 class Summary:
     """`rows` of every file below the folder and of earlier calls, and `people`: a row for each. `new` is how many crops this call made,
-    `changed` the photos whose content is another than before, `removed` how many crops were deleted, `decided` a line about decisions. `strange` are pictures in the
-    folder of crops that no row has."""
+    `changed` the photos whose content is another than before, `removed` how many crops were deleted,
+    `decided` a line about decisions. `strange` are pictures in the folder of crops that no row has."""
 
     rows: tuple[Row, ...]
     people: tuple[Row, ...]
@@ -82,6 +85,7 @@ def show(console: Console, summary: Summary, photos: Path, crops: Path) -> None:
         console.print(text, markup=False, soft_wrap=True)
 
     here = sorted((row for row in summary.rows if row.folder == summary.folder and row.reason != GONE), key=lambda row: row.photo)
+    clean = f"`ostiary-train clean {shlex.quote(str(crops))} FOUND`"
     taken, refused, useless = ([row for row in here if row.outcome == kind] for kind in (Outcome.TAKEN, Outcome.REFUSED, Outcome.USELESS))
     if refused:
         console.print(_table("refused", refused, lambda row: row.photo))
@@ -90,7 +94,7 @@ def show(console: Console, summary: Summary, photos: Path, crops: Path) -> None:
     said = f"{len(taken):,} taken, {len(refused):,} refused, {len(useless):,} of no use"
     say(f"{counted(len(here), 'file')} below {photos}: {said}{_kinds(useless)}")
     if twins := sum(TWIN in row.reason for row in taken):
-        say(f"{counted(twins, 'photo')} taken for two people each: `ostiary-train clean` shows which")
+        say(f"{counted(twins, 'photo')} taken for two people each: {clean} shows which")
     if summary.changed:
         say(f"{counted(len(summary.changed), 'photo')} changed since the last call: {_some(summary.changed)}")
     for reason, what in ((GONE, "no longer there (--prune deletes their crops)"), (NOT_NOW, "not readable now")):
@@ -116,6 +120,8 @@ def show(console: Console, summary: Summary, photos: Path, crops: Path) -> None:
     if crop_count:
         where = f"{crops / table.NAME} has a line for every file and person"
         say(f"{counted(crop_count, 'crop')} in {crops}, {summary.new:,} of them new; {where}")
+    if summary.new and not summary.decided:
+        say(f"next, {clean} looks for doubles and wrong labels")
 
 
 def _table(what: str, rows: Sequence[Row], name: Callable[[Row], str]) -> Table:
@@ -131,8 +137,8 @@ def _table(what: str, rows: Sequence[Row], name: Callable[[Row], str]) -> Table:
 
 def _kinds(useless: Sequence[Row]) -> str:
     kinds = Counter("the same file as another of the person" if row.reason.startswith(TWIN) else row.reason for row in useless)
-    said = [f"{count:,} × {reason}" for reason, count in kinds.most_common(6)]
-    more = len(useless) - sum(count for _, count in kinds.most_common(6))
+    said = [f"{count:,} × {reason}" for reason, count in kinds.most_common(MOST)]
+    more = len(useless) - sum(count for _, count in kinds.most_common(MOST))
     return f" ({', '.join([*said, f'{more:,} for other reasons'] if more else said)})" if useless else ""
 
 
