@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from daemon.core.faces.align import CROP_PX
 from daemon.edges.detector import Detector, open_detector
 from trainer.people import drawings as drawing
+from trainer.people import pictures
 from trainer.people.data import DataError
+from trainer.people.pictures import PictureError
 from trainer.people.prepare import crop_of
 
 Read = Callable[[Sequence[Path]], NDArray[np.uint8]]
@@ -31,7 +32,7 @@ def faces(detector: str) -> Read:
                 crops.append(image[:, :, ::-1])
                 continue
             machine = machine or open_detector(detector)
-            crop = crop_of(path, machine)
+            crop = crop_of(image, machine)
             if isinstance(crop, str):
                 raise DataError(f"{path}: {crop}", f"give a photo of one clear face, or an aligned {CROP_PX}x{CROP_PX} crop")
             crops.append(crop)
@@ -46,12 +47,9 @@ def drawings(side: int, digits: bool) -> Read:
 
 
 def _picture(path: Path) -> NDArray[np.uint8]:
+    """BGR pixels of a photo of any usual kind, or of a crop."""
     try:
-        content = np.fromfile(path, np.uint8)
-        image = cv2.imdecode(content, cv2.IMREAD_COLOR) if len(content) else None
-    except (OSError, cv2.error) as error:
-        reason = error.strerror if isinstance(error, OSError) else "too large, or damaged"
-        raise DataError(f"{path} cannot be read: {reason}", "give a JPEG or PNG picture") from error
-    if image is None:
-        raise DataError(f"{path} is not a picture", "give a JPEG or PNG picture")
-    return np.asarray(image, np.uint8)
+        return pictures.read(path)
+    except PictureError as error:
+        hint = "`pip install pillow-heif`" if error.reason == pictures.NO_HEIC else "give a photo or a crop as JPEG, PNG or HEIC"
+        raise DataError(f"{path}: {error.reason}", hint) from error

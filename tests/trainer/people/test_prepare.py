@@ -309,7 +309,7 @@ def test_a_picture_that_is_none() -> None:
         def detect(self, image: np.ndarray) -> list[object]:
             return []
 
-    assert prepare.crop_of(Path(__file__), Blind()) == "not a picture"  # type: ignore[arg-type]
+    assert prepare.crop_of(messy.head("collins", 300), Blind()) == "no face found"  # type: ignore[arg-type]
 
 
 @pytest.mark.data
