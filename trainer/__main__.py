@@ -29,7 +29,12 @@ EPILOG = """The usual order:
   ostiary-train export runs/one faces.onnx          the bundle for the daemon
 Recipes that come with it: RECIPES
 """
-ONWARD = "; `ostiary-train fit` goes on from its last checkpoint when called again"
+ONWARD = {
+    "prepare": ": the crops so far are kept",
+    "clean": ": the vectors so far are kept, and your decisions are as they were",
+    "fit": ": it goes on from its last checkpoint",
+}
+"""What the next call of an interrupted command finds; the others write their files at their end."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,6 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         need_avx()
         with _hushed():
             command = importlib.import_module(f"trainer.commands.{options.command}")
+    except KeyboardInterrupt:
+        return _interrupted(options.command)
     except ImportError as error:
         print(f"ostiary-train: {error}\n  hint: `pip install '.[trainer]'` in the folder of Ostiary's source", file=sys.stderr)  # noqa: T201
         return 2
@@ -51,8 +58,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         command.run(options)
     except KeyboardInterrupt as stop:
+        if not stop.args:
+            return _interrupted(options.command)
         # `fit` says where it stopped, and whether by Ctrl-C (130) or by SIGTERM (143).
-        line, status = stop.args or (f"interrupted{ONWARD if options.command == 'fit' else ''}", 130)
+        line, status = stop.args
         print(line, file=sys.stderr)  # noqa: T201
         return int(status)
     except Fault as error:
@@ -62,6 +71,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _complain(f"{error.filename or 'file'}: {error.strerror or error}", "check that it can be written, and that the disk has room")
         return 2
     return 0
+
+
+def _interrupted(command: str) -> int:
+    print(f"interrupted; give the same command again{ONWARD.get(command, '')}", file=sys.stderr)  # noqa: T201
+    return 130
 
 
 def _complain(message: str, hint: str) -> None:
