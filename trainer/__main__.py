@@ -23,6 +23,7 @@ DEFAULT_BUNDLE = Path(daemon.__file__).parent / "models" / "faces.onnx"
 EPILOG = """The usual order:
   ostiary-train prepare photos/ crops/              photos, a folder per person -> aligned crops
   ostiary-train clean crops/ found/                 doubles and wrong labels, to look at and to decide
+  ostiary-train prepare photos/ crops/ --decisions found/decisions.csv    carry the decisions out
   ostiary-train look faces look.html --data crops/  pictures of what a recipe, or a run, learns from
   ostiary-train fit --data crops/ --run runs/one    train (resumes when called again)
   ostiary-train evaluate runs/one --data test.zip --pairs test_pairs.csv
@@ -102,7 +103,7 @@ def _parser(package: bool) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "ostiary-train",
         description="Train, measure and export the face model of Ostiary.",
-        epilog=EPILOG.replace("RECIPES", ", ".join(sorted(path.stem for path in RECIPES.glob("*.toml")))),
+        epilog=EPILOG.replace("RECIPES", ", ".join(_recipes())),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -259,6 +260,12 @@ def _parser(package: bool) -> argparse.ArgumentParser:
     visibility.add_argument("--licence", required=True, help="under which licence the model may be used, for the card")
     visibility.add_argument("--notes", default="", help="a line for the card")
     return parser
+
+
+def _recipes() -> list[str]:
+    """Those that can be trained; others are there to be extended."""
+    texts = {path.stem: path.read_text("utf-8") for path in RECIPES.glob("*.toml")}
+    return sorted(name for name, text in texts.items() if "[[stages]]" in text or "\nextends" in text or text.startswith("extends"))
 
 
 def _add_decisions(command: argparse.ArgumentParser) -> None:

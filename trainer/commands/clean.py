@@ -50,7 +50,9 @@ def run(options: argparse.Namespace) -> None:
         terminal.say("nothing found")
     terminal.say(f"{folder / 'clean.html'} to look at (it shows faces: do not pass it on)")
     if not found.findings:
-        terminal.say(f"next: `ostiary-train fit --data {shlex.quote(str(options.crops))} --run RUN`")
+        crops_given = f"--data {shlex.quote(str(options.crops))}"
+        few = f"`ostiary-train calibrate {shlex.quote(str(options.model))} OURS.onnx {crops_given}`"
+        terminal.say(f"next: `ostiary-train fit {crops_given} --run RUN` with many hundreds of people, {few} with fewer")
         return
     many = sum(finding.kind == "outlier" for finding in found.findings)
     if many > len(crops) / 10 and any(finding.proposed for finding in found.findings):

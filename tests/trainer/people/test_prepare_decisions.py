@@ -56,6 +56,10 @@ def test_a_dropped_photo_that_is_away_for_a_while(photos: Path, tmp_path: Path) 
     (tmp_path / "away.jpg").rename(photos / "Ada/0.jpg")
     found = prepare.prepare(photos, crops)
     assert reasons(found)["Ada/0.jpg"] == ("refused", "dropped by a decision") and len(crops_in(crops)) == 5
+    saved = crops / "prepare.csv"
+    lines = saved.read_text("utf-8-sig").splitlines(keepends=True)
+    saved.write_text("".join(line for line in lines if "dropped" not in line))  # how a decision is taken back
+    assert reasons(prepare.prepare(photos, crops))["Ada/0.jpg"] == ("taken", "") and len(crops_in(crops)) == 6
 
 
 def test_pictures_that_are_split_off_or_moved(photos: Path, tmp_path: Path) -> None:
