@@ -23,13 +23,19 @@ DEFAULT_BUNDLE = Path(daemon.__file__).parent / "models" / "faces.onnx"
 EPILOG = """The usual order:
   ostiary-train prepare photos/ crops/              photos, a folder per person -> aligned crops
   ostiary-train clean crops/ found/                 doubles and wrong labels, to look at and to decide
+  ostiary-train prepare photos/ crops/ --decisions found/decisions.csv    carry the decisions out
   ostiary-train look faces look.html --data crops/  pictures of what a recipe, or a run, learns from
   ostiary-train fit --data crops/ --run runs/one    train (resumes when called again)
   ostiary-train evaluate runs/one --data test.zip --pairs test_pairs.csv
   ostiary-train export runs/one faces.onnx          the bundle for the daemon
 Recipes that come with it: RECIPES
 """
-ONWARD = "; `ostiary-train fit` goes on from its last checkpoint when called again"
+ONWARD = {
+    "prepare": ": the crops so far are kept",
+    "clean": ": the vectors so far are kept, and your decisions are as they were",
+    "fit": ": it goes on from its last checkpoint",
+}
+"""What the next call of an interrupted command finds; the others write their files at their end."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,6 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         need_avx()
         with _hushed():
             command = importlib.import_module(f"trainer.commands.{options.command}")
+    except KeyboardInterrupt:
+        return _interrupted(options.command)
     except ImportError as error:
         print(f"ostiary-train: {error}\n  hint: `pip install '.[trainer]'` in the folder of Ostiary's source", file=sys.stderr)  # noqa: T201
         return 2
@@ -51,8 +59,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         command.run(options)
     except KeyboardInterrupt as stop:
+        if not stop.args:
+            return _interrupted(options.command)
         # `fit` says where it stopped, and whether by Ctrl-C (130) or by SIGTERM (143).
-        line, status = stop.args or (f"interrupted{ONWARD if options.command == 'fit' else ''}", 130)
+        line, status = stop.args
         print(line, file=sys.stderr)  # noqa: T201
         return int(status)
     except Fault as error:
@@ -65,6 +75,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _complain(f"{error.filename or 'file'}: {error.strerror or error}", "check that it can be written, and that the disk has room")
         return 2
     return 0
+
+
+def _interrupted(command: str) -> int:
+    print(f"interrupted; give the same command again{ONWARD.get(command, '')}", file=sys.stderr)  # noqa: T201
+    return 130
 
 
 def _complain(message: str, hint: str) -> None:
@@ -91,7 +106,7 @@ def _parser(package: bool) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "ostiary-train",
         description="Train, measure and export the face model of Ostiary.",
-        epilog=EPILOG.replace("RECIPES", ", ".join(sorted(path.stem for path in RECIPES.glob("*.toml")))),
+        epilog=EPILOG.replace("RECIPES", ", ".join(_recipes())),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -105,6 +120,8 @@ def _parser(package: bool) -> argparse.ArgumentParser:
     quality = "refuse what enrolment at a gate refuses (enrol), or take every upright face (any) (default: %(default)s)"
     prepare.add_argument("--quality", choices=("enrol", "any"), default="enrol", help=quality)
     prepare.add_argument("--prune", action="store_true", help="delete the crops whose photos are no longer there")
+    decided = "decisions about the findings of clean, carried out for good: crops are deleted, or go to another person's folder"
+    prepare.add_argument("--decisions", type=Path, metavar="CSV", help=decided)
 
     clean = commands.add_parser("clean", help="find doubles, wrong labels and outliers among crops (it shows faces)")
     clean.add_argument("crops", type=Path, help="crops: a folder per person, or a zip of such folders")
@@ -246,6 +263,12 @@ def _parser(package: bool) -> argparse.ArgumentParser:
     visibility.add_argument("--licence", required=True, help="under which licence the model may be used, for the card")
     visibility.add_argument("--notes", default="", help="a line for the card")
     return parser
+
+
+def _recipes() -> list[str]:
+    """Those that can be trained; others are there to be extended."""
+    texts = {path.stem: path.read_text("utf-8") for path in RECIPES.glob("*.toml")}
+    return sorted(name for name, text in texts.items() if "[[stages]]" in text or "\nextends" in text or text.startswith("extends"))
 
 
 def _add_decisions(command: argparse.ArgumentParser) -> None:

@@ -95,7 +95,8 @@ def check(config: Config, cameras: bool = True, local: bool = False) -> list[Fin
         opened = open_model(config, path)
         rules = steps.rules(config, opened.thresholds(None), 1, "both")
         claims = f", for claims {rules.pair}" if any(gate.mode != "identify" for gate in config.gates.values()) else ""
-        said = f"{opened.id} on {opened.provider}, golden check passed, threshold for one template {rules.threshold}{claims}"
+        single = "no threshold for one template" if rules.threshold is None else f"threshold for one template {rules.threshold}"
+        said = f"{opened.id} on {opened.provider}, golden check passed, {single}{claims}"
         card = opened.calibration
         if not isinstance(card, Calibration):
             return said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 
 from daemon.core.counts import counted
 from daemon.edges.files import replace
@@ -45,4 +46,15 @@ def run(options: argparse.Namespace) -> None:
     if not found.findings:
         terminal.say("nothing found")
     terminal.say(f"{folder / 'clean.html'} to look at (it shows faces: do not pass it on)")
-    terminal.say(f"{decisions} to decide in; then `--decisions {decisions}` of fit, calibrate and others")
+    if not found.findings:
+        crops_given = f"--data {shlex.quote(str(options.crops))}"
+        few = f"`ostiary-train calibrate {shlex.quote(str(options.model))} OURS.onnx {crops_given}`"
+        terminal.say(f"next: `ostiary-train fit {crops_given} --run RUN` with many hundreds of people, {few} with fewer")
+        return
+    many = sum(finding.kind == "outlier" for finding in found.findings)
+    if many > len(crops) / 10 and any(finding.proposed for finding in found.findings):
+        terminal.say(
+            f"{many:,} outliers are too many: doubles make strangers look alike. Decide about the doubles first, and call this again"
+        )
+    given = f"`--decisions {shlex.quote(str(decisions))}`"
+    terminal.say(f"{decisions} to decide in; then give {given} to prepare, which changes the crops for good, or to fit and calibrate")

@@ -9,4 +9,4 @@ from trainer.people.prepare import prepare
 
 def run(options: argparse.Namespace) -> None:
     """`prepare`."""
-    prepare(options.photos, options.crops, options.detector, options.faces, options.quality, options.prune)
+    prepare(options.photos, options.crops, options.detector, options.faces, options.quality, options.prune, options.decisions)

@@ -13,6 +13,7 @@ from daemon.edges.detector import Detector, open_detector
 from trainer.people import drawings as drawing
 from trainer.people import pictures
 from trainer.people.data import DataError
+from trainer.people.pictures import PictureError
 from trainer.people.prepare import crop_of
 
 Read = Callable[[Sequence[Path]], NDArray[np.uint8]]
@@ -28,10 +29,10 @@ def faces(detector: str) -> Read:
         for path in files:
             image = _picture(path)
             if image.shape[:2] == (CROP_PX, CROP_PX):
-                crops.append(image)
+                crops.append(image[:, :, ::-1])
                 continue
             machine = machine or open_detector(detector)
-            crop = crop_of(path, machine)
+            crop = crop_of(image, machine)
             if isinstance(crop, str):
                 raise DataError(f"{path}: {crop}", f"give a photo of one clear face, or an aligned {CROP_PX}x{CROP_PX} crop")
             crops.append(crop)
@@ -46,8 +47,9 @@ def drawings(side: int, digits: bool) -> Read:
 
 
 def _picture(path: Path) -> NDArray[np.uint8]:
-    """The picture RGB. Raises DataError."""
+    """BGR pixels of a photo of any usual kind, or of a crop."""
     try:
-        return np.asarray(pictures.read(path)[:, :, ::-1], np.uint8)
-    except pictures.PictureError as error:
-        raise DataError(f"{path}: {error.reason}", "give a photo of one clear face") from error
+        return pictures.read(path)
+    except PictureError as error:
+        hint = "`pip install pillow-heif`" if error.reason == pictures.NO_HEIC else "give a photo or a crop as JPEG, PNG or HEIC"
+        raise DataError(f"{path}: {error.reason}", hint) from error

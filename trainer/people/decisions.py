@@ -230,7 +230,7 @@ def _check_names(rows: Sequence[Row], owner: Mapping[str, str], people: Set[str]
                 what = "crop" if crop else "person"
                 raise DataError(
                     f"{table}, line {row.line}: {name!r} is no {what} of this data",
-                    "give the decisions about these very crops, or run `ostiary-train clean` again",
+                    "run `ostiary-train clean` again; decisions that `prepare` has carried out need not be given again",
                 )
         if row.kind not in CROPS and row.a == row.b:
             raise DataError(f"{table}, line {row.line}: a and b are the same", "name two of them")

@@ -86,6 +86,10 @@ def _set(table: Table, change: str) -> None:
             if not part.isdecimal() or int(part) >= len(place):
                 raise RecipeError(f"{key} does not exist", f"stages are numbered from 0 to {len(place) - 1}")
             place = place[int(part)]
+        elif part == "stages" and part not in place:
+            raise RecipeError(
+                f"{key} does not exist: this recipe has no stages", "use one that `ostiary-train --help` lists, or add [[stages]]"
+            )
         else:
             place = place.setdefault(part, {})
     if not isinstance(place, dict):

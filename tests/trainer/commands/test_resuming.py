@@ -151,3 +151,16 @@ def test_a_stopped_fit_ends_with_one_line(
     assert main(["fit", "--run", "run"]) == status
     err = capsys.readouterr().err.splitlines()
     assert len(err) == 1 and line in err[0]
+
+
+@pytest.mark.parametrize("command", [["prepare", "a", "b"], ["clean", "a", "b"], ["export", "a", "b"]])
+def test_a_stop_while_libraries_are_loaded_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: list[str]
+) -> None:
+    def stopped(name: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("importlib.import_module", stopped)
+    assert main(command) == 130
+    err = capsys.readouterr().err.splitlines()
+    assert len(err) == 1 and err[0].startswith("interrupted; give the same command again")

@@ -11,6 +11,7 @@ import skimage
 from daemon.core.bundle import BundleError
 from daemon.core.faults import Fault
 from tests.conftest import ROOT
+from tests.fixtures import messy
 from tests.trainer import faces
 from trainer.__main__ import main
 from trainer.measure import same
@@ -79,7 +80,7 @@ def test_pictures_that_cannot_be_compared(crops: Path, tmp_path: Path) -> None:
         ("two.png", "2 faces found"),
         ("empty.png", "no face found"),
         ("text.png", "not a picture"),
-        ("nothing.png", "not a picture"),
+        ("nothing.png", "an empty file"),
         ("missing.png", "cannot be read"),
         ("crops", "cannot be read"),
     ):
@@ -87,6 +88,17 @@ def test_pictures_that_cannot_be_compared(crops: Path, tmp_path: Path) -> None:
             with pytest.raises(Fault, match=says) as told:
                 same.same(same.of_bundle(BUNDLE), *pair)
             assert name in told.value.message and "\n" not in told.value.message + told.value.hint
+
+
+def test_a_photo_of_a_phone_is_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    photos = [tmp_path / name for name in ("one.HEIC", "two.HEIC")]
+    for path, shot in zip(photos, messy.shots("collins"), strict=False):
+        path.write_bytes(messy.encoded(shot, "HEIC"))
+    (tmp_path / "behind.jpg").write_bytes(messy.encoded(messy.behind(), "JPEG"))
+    same.same(same.of_bundle(BUNDLE), *photos)
+    assert "show the same person" in capsys.readouterr().out
+    same.same(same.of_bundle(BUNDLE), photos[0], tmp_path / "behind.jpg")
+    assert "cannot be called the same person" in capsys.readouterr().out
 
 
 def test_thresholds_that_the_card_does_not_have(crops: Path) -> None:

@@ -16,6 +16,7 @@ import pytest
 from daemon.edges import files
 from tests.fixtures import messy
 from tests.trainer import faces
+from tests.trainer.people.photos import add, crops_in, reasons
 from trainer.__main__ import main
 from trainer.people import data, pictures, prepare
 from trainer.people.prepare import Outcome, Summary, table, target
@@ -26,28 +27,6 @@ def mess(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, messy.Expected
     where = tmp_path_factory.mktemp("messy")
     expected = messy.make(where)
     return where, expected, prepare.prepare(where / "photos", where / "crops")
-
-
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    """Two people with three photos each."""
-    for person, who in (("Ada", "collins"), ("Ben", "hopper")):
-        add(tmp_path / "photos" / person, who, 3)
-    return tmp_path / "photos"
-
-
-def add(folder: Path, who: str, count: int) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for number, shot in zip(range(count), messy.shots(who), strict=False):
-        (folder / f"{number}.jpg").write_bytes(messy.encoded(shot, "JPEG"))
-
-
-def reasons(summary: Summary) -> dict[str, tuple[str, str]]:
-    return {row.photo: (row.outcome, row.reason) for row in summary.rows}
-
-
-def crops_in(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*.png"))}
 
 
 # ---- nothing is lost in silence
@@ -330,7 +309,7 @@ def test_a_picture_that_is_none() -> None:
         def detect(self, image: np.ndarray) -> list[object]:
             return []
 
-    assert prepare.crop_of(Path(__file__), Blind()) == "not a picture"  # type: ignore[arg-type]
+    assert prepare.crop_of(messy.head("collins", 300), Blind()) == "no face found"  # type: ignore[arg-type]
 
 
 @pytest.mark.data

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from daemon.core.settings import shown
+from trainer.__main__ import _recipes
 from trainer.learn import mining, stages
 from trainer.models import networks
 from trainer.recipes import reading
@@ -81,6 +82,13 @@ def test_single_keys_are_set() -> None:
     stage = read.stages[0]
     assert isinstance(stage, Triplets) and stage.mining == "hard"
     assert read.network.embedding == 64 and read.augment.flip == 0.0 and read.network.widths == (8, 16)
+
+
+def test_a_recipe_that_is_there_to_be_extended_has_no_stages_to_change() -> None:
+    with pytest.raises(RecipeError, match="this recipe has no stages") as told:
+        reading.read(reading.find("faces-small"), ["stages.0.steps=30"])
+    assert "--help" in told.value.hint
+    assert "faces-small" not in _recipes() and {"faces", "faces-few", "mnist-elastic"} <= set(_recipes())
 
 
 @pytest.mark.parametrize(

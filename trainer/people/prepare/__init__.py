@@ -15,7 +15,8 @@ from daemon.core.faults import Fault
 from trainer import terminal
 from trainer.people import pictures
 from trainer.people.names import one_line
-from trainer.people.prepare import summary, table, target
+from trainer.people.prepare import deciding, summary, table, target
+from trainer.people.prepare.deciding import Decisions
 from trainer.people.prepare.errors import PrepareError
 from trainer.people.prepare.face import Cutter, Faces, Standard, crop_of, open_cutter
 from trainer.people.prepare.summary import Summary
@@ -27,23 +28,33 @@ __all__ = ["Outcome", "PrepareError", "Summary", "crop_of", "prepare"]
 
 
 def prepare(
-    photos: Path, crops: Path, detector: str = "haar", faces: Faces = "main", standard: Standard = "enrol", prune: bool = False
+    photos: Path,
+    crops: Path,
+    detector: str = "haar",
+    faces: Faces = "main",
+    standard: Standard = "enrol",
+    prune: bool = False,
+    decided: Path | None = None,
 ) -> Summary:
     """Write a crop (PNG, 112x112) of every photo whose face can be used, and prints and returns what became of every file.
 
     A person is a folder directly below `photos`. `crops` is a new folder or one of an earlier call: then only what is new or has changed is
-    looked at. Crops whose photos were deleted are kept, unless `prune`. Raises PrepareError, DataError, DetectorError and VisibilityError;
-    crops that are made by then are kept.
+    looked at. Crops whose photos were deleted are kept, unless `prune`. `decided` is a file of decisions about the findings of `clean`:
+    they are carried out at the end, and hold for later calls. Raises PrepareError, DataError, DetectorError and VisibilityError; crops
+    that are made by then are kept.
     """
     target.check(photos, crops)
+    by_person = deciding.read(decided)
     cutter = open_cutter(detector, faces, standard)
     found = survey(photos)
     _need_photos(photos, found)
     _announce(photos, found)
     with target.held(crops) as new:
         before = table.read(crops)
+        if by_person is not None:
+            by_person.of(before)
         try:
-            made = _made(crops, found, before, cutter, f"{_named(detector)} {faces} {standard}", prune)
+            made = _made(crops, found, before, cutter, f"{_named(detector)} {faces} {standard}", prune, by_person)
         finally:
             if new:
                 _undone(crops)
@@ -55,7 +66,7 @@ def prepare(
     return made
 
 
-def _made(crops: Path, found: Survey, before: list[Row], cutter: Cutter, how: str, prune: bool) -> Summary:
+def _made(crops: Path, found: Survey, before: list[Row], cutter: Cutter, how: str, prune: bool, decided: Decisions | None) -> Summary:
     """Look at every photo; whatever happens, the table says what was done until then."""
     had = {row.crop for row in before if row.crop}
     with target.begin(crops, before, len(found.photos)) as journal:
@@ -63,22 +74,25 @@ def _made(crops: Path, found: Survey, before: list[Row], cutter: Cutter, how: st
         try:
             for photo in track(found.photos, "prepare", console=terminal.console()):
                 work.look(photo)
+            rest = list(work.rest(found.rows, prune))
+            kept = {(row.folder, row.photo) for row in rest}
+            rows = [row for row in (*found.rows, *work.rows) if (row.folder, row.photo) not in kept] + rest
+            have, said = {row.crop for row in rows if row.crop}, ""
+            if decided is not None:
+                rows, said = deciding.carry_out(crops, rows, decided, work.note)
         except BaseException:
             with suppress(Fault, OSError):
                 table.write(crops, table.read(crops))
             raise
-        rest = list(work.rest(found.rows, prune))
-    kept = {(row.folder, row.photo) for row in rest}
-    rows = [row for row in (*found.rows, *work.rows) if (row.folder, row.photo) not in kept] + rest
     people = summary.people(found, rows)
-    have = {row.crop for row in rows if row.crop}
     try:
         table.write(crops, [*rows, *people])
     except OSError as error:
         raise target.unwritten(crops / table.NAME, error) from None
-    strange = sorted({path.relative_to(crops).as_posix() for path in crops.glob("*/*.png")} - have)
+    strange = sorted({path.relative_to(crops).as_posix() for path in crops.glob("*/*.png")} - {row.crop for row in rows})
+    new, removed = len(have - had), len(had - have)
     return Summary(
-        tuple(rows), tuple(people), found.folder, len(have - had), tuple(work.changed), len(had - have), tuple(map(one_line, strange))
+        tuple(rows), tuple(people), found.folder, new, tuple(work.changed), removed, said, tuple(one_line(name) for name in strange)
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -111,15 +110,13 @@ def weight(face: Face, shape: tuple[int, int]) -> float:
     return face.box.area * float(np.exp(-((away / CENTRAL) ** 2)))
 
 
-def crop_of(photo: Path, detector: Detector) -> Image | str:
-    """The crop uint8 [112, 112, 3] RGB of a photo's only face, however good it is, or the reason why there is none."""
-    from trainer.people.pictures import PictureError, read
-
-    try:
-        image = read(photo)
-    except PictureError as error:
-        return error.reason
+def crop_of(image: Image, detector: Detector) -> Image | str:
+    """The crop uint8 [112, 112, 3] RGB of a BGR picture's main face, however good it is, or the reason why there is none."""
     faces = detector.detect(image)
-    if len(faces) != 1:
-        return NO_FACE if not faces else f"{len(faces)} faces found"
-    return align(image, faces[0])
+    face = main_face(faces, (image.shape[0], image.shape[1])) if faces else None
+    if face is None:
+        return f"{len(faces)} faces found, and {UNCLEAR}" if faces else NO_FACE
+    try:
+        return align(image, face)
+    except ValueError:
+        return NO_FACE

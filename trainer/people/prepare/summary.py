@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -12,12 +13,15 @@ from rich.table import Table
 from daemon.core.counts import counted, persons
 from trainer import terminal
 from trainer.people.prepare import table
+from trainer.people.prepare.deciding import merged_people, owner_of
 from trainer.people.prepare.survey import NO_PERSON, Survey
-from trainer.people.prepare.table import Outcome, Row
-from trainer.people.prepare.work import GONE, NOT_NOW, TWIN
+from trainer.people.prepare.table import TWIN, Outcome, Row
+from trainer.people.prepare.work import GONE, NOT_NOW
 
 THIN = 3
 """A triplet needs two pictures of a person, and a recipe of triplets three of each."""
+MOST = 8
+"""How many kinds of files that are of no use."""
 SHOWN = 20
 """How many lines of one kind are printed. All of them are in the table."""
 
@@ -25,8 +29,8 @@ SHOWN = 20
 @dataclass(frozen=True, slots=True)
 class Summary:
     """`rows` of every file below the folder and of earlier calls, and `people`: a row for each. `new` is how many crops this call made,
-    `changed` the photos whose content is another than before, `removed` how many crops were deleted. `strange` are pictures in the
-    folder of crops that no row has."""
+    `changed` the photos whose content is another than before, `removed` how many crops were deleted,
+    `decided` a line about decisions. `strange` are pictures in the folder of crops that no row has."""
 
     rows: tuple[Row, ...]
     people: tuple[Row, ...]
@@ -34,6 +38,7 @@ class Summary:
     new: int
     changed: tuple[str, ...] = ()
     removed: int = 0
+    decided: str = ""
     strange: tuple[str, ...] = ()
 
     def of(self, outcome: Outcome) -> list[Row]:
@@ -44,16 +49,21 @@ class Summary:
 def people(survey: Survey, rows: Iterable[Row]) -> list[Row]:
     """A row for each person: of this folder, and of earlier calls."""
     taken, refused = Counter[str](), dict[str, list[Row]]()
+    rows = list(rows)
+    merged = merged_people(rows)
     for row in rows:
-        if row.outcome == Outcome.TAKEN:
-            taken[row.person] += 1
+        if row.crop:
+            taken[owner_of(row.crop)] += 1
         elif row.outcome == Outcome.REFUSED and row.person:
             refused.setdefault(row.person, []).append(row)
     found = []
     for person in sorted({*survey.people, *taken}):
         lost, count = refused.get(person, []), taken[person]
         outcome = Outcome.LOST if not count else Outcome.THIN if count < THIN else Outcome.FOUND
-        found.append(Row(f"{person}/", person, outcome, _why(count, lost), folder=survey.folder))
+        why = _why(count, lost)
+        if not count and person in merged:
+            outcome, why = Outcome.MERGED, f"with {merged[person]}, by a decision"
+        found.append(Row(f"{person}/", person, outcome, why, folder=survey.folder))
     return found
 
 
@@ -71,6 +81,7 @@ def show(summary: Summary, photos: Path, crops: Path) -> None:
     """Print what became of every file and person."""
     say = terminal.say
     here = sorted((row for row in summary.rows if row.folder == summary.folder and row.reason != GONE), key=lambda row: row.photo)
+    clean = f"`ostiary-train clean {shlex.quote(str(crops))} FOUND`"
     taken, refused, useless = ([row for row in here if row.outcome == kind] for kind in (Outcome.TAKEN, Outcome.REFUSED, Outcome.USELESS))
     if refused:
         terminal.console().print(_table("refused", refused, lambda row: row.photo))
@@ -79,12 +90,14 @@ def show(summary: Summary, photos: Path, crops: Path) -> None:
     said = f"{len(taken):,} taken, {len(refused):,} refused, {len(useless):,} of no use"
     say(f"{counted(len(here), 'file')} below {photos}: {said}{_kinds(useless)}")
     if twins := sum(TWIN in row.reason for row in taken):
-        say(f"{counted(twins, 'photo')} taken for two people each: `ostiary-train clean` shows which")
+        say(f"{counted(twins, 'photo')} taken for two people each: {clean} shows which")
     if summary.changed:
         say(f"{counted(len(summary.changed), 'photo')} changed since the last call: {_some(summary.changed)}")
     for reason, what in ((GONE, "no longer there (--prune deletes their crops)"), (NOT_NOW, "not readable now")):
         if gone := [row.photo for row in summary.rows if row.reason == reason]:
             say(f"{counted(len(gone), 'photo')} of earlier calls {what}; the crops are kept: {_some(gone)}")
+    if summary.decided:
+        say(summary.decided)
     if summary.removed:
         say(f"{counted(summary.removed, 'crop')} of photos that have changed, moved or gone deleted")
     if summary.strange:
@@ -94,13 +107,17 @@ def show(summary: Summary, photos: Path, crops: Path) -> None:
         terminal.console().print(_table("lost", lost, lambda row: row.person))
     if thin:
         say(f"thin, with fewer than {THIN} crops: {_some([row.person for row in thin], SHOWN)}")
-    with_crops = len(summary.people) - len(lost)
+    merged = len(summary.of(Outcome.MERGED))
+    with_crops = len(summary.people) - len(lost) - merged
     less = f", {len(thin):,} of them thin" if thin else ""
-    say(f"{persons(len(summary.people))} found: {with_crops:,} with crops{less}; {len(lost):,} lost")
+    more = f"; {merged:,} merged with others" if merged else ""
+    say(f"{persons(len(summary.people))} found: {with_crops:,} with crops{less}; {len(lost):,} lost{more}")
     crop_count = sum(bool(row.crop) for row in summary.rows)
     if crop_count:
         where = f"{crops / table.NAME} has a line for every file and person"
         say(f"{counted(crop_count, 'crop')} in {crops}, {summary.new:,} of them new; {where}")
+    if summary.new and not summary.decided:
+        say(f"next, {clean} looks for doubles and wrong labels")
 
 
 def _table(what: str, rows: Sequence[Row], name: Callable[[Row], str]) -> Table:
@@ -114,7 +131,9 @@ def _table(what: str, rows: Sequence[Row], name: Callable[[Row], str]) -> Table:
 
 def _kinds(useless: Sequence[Row]) -> str:
     kinds = Counter("the same file as another of the person" if row.reason.startswith(TWIN) else row.reason for row in useless)
-    return f" ({', '.join(f'{count:,} × {reason}' for reason, count in kinds.most_common(6))})" if useless else ""
+    said = [f"{count:,} × {reason}" for reason, count in kinds.most_common(MOST)]
+    more = len(useless) - sum(count for _, count in kinds.most_common(MOST))
+    return f" ({', '.join([*said, f'{more:,} for other reasons'] if more else said)})" if useless else ""
 
 
 def _some(names: Sequence[str], most: int = 3) -> str:

@@ -16,12 +16,13 @@ from trainer.people.errors import DataError
 from trainer.people.tables import rows
 
 NAME = "prepare.csv"
+TWIN = "the same file as"
 JOURNAL = ".prepare-unfinished.csv"
 """What a call has done so far; one that was cut off leaves it."""
 
 
 class Outcome(StrEnum):
-    """Of a file: `taken`, `refused` or `of no use`. Of a person: `found`, `thin` (few crops) or `lost` (no crop)."""
+    """Of a file: `taken`, `refused` or `of no use`. Of a person: `found`, `thin` (few crops), `lost` (no crop) or `merged` with another."""
 
     TAKEN = "taken"
     REFUSED = "refused"
@@ -29,6 +30,7 @@ class Outcome(StrEnum):
     FOUND = "found"
     THIN = "thin"
     LOST = "lost"
+    MERGED = "merged"
 
 
 OF_FILES = frozenset({Outcome.TAKEN, Outcome.REFUSED, Outcome.USELESS})

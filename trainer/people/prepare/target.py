@@ -105,6 +105,17 @@ def remove(crops: Path, name: str) -> None:
         path.parent.rmdir()
 
 
+def move(crops: Path, name: str, to: str) -> None:
+    """Give a crop another name, and delete the person's folder if it was the last one. Raises PrepareError."""
+    try:
+        (crops / to).parent.mkdir(exist_ok=True)
+        (crops / name).replace(crops / to)
+    except OSError as error:
+        raise unwritten(crops / to, error) from None
+    with suppress(OSError):
+        (crops / name).parent.rmdir()
+
+
 def unwritten(path: Path | str, error: OSError) -> PrepareError:
     said = f"{path}: cannot be written ({error.strerror})"
     return PrepareError(said, "the crops so far are kept: mend it, and give the same command again; it goes on where it was")

@@ -14,14 +14,15 @@ import cv2
 from trainer.people import pictures
 from trainer.people.names import file_name
 from trainer.people.pictures import PictureError
-from trainer.people.prepare import table, target
+from trainer.people.prepare import deciding, table, target
+from trainer.people.prepare.deciding import DROPPED, MERGED
 from trainer.people.prepare.face import Cutter, Found
 from trainer.people.prepare.survey import Photo
-from trainer.people.prepare.table import Outcome, Row
+from trainer.people.prepare.table import TWIN, Outcome, Row
 
 GONE = "the photo is no longer there; its crop is kept"
 NOT_NOW = "the photo cannot be read now; its crop is kept"
-MAIN, TWIN = "the main one of", "the same file as"
+MAIN = "the main one of"
 
 
 class Work:
@@ -39,7 +40,8 @@ class Work:
         self._contents = {(row.person, row.digest): row for row in sorted(before, key=lambda row: bool(row.crop)) if _looked_at(row)}
         self._places = {row.photo: row for row in before if row.folder == folder}
         self._used = {row.crop for row in before}
-        self._first: dict[str, Photo] = {}
+        self._merged = deciding.merged_people(before)
+        self._first: dict[str, Row] = {}
         self._own: dict[tuple[str, str], Photo] = {}
 
     def look(self, photo: Photo) -> None:
@@ -47,7 +49,7 @@ class Work:
         DetectorError and VisibilityError if a model fails."""
         row = self._row(photo)
         self.rows.append(row)
-        self._note(row)
+        self.note(row)
 
     def rest(self, others: Sequence[Row], prune: bool) -> Iterator[Row]:
         """The rows of earlier calls that stay beside those of this one (`others` are of files that are no photos). Crops that no row has
@@ -55,8 +57,13 @@ class Work:
         now = [*self.rows, *others]
         unread = {row.photo for row in now if row.outcome == Outcome.REFUSED and pictures.passing(row.reason)}
         places, owned = {row.photo for row in now} - unread, {row.crop for row in self.rows if row.crop}
-        contents = {row.digest for row in self.rows if row.crop}
+        contents, looked = {row.digest for row in self.rows if row.crop}, {row.digest for row in self.rows}
         for row in self._before:
+            if row.reason == DROPPED:
+                # The photo may come back, and its crop must not.
+                if row.digest not in looked and row.photo not in places and not (prune and row.folder == self._folder):
+                    yield row
+                continue
             if row.crop in owned or (not row.crop and row.folder == self._folder):
                 continue
             missing = bool(row.crop) and not (self._crops / row.crop).is_file()
@@ -80,10 +87,12 @@ class Work:
         blank = replace(blank, digest=hashlib.sha256(content).hexdigest(), how=self._how)
         if (place := self._places.get(photo.name)) is not None and place.digest not in ("", blank.digest):
             self.changed.append(photo.name)
-        first, own = self._first.setdefault(blank.digest, photo), self._own.setdefault((photo.person, blank.digest), photo)
+        own = self._own.setdefault((photo.person, blank.digest), photo)
         if own is not photo:
             return replace(blank, outcome=Outcome.USELESS, reason=f"{TWIN} {own.name}", how="")
         known = self._contents.get((photo.person, blank.digest))
+        if known is not None and known.reason == DROPPED:
+            return replace(known, photo=photo.name, folder=self._folder)
         if known is not None and known.how == self._how and (not known.crop or (self._crops / known.crop).is_file()):
             row = replace(known, photo=photo.name, folder=self._folder)
         else:
@@ -91,8 +100,11 @@ class Work:
         if not row.crop:
             return row
         several = [part for part in row.reason.split("; ") if part.startswith(MAIN)]
-        twin = [f"{TWIN} {first.name}, of another person"] if first is not photo else []
-        return replace(row, reason="; ".join(several + twin))
+        by_decision = deciding.standing(known.reason) if known is not None and known.crop else [MERGED] * (photo.person in self._merged)
+        first = self._first.setdefault(row.digest, row)
+        others = deciding.owner_of(first.crop) != deciding.owner_of(row.crop)
+        twin = [f"{TWIN} {first.photo}, of another person"] if others else []
+        return replace(row, reason="; ".join(several + by_decision + twin))
 
     def _seen(self, content: bytes, blank: Row, photo: Photo, known: Row | None) -> Row:
         """What the photo shows."""
@@ -110,12 +122,13 @@ class Work:
 
     def _free(self, photo: Photo, digest: str) -> str:
         """A name for a crop: the photo's, and a part of the digest where another photo has it."""
-        name = f"{photo.person}/{file_name(photo.inner)}"
+        name = f"{self._merged.get(photo.person, photo.person)}/{file_name(photo.inner)}"
         name = f"{name}.png" if f"{name}.png" not in self._used else f"{name}-{digest[:12]}.png"
         self._used.add(name)
         return name
 
-    def _note(self, row: Row) -> None:
+    def note(self, row: Row) -> None:
+        """Write a row to the journal. Raises PrepareError."""
         try:
             table.note(self._journal, row)
         except OSError as error:
