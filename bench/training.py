@@ -22,7 +22,7 @@ from rich.table import Table
 from bench.cost import Spent, machine
 from daemon.core.bundle import golden_crop
 from trainer.learn import stages, training
-from trainer.learn.stages import Batch, Stage
+from trainer.learn.stage import Batch, Stage
 from trainer.models import networks
 from trainer.people.data import Crops
 from trainer.recipes import reading

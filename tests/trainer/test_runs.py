@@ -16,7 +16,7 @@ def test_what_is_damaged_is_named(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"run\.json"):
         run.facts()
     (tmp_path / "history.jsonl").write_text('{"stage": 1}\n{"stage":\n')
-    with pytest.raises(RunError, match="damaged line") as told:
+    with pytest.raises(RunError, match=r"history\.jsonl is damaged") as told:
         run.history()
     assert "\n" not in told.value.message
     (tmp_path / "history.jsonl").write_text('{"stage": 1}\n{"stage":')

@@ -329,6 +329,6 @@ def test_with_a_split_fit_people_help_few_val_people_to_settle(tmp_path: Path) -
     crops = faces.folder(tmp_path / "crops", people=12, images=2)
     split = faces.split_of(tmp_path, sorted(path.name for path in crops.iterdir()))
     parts = data.split(tuple(sorted(path.name for path in crops.iterdir())), split)
-    settle_by, calibrate_by = adopt_command._people(argparse.Namespace(data=crops, split=split))
+    settle_by, calibrate_by = adopt_command._people(argparse.Namespace(data=crops, split=split, decisions=None))
     assert sorted(settle_by.people) == sorted([*parts["val"], *parts["fit"]]) and list(calibrate_by.people) == parts["calibration"]
     assert all(name.startswith(settle_by.people[person] + "/") for name, person in zip(settle_by.names, settle_by.person, strict=True))

@@ -89,6 +89,7 @@ def test_a_stopped_run_goes_on_at_the_very_step(
             os.kill(os.getpid(), number)
         return loss
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs begin with Ctrl-C ignored
     handlers = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)]
     with monkeypatch.context() as patched:
         patched.setattr(training, "_step", step_and_stop)
