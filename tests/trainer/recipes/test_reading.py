@@ -88,7 +88,7 @@ def test_a_recipe_that_is_there_to_be_extended_has_no_stages_to_change() -> None
     with pytest.raises(RecipeError, match="this recipe has no stages") as told:
         reading.read(reading.find("faces-small"), ["stages.0.steps=30"])
     assert "--help" in told.value.hint
-    assert "faces-small" not in _recipes() and {"faces", "faces-few", "mnist-elastic"} <= set(_recipes())
+    assert "faces-small" not in _recipes() and {"faces", "faces-few", "mnist-open"} <= set(_recipes())
 
 
 @pytest.mark.parametrize(
