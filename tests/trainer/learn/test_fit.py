@@ -1,4 +1,4 @@
-"""Training itself: the same seed, kills, every way to learn, collapse, and a machine without TensorFlow."""
+"""Training itself: the same seed, every way to learn, collapse, and a machine without TensorFlow."""
 
 import dataclasses
 import subprocess
@@ -16,7 +16,7 @@ from trainer.learn import fit
 from trainer.measure import metrics, scoring
 from trainer.recipes import reading
 from trainer.recipes.values import Augment, Recipe
-from trainer.runs import Run, State
+from trainer.runs import Run
 
 # TensorFlow uses things that its own dependencies have deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
@@ -33,32 +33,11 @@ IDENTIFY = faces.SHORT + '[[stages]]\nkind = "identify"\nepochs = 3\nbatch = 16\
 
 
 def test_the_same_seed_gives_the_same_run_and_another_another(people: dict[str, Path], tmp_path: Path) -> None:
-    one, two = (trained(reading.parse(IDENTIFY), people, Run(tmp_path / name)) for name in ("one", "two"))
-    other = trained(reading.parse(IDENTIFY.replace('name = "tiny"', 'name = "tiny"\nseed = 2')), people, Run(tmp_path / "other"))
+    short = IDENTIFY.replace("epochs = 3\n", "epochs = 1\n", 1)
+    one, two = (trained(reading.parse(short), people, Run(tmp_path / name)) for name in ("one", "two"))
+    other = trained(reading.parse(short.replace('name = "tiny"', 'name = "tiny"\nseed = 2')), people, Run(tmp_path / "other"))
     assert all((a == b).all() for a, b in zip(one, two, strict=True))
     assert not all((a == b).all() for a, b in zip(one, other, strict=True))
-
-
-def test_a_killed_run_goes_on_as_if_nothing_had_happened(people: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    both = reading.parse(IDENTIFY + '[[stages]]\nkind = "triplets"\nsteps = 6\npeople = 4\nimages = 3\nkeep = "always"\n')
-    whole = trained(both, people, Run(tmp_path / "whole"))
-    keep = Run.checkpoint
-    for stage, step in ((0, 4), (0, 12), (1, 2)):
-        cut = Run(tmp_path / f"cut{stage}{step}")
-
-        def checkpoint_and_die(self: Run, state: State, stage: int = stage, step: int = step) -> None:
-            keep(self, state)
-            if state.stage == stage and state.step >= step:
-                raise KeyboardInterrupt
-
-        with monkeypatch.context() as patched:
-            patched.setattr(Run, "checkpoint", checkpoint_and_die)
-            with pytest.raises(KeyboardInterrupt):
-                trained(both, people, cut)
-        state = cut.state()
-        assert state is not None and state.stage == stage
-        for one, two in zip(whole, trained(both, people, cut), strict=True):
-            assert np.allclose(one, two, atol=1e-3)
 
 
 # Nothing disturbed: a few steps are then enough to see something.
