@@ -107,7 +107,7 @@ def test_held_alphabets_are_val_and_not_learned(tmp_path: Path) -> None:
 
 def test_characters_are_learned_beside_digits(tmp_path: Path) -> None:
     what = Data("digits", 28, classes=(0, 1, 2), beside=True)
-    parts = datasets.parts(dataclasses.replace(DIGITS, data=what), mnist(tmp_path), None, omniglot(tmp_path))
+    parts = datasets.parts(dataclasses.replace(DIGITS, data=what), mnist(tmp_path), None, beside=omniglot(tmp_path))
     alone = datasets.parts(dataclasses.replace(DIGITS, data=what), tmp_path / "mnist.npz", None)
     fit = parts["fit"]
     assert fit.people[:3] == ("0", "1", "2") and len(fit.people) == 3 + 38 and len(fit) == 30 + 38 * 2

@@ -140,4 +140,4 @@ def test_too_large_for_memory_is_said_with_the_way_out(people: dict[str, Path], 
 
 def test_drawings_need_no_cache(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="take no cache"):
-        datasets.parts(reading.read(reading.find("mnist-random")), tmp_path / "mnist.npz", None, tmp_path)
+        datasets.parts(reading.read(reading.find("mnist-random")), tmp_path / "mnist.npz", None, cache=tmp_path)
