@@ -120,7 +120,11 @@ STAGE = "[[stages]]\nkind = '{}'\n"
         (STAGE.format("pairs") + "rate = 0\n", "stages.0.rate = 0 is out of range (above 0)", "Default: 0.001."),
         (STAGE.format("pairs") + "rate = inf\n", "stages.0.rate = inf is not a finite number", "digits"),
         (STAGE.format("pairs") + "optimizer_with = {epsilon = 1e999}\n", "stages.0.optimizer_with.epsilon = inf is not a fin", "digits"),
-        (STAGE.format("same") + "keep = 'never'\n", 'stages.0.keep = "never" is not one of "better", "surely", "always"', 'Default: "always".'),
+        (
+            STAGE.format("same") + "keep = 'never'\n",
+            'stages.0.keep = "never" is not one of "better", "surely", "always"',
+            'Default: "always".',
+        ),
         (STAGE.format("indentify"), 'stages.0.kind = "indentify" is not a kind of stage', "known kinds: identify, triplets"),
         ("[[stages]]\nkind = [1]\n", "stages.0.kind = [1] is not a kind of stage", "known kinds: identify, triplets"),
         ("[[stages]]\nrate = 1\n", "stages.0.kind is missing", "known kinds: identify, triplets"),
