@@ -72,7 +72,7 @@ def _people(options: argparse.Namespace) -> tuple[Crops, Crops]:
         everybody = decisions.applied(data.load(options.data), options.decisions).crops
         datasets.one_name(everybody)
         return everybody, everybody
-    parts = datasets.parts(Recipe(), options.data, options.split, options.decisions)
+    parts = datasets.parts(Recipe(), options.data, options.split, decided=options.decisions)
     val = parts["val"]
     if len(val.with_images(2).people) < ENOUGH_TO_SETTLE and len(parts["fit"]):
         val = Crops(

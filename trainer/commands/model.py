@@ -50,7 +50,7 @@ def own_parts(folder: Run, recipe: Recipe, options: argparse.Namespace) -> tuple
     facts = folder.facts()
     data, split, decided, beside, cache = (_own(options, facts, name) for name in ("data", "split", "decisions", "beside", "cache"))
     source = data or Path(str(facts["data"]))
-    parts = datasets.parts(recipe, source, split, decided, cache, beside)
+    parts = datasets.parts(recipe, source, split, decided=decided, cache=cache, beside=beside)
     if parts["fit"].digest != facts["data_digest"]:
         raise DataError(f"{folder.folder} was not trained from {source}", "give the crops that it was trained from with --data")
     if decisions.digest_of(decided) != facts.get("decided", ""):

@@ -40,7 +40,7 @@ TIMED, TURNS = 24, 5
 def run(options: argparse.Namespace) -> None:
     """`quantise`."""
     before, card = onnx_embedder(options.bundle)
-    parts = datasets.parts(Recipe(), options.data, options.split, options.decisions)
+    parts = datasets.parts(Recipe(), options.data, options.split, decided=options.decisions)
     val, people = parts["val"], parts["calibration"]
     if options.to == "int8" and not len(parts["fit"]):
         raise DataError("no people are in the part fit", "give people to learn the tensors' ranges from")

@@ -30,7 +30,7 @@ VAL_CHARACTERS = 20  # one in this many background characters is for choosing, n
 
 
 def parts(
-    recipe: Recipe, source: Path, split: Path | None, decided: Path | None = None, cache: Path | None = None, beside: Path | None = None
+    recipe: Recipe, source: Path, split: Path | None, *, decided: Path | None = None, cache: Path | None = None, beside: Path | None = None
 ) -> dict[str, Crops]:
     """{part: crops} of a data set, after the decisions of a file. People have the parts fit, val and calibration; drawings have fit, val
     and test. `cache`: as for `data.read`. `beside`: Omniglot, whose background characters are learned too. Raises DataError, also if a

@@ -164,3 +164,13 @@ def test_a_stop_while_libraries_are_loaded_is_one_line(
     assert main(command) == 130
     err = capsys.readouterr().err.splitlines()
     assert len(err) == 1 and err[0].startswith("interrupted; give the same command again")
+
+
+def test_memory_that_is_not_enough_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def full(options: argparse.Namespace) -> None:
+        raise MemoryError("Unable to allocate 37.0 GiB")
+
+    monkeypatch.setattr("trainer.commands.fit.run", full)
+    assert main(["fit", "--run", "run"]) == 2
+    err = capsys.readouterr().err.splitlines()
+    assert len(err) == 2 and "memory is full: Unable to allocate 37.0 GiB" in err[0] and "--cache" in err[1]
