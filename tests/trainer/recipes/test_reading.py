@@ -126,7 +126,7 @@ STAGE = "[[stages]]\nkind = '{}'\n"
         (STAGE.format("triplets") + "margin = -1\n", "stages.0.margin = -1 is out of range (at least 0)", "Default: 0.2."),
         (STAGE.format("pairs") + "ema = 1\n", "stages.0.ema = 1 is out of range (at least 0 and below 1)", "Default: 0.999."),
         (STAGE.format("pairs") + "rate = 0\n", "stages.0.rate = 0 is out of range (above 0)", "Default: 0.001."),
-        (STAGE.format("same") + "keep = 'never'\n", 'stages.0.keep = "never" is not one of "better", "surely", "always"', 'Default: "always".'),
+        (STAGE.format("same") + "keep = 'never'\n", 'stages.0.keep = "never" is not one of "better", "surely"', 'Default: "always".'),
         (STAGE.format("indentify"), 'stages.0.kind = "indentify" is not a kind of stage', "known kinds: identify, triplets"),
         ("[[stages]]\nkind = [1]\n", "stages.0.kind = [1] is not a kind of stage", "known kinds: identify, triplets"),
         ("[[stages]]\nrate = 1\n", "stages.0.kind is missing", "known kinds: identify, triplets"),
