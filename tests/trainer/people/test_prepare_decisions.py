@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.fixtures import messy
 from tests.trainer.people.photos import add, crops_in, reasons
 from trainer.people import data, prepare
 
@@ -60,6 +61,32 @@ def test_a_dropped_photo_that_is_away_for_a_while(photos: Path, tmp_path: Path) 
     lines = saved.read_text("utf-8-sig").splitlines(keepends=True)
     saved.write_text("".join(line for line in lines if "dropped" not in line))  # how a decision is taken back
     assert reasons(prepare.prepare(photos, crops))["Ada/0.jpg"] == ("taken", "") and len(crops_in(crops)) == 6
+
+
+def test_a_merged_person_whose_photos_are_away_for_a_while(photos: Path, tmp_path: Path) -> None:
+    crops = tmp_path / "crops"
+    add(photos / "Ben again", "hopper", 5)
+    for copy in range(3):
+        (photos / f"Ben again/{copy}.jpg").unlink()
+    prepare.prepare(photos, crops)
+    prepare.prepare(photos, crops, decided=decide(tmp_path / "d.csv", "two names,Ben,Ben again,merge"))
+    (photos / "Ben again").rename(tmp_path / "away")
+    gone = prepare.prepare(photos, crops)
+    assert reasons(gone)["Ben again/3.jpg"] == ("taken", "the photo is no longer there; its crop is kept; merged by a decision")
+    (tmp_path / "away").rename(photos / "Ben again")
+    add(photos / "Ben again", "hopper", 6)
+    found = prepare.prepare(photos, crops)
+    assert {row.crop.split("/")[0] for row in found.rows if row.crop} == {"Ada", "Ben"}
+
+
+def test_a_new_photo_in_the_place_of_a_dropped_one_is_not_dropped(photos: Path, tmp_path: Path) -> None:
+    crops, dropped = tmp_path / "crops", decide(tmp_path / "d.csv", "outlier,Ada/0.jpg.png,,drop")
+    prepare.prepare(photos, crops)
+    prepare.prepare(photos, crops, decided=dropped)
+    (photos / "Ada/0.jpg").write_bytes(messy.encoded(messy.head("collins", 300), "JPEG"))
+    for decided in (dropped, None, dropped):
+        found = prepare.prepare(photos, crops, decided=decided)
+        assert reasons(found)["Ada/0.jpg"] == ("taken", "") and len(crops_in(crops)) == 6
 
 
 def test_pictures_that_are_split_off_or_moved(photos: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from daemon.core.counts import counted
 from trainer.people import decisions
 from trainer.people.errors import DataError
+from trainer.people.names import file_name
 from trainer.people.prepare import target
 from trainer.people.prepare.table import TWIN, Outcome, Row
 
@@ -51,6 +52,13 @@ def owner_of(crop: str) -> str:
 def standing(reason: str) -> list[str]:
     """The parts of a row's reason that a later call keeps."""
     return [part for part in reason.split("; ") if part in (MERGED, MOVED)]
+
+
+def name_before(row: Row) -> str:
+    """The usual name of the crop of a photo that was decided about; empty for others."""
+    if row.reason != DROPPED and not standing(row.reason):
+        return ""
+    return f"{row.person}/{file_name(row.photo.split('/', 1)[-1])}.png"
 
 
 def merged_people(rows: Iterable[Row]) -> dict[str, str]:

@@ -80,7 +80,9 @@ def _why(crops: int, refused: Sequence[Row]) -> str:
 def show(summary: Summary, photos: Path, crops: Path) -> None:
     """Print what became of every file and person."""
     say = terminal.say
-    here = sorted((row for row in summary.rows if row.folder == summary.folder and row.reason != GONE), key=lambda row: row.photo)
+    here = sorted(
+        (row for row in summary.rows if row.folder == summary.folder and not row.reason.startswith(GONE)), key=lambda row: row.photo
+    )
     clean = f"`ostiary-train clean {shlex.quote(str(crops))} FOUND`"
     taken, refused, useless = ([row for row in here if row.outcome == kind] for kind in (Outcome.TAKEN, Outcome.REFUSED, Outcome.USELESS))
     if refused:
@@ -94,7 +96,7 @@ def show(summary: Summary, photos: Path, crops: Path) -> None:
     if summary.changed:
         say(f"{counted(len(summary.changed), 'photo')} changed since the last call: {_some(summary.changed)}")
     for reason, what in ((GONE, "no longer there (--prune deletes their crops)"), (NOT_NOW, "not readable now")):
-        if gone := [row.photo for row in summary.rows if row.reason == reason]:
+        if gone := [row.photo for row in summary.rows if row.reason.startswith(reason)]:
             say(f"{counted(len(gone), 'photo')} of earlier calls {what}; the crops are kept: {_some(gone)}")
     if summary.decided:
         say(summary.decided)

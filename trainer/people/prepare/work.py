@@ -39,7 +39,8 @@ class Work:
         self._before = before
         self._contents = {(row.person, row.digest): row for row in sorted(before, key=lambda row: bool(row.crop)) if _looked_at(row)}
         self._places = {row.photo: row for row in before if row.folder == folder}
-        self._used = {row.crop for row in before}
+        # A new photo in the place of one that was decided about does not get its name: the decision may be given once more.
+        self._used = {row.crop for row in before} | {deciding.name_before(row) for row in before}
         self._merged = deciding.merged_people(before)
         self._first: dict[str, Row] = {}
         self._own: dict[tuple[str, str], Photo] = {}
@@ -72,11 +73,11 @@ class Work:
                 if not missing and (row.crop or Path(row.folder).is_dir()):
                     yield row
             elif not unread.isdisjoint(accumulate(row.photo.split("/"), "{}/{}".format)) and not missing:
-                yield replace(row, reason=NOT_NOW)
+                yield replace(row, reason="; ".join([NOT_NOW, *deciding.standing(row.reason)]))
             elif missing or prune or row.photo in places or row.digest in contents:
                 target.remove(self._crops, row.crop)
             else:
-                yield replace(row, reason=GONE)
+                yield replace(row, reason="; ".join([GONE, *deciding.standing(row.reason)]))
 
     def _row(self, photo: Photo) -> Row:
         blank = Row(photo.name, photo.person, Outcome.REFUSED, folder=self._folder)
