@@ -198,7 +198,7 @@ def _searches(vectors: scoring.Vectors, person: NDArray[np.int64], on: str, scor
 
 def _groups(recipe: Recipe, test: Crops) -> dict[str, NDArray[np.int64]]:
     everybody = {"": np.arange(len(test))}
-    if not recipe.data.classes:
+    if recipe.data.kind != "digits" or not recipe.data.classes:
         return everybody
     digit = np.array([int(name) for name in test.people])[test.person]
     seen = np.isin(digit, recipe.data.classes)
