@@ -78,7 +78,7 @@ def crops_of(options: argparse.Namespace, of: Model) -> tuple[Crops, str]:
         split = Path(str(own_split)) if own_split else None
     on = options.name or options.data.stem
     if split is not None or crops.digest == seen:
-        crops = datasets.by_part(crops, split, decided)[options.part]
+        crops = datasets.by_part(crops, split, decided, recipe.data.held_out)[options.part]
         on = options.name or f"{on} {options.part}"
     else:
         crops = decisions.applied(crops, decided).crops

@@ -187,7 +187,7 @@ def _check(recipe: Recipe, parts: dict[str, Crops]) -> None:
         if stage.keep == "surely" and several < chance.LEAST_PEOPLE:
             raise DataError(
                 f"only {persons(several, 'val')} with two pictures: too few to say whether {recipe.name} is better than before",
-                f"put {chance.LEAST_PEOPLE} or more into the part val, a third of all people: --split FILE.csv with lines person,part",
+                f"put {chance.LEAST_PEOPLE} or more into val: --set data.held_out=0.7, or --split FILE.csv with lines person,part",
             )
 
 

@@ -30,6 +30,8 @@ __all__ = ["PARTS", "PICTURES", "SIDE_PX", "Crops", "DataError", "load", "merged
 
 PARTS = ("fit", "val", "calibration")
 SIDE_PX = 112
+HELD_OUT = 0.2
+"""The share of the people whom a hash of the name keeps for val and calibration."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,12 +170,13 @@ def resized(pictures: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     return np.stack([np.asarray(cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA), np.uint8) for picture in pictures])
 
 
-def split(people: Sequence[str], table: Path | None) -> dict[str, list[str]]:
-    """Assign people to parts: {part: people}. Raises DataError if somebody is in two parts, or in none."""
+def split(people: Sequence[str], table: Path | None, held_out: float = HELD_OUT) -> dict[str, list[str]]:
+    """Assign people to parts: {part: people}, by a table or by a hash of the name; `held_out` is the share of those who are not for fit.
+    Raises DataError if somebody is in two parts, or in none."""
     where = _read_split(table) if table is not None else {}
     parts: dict[str, list[str]] = {part: [] for part in PARTS}
     for name in people:
-        part = _hashed_part(name) if table is None else where.get(normalize("NFC", name))
+        part = _hashed_part(name, held_out) if table is None else where.get(normalize("NFC", name))
         if part is None:
             raise DataError(f"{one_line(name)} is not in {table}", "give every person a part: fit, val or calibration")
         parts[part].append(name)
@@ -215,7 +218,7 @@ def _read_split(table: Path) -> dict[str, str]:
     return where
 
 
-def _hashed_part(person: str) -> str:
-    """80 % fit, 10 % val, 10 % calibration, by a hash of the name."""
+def _hashed_part(person: str, held_out: float) -> str:
+    """Half of those held out are for val, half for calibration. Who is held out stays so when the share grows."""
     place = hashlib.sha256(person.encode()).digest()[0]
-    return "fit" if place < 205 else "val" if place < 230 else "calibration"
+    return "fit" if place < round(256 * (1 - held_out)) else "val" if place < round(256 * (1 - held_out / 2)) else "calibration"

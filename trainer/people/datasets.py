@@ -38,7 +38,7 @@ def parts(
     what = recipe.data
     if what.kind == "people":
         crops = data.read(source, what.side, recipe.network.channels, resize=False, cache=cache)
-        found = by_part(crops, split, decided)
+        found = by_part(crops, split, decided, what.held_out)
         if what.share < 1:
             found["fit"] = found["fit"].of(some(found["fit"].people, what.share))
     elif cache is not None:
@@ -57,9 +57,9 @@ def parts(
     return found
 
 
-def by_part(crops: Crops, split: Path | None, decided: Path | None = None) -> dict[str, Crops]:
-    """{part: crops} after the decisions of a file. A merged person is in the part of the name that stays. Raises DataError."""
-    part_of = {person: part for part, people in data.split(crops.people, split).items() for person in people}
+def by_part(crops: Crops, split: Path | None, decided: Path | None = None, held_out: float = data.HELD_OUT) -> dict[str, Crops]:
+    """{part: crops} after the decisions of a file; `held_out` as for `data.split`. A merged person is in the part of the name that stays. Raises DataError."""
+    part_of = {person: part for part, people in data.split(crops.people, split, held_out).items() for person in people}
     after = decisions.applied(crops, decided)
     return {part: after.crops.of([who for who in after.crops.people if part_of[after.origin[who]] == part]) for part in data.PARTS}
 

@@ -34,6 +34,10 @@ class Data:
         Count, Meta(description="The side of a picture in pixels. People's crops must have it; drawings are resized to it.")
     ] = 112
     share: Annotated[float, Meta(gt=0, le=1, description="The share of the people for fit that are learned from. 1: all people.")] = 1.0
+    held_out: Annotated[
+        float,
+        Meta(gt=0, lt=1, description="The share of the people whom a hash of the name puts into val and calibration, half and half."),
+    ] = 0.2
     classes: Annotated[tuple[int, ...], Meta(description="Which digits are learned. Empty: all.")] = ()
     rotations: Annotated[bool, Meta(description="A drawing turned by 90, 180 and 270 degrees is another character.")] = False
     beside: Annotated[
@@ -174,7 +178,7 @@ class Recipe:
 
 LATER = (
     "needs_weights", "frozen_layers", "one_camera", "half", "means", "apart", "apart_at", "patience", "best", "optimizer", "optimizer_with",
-    "margin_form", "centres", "backbone", "weights", "held_alphabets", "beside", "elastic_px", "zooms",
+    "margin_form", "centres", "backbone", "weights", "held_alphabets", "beside", "held_out", "elastic_px", "zooms",
 )  # fmt: skip
 """Keys that recipes did not always have. They are written only where they are not the default, so that the digest of a run that was begun
 before does not change."""

@@ -68,6 +68,14 @@ def test_hashed_split_does_not_move_anybody() -> None:
     assert all(set(half[part]) <= set(all_parts[part]) for part in data.PARTS)
 
 
+def test_a_larger_share_held_out_keeps_everybody_out_who_was() -> None:
+    many = [f"person {number}" for number in range(2000)]
+    usual, more = data.split(many, None), data.split(many, None, 0.6)
+    assert [round(len(more[part]) / 2000, 1) for part in data.PARTS] == [0.4, 0.3, 0.3]
+    # A command that knows nothing of the larger share never measures on people who were learned from.
+    assert set(more["fit"]) < set(usual["fit"]) and set(usual["val"]) | set(usual["calibration"]) <= set(more["calibration"])
+
+
 def test_what_is_not_a_crop_is_named(crops: Path) -> None:
     (crops / "person02" / "1.png").write_bytes(b"no picture")
     with pytest.raises(data.DataError, match=r"person02/1\.png"):
