@@ -236,7 +236,7 @@ def _decided(note: dict[str, Any]) -> str:
     said += f": val {before:.4f} → {after:.4f}"
     if note.get("gain") is None:
         return said
-    sure = "" if note["kept"] else ", which may be chance" if note["high"] > 0 else ", a loss"
+    sure = "" if note["kept"] else ", a loss" if note["high"] < 0 else ", which may be chance"
     return f"{said}; -log10 FMR {note['gain']:+.3f} ({note['low']:+.3f} … {note['high']:+.3f}, {persons(note['people'], 'val')}){sure}"
 
 
