@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -79,7 +80,7 @@ def find(crops: Crops, vectors: Vectors, marks: NDArray[np.uint64], card: Calibr
     said = {frozenset((int(crops.person[a]), int(crops.person[b]))) for a, b in alike}
     found = [
         *(_pictures(known, "identical", a, b, people, 1.0) for a, b in same[: pairs.MOST]),
-        *(_pictures(known, "near-identical", int(rows[pair.a]), int(rows[pair.b]), people, pair.similarity) for pair in near),
+        *_once([_pictures(known, "near-identical", int(rows[pair.a]), int(rows[pair.b]), people, pair.similarity) for pair in near], crops),
         *(
             _names(known, pair, people)
             for pair in people.pairs
@@ -114,6 +115,23 @@ def _pictures(known: _Known, kind: str, a: int, b: int, people: pairs.People, si
     said = f"{'the very same pixels' if kind == 'identical' else 'nearly the same pixels'} under two names; {why}"
     shown = ((a, *known.shown(of_a, a)[: EXAMPLES - 1]), (b, *known.shown(of_b, b)[: EXAMPLES - 1]))
     return Finding(kind, crops.names[a], crops.names[b], similarity, said, proposed, *shown)
+
+
+def _once(found: Sequence[Finding], crops: Crops) -> list[Finding]:
+    """Two people who are to be merged are one decision, however many of their pictures are alike: only the first finding stays."""
+    owner = dict(zip(crops.names, crops.person.tolist(), strict=True))
+    alike: dict[frozenset[int], list[Finding]] = {}
+    for finding in found:
+        if finding.proposed == "merge":
+            alike.setdefault(frozenset((owner[finding.a], owner[finding.b])), []).append(finding)
+    others = {id(same[0]): len(same) - 1 for same in alike.values()}
+    kept = [finding for finding in found if finding.proposed != "merge" or id(finding) in others]
+    return [
+        dataclasses.replace(one, said=f"{one.said}; so are {counted(others[id(one)], 'other pair')} of their pictures")
+        if others.get(id(one))
+        else one
+        for one in kept
+    ]
 
 
 def _names(known: _Known, pair: pairs.Pair, people: pairs.People) -> Finding:

@@ -122,3 +122,13 @@ def test_a_copy_under_a_name_with_no_other_picture_belongs_to_whom_it_looks_like
         messy.vectors[to], messy.marks[to] = messy.vectors[of_it], messy.marks[of_it]
     same = {finding.a.split("/")[0] + finding.b.split("/")[0]: finding.proposed for finding in of(found(messy), "identical")}
     assert same == {"p002p003": "drop a", "p007p010": "merge", "p008p011": ""}
+
+
+def test_two_people_with_many_copies_are_one_decision() -> None:
+    made = crowd([4] * 80)
+    for copy, original in zip(rows_of(made, 1), rows_of(made, 0), strict=True):
+        made.vectors[copy], made.crops.pixels[copy] = made.vectors[original], made.crops.pixels[original]
+        made.crops.pixels[copy, 0, 0] ^= 1
+    (one,) = of(found(made), "near-identical")
+    assert one.proposed == "merge" and {one.a.split("/")[0], one.b.split("/")[0]} == {"p000", "p001"}
+    assert "3 other pairs of their pictures" in one.said
