@@ -100,7 +100,8 @@ def check(config: Config, cameras: bool = True, local: bool = False) -> list[Fin
         card = opened.calibration
         if not isinstance(card, Calibration):
             return said
-        return f"{said}; {reach.told(card.identities, 'calibration', card.reach, card.strictest_fmr)}"
+        targets = config.decision.target_fpir, config.decision.target_fmr
+        return f"{said}; {reach.told(card.identities, 'calibration', card.reach, card.strictest_fmr, targets=targets)}"
 
     def threshold(name: str) -> str:
         """The gate's own, for the people who are enrolled now. Without one the gate stays closed."""

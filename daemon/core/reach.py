@@ -9,8 +9,16 @@ Reach = Mapping[float, int]
 """For each FPIR the largest gallery, in templates, that has a threshold. A rate without one is left out."""
 
 
-def told(people: int, kind: str, reach: Reach, fmr: float | None, people_for: Mapping[float, int] | None = None) -> str:
-    """One line about so many people of a kind: what they can show, and what a gate with its default rates does with a bundle of them.
+def told(
+    people: int,
+    kind: str,
+    reach: Reach,
+    fmr: float | None,
+    people_for: Mapping[float, int] | None = None,
+    targets: tuple[float, float] = (TARGET_FPIR, TARGET_FMR),
+) -> str:
+    """One line about so many people of a kind: what they can show, and what a gate with these `targets` (FPIR, FMR) does with a bundle of
+    them.
 
     `fmr` is the strictest rate of pairs that has a threshold. `people_for` says how many people the first threshold of an FPIR takes."""
     people_for = people_for or {}
@@ -20,7 +28,7 @@ def told(people: int, kind: str, reach: Reach, fmr: float | None, people_for: Ma
     said = [f"{_listed([percent(fpir) for fpir in fpirs])} for up to {counted(gallery, 'template')}" for gallery, fpirs in _grouped(reach)]
     searches = f"thresholds at FPIR {', '.join(said)}" if said else "no threshold for searches"
     pairs = f"for claims down to FMR {percent(fmr)}" if fmr is not None else "none for claims"
-    return f"{persons(people, kind)}: {searches}; {pairs}{_closed(reach, fmr, people_for)}"
+    return f"{persons(people, kind)}: {searches}; {pairs}{_closed(reach, fmr, people_for, *targets)}"
 
 
 def percent(share: float) -> str:
@@ -28,15 +36,15 @@ def percent(share: float) -> str:
     return f"{100 * share:.4g} %"
 
 
-def _closed(reach: Reach, fmr: float | None, people_for: Mapping[float, int]) -> str:
-    """What a gate with the default rates cannot do."""
+def _closed(reach: Reach, fmr: float | None, people_for: Mapping[float, int], target_fpir: float, target_fmr: float) -> str:
+    """What a gate with these targets cannot do."""
     found = []
-    if not any(fpir <= TARGET_FPIR for fpir in reach):
-        need = f" (takes {people_for[TARGET_FPIR]} people)" if TARGET_FPIR in people_for else ""
+    if not any(fpir <= target_fpir for fpir in reach):
+        need = f" (takes {people_for[target_fpir]} people)" if target_fpir in people_for else ""
         other = f" unless decision.target_fpir is {min(reach):g}" if reach else ""
-        found.append(f"a gate that searches asks for FPIR {percent(TARGET_FPIR)}{need} and stays closed{other}")
-    if fmr is None or fmr > TARGET_FMR:
-        found.append(f"claims ask for FMR {percent(TARGET_FMR)}, so nobody is verified")
+        found.append(f"a gate that searches asks for FPIR {percent(target_fpir)}{need} and stays closed{other}")
+    if fmr is None or fmr > target_fmr:
+        found.append(f"claims ask for FMR {percent(target_fmr)}, so nobody is verified")
     return "".join(f"; {one}" for one in found)
 
 

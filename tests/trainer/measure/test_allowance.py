@@ -60,3 +60,10 @@ def test_a_card_without_any_threshold_reaches_nothing() -> None:
     table = Calibration((Cell(1, 0.1, None, 7, 8),), (FmrPoint(0.1, None, 28),), 8, 28)
     assert table.reach == {} and table.strictest_fmr is None
     assert "stays closed" in reach.told(8, "", table.reach, table.strictest_fmr)
+
+
+def test_a_gate_is_judged_by_its_own_targets() -> None:
+    few = {0.1: 20}
+    assert "asks for FPIR 1 % and stays closed unless decision.target_fpir is 0.1" in reach.told(60, "calibration", few, 1e-3)
+    assert "stays closed" not in reach.told(60, "calibration", few, 1e-3, targets=(0.1, 1e-3))
+    assert "claims ask for FMR 0.01 %" in reach.told(60, "calibration", few, 1e-3, targets=(0.1, 1e-4))
