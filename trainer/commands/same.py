@@ -12,7 +12,7 @@ from daemon.core.counts import counted
 from trainer import terminal
 from trainer.commands import model
 from trainer.commands.model import NOUNS
-from trainer.measure import metrics, same
+from trainer.measure import calibrate, metrics, same
 from trainer.measure.same import Comparer, SameError
 from trainer.people import comparable
 from trainer.reports import references
@@ -83,8 +83,8 @@ def _threshold(options: argparse.Namespace, of: model.Model, folder: Run) -> tup
     _, impostor = metrics.all_pairs(of.scorer.embed(crops.pixels), crops.person, of.scorer.similarity)
     if not np.isfinite(impostor).all():
         raise SameError("the run gives similarities that are not numbers", "its training has diverged: use another run")
-    point = metrics.at_fmr(np.empty(0), impostor, options.fmr)
-    if point.threshold is None:
+    point = metrics.at_fmr(np.empty(0), impostor, options.fmr) if calibrate.resolves_fmr(len(impostor), options.fmr) else None
+    if point is None or point.threshold is None:
         return None, f"{of_whom} have too few pairs for FMR {options.fmr:g}"
     terminal.say(f"threshold for FMR {options.fmr:g} from {of_whom} of {source.name}")
     return point.threshold, ""

@@ -58,7 +58,8 @@ def parts(
 
 
 def by_part(crops: Crops, split: Path | None, decided: Path | None = None, held_out: float = data.HELD_OUT) -> dict[str, Crops]:
-    """{part: crops} after the decisions of a file; `held_out` as for `data.split`. A merged person is in the part of the name that stays. Raises DataError."""
+    """{part: crops} after the decisions of a file; `held_out` as for `data.split`. A merged person is in the part of the name that stays.
+    Raises DataError."""
     part_of = {person: part for part, people in data.split(crops.people, split, held_out).items() for person in people}
     after = decisions.applied(crops, decided)
     return {part: after.crops.of([who for who in after.crops.people if part_of[after.origin[who]] == part]) for part in data.PARTS}

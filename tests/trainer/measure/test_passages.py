@@ -1,5 +1,6 @@
 """Simulated strangers: what the gate fuses and compares, and the nearest of its looks."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -101,6 +102,15 @@ def test_a_bundle_gets_new_thresholds_and_keeps_everything_else(tmp_path: Path, 
     assert [entry.key for entry in other.metadata_props].count(CARD_KEY) == 1
     assert "passages of 6 people" in " ".join(capsys.readouterr().out.split())
     assert main(["calibrate", str(bundle), str(tmp_path / "x.onnx"), "--data", str(tmp_path / "people/person00")]) == 2
+
+
+def test_people_whom_the_model_has_learned_set_no_thresholds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    people, model = faces.folder(tmp_path / "people", people=3, images=1), onnx.load(ROOT / "daemon/models/faces.onnx")
+    (entry,) = [entry for entry in model.metadata_props if entry.key == CARD_KEY]
+    entry.value = json.dumps({**json.loads(entry.value), "data_digest": data.load(people).digest})
+    onnx.save(model, tmp_path / "ours.onnx")
+    assert main(["calibrate", str(tmp_path / "ours.onnx"), str(tmp_path / "x.onnx"), "--data", str(people)]) == 2
+    assert "was trained on these crops" in capsys.readouterr().err and not (tmp_path / "x.onnx").exists()
 
 
 def test_a_card_says_which_part_of_a_split_set_its_thresholds(tmp_path: Path) -> None:
