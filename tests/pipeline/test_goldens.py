@@ -26,12 +26,12 @@ from trainer.bundle import adopt
 from trainer.measure import calibrate
 
 pytestmark = pytest.mark.data
-MEASURED = ("similarity", "centred")
 GOLDENS = Path(__file__).with_name("goldens")
 WALKERS = {"haar": ("walking-and-pause.gif",), "yunet": ("walking-and-pause.gif", "no-face.mp4")}
 """Recordings of people who are enrolled nowhere; the long one only with the detector that takes half the time."""
-TOLERANCE = 0.015
-"""The bundled model computes in 8 bits, and how these are rounded depends on the processor: similarities of two machines agree to 0.007."""
+MEASURED = {"similarity": 0.015, "centred": 0.1}
+"""What is measured and not decided, and how far two machines may differ. The bundled model computes in 8 bits, and how these are rounded depends
+on the processor: similarities agree to 0.007, and centred ones, in which little of a small face is left, to 0.052."""
 PEOPLE = 60
 """Calibration people of the adopted model: enough to tell one face from another ..."""
 ADOPTED = 0.378
@@ -125,8 +125,8 @@ def test_every_decision_is_the_one_written_down(watched: tuple[str, Watched], mo
     expected = [msgspec.json.decode(text) for text in golden.read_text().splitlines()]
     assert [without_similarity(one) for one in decided.lines] == [without_similarity(one) for one in expected]
     for one, other in zip(decided.lines, expected, strict=True):
-        for measured in MEASURED:
-            assert one.get(measured) == pytest.approx(other.get(measured), abs=TOLERANCE), one
+        for measured, apart in MEASURED.items():
+            assert one.get(measured) == pytest.approx(other.get(measured), abs=apart), one
 
 
 def without_similarity(one: Line) -> Line:

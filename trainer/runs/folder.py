@@ -97,7 +97,7 @@ class Run:
             before = self.facts()
             for key, what, first in BEGUN_WITH:
                 # A run of an older trainer made no decisions, and does not know its parts.
-                if before.get(key, "" if key == "decided" else facts.get(key)) != facts.get(key, ""):
+                if before.get(key, "" if key == "decided" else facts.get(key, "")) != facts.get(key, ""):
                     raise RunError(f"{self.folder} was begun with {what}", f"give {first}another --run folder, or --fresh to begin anew")
             return
         with writing(self.folder):
