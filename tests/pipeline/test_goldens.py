@@ -30,8 +30,8 @@ GOLDENS = Path(__file__).with_name("goldens")
 WALKERS = {"haar": ("walking-and-pause.gif",), "yunet": ("walking-and-pause.gif", "no-face.mp4")}
 """Recordings of people who are enrolled nowhere; the long one only with the detector that takes half the time."""
 MEASURED = {"similarity": 0.015, "centred": 0.1}
-"""What is measured and not decided, and how far two machines may differ. The bundled model computes in 8 bits, and how these are rounded depends
-on the processor: similarities agree to 0.007, and centred ones, in which little of a small face is left, to 0.052."""
+"""What is measured and not decided, and how far two machines may differ. The bundled model computes in 8 bits, and how these are rounded
+depends on the processor: similarities agree to 0.007, and centred ones, in which little of a small face is left, to 0.052."""
 PEOPLE = 60
 """Calibration people of the adopted model: enough to tell one face from another ..."""
 ADOPTED = 0.378
