@@ -63,7 +63,7 @@ def _run(options: argparse.Namespace) -> None:
     begun = _begun(legs[0])
     read: dict[tuple[Data, int], dict[str, Crops]] = {}
     for leg in legs:
-        if leg.run.state() is None:
+        if not leg.run.checkpointed:
             backbones.check(leg.recipe.network)
         devices.check(leg.recipe, options.devices)
         what = (leg.recipe.data, leg.recipe.network.channels)
@@ -100,7 +100,7 @@ def _legs(options: argparse.Namespace) -> list[_Leg]:
     changes = [change for change in options.set if change.startswith(("data.", "network.", "seed="))]
     above: list[str] = []
     # A run that has begun no longer needs the one before it, which may have been deleted.
-    while legs[0].start is None and legs[0].recipe.after and legs[0].run.state() is None:
+    while legs[0].start is None and legs[0].recipe.after and not legs[0].run.checkpointed:
         then = legs[0]
         if math.isfinite(options.minutes):
             raise FitError(
@@ -137,7 +137,7 @@ class _Begun:
 def _begun(leg: _Leg) -> _Begun | None:
     """The weights to begin with; None if the recipe's seed makes them, or if the run has its own already. Raises RecipeError, RunError, and
     what the reader of a file raises."""
-    if leg.run.state() is not None or leg.run.finished:
+    if leg.run.checkpointed or leg.run.finished:
         return None
     found = _found(leg)
     # The run may have begun, and have no checkpoint yet.

@@ -36,7 +36,7 @@ def where(run: Run, recipe: Recipe) -> str:
     further = counted(count - state.stage - 1, "further stage")
     return (
         f"{run.folder}: goes on with {kind_of(settings)} (stage {state.stage + 1} of {count}) at step {state.step:,}, "
-        f"from a checkpoint {duration(run.left_s())} old; {left}, then {further}"
+        f"from a checkpoint {duration(run.checkpoint_age_s())} old; {left}, then {further}"
     )
 
 

@@ -49,9 +49,8 @@ def parts(
         raise DataError(f"{what.kind} take no decisions", "leave out --decisions: they are about people")
     else:
         found = digits(source, what) if what.kind == "digits" else characters(source, what)
-    apart(found, closed=what.kind == "digits")
-    if what.kind == "people":
-        one_name(*found.values())
+    if what.kind != "digits":  # a closed set: its classes are in every part
+        apart(found, one_name=what.kind == "people")
     if beside is not None:
         found["fit"] = joined(found["fit"], as_digits(characters(beside, dataclasses.replace(what, side=DRAWN_PX))["fit"], what.side))
     return found
@@ -72,28 +71,26 @@ def some(people: Sequence[str], share: float) -> list[str]:
     return [name for name in people if name in chosen]
 
 
-def apart(found: Mapping[str, Crops], closed: bool = False) -> None:
-    """Raises DataError if two parts share a person or a picture. A `closed` set may share both."""
+def apart(found: Mapping[str, Crops], one_name: bool = False) -> None:
+    """Raises DataError if two parts share a person or a picture; with `one_name` also if a picture is under two people of a part: two
+    people who look exactly alike would set the thresholds."""
     owner: dict[str, str] = {}
-    seen: dict[bytes, tuple[str, str]] = {}
+    seen: dict[bytes, tuple[str, str, int]] = {}
     for part, crops in found.items():
-        for person in crops.people if not closed else ():
+        for person in crops.people:
             if owner.setdefault(person, part) != part:
                 raise DataError(f"{person} is in {owner[person]} and in {part}", "give each person one part only")
-        for name, mark in zip(crops.names, marks(crops), strict=True):
-            before, first = seen.setdefault(mark.tobytes(), (part, name))
-            if before != part and not closed:
+        for name, who, mark in zip(crops.names, crops.person.tolist(), marks(crops), strict=True):
+            before, first, first_who = seen.setdefault(mark.tobytes(), (part, name, who))
+            if before != part:
                 raise DataError(f"{name} of {part} is the same picture as {first} of {before}", HINT)
+            if one_name and first_who != who:
+                raise DataError(f"{name} is the same picture as {first}", HINT)
 
 
-def one_name(*parts: Crops) -> None:
-    """Raises DataError if the same picture is under two people of a part: two people who look exactly alike would set the thresholds."""
-    for crops in parts:
-        seen: dict[bytes, int] = {}
-        for index, mark in enumerate(marks(crops)):
-            first = seen.setdefault(mark.tobytes(), index)
-            if crops.person[first] != crops.person[index]:
-                raise DataError(f"{crops.names[index]} is the same picture as {crops.names[first]}", HINT)
+def one_name(crops: Crops) -> None:
+    """Raises DataError if the same picture is under two people."""
+    apart({"the crops": crops}, one_name=True)
 
 
 def marks(crops: Crops) -> NDArray[np.uint64]:

@@ -159,7 +159,7 @@ class Run:
 
     def state(self) -> State | None:
         """The last checkpoint; None if there is none. Raises RunError."""
-        if not (self.folder / "state.npz").exists():
+        if not self.checkpointed:
             return None
         with self._opened("state.npz") as file:
             groups = {name: [file[key] for key in sorted(file.files) if key.startswith(name + "_")] for name in GROUPS}
@@ -167,7 +167,12 @@ class Run:
             course = course_of(json.loads(str(file["course"]))) if "course" in file.files else None
             return State(int(stage), int(step), elapsed_s, cpu_s, **groups, course=course)
 
-    def left_s(self) -> float:
+    @property
+    def checkpointed(self) -> bool:
+        """Whether there is a checkpoint to go on from."""
+        return (self.folder / "state.npz").exists()
+
+    def checkpoint_age_s(self) -> float:
         """How many seconds ago the last checkpoint was written."""
         return max(0.0, time.time() - (self.folder / "state.npz").stat().st_mtime)
 
