@@ -711,7 +711,7 @@ BREAKAGES = (
     ),
     Breakage(
         "a key file that others can read is used",
-        "daemon/ctl/keys.py",
+        "daemon/client/keys.py",
         " and seen.st_mode & 0o077:",
         " and False:",
         "tests/ctl/test_keys.py",

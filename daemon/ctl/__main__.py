@@ -4,6 +4,7 @@ Exit codes: 0 done · 1 refused or failed (by the gate or the broker's ACL) · 2
 broker · 130 interrupted. Every failure is one line and a hint on stderr, or with --json one object on stdout.
 """
 
+import argparse
 import json
 import sys
 from collections.abc import Sequence
@@ -11,11 +12,11 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.text import Text
 
+from daemon.client.failures import INTERRUPTED, USAGE, ClientError
+from daemon.client.settings import completed
 from daemon.config import ConfigError
 from daemon.core.plain import printable, show_anywhere
 from daemon.ctl.arguments import Run, parser
-from daemon.ctl.client_settings import fill_in
-from daemon.ctl.failures import INTERRUPTED, USAGE, CtlError
 from daemon.ctl.keys import make_key
 from daemon.ctl.people import show_one, show_people
 from daemon.ctl.requests import change_model, send
@@ -48,16 +49,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         args = parser(RUNS).parse_args(argv)
         if args.op not in NEED_NO_BROKER:
-            fill_in(args)
+            args = argparse.Namespace(**completed(vars(args)))
         run: Run = args.run
         return run(args, out)
-    except (CtlError, ConfigError) as error:
+    except (ClientError, ConfigError) as error:
         if "--json" in argv:
             out.print(Text(json.dumps({"error": error.message, "hint": error.hint})))
         else:
             err.print(Text(printable(f"ostiaryctl: {error.message}"), "red"))
             err.print(Text(printable(f"  hint: {error.hint}")))
-        return error.code if isinstance(error, CtlError) else USAGE
+        return error.code if isinstance(error, ClientError) else USAGE
     except KeyboardInterrupt:
         return INTERRUPTED
 

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 from rich.console import Console
 
-from daemon.ctl.failures import USAGE, CtlError
+from daemon.client.failures import USAGE, ClientError
 
 Run = Callable[[argparse.Namespace, Console], int]
 """Carries one command out; returns the exit code."""
@@ -117,7 +117,7 @@ def _add_record(command: argparse.ArgumentParser) -> None:
 
 
 def _usage(message: str) -> NoReturn:
-    raise CtlError(USAGE, message, "see `ostiaryctl --help`, or `ostiaryctl COMMAND --help`")
+    raise ClientError(USAGE, message, "see `ostiaryctl --help`, or `ostiaryctl COMMAND --help`")
 
 
 def _seconds(text: str) -> float:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import msgspec
 
+from daemon.client.broker import Broker, Heard
+from daemon.client.failures import NO_ANSWER, REFUSED, SAME_VERSION, USAGE, ClientError
+from daemon.client.keys import believed, read_signer
+from daemon.client.target import target
 from daemon.core import messages as m
-from daemon.ctl.broker import Broker, Heard
-from daemon.ctl.failures import NO_ANSWER, REFUSED, SAME_VERSION, USAGE, CtlError
-from daemon.ctl.keys import believed, read_signer
-from daemon.ctl.target import target
 
 TIMEOUT_S = 10.0
 """How long to wait for an answer, unless --timeout says otherwise."""
@@ -34,15 +34,15 @@ class Answer:
 
 
 def ask(args: argparse.Namespace, command: m.Command, tell: Tell | None = None) -> list[Answer]:
-    """Send a command and wait for its answers, one per gate asked. Raises CtlError.
+    """Send a command and wait for its answers, one per gate asked. Raises ClientError.
 
     It is sent to the narrowest topic, and after a while without an answer also to the one that takes every command: over MQTT 3.1.1 nobody
     says that the ACL forbids the narrow one, and an earlier gate does not listen there. A gate carries it out once.
     With `tell`, the time to wait begins again whenever a gate says how far its change of model has come.
     """
     payload = _payload(command)
-    to = target(args, any_gate=False)
-    signer, gates = read_signer(args.key) if hasattr(args, "key") else None, believed(args)
+    to = target(vars(args), any_gate=False)
+    signer, gates = read_signer(args.key) if hasattr(args, "key") else None, believed(getattr(args, "gate_key", ()))
     topics = to.command_topics(m.op_of(command))
     messages = [(topic, payload if signer is None else signer.sealed(topic, payload)) for topic in topics]
     capture = command.capture if isinstance(command, m.Enroll) else None
@@ -57,7 +57,7 @@ def ask(args: argparse.Namespace, command: m.Command, tell: Tell | None = None) 
             now_s, end_s = time.monotonic(), since_s + timeout_s
             heard = broker.next((min(end_s, begun_s + AGAIN_S) if again else end_s) - now_s)
             if heard is None and again and begun_s + AGAIN_S < end_s:
-                with suppress(CtlError):  # it may be forbidden there
+                with suppress(ClientError):  # it may be forbidden there
                     broker.publish(again, timeout_s)
                 again = []
                 continue
@@ -91,16 +91,18 @@ def ask(args: argparse.Namespace, command: m.Command, tell: Tell | None = None) 
 
 
 def _payload(command: m.Command) -> bytes:
-    """The command as it is sent. Raises CtlError for one that the gate would refuse as malformed."""
+    """The command as it is sent. Raises ClientError for one that the gate would refuse as malformed."""
     payload = m.encode(command)
     try:
         m.parse_command(payload)
     except m.MessageError as error:
         if error.detail.endswith("`$.person`"):
             message = f"{getattr(command, 'person', None)!r} is not an employee number"
-            raise CtlError(USAGE, message, "use letters, digits and . _ @ -, begin with a letter or digit, 64 characters at most") from None
+            raise ClientError(
+                USAGE, message, "use letters, digits and . _ @ -, begin with a letter or digit, 64 characters at most"
+            ) from None
         hint = "send fewer or smaller images" if error.reason == "too_large" else "the line above names the field"
-        raise CtlError(USAGE, error.detail, hint) from None
+        raise ClientError(USAGE, error.detail, hint) from None
     return payload
 
 
@@ -112,17 +114,17 @@ def _status(payload: bytes) -> m.StatusMessage | None:
 
 
 def _result(payload: bytes, command: m.Command) -> m.Result | None:
-    """The answer to `command`; None if it answers another one. Raises CtlError for an answer to it that cannot be read."""
+    """The answer to `command`; None if it answers another one. Raises ClientError for an answer to it that cannot be read."""
     try:
         result = msgspec.json.decode(payload, type=m.Result)
     except msgspec.MsgspecError as error:
         if str(command.command_id).encode() in payload:
-            raise CtlError(REFUSED, f"the gate's answer cannot be read: {error}", SAME_VERSION) from None
+            raise ClientError(REFUSED, f"the gate's answer cannot be read: {error}", SAME_VERSION) from None
         return None
     return result if result.command_id == str(command.command_id) else None
 
 
-def _no_answer(gate: str, timeout_s: float, online: dict[str, bool], missing: list[str], forged: bool) -> CtlError:
+def _no_answer(gate: str, timeout_s: float, online: dict[str, bool], missing: list[str], forged: bool) -> ClientError:
     if missing:
         message, hint = f"no answer from {', '.join(missing)} in {timeout_s:g} s", "the other gates answered; see `ostiaryctl status`"
     elif not online and forged:
@@ -141,4 +143,4 @@ def _no_answer(gate: str, timeout_s: float, online: dict[str, bool], missing: li
     else:
         message = f"no answer in {timeout_s:g} s"
         hint = "the gate is busy, or does not get its commands, or this login may not read its results; see `ostiaryctl status`"
-    return CtlError(NO_ANSWER, message, f"{hint}. The command may still be carried out")
+    return ClientError(NO_ANSWER, message, f"{hint}. The command may still be carried out")

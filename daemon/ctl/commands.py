@@ -4,10 +4,10 @@ import argparse
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
+from daemon.client.failures import USAGE, ClientError
+from daemon.client.pictures import photos
 from daemon.core import messages as m
 from daemon.core.passages.claims import LONGEST_S
-from daemon.ctl.failures import USAGE, CtlError
-from daemon.ctl.pictures import photos
 
 LIFETIME_S = 60
 """How long a command may wait for its gate."""
@@ -20,7 +20,7 @@ CAPTURE_LIFETIME_S = 15
 
 
 def build(args: argparse.Namespace) -> m.Command:
-    """The command that was asked for, with a new id and valid from now on. Raises CtlError for arguments that cannot be sent."""
+    """The command that was asked for, with a new id and valid from now on. Raises ClientError for arguments that cannot be sent."""
     now = datetime.now(UTC)
     ident, end = uuid4(), now + timedelta(seconds=LIFETIME_S)
     match args.op:
@@ -39,7 +39,7 @@ def build(args: argparse.Namespace) -> m.Command:
         case "verify":
             if not 1 <= args.seconds <= LONGEST_S:
                 hint = f"give 1 to {LONGEST_S:g} s; 10 s is usual"
-                raise CtlError(USAGE, f"{args.seconds:g} s is not a valid length for a claim", hint)
+                raise ClientError(USAGE, f"{args.seconds:g} s is not a valid length for a claim", hint)
             end = now + timedelta(seconds=args.seconds)
             return m.Verify(command_id=ident, issued_at=now, expires_at=end, person=args.person, seconds=args.seconds)
         case "reembed":
@@ -62,7 +62,7 @@ def _update(args: argparse.Namespace, ident: UUID, now: datetime) -> m.Update:
     both = sorted(given.keys() & cleared.keys())
     if both or not given | cleared:
         message = f"{both[0]} is both given and cleared" if both else "no change is given"
-        raise CtlError(USAGE, message, "give what is to change, for instance --valid-until 2026-12-31 or --clear valid-until")
+        raise ClientError(USAGE, message, "give what is to change, for instance --valid-until 2026-12-31 or --clear valid-until")
     end = now + timedelta(seconds=LIFETIME_S)
     return m.Update(command_id=ident, issued_at=now, expires_at=end, person=args.person, **given, **cleared)
 
@@ -72,11 +72,11 @@ def _enroll(args: argparse.Namespace, ident: UUID, now: datetime) -> m.Enroll:
     if args.capture is not None:
         if not 1 <= args.capture <= m.MAX_CAPTURE_S:
             hint = f"give 1 to {m.MAX_CAPTURE_S:g} s; 5 s is usual"
-            raise CtlError(USAGE, f"{args.capture:g} s is not a valid length for a capture", hint)
+            raise ClientError(USAGE, f"{args.capture:g} s is not a valid length for a capture", hint)
         capture, lifetime_s = m.Capture(seconds=args.capture), CAPTURE_LIFETIME_S
     else:
         if len(args.image) > m.MAX_IMAGES:
-            raise CtlError(USAGE, f"{len(args.image)} images are too many", f"send the best {m.MAX_IMAGES} at most")
+            raise ClientError(USAGE, f"{len(args.image)} images are too many", f"send the best {m.MAX_IMAGES} at most")
         images = photos(args.image)
     return m.Enroll(
         command_id=ident,

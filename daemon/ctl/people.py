@@ -6,11 +6,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from daemon.client.failures import DONE
 from daemon.core.counts import counted, persons
 from daemon.core.messages import PersonEntry
 from daemon.ctl.asking import ask
 from daemon.ctl.commands import build, list_page
-from daemon.ctl.failures import DONE
 from daemon.ctl.requests import show_answers
 from daemon.ctl.text import local, safe, table, to_json
 
@@ -49,7 +49,7 @@ def show_people(args: argparse.Namespace, out: Console) -> int:
         return DONE
     if people:
         out.print(_table(people))
-    said = f'{persons(len(people))}, {counted(sum(p.templates for p in people), "template")}'
+    said = f"{persons(len(people))}, {counted(sum(p.templates for p in people), 'template')}"
     out.print(Text(f"{said}, gallery revision {result.gallery_revision}"))
     if more is not None:
         out.print(safe(f"there are more people: continue with --after {more}", "yellow"))

@@ -5,11 +5,11 @@ import argparse
 from rich.console import Console
 from rich.text import Text
 
+from daemon.client.failures import DONE, REFUSED, USAGE, ClientError
 from daemon.core import messages as m
 from daemon.core.counts import counted
 from daemon.ctl.asking import Answer, ask
 from daemon.ctl.commands import build
-from daemon.ctl.failures import DONE, REFUSED, USAGE, CtlError
 from daemon.ctl.text import safe, to_json
 
 
@@ -17,11 +17,11 @@ def send(args: argparse.Namespace, out: Console) -> int:
     """Every command that is answered at once."""
     try:
         answers = ask(args, build(args))
-    except CtlError as error:
+    except ClientError as error:
         if args.op not in ("revoke", "suspend") or error.code == USAGE:
             raise
         hint = f"{error.hint}. Send it again until it is answered; until then watch the door, or stop the gate"
-        raise CtlError(error.code, f"{args.person} may still be accepted: {error.message}", hint) from None
+        raise ClientError(error.code, f"{args.person} may still be accepted: {error.message}", hint) from None
     return show_answers(args, answers, out)
 
 

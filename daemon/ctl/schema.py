@@ -5,8 +5,8 @@ import json
 
 from rich.console import Console
 
+from daemon.client.failures import DONE
 from daemon.core import contract
-from daemon.ctl.failures import DONE
 
 
 def show_schema(args: argparse.Namespace, out: Console) -> int:

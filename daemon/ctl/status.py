@@ -12,13 +12,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from daemon.client.broker import Broker, Heard
+from daemon.client.failures import DONE, NO_ANSWER, REFUSED, SAME_VERSION, USAGE, ClientError
+from daemon.client.keys import FORGED, Gates, believed
+from daemon.client.target import Target, target
 from daemon.core.counts import counted, persons
 from daemon.core.messages import AuditHead, Reembedding, is_topic_segment
 from daemon.ctl.asking import TIMEOUT_S
-from daemon.ctl.broker import Broker, Heard
-from daemon.ctl.failures import DONE, NO_ANSWER, REFUSED, SAME_VERSION, USAGE, CtlError
-from daemon.ctl.keys import FORGED, Gates, believed
-from daemon.ctl.target import Target, target
 from daemon.ctl.text import age_s, brief, safe, table, to_json
 
 STALE_S = 90.0
@@ -58,13 +58,14 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
 
 def show_status(args: argparse.Namespace, out: Console) -> int:
     """Print the status of the gates; the exit code says whether all of them are well."""
-    to = target(args, any_gate=True)
+    to = target(vars(args), any_gate=True)
     if getattr(args, "forget", None) is not None:
         return _forget(to, args.forget, getattr(args, "timeout", TIMEOUT_S), out)
-    found, forged = _statuses(to, believed(args), getattr(args, "timeout", EVERY_GATE_S if to.is_every_gate else TIMEOUT_S))
+    gates = believed(getattr(args, "gate_key", ()))
+    found, forged = _statuses(to, gates, getattr(args, "timeout", EVERY_GATE_S if to.is_every_gate else TIMEOUT_S))
     if not found and not forged:
         hint = "check --site and --gate; a gate publishes its status from its first start on"
-        raise CtlError(NO_ANSWER, "no gate has published a status", hint)
+        raise ClientError(NO_ANSWER, "no gate has published a status", hint)
     if hasattr(args, "json"):
         for name, one in sorted(found.items()):
             out.print(Text(to_json({"gate": name, "stale": _is_stale(one), **one.said})))
@@ -128,16 +129,18 @@ def _read(payload: bytes) -> Seen:
 def _forget(to: Target, name: str, timeout_s: float, out: Console) -> int:
     """Clear the retained status of a gate that is gone."""
     if not is_topic_segment(name):
-        raise CtlError(USAGE, f"{name!r} is not the name of a gate", "give the name that `ostiaryctl status` shows")
+        raise ClientError(USAGE, f"{name!r} is not the name of a gate", "give the name that `ostiaryctl status` shows")
     gone = replace(to, gate=name)
     where = gone.topic("status")
     with Broker(to.address, [where]) as broker:
         heard = broker.next(EVERY_GATE_S)
         status = _read(heard.payload) if isinstance(heard, Heard) and heard.payload else None
         if status is None:
-            raise CtlError(REFUSED, f"gate {name} has no status at the broker", "there is nothing to forget")
+            raise ClientError(REFUSED, f"gate {name} has no status at the broker", "there is nothing to forget")
         if status.online and not _is_stale(status):
-            raise CtlError(REFUSED, f"gate {name} is online: it would say so again", "stop its daemon, or take it out of its configuration")
+            raise ClientError(
+                REFUSED, f"gate {name} is online: it would say so again", "stop its daemon, or take it out of its configuration"
+            )
         broker.forget(where, timeout_s)
     out.print(Text.assemble(("✓", "bold green"), " ", safe(name, "cyan"), ": its status is cleared"))
     return DONE

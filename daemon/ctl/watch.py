@@ -7,12 +7,12 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
+from daemon.client.broker import Broker, Heard, Lost
+from daemon.client.failures import DONE, NO_ANSWER, ClientError
+from daemon.client.keys import FORGED, Gates, believed
+from daemon.client.target import target
 from daemon.core.counts import counted
 from daemon.core.messages import DecisionMessage, GapMessage
-from daemon.ctl.broker import Broker, Heard, Lost
-from daemon.ctl.failures import DONE, NO_ANSWER, CtlError
-from daemon.ctl.keys import FORGED, Gates, believed
-from daemon.ctl.target import target
 from daemon.ctl.text import age_s, brief, local, safe, to_json
 
 _HEADING = Text("time        gate      answer     person        why                 age     ", "bold")
@@ -21,7 +21,7 @@ _MARKS = {"accept": ("✓", "bold green"), "reject": ("✗", "bold red"), "unkno
 
 def watch(args: argparse.Namespace, out: Console) -> int:
     """Print every decision, until --count of them have come or --seconds have passed."""
-    to, gates = target(args, any_gate=True), believed(args)
+    to, gates = target(vars(args), any_gate=True), believed(getattr(args, "gate_key", ()))
     deadline_s = time.monotonic() + args.seconds if args.seconds else None
     for_people = not hasattr(args, "json")
     seen, newest = 0, dict[str, int]()
@@ -34,7 +34,7 @@ def watch(args: argparse.Namespace, out: Console) -> int:
                 if args.count is None:
                     return DONE
                 message = f"only {seen} of {counted(args.count, 'decision')} arrived in {args.seconds:g} s"
-                raise CtlError(NO_ANSWER, message, "check that somebody is at the gate")
+                raise ClientError(NO_ANSWER, message, "check that somebody is at the gate")
             said = _read(heard, gates)
             if isinstance(said, str):
                 if for_people:

@@ -15,9 +15,9 @@ from pathlib import Path
 
 from rich.console import Console
 
+from daemon.client.broker import Address, Broker
+from daemon.client.failures import ClientError
 from daemon.core.messages import topic
-from daemon.ctl.broker import Address, Broker
-from daemon.ctl.failures import CtlError
 from daemon.demo import story
 from daemon.demo.album import write_sheet, write_video
 from daemon.demo.brokers import NoBroker, Running, broker
@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ImportError as error:
         out.print(f"[red]The demo cannot start: {error.name} is not installed.[/]\n  hint: `make demo` in the folder of Ostiary's source")
         return 1
-    except (DemoFailed, NoBroker, CtlError, FilmError, OSError) as error:
+    except (DemoFailed, NoBroker, ClientError, FilmError, OSError) as error:
         out.print(f"[red]The demo cannot go on:[/] {error}")
         return 1
     out.print(f"\nPictures: {args.out / 'contact-sheet.png'}, {args.out / 'demo.mp4'}. The demo took {time.monotonic() - began:.0f} s.")

@@ -13,10 +13,10 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 
+from daemon.client.broker import Broker, Heard
 from daemon.core.counts import persons
 from daemon.core.messages import DecisionMessage, StatusMessage
 from daemon.ctl import __main__ as ctl
-from daemon.ctl.broker import Broker, Heard
 from daemon.demo.album import Act, Answer
 from daemon.demo.stage import Stage
 

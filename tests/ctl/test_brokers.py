@@ -20,7 +20,7 @@ def test_no_broker_is_exit_code_3(capsys: pytest.CaptureFixture[str]) -> None:
 def test_something_that_is_no_broker_is_not_waited_for_for_ever(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("daemon.ctl.broker.CONNECT_TIMEOUT_S", 0.5)
+    monkeypatch.setattr("daemon.client.broker.CONNECT_TIMEOUT_S", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as server:
         assert ctl.main(["--site", "acme", "--gate", "north", "--port", str(server.getsockname()[1]), "ping"]) == 3
     assert "does not answer" in capsys.readouterr().err

@@ -16,11 +16,11 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 from daemon.cli.check import check
+from daemon.client.keys import read_signer
 from daemon.commands.authority import Key
 from daemon.config import load
 from daemon.core import signing
 from daemon.ctl import __main__ as ctl_main
-from daemon.ctl.keys import read_signer
 from daemon.edges.store import Store, StoreError, open_store, rotate_key
 from daemon.serving.signature import box_key, signer
 from tests.conftest import ROOT

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
+from daemon.client.failures import USAGE, ClientError
 from daemon.core import messages as m
 from daemon.core.faces.photo import MAX_PIXELS, JpegHeader, PhotoError, jpeg_header
 from daemon.core.values import Image
-from daemon.ctl.failures import USAGE, CtlError
 
 MAX_FILE_BYTES = 256 << 20
 RECORD_BYTES = 16 << 10
@@ -24,7 +24,7 @@ _KINDS = "give a JPEG, PNG, WebP, BMP or TIFF file that shows one face"
 
 
 def photos(paths: Sequence[Path]) -> list[bytes]:
-    """The pictures of one command as JPEG files, upright, in their order. A file that fits is sent as it is. Raises CtlError."""
+    """The pictures of one command as JPEG files, upright, in their order. A file that fits is sent as it is. Raises ClientError."""
     files = [_read(path) for path in paths]
     left, made = BUDGET_BYTES, dict[int, bytes]()
     # The smallest come first: what they leave of their share is for the others.
@@ -41,12 +41,12 @@ def _read(path: Path) -> bytes:
         size = path.stat().st_size
         if size > MAX_FILE_BYTES:
             message = f"{path} has {size / 1e6:,.0f} MB; a picture may have {MAX_FILE_BYTES / 1e6:.0f} MB"
-            raise CtlError(USAGE, message, "is this the picture that you mean?")
+            raise ClientError(USAGE, message, "is this the picture that you mean?")
         data = path.read_bytes()
     except OSError as error:
-        raise CtlError(USAGE, f"{path}: {error.strerror}", "give the path of a picture") from None
+        raise ClientError(USAGE, f"{path}: {error.strerror}", "give the path of a picture") from None
     if not data:
-        raise CtlError(USAGE, f"{path} is empty", "was the picture copied to its end?")
+        raise ClientError(USAGE, f"{path} is empty", "was the picture copied to its end?")
     return data
 
 
@@ -64,7 +64,7 @@ def _header(data: bytes) -> JpegHeader | None:
 
 
 def _smaller(path: Path, data: bytes, room: int) -> bytes:
-    """The picture as a JPEG file of at most `room` bytes. Raises CtlError."""
+    """The picture as a JPEG file of at most `room` bytes. Raises ClientError."""
     import cv2  # a command without pictures need not wait for it
 
     image = _decoded(path, data)
@@ -75,7 +75,7 @@ def _smaller(path: Path, data: bytes, room: int) -> bytes:
         jpeg = cv2.imencode(".jpg", shrunk, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
         if len(jpeg) <= room:
             return jpeg
-    raise CtlError(USAGE, f"{path} does not fit into {room / 1e3:.0f} kB, also if it is shrunk", "send fewer images at a time")
+    raise ClientError(USAGE, f"{path} does not fit into {room / 1e3:.0f} kB, also if it is shrunk", "send fewer images at a time")
 
 
 def _sizes(longest: int) -> Iterator[tuple[int, int]]:
@@ -84,8 +84,8 @@ def _sizes(longest: int) -> Iterator[tuple[int, int]]:
 
 
 def _decoded(path: Path, data: bytes) -> Image:
-    """The picture, uint8 [height, width, 3] BGR, turned upright as its file says. Raises CtlError; a picture of too many pixels is refused
-    before it is decoded (`daemon/__init__.py`)."""
+    """The picture, uint8 [height, width, 3] BGR, turned upright as its file says. Raises ClientError; a picture of too many pixels is
+    refused before it is decoded (`daemon/__init__.py`)."""
     import cv2
 
     header = _header(data)
@@ -96,10 +96,12 @@ def _decoded(path: Path, data: bytes) -> Image:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), how)
     except (cv2.error, MemoryError) as error:
         if "PIXELS" in str(error) or isinstance(error, MemoryError):
-            raise CtlError(USAGE, f"{path} has too many pixels to be decoded", "save it smaller: 2000 pixels a side are enough") from None
-        raise CtlError(USAGE, f"{path} cannot be decoded ({error.err})", _KINDS) from None
+            raise ClientError(
+                USAGE, f"{path} has too many pixels to be decoded", "save it smaller: 2000 pixels a side are enough"
+            ) from None
+        raise ClientError(USAGE, f"{path} cannot be decoded ({error.err})", _KINDS) from None
     if image is None:
-        raise CtlError(USAGE, *_unreadable(path, data))
+        raise ClientError(USAGE, *_unreadable(path, data))
     return np.ascontiguousarray(image, np.uint8)
 
 

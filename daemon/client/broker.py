@@ -1,4 +1,4 @@
-"""ostiaryctl's connection to the broker: connect, subscribe, publish, wait. Every failure is a CtlError."""
+"""ostiaryctl's connection to the broker: connect, subscribe, publish, wait. Every failure is a ClientError."""
 
 import queue
 import secrets
@@ -13,7 +13,7 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
-from daemon.ctl.failures import NO_ANSWER, REFUSED, USAGE, CtlError
+from daemon.client.failures import NO_ANSWER, REFUSED, USAGE, ClientError
 
 CONNECT_TIMEOUT_S = 5.0
 _NOBODY, _DENIED = 0x10, 0x87
@@ -69,7 +69,7 @@ class Broker:
         self._client = paho.Client(CallbackAPIVersion.VERSION2, f"ostiaryctl-{secrets.token_hex(6)}", protocol=version)
 
     def __enter__(self) -> "Broker":
-        """Connect and subscribe. Raises CtlError."""
+        """Connect and subscribe. Raises ClientError."""
         client, address = self._client, self._address
         if address.username:
             client.username_pw_set(address.username, address.password)
@@ -77,7 +77,7 @@ class Broker:
             if address.ca_file:
                 client.tls_set(address.ca_file, address.cert_file or None, address.key_file or None)
         except (OSError, ValueError) as error:
-            raise CtlError(USAGE, f"TLS cannot be set up: {error}", "check --ca-file, --cert-file and --key-file (PEM)") from None
+            raise ClientError(USAGE, f"TLS cannot be set up: {error}", "check --ca-file, --cert-file and --key-file (PEM)") from None
         client.suppress_exceptions = True
         client.on_socket_open = _no_delay
         client.on_connect = self._on_connect
@@ -92,18 +92,18 @@ class Broker:
             client.connect(address.host, address.port, keepalive=15)
         except (OSError, ValueError) as error:
             hint = "check --host, --port and the TLS options, and that the broker runs"
-            raise CtlError(NO_ANSWER, f"cannot reach the broker at {where} ({error})", hint) from None
+            raise ClientError(NO_ANSWER, f"cannot reach the broker at {where} ({error})", hint) from None
         client.loop_start()
         try:
             for step in ("connection", "subscription"):
                 refused = self._answers.get(timeout=CONNECT_TIMEOUT_S)
                 if refused:
-                    raise CtlError(NO_ANSWER, f"the broker at {where} refused the {step}: {refused}", _advice(refused, step))
+                    raise ClientError(NO_ANSWER, f"the broker at {where} refused the {step}: {refused}", _advice(refused, step))
         except queue.Empty:
             self._close()
             hint = "check that it is an MQTT broker, and whether it needs TLS (--ca-file) or a certificate (--cert-file, --key-file)"
-            raise CtlError(NO_ANSWER, f"{where} accepts connections but does not answer", hint) from None
-        except (CtlError, KeyboardInterrupt):
+            raise ClientError(NO_ANSWER, f"{where} accepts connections but does not answer", hint) from None
+        except (ClientError, KeyboardInterrupt):
             self._close()
             raise
         return self
@@ -114,7 +114,7 @@ class Broker:
     def publish(self, messages: Sequence[tuple[str, bytes]], timeout_s: float) -> str:
         """Publish one of these (topic, payload): the first that the broker takes and has somebody for. Returns the last topic tried.
 
-        At QoS 1, and waits for the broker's answers. Over MQTT 3.1.1 it takes everything, also what its ACL forbids. Raises CtlError.
+        At QoS 1, and waits for the broker's answers. Over MQTT 3.1.1 it takes everything, also what its ACL forbids. Raises ClientError.
         """
         deadline_s = time.monotonic() + timeout_s
         reasons = []
@@ -128,11 +128,11 @@ class Broker:
             who, topic = self._address.username or "this user", messages[0][0]
             other = "check --site and --gate, or use a login that the broker's ACL lets do this"
             hint = f"{who} may not write to {topic}: {_OWN_LOGIN if self._address.is_gates_login else other}"
-            raise CtlError(REFUSED, f"the broker refused the command: {reasons[-1]}", hint)
+            raise ClientError(REFUSED, f"the broker refused the command: {reasons[-1]}", hint)
         return messages[len(reasons) - 1][0]
 
     def forget(self, topic: str, timeout_s: float) -> None:
-        """Clear what is retained on a topic, and wait until the broker has done it. Raises CtlError."""
+        """Clear what is retained on a topic, and wait until the broker has done it. Raises ClientError."""
         reason = self._published_as(topic, b"", time.monotonic() + timeout_s, retain=True)
         deadline_s = time.monotonic() + timeout_s
         heard = None if reason.is_failure else self.next(timeout_s)  # over MQTT 3.1.1 only this tells whether it was allowed
@@ -144,7 +144,7 @@ class Broker:
                 f"{who} may not write to {topic}: use the gate's own login. The daemon that had it clears it by itself after the gate "
                 "was taken out of its configuration, if the gate's login still works"
             )
-            raise CtlError(REFUSED, f"the broker refused to clear the status: {reason}", hint)
+            raise ClientError(REFUSED, f"the broker refused to clear the status: {reason}", hint)
 
     def _published_as(self, topic: str, payload: bytes, deadline_s: float, *, retain: bool = False) -> ReasonCode:
         mid = self._client.publish(topic, payload, qos=1, retain=retain).mid
@@ -155,7 +155,7 @@ class Broker:
                     return reason
         except queue.Empty:
             hint = "check the broker's limit on the size of messages (mosquitto: max_packet_size); in a slow network raise --timeout"
-            raise CtlError(NO_ANSWER, "the broker did not acknowledge the command", hint) from None
+            raise ClientError(NO_ANSWER, "the broker did not acknowledge the command", hint) from None
 
     def next(self, timeout_s: float | None) -> Heard | Lost | None:
         """The next message, or None when none came in time (seconds; None waits without a limit)."""

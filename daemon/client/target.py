@@ -1,14 +1,15 @@
 """Which gate is meant, and which broker it is at."""
 
-import argparse
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
+from daemon.client.broker import Address
+from daemon.client.failures import USAGE, ClientError
 from daemon.config import load, need_private, read_secret
 from daemon.core import messages as m
-from daemon.ctl.broker import Address
-from daemon.ctl.failures import USAGE, CtlError
 
 _CONNECTION = ("host", "port", "protocol", "username", "ca_file", "cert_file", "key_file")
 
@@ -36,12 +37,11 @@ class Target:
         return m.topic(self.site, "+" if self.is_every_gate else self.gate, leaf)
 
 
-def target(args: argparse.Namespace, *, any_gate: bool) -> Target:
-    """The target that the configuration and the options name; the options win. With `any_gate` the default is every gate.
+def target(given: Mapping[str, Any], *, any_gate: bool) -> Target:
+    """The target that the configuration and the options in `given` name; the options win. With `any_gate` the default is every gate.
 
-    Raises CtlError, or ConfigError for a configuration or password file that cannot be used.
+    Raises ClientError, or ConfigError for a configuration or password file that cannot be used.
     """
-    given = vars(args)
     options = {name: given[name] for name in _CONNECTION if name in given}
     password_file, site, gates = "", "", ["+"] if any_gate else []
     if "config" in given:
@@ -55,14 +55,14 @@ def target(args: argparse.Namespace, *, any_gate: bool) -> Target:
     if not m.is_topic_segment(site):
         message = f"{site!r} is not the name of a site" if site else "no site is given"
         hint = "give --site, a settings file (~/.config/ostiary/client.toml), or --config with the daemon's configuration"
-        raise CtlError(USAGE, message, hint)
+        raise ClientError(USAGE, message, hint)
     gate = given.get("gate", gates[0] if gates else "")  # the gates of one daemon share their people, so any of them will do
     if not (any_gate and gate == "+") and not m.is_topic_segment(gate):
         message = f"{gate!r} is not the name of a gate" if gate else "no gate is given"
-        raise CtlError(USAGE, message, "give --gate NAME, or --gate all for every gate of the site")
+        raise ClientError(USAGE, message, "give --gate NAME, or --gate all for every gate of the site")
     port = options.get("port", 1883)
     if not 0 < port < 65_536:
-        raise CtlError(USAGE, f"{port} is not a port number", "give a number from 1 to 65535; 1883 is usual, 8883 with TLS")
+        raise ClientError(USAGE, f"{port} is not a port number", "give a number from 1 to 65535; 1883 is usual, 8883 with TLS")
     if options.get("key_file"):
         need_private(options["key_file"], "--key-file")
     # The configuration's password is the configuration's user's.

@@ -1,17 +1,17 @@
-"""The settings file of ostiaryctl: broker, site, gate and login of the person or program that uses it."""
+"""The settings file of a desk program: broker, site, gate and login of the person or program that uses it."""
 
-import argparse
 import os
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
+from daemon.client.failures import USAGE, ClientError
 from daemon.config import load
 from daemon.core import settings
-from daemon.ctl.failures import USAGE, CtlError
 
 SYSTEM = Path("/etc/ostiary/client.toml")
 _FILES = ("password_file", "ca_file", "cert_file", "key_file", "key")
@@ -41,32 +41,31 @@ class ClientSettings:
 def client_settings(path: Path | None = None) -> dict[str, Any]:
     """What stands in the settings file at `path`, else in the user's own, else in the machine's; nothing where there is none.
 
-    Only keys that the file has, with absolute paths. Raises CtlError for a file that cannot be used.
+    Only keys that the file has, with absolute paths. Raises ClientError for a file that cannot be used.
     """
     for place in (path,) if path is not None else (_own(), SYSTEM):
         try:
             text = place.read_text("utf-8")
         except (FileNotFoundError, NotADirectoryError):
             if path is not None:
-                raise CtlError(USAGE, f"{place}: no such file", "give --settings a file with site, gate, username and so on") from None
+                raise ClientError(USAGE, f"{place}: no such file", "give --settings a file with site, gate, username and so on") from None
         except PermissionError:
             # The machine's file may be for root or a group only; then it says nothing to others.
             if place != SYSTEM or path is not None:
-                raise CtlError(USAGE, f"{place}: you may not read it", "chmod or chown it, or run this as its owner") from None
+                raise ClientError(USAGE, f"{place}: you may not read it", "chmod or chown it, or run this as its owner") from None
         except (OSError, UnicodeDecodeError) as error:
-            raise CtlError(USAGE, f"{place} cannot be read ({error})", "it is a TOML file with site, gate, username and so on") from None
+            raise ClientError(USAGE, f"{place} cannot be read ({error})", "it is a TOML file with site, gate, username and so on") from None
         else:
             return _read(place, text)
     return {}
 
 
-def fill_in(args: argparse.Namespace) -> None:
-    """Give `args` what the settings say and the command line does not.
+def completed(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options in `given`, and what the settings say beside them. An option wins.
 
-    With --config the settings count only where they are about the same site and broker: a password is shown to no other broker. Then they
-    replace the login of the configuration, which is the gate's own. Raises CtlError and ConfigError.
+    With `config` the settings count only where they are about the same site and broker: a password is shown to no other broker. Then they
+    replace the login of the configuration, which is the gate's own. Raises ClientError and ConfigError.
     """
-    given = vars(args)
     found = client_settings(given.get("settings"))
     if "username" in given:  # the password of the settings is the settings' user's
         found = {name: value for name, value in found.items() if name not in ("username", "password_file")}
@@ -74,12 +73,12 @@ def fill_in(args: argparse.Namespace) -> None:
         config = load(given["config"])
         place = (found.get("site"), found.get("host", "127.0.0.1"), found.get("port", 1883))
         if place != (config.site, config.mqtt.host, config.mqtt.port):
-            return
+            return dict(given)
         login = dict.fromkeys(_LOGIN, "") if any(found.get(name) for name in _LOGIN) else {}
         found = login | {name: value for name, value in found.items() if name in (*_LOGIN, *_ANSWERS)}
-    for name, value in found.items():
-        if name not in given:
-            setattr(args, name, Path(value) if name == "key" else value)
+    if "key" in found:
+        found["key"] = Path(found["key"])
+    return found | dict(given)
 
 
 def _own() -> Path:
@@ -91,8 +90,8 @@ def _read(path: Path, text: str) -> dict[str, Any]:
         table = tomllib.loads(text)
         read = settings.build(ClientSettings, table)
     except tomllib.TOMLDecodeError as error:
-        raise CtlError(USAGE, f"{path} is not valid TOML: {error}", 'for instance a line `site = "acme"`') from None
+        raise ClientError(USAGE, f"{path} is not valid TOML: {error}", 'for instance a line `site = "acme"`') from None
     except settings.SettingError as error:
-        raise CtlError(USAGE, f"{path}: {error.message}", error.hint) from None
+        raise ClientError(USAGE, f"{path}: {error.message}", error.hint) from None
     given = {field.name: getattr(read, field.name) for field in fields(read) if field.name in table}
     return given | {name: str((path.parent / given[name]).absolute()) for name in _FILES if given.get(name)}

@@ -4,19 +4,19 @@ from pathlib import Path
 
 import pytest
 
+from daemon.client.failures import ClientError
+from daemon.client.settings import ClientSettings, client_settings, completed
+from daemon.client.target import target
 from daemon.core import settings
 from daemon.ctl import __main__ as ctl
 from daemon.ctl.arguments import parser
-from daemon.ctl.client_settings import ClientSettings, client_settings, fill_in
-from daemon.ctl.failures import CtlError
-from daemon.ctl.target import target
 from tests.fixtures.deployed import deployed
 
 
 @pytest.fixture(autouse=True)
 def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr("daemon.ctl.client_settings.SYSTEM", tmp_path / "etc" / "client.toml")
+    monkeypatch.setattr("daemon.client.settings.SYSTEM", tmp_path / "etc" / "client.toml")
 
 
 def write(path: Path, text: str) -> Path:
@@ -27,8 +27,7 @@ def write(path: Path, text: str) -> Path:
 
 def filled(*words: str) -> dict[str, object]:
     args = parser(ctl.RUNS).parse_args([*words, "ping"])
-    fill_in(args)
-    return vars(args)
+    return completed(vars(args))
 
 
 def test_the_users_own_file_comes_before_the_machines(tmp_path: Path) -> None:
@@ -62,7 +61,7 @@ def test_a_file_that_cannot_be_used_is_said_so(tmp_path: Path, capsys: pytest.Ca
 
 
 def test_a_file_that_is_named_must_be_there(tmp_path: Path) -> None:
-    with pytest.raises(CtlError, match="no such file"):
+    with pytest.raises(ClientError, match="no such file"):
         client_settings(tmp_path / "absent.toml")
 
 
@@ -93,8 +92,7 @@ def test_with_a_configuration_the_login_counts_at_its_own_broker_only(tmp_path: 
     ):
         write(tmp_path / "etc" / "client.toml", login)
         args = parser(ctl.RUNS).parse_args(["--config", str(config), "ping"])
-        fill_in(args)
-        to = target(args, any_gate=False)
+        to = target(completed(vars(args)), any_gate=False)
         assert (to.site, to.gate) == ("acme", "north")
         assert (to.address.username, to.address.password, to.address.is_gates_login) == wanted, login
 

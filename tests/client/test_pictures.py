@@ -10,11 +10,11 @@ import cv2
 import numpy as np
 import pytest
 
+from daemon.client.failures import ClientError
+from daemon.client.pictures import BUDGET_BYTES, photos
 from daemon.core import messages as m
 from daemon.core.faces.photo import MAX_PIXELS, check_jpeg, decode_jpeg, jpeg_header
 from daemon.core.values import Image
-from daemon.ctl.failures import CtlError
-from daemon.ctl.pictures import BUDGET_BYTES, photos
 from tests.conftest import ROOT
 
 
@@ -140,5 +140,5 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
         ("none.jpg", b"", "empty"),
     ):
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(CtlError, match=says):
+        with pytest.raises(ClientError, match=says):
             photos([tmp_path / name])

@@ -9,7 +9,7 @@ SAME_VERSION = "check that the gate and ostiaryctl have the same version"
 """What to do about a message that cannot be read."""
 
 
-class CtlError(Fault):
+class ClientError(Fault):
     """What went wrong, what to do about it, and the exit code that tells a script."""
 
     def __init__(self, code: int, message: str, hint: str) -> None:
