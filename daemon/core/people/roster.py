@@ -1,0 +1,136 @@
+"""The roster: who is enrolled at a site, written by several desks, some of which may not hear each other for a while.
+
+Every writer has a record of its own for each person it has changed, and nobody writes over another's. A record says which records of the
+others its writer knew (`Stamp.seen`, a version vector). What a person may do is what the records that no other one knew of have in common:
+somebody whom one desk has revoked or suspended stays out, however often another desk, which had not heard of it, has edited them.
+
+Only the newest record of each writer counts, so rosters are joined writer by writer, and it does not matter who joins what with whom, in
+which order and how often (a join-semilattice; Shapiro and others 2011, "Conflict-free Replicated Data Types"). A plain counter of changes
+per person, where the higher one wins, would let two edits at one desk undo a revocation at another.
+"""
+
+from collections.abc import Mapping
+from functools import reduce
+from typing import Literal
+
+import msgspec
+
+State = Literal["active", "unconfirmed", "suspended", "revoked"]
+_STRICTNESS: tuple[State, ...] = ("active", "unconfirmed", "suspended", "revoked")
+
+
+class Stamp(msgspec.Struct, frozen=True):
+    """Who wrote a record, and how many records of each writer about this person it knows, its own one included."""
+
+    writer: str
+    seen: dict[str, int]
+
+    @property
+    def number(self) -> int:
+        """The number of this record among its writer's about the person; from 1."""
+        return self.seen.get(self.writer, 0)
+
+    def knows(self, other: "Stamp") -> bool:
+        """Whether whoever wrote this knew the other record."""
+        return self.seen.get(other.writer, 0) >= other.number
+
+
+class Face(msgspec.Struct, frozen=True):
+    """A template: the aligned crop as a PNG file, and each model's vector of it (float32, little-endian), by the id of its bundle."""
+
+    crop: bytes
+    vectors: dict[str, bytes]
+
+
+class Card(msgspec.Struct, frozen=True, kw_only=True):
+    """What a record says of a person. Times are UTC seconds; no `gates` means all of them, no `schedule` any time.
+
+    `faces` are by the SHA-256 of their crops (hexadecimal digits). `disputed` says that two desks disagree and somebody has to decide.
+    """
+
+    person: str
+    state: State = "active"
+    name: str | None = None
+    valid_from: float | None = None
+    valid_until: float | None = None
+    gates: tuple[str, ...] | None = None
+    schedule: str | None = None
+    consent: str | None = None
+    enrolled_at: float = 0.0
+    faces: dict[str, Face] = {}
+    disputed: bool = False
+
+
+class Record(msgspec.Struct, frozen=True):
+    """One writer's record of a person. `digest` is the SHA-256 of what was signed, and tells apart two records with one number, which a
+    writer makes only if it has lost its memory."""
+
+    stamp: Stamp
+    card: Card
+    digest: bytes
+
+    @property
+    def _age(self) -> tuple[int, bytes]:
+        return self.stamp.number, self.digest
+
+
+Records = Mapping[str, Record]
+"""The records of one person, by writer."""
+
+
+def joined(*sides: Records) -> dict[str, Record]:
+    """The newest record of each writer."""
+    found: dict[str, Record] = {}
+    for side in sides:
+        for writer, record in side.items():
+            if writer not in found or record._age > found[writer]._age:
+                found[writer] = record
+    return found
+
+
+def standing(records: Records) -> list[Record]:
+    """The records that no other one knew of, the one whose name and consent are shown first."""
+    found = [one for one in records.values() if not any(other is not one and other.stamp.knows(one.stamp) for other in records.values())]
+    return sorted(found, key=lambda one: (sum(one.stamp.seen.values()), one.stamp.writer, one.digest), reverse=True)
+
+
+def effective(records: Records) -> Card | None:
+    """What holds for the person: what all standing records allow. None if there are no records."""
+    cards = [record.card for record in standing(records)]
+    return reduce(_common, cards) if cards else None
+
+
+def next_stamp(writer: str, records: Records) -> Stamp:
+    """The stamp of a record that `writer` makes now, knowing these."""
+    seen: dict[str, int] = {}
+    for record in records.values():
+        for name, number in record.stamp.seen.items():
+            seen[name] = max(seen.get(name, 0), number)
+    return Stamp(writer, {**seen, writer: seen.get(writer, 0) + 1})
+
+
+def _common(one: Card, other: Card) -> Card:
+    """What both allow. Name and consent are those of `one`."""
+    gates = one.gates if other.gates is None else other.gates if one.gates is None else tuple(g for g in one.gates if g in other.gates)
+    schedules = {one.schedule, other.schedule} - {None}
+    faces = {digest: face for digest, face in one.faces.items() if digest in other.faces}
+    state = max(one.state, other.state, key=_STRICTNESS.index)
+    # Two different schedules have no name in common, and two different faces no person: nobody passes until a desk has decided.
+    unsettled = len(schedules) > 1 or (bool(one.faces) and bool(other.faces) and not faces)
+    return Card(
+        person=one.person,
+        state="suspended" if unsettled and state != "revoked" else state,
+        name=one.name,
+        valid_from=max(_given(one.valid_from, other.valid_from), default=None),
+        valid_until=min(_given(one.valid_until, other.valid_until), default=None),
+        gates=gates,
+        schedule=min(schedules, default=None),
+        consent=one.consent,
+        enrolled_at=min(one.enrolled_at, other.enrolled_at),
+        faces={} if state == "revoked" else faces,
+        disputed=one.disputed or other.disputed or unsettled,
+    )
+
+
+def _given(*values: float | None) -> list[float]:
+    return [value for value in values if value is not None]
