@@ -79,7 +79,9 @@ def sides(draw: st.DrawFn) -> dict[str, Record]:
     made: dict[str, Record] = {}
     for desk in desks:
         for _ in range(draw(st.integers(1, 2))):
-            made[desk] = record(desk, made if draw(st.booleans()) else {}, state=draw(st.sampled_from(STATES)), name=draw(st.text("xy", max_size=1)))
+            made[desk] = record(
+                desk, made if draw(st.booleans()) else {}, state=draw(st.sampled_from(STATES)), name=draw(st.text("xy", max_size=1))
+            )
     return made
 
 

@@ -1,0 +1,100 @@
+"""A roster record as it travels: sealed for the boxes of the site, then signed by its writer, bound to its topic.
+
+The topic is `ostiary/v1/<site>/roster/<ident>/<writer>`; `ident` stands for the person and says nothing about them to whoever reads the
+broker's files. The payload is a mark, the number of the sealing key, a nonce, the sealed content (AES-256-GCM, with the topic as
+associated data) and the Ed25519 signature over topic, NUL and all of that.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import msgspec
+from cryptography.exceptions import InvalidSignature, InvalidTag
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from daemon.core.people.roster import Card, Record, Stamp
+
+LEAF = "roster"
+"""Stands in the place of a gate in the topics, so no gate may have this name."""
+MOST_BYTES = 1 << 20
+"""How long a record may be."""
+KEY_BYTES, NONCE_BYTES = 32, 12
+_MARK, _NUMBER_BYTES, _SIGNATURE_BYTES = b"OR1", 4, 64
+_SEALED_AT = len(_MARK) + _NUMBER_BYTES + NONCE_BYTES
+
+
+class RosterError(ValueError):
+    """A record that counts for nothing; says why."""
+
+
+class _Body(msgspec.Struct, frozen=True, array_like=True):
+    seen: dict[str, int]
+    card: Card
+
+
+@dataclass(frozen=True, slots=True)
+class SiteKeys:
+    """What the boxes of a site share. `ident` makes the ids of people, for as long as the roster lasts. `sealing` are the keys that open
+    records, by number; new records are sealed with the highest one."""
+
+    ident: bytes
+    sealing: Mapping[int, bytes]
+
+    def ident_of(self, person: str) -> str:
+        """The person's id in topics: 32 hexadecimal digits."""
+        return hmac.new(self.ident, person.encode(), hashlib.sha256).hexdigest()[:32]
+
+    @property
+    def newest(self) -> int:
+        return max(self.sealing)
+
+
+def topic(site: str, ident: str, writer: str) -> str:
+    return f"ostiary/v1/{site}/{LEAF}/{ident}/{writer}"
+
+
+def written(site: str, keys: SiteKeys, stamp: Stamp, card: Card, signer: Ed25519PrivateKey, nonce: bytes) -> tuple[str, bytes]:
+    """The topic and payload of a record. `nonce` is NONCE_BYTES that were never used before. Raises RosterError for one that is too long."""
+    to = topic(site, keys.ident_of(card.person), stamp.writer)
+    plain = _encoder.encode(_Body(dict(stamp.seen), card))
+    sealed = AESGCM(keys.sealing[keys.newest]).encrypt(nonce, plain, to.encode())
+    body = _MARK + keys.newest.to_bytes(_NUMBER_BYTES, "big") + nonce + sealed
+    if len(body) + _SIGNATURE_BYTES > MOST_BYTES:
+        raise RosterError(f"the record of a person has {len(body)} bytes, and {MOST_BYTES} are allowed")
+    return to, body + signer.sign(_signed(to, body))
+
+
+def read(on: str, payload: bytes, keys: SiteKeys, writers: Mapping[str, Ed25519PublicKey]) -> Record:
+    """The record of this payload on this topic. Raises RosterError for one that nobody has to believe."""
+    ident, writer = on.split("/")[4:6]
+    if writer not in writers:
+        raise RosterError(f"{writer} is not among the roster's writers")
+    if not _SEALED_AT + _SIGNATURE_BYTES < len(payload) <= MOST_BYTES or not payload.startswith(_MARK):
+        raise RosterError("it is not a record")
+    body, signature = payload[:-_SIGNATURE_BYTES], payload[-_SIGNATURE_BYTES:]
+    try:
+        writers[writer].verify(signature, _signed(on, body))
+    except InvalidSignature:
+        raise RosterError(f"it is not signed by {writer}") from None
+    number = int.from_bytes(body[len(_MARK) : len(_MARK) + _NUMBER_BYTES], "big")
+    if number not in keys.sealing:
+        raise RosterError(f"it is sealed with key {number}, which this box does not have")
+    try:
+        plain = AESGCM(keys.sealing[number]).decrypt(body[_SEALED_AT - NONCE_BYTES : _SEALED_AT], body[_SEALED_AT:], on.encode())
+        made = _decoder.decode(plain)
+    except (InvalidTag, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        raise RosterError("it does not open, or says what this version does not know") from None
+    stamp = Stamp(writer, made.seen)
+    if keys.ident_of(made.card.person) != ident or stamp.number < 1:
+        raise RosterError("it is about another person, or has no number")
+    return Record(stamp, made.card, hashlib.sha256(payload).digest())
+
+
+_encoder, _decoder = msgspec.msgpack.Encoder(order="deterministic"), msgspec.msgpack.Decoder(_Body)
+
+
+def _signed(on: str, body: bytes) -> bytes:
+    return on.encode() + b"\0" + body
