@@ -112,7 +112,7 @@ def next_stamp(writer: str, records: Records) -> Stamp:
 def _common(one: Card, other: Card) -> Card:
     """What both allow. Name and consent are those of `one`."""
     gates = one.gates if other.gates is None else other.gates if one.gates is None else tuple(g for g in one.gates if g in other.gates)
-    schedules = {one.schedule, other.schedule} - {None}
+    schedules = sorted({schedule for schedule in (one.schedule, other.schedule) if schedule is not None})
     faces = {digest: face for digest, face in one.faces.items() if digest in other.faces}
     state = max(one.state, other.state, key=_STRICTNESS.index)
     # Two different schedules have no name in common, and two different faces no person: nobody passes until a desk has decided.
@@ -124,7 +124,7 @@ def _common(one: Card, other: Card) -> Card:
         valid_from=max(_given(one.valid_from, other.valid_from), default=None),
         valid_until=min(_given(one.valid_until, other.valid_until), default=None),
         gates=gates,
-        schedule=min(schedules, default=None),
+        schedule=schedules[0] if schedules else None,
         consent=one.consent,
         enrolled_at=min(one.enrolled_at, other.enrolled_at),
         faces={} if state == "revoked" else faces,
