@@ -36,6 +36,8 @@ CORE_MAY = {
     "cryptography",
     "binascii",
     "urllib",
+    "functools",
+    "hmac",
 }
 SHARED = ("daemon.core", "daemon.pages", "daemon.runtime", "daemon.edges.detector", "daemon.edges.files", "daemon.edges.visibility")
 CV2_TOUCHES_THE_WORLD = {

@@ -57,7 +57,7 @@ def topic(site: str, ident: str, writer: str) -> str:
 
 
 def written(site: str, keys: SiteKeys, stamp: Stamp, card: Card, signer: Ed25519PrivateKey, nonce: bytes) -> tuple[str, bytes]:
-    """Topic and payload of a record. `nonce` is NONCE_BYTES that were never used before. Raises RosterError for a record that is too long."""
+    """Topic and payload of a record. `nonce` is NONCE_BYTES that were never used before. Raises RosterError for one too long."""
     to = topic(site, keys.ident_of(card.person), stamp.writer)
     plain = _encoder.encode(_Body(dict(stamp.seen), card))
     sealed = AESGCM(keys.sealing[keys.newest]).encrypt(nonce, plain, to.encode())
