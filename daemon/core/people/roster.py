@@ -11,12 +11,18 @@ per person, where the higher one wins, would let two edits at one desk undo a re
 
 from collections.abc import Mapping
 from functools import reduce
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
+
+from daemon.core import messages as m
 
 State = Literal["active", "unconfirmed", "suspended", "revoked"]
 _STRICTNESS: tuple[State, ...] = ("active", "unconfirmed", "suspended", "revoked")
+_FURTHEST = 1_000_000
+"""How many records of another writer about one person somebody may know beyond those that are there. A claim to know more says nothing:
+a stolen box could else say that it knows all that anybody will ever write."""
 
 
 class Stamp(msgspec.Struct, frozen=True):
@@ -32,14 +38,20 @@ class Stamp(msgspec.Struct, frozen=True):
 
     def knows(self, other: "Stamp") -> bool:
         """Whether whoever wrote this knew the other record."""
-        return self.seen.get(other.writer, 0) >= other.number
+        return 0 <= self.seen.get(other.writer, 0) - other.number < _FURTHEST
+
+
+_Time = Annotated[float, Meta(ge=0, le=32_503_680_000.0)]
+"""UTC seconds, to the year 3000."""
+_Gate = Annotated[str, Meta(min_length=1, max_length=64)]
+_Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
 
 
 class Face(msgspec.Struct, frozen=True):
     """A template: the aligned crop as a PNG file, and each model's vector of it (float32, little-endian), by the id of its bundle."""
 
-    crop: bytes
-    vectors: dict[str, bytes]
+    crop: Annotated[bytes, Meta(min_length=1)]
+    vectors: Annotated[dict[Annotated[str, Meta(max_length=300)], Annotated[bytes, Meta(max_length=1 << 16)]], Meta(max_length=8)]
 
 
 class Card(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,16 +60,16 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     `faces` are by the SHA-256 of their crops (hexadecimal digits). `disputed` says that two desks disagree and somebody has to decide.
     """
 
-    person: str
+    person: m.PersonId
     state: State = "active"
-    name: str | None = None
-    valid_from: float | None = None
-    valid_until: float | None = None
-    gates: tuple[str, ...] | None = None
-    schedule: str | None = None
-    consent: str | None = None
-    enrolled_at: float = 0.0
-    faces: dict[str, Face] = {}
+    name: m.Name | None = None
+    valid_from: _Time | None = None
+    valid_until: _Time | None = None
+    gates: Annotated[tuple[_Gate, ...], Meta(max_length=64)] | None = None
+    schedule: m.ScheduleName | None = None
+    consent: m.Consent | None = None
+    enrolled_at: _Time = 0.0
+    faces: Annotated[dict[_Digest, Face], Meta(max_length=64)] = {}
     disputed: bool = False
 
 
@@ -101,12 +113,16 @@ def effective(records: Records) -> Card | None:
 
 
 def next_stamp(writer: str, records: Records) -> Stamp:
-    """The stamp of a record that `writer` makes now, knowing these."""
-    seen: dict[str, int] = {}
-    for record in records.values():
-        for name, number in record.stamp.seen.items():
-            seen[name] = max(seen.get(name, 0), number)
-    return Stamp(writer, {**seen, writer: seen.get(writer, 0) + 1})
+    """The stamp of a record that `writer` makes now, with these at hand.
+
+    It says no more than that it knows these: what the others say that they know stays in their own records. Its number is above whatever
+    they believe the writer to have written, which a writer that was restored may have forgotten.
+    """
+    number = 1 + (records[writer].stamp.number if writer in records else 0)
+    for claim in sorted(record.stamp.seen.get(writer, 0) for record in records.values()):
+        if 0 <= claim - number < _FURTHEST:
+            number = claim + 1
+    return Stamp(writer, {**{name: record.stamp.number for name, record in records.items()}, writer: number})
 
 
 def _common(one: Card, other: Card) -> Card:

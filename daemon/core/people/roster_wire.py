@@ -9,11 +9,13 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated
 
 import msgspec
 from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from msgspec import Meta
 
 from daemon.core.people.roster import Card, Record, Stamp
 
@@ -21,13 +23,17 @@ LEAF = "roster"
 """Stands in the place of a gate in the topics, so no gate may have this name."""
 MOST_BYTES = 1 << 20
 """How long a record may be."""
+MOST_WRITERS = 1000
+"""How many boxes a fleet may have."""
+MOST_CHANGES = (1 << 53) - 1
+WriterName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,64}$(?!\n)")]
 KEY_BYTES, NONCE_BYTES = 32, 12
 _MARK, _NUMBER_BYTES, _SIGNATURE_BYTES = b"OR1", 4, 64
 _SEALED_AT = len(_MARK) + _NUMBER_BYTES + NONCE_BYTES
 
 
 class RosterError(ValueError):
-    """A record that counts for nothing; says why. `reason` is one word for programs."""
+    """Something of the roster that counts for nothing; says why. `reason` is one word for programs."""
 
     def __init__(self, message: str, reason: str = "unusable") -> None:
         super().__init__(message)
@@ -35,7 +41,7 @@ class RosterError(ValueError):
 
 
 class _Body(msgspec.Struct, frozen=True, array_like=True):
-    seen: dict[str, int]
+    seen: Annotated[dict[WriterName, Annotated[int, Meta(ge=0, le=MOST_CHANGES)]], Meta(max_length=MOST_WRITERS)]
     card: Card
 
 
@@ -60,6 +66,14 @@ def topic(site: str, ident: str, writer: str) -> str:
     return f"ostiary/v1/{site}/{LEAF}/{ident}/{writer}"
 
 
+def writer_of(on: str) -> tuple[str, str]:
+    """The `ident` and the writer in a topic. Raises RosterError for a topic that is none of the roster's."""
+    parts = on.split("/")
+    if len(parts) != 6 or on != topic(parts[2], parts[4], parts[5]):
+        raise RosterError("it is not on a topic of the roster")
+    return parts[4], parts[5]
+
+
 def written(site: str, keys: SiteKeys, stamp: Stamp, card: Card, signer: Ed25519PrivateKey, nonce: bytes) -> tuple[str, bytes]:
     """Topic and payload of a record. `nonce` is NONCE_BYTES that were never used before. Raises RosterError for one too long."""
     to = topic(site, keys.ident_of(card.person), stamp.writer)
@@ -73,7 +87,7 @@ def written(site: str, keys: SiteKeys, stamp: Stamp, card: Card, signer: Ed25519
 
 def read(on: str, payload: bytes, keys: SiteKeys, writers: Mapping[str, Ed25519PublicKey]) -> Record:
     """The record of this payload on this topic. Raises RosterError for one that nobody has to believe."""
-    ident, writer = on.split("/")[4:6]
+    ident, writer = writer_of(on)
     if writer not in writers:
         raise RosterError(f"{writer} is not among the roster's writers", "unknown_writer")
     if not _SEALED_AT + _SIGNATURE_BYTES < len(payload) <= MOST_BYTES or not payload.startswith(_MARK):
@@ -89,8 +103,12 @@ def read(on: str, payload: bytes, keys: SiteKeys, writers: Mapping[str, Ed25519P
     try:
         plain = AESGCM(keys.sealing[number]).decrypt(body[_SEALED_AT - NONCE_BYTES : _SEALED_AT], body[_SEALED_AT:], on.encode())
         made = _decoder.decode(plain)
-    except (InvalidTag, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        raise RosterError("it does not open, or says what this version does not know", "unreadable") from None
+    except InvalidTag:
+        raise RosterError("it does not open with the key of its number", "unreadable") from None
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise RosterError(f"it says what this version does not know: {error}", "unreadable") from None
+    if any(hashlib.sha256(face.crop).hexdigest() != digest for digest, face in made.card.faces.items()):
+        raise RosterError("a picture in it is not the one that it names", "malformed")
     stamp = Stamp(writer, made.seen)
     if keys.ident_of(made.card.person) != ident or stamp.number < 1:
         raise RosterError("it is about another person, or has no number", "wrong_person")
