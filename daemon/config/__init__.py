@@ -20,7 +20,9 @@ from daemon.config.sections import (
     MqttConfig,
     OutboxConfig,
     RecordingConfig,
+    RosterConfig,
     StoreConfig,
+    WriterConfig,
 )
 from daemon.config.site_calibration import SiteCalibration, read_site_calibration
 
@@ -44,9 +46,11 @@ __all__ = [
     "OutboxConfig",
     "QualityConfig",
     "RecordingConfig",
+    "RosterConfig",
     "ScheduleConfig",
     "SiteCalibration",
     "StoreConfig",
+    "WriterConfig",
     "exposed_passwords",
     "is_loopback",
     "keys",

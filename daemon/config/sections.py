@@ -10,9 +10,10 @@ from daemon.config.policy import ClockConfig, DecisionConfig, DetectorConfig, Li
 from daemon.config.secret import read_secret
 from daemon.core.faces.quality import MIN_ENROLMENT_PX
 from daemon.core.passages.claims import Mode
+from daemon.core.people.roster_head import LONGEST_LIFE_S
 
-Grants = tuple[Literal["force", "replace", "capture", "reembed", "verify"], ...]
-Ops = tuple[Literal["enroll", "revoke", "suspend", "resume", "update", "verify", "list", "get", "reembed", "ping"], ...]
+Grants = tuple[Literal["force", "replace", "capture", "reembed", "verify", "roster"], ...]
+Ops = tuple[Literal["enroll", "revoke", "suspend", "resume", "update", "verify", "list", "get", "reembed", "resync", "ping"], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +150,7 @@ class CommandsConfig:
         Meta(
             description="`force` enrols somebody who looks like another person, or changes the model though templates are lost. "
             "`replace` puts another face on a record. `capture` uses the camera. `reembed` changes the model. "
-            "`verify` names the next person."
+            "`verify` names the next person. `roster` reads the roster anew."
         ),
     ] = ()
     keys: dict[str, KeyConfig] = field(default_factory=dict)
@@ -264,6 +265,37 @@ class MetricsConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WriterConfig:
+    """Another box of the fleet."""
+
+    public: Annotated[str, Meta(description="The key that the box signs with: `public_key` in its status, Ed25519, 32 bytes in base64.")]
+    keeper: Annotated[bool, Meta(description="The box is a keeper: it says what the whole roster is.")] = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RosterConfig:
+    """The people whom the boxes of a site share through the broker."""
+
+    name: Annotated[
+        str, Meta(description="The name of this box in the roster. Empty: it shares nobody, and nothing of the other keys counts.")
+    ] = ""
+    keeper: Annotated[bool, Meta(description="This box says what the whole roster is. At least one box of the fleet must.")] = False
+    admin: Annotated[
+        str, Meta(description="The key of whoever gives the boxes the site's keys: Ed25519, 32 bytes in base64 (`ostiaryctl roster keys`).")
+    ] = ""
+    head_life_s: Annotated[
+        float,
+        Meta(
+            ge=60,
+            le=LONGEST_LIFE_S,
+            description="For how many seconds people of other boxes are accepted without a word of the keeper. For a keeper: how long its "
+            "word counts.",
+        ),
+    ] = 300.0
+    writers: dict[str, WriterConfig] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogConfig:
     """What the journal says."""
 
@@ -299,6 +331,7 @@ class Config:
     recording: RecordingConfig = field(default_factory=RecordingConfig)
     flight: FlightConfig = field(default_factory=FlightConfig)
     mqtt: MqttConfig = field(default_factory=MqttConfig)
+    roster: RosterConfig = field(default_factory=RosterConfig)
     metrics: MetricsConfig = field(default_factory=MetricsConfig)
     log: LogConfig = field(default_factory=LogConfig)
 

@@ -18,7 +18,7 @@ __all__ = ["METRICS", "Exporter", "Metric", "Metrics", "MetricsError", "MetricsS
 GraphWord = Literal["unneeded", "building", "serving", "failed"]
 
 GRAPH_STATES: tuple[GraphWord, ...] = ("unneeded", "building", "serving", "failed")
-OPS = frozenset({"enroll", "revoke", "suspend", "resume", "update", "verify", "list", "get", "reembed", "ping"})
+OPS = frozenset({"enroll", "revoke", "suspend", "resume", "update", "verify", "list", "get", "reembed", "resync", "ping"})
 OTHER = "other"
 """Replaces every unknown label value, so that no sender can create new time series."""
 
