@@ -90,13 +90,13 @@ def read_head(on: str, payload: bytes, keepers: Mapping[str, Ed25519PublicKey]) 
     """The head of this payload on this topic. Raises RosterError for one that nobody has to believe."""
     ident, keeper = writer_of(on)
     if ident != HEAD or keeper not in keepers:
-        raise RosterError(f"{keeper} is not among the roster's keepers")
+        raise RosterError(f"{keeper} is not among the roster's keepers", "unknown_keeper")
     if len(payload) > MOST_BYTES or not signing.said_by(keepers[keeper], on, payload):
-        raise RosterError(f"it is not signed by {keeper}")
+        raise RosterError(f"it is not signed by {keeper}", "bad_signature")
     try:
         return _decoder.decode(payload)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        raise RosterError("it says what this version does not know") from None
+        raise RosterError("it says what this version does not know", "unreadable") from None
 
 
 _decoder = msgspec.json.Decoder(Head)

@@ -33,7 +33,11 @@ _SEALED_AT = len(_MARK) + _NUMBER_BYTES + NONCE_BYTES
 
 
 class RosterError(ValueError):
-    """A record that counts for nothing; says why."""
+    """Something of the roster that counts for nothing; says why. `reason` is one word for programs."""
+
+    def __init__(self, message: str, reason: str = "unusable") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class _Body(msgspec.Struct, frozen=True, array_like=True):
@@ -77,7 +81,7 @@ def written(site: str, keys: SiteKeys, stamp: Stamp, card: Card, signer: Ed25519
     sealed = AESGCM(keys.sealing[keys.newest]).encrypt(nonce, plain, to.encode())
     body = _MARK + keys.newest.to_bytes(_NUMBER_BYTES, "big") + nonce + sealed
     if len(body) + _SIGNATURE_BYTES > MOST_BYTES:
-        raise RosterError(f"the record of a person has {len(body)} bytes, and {MOST_BYTES} are allowed")
+        raise RosterError(f"the record of a person has {len(body)} bytes, and {MOST_BYTES} are allowed", "too_large")
     return to, body + signer.sign(_signed(to, body))
 
 
@@ -85,29 +89,29 @@ def read(on: str, payload: bytes, keys: SiteKeys, writers: Mapping[str, Ed25519P
     """The record of this payload on this topic. Raises RosterError for one that nobody has to believe."""
     ident, writer = writer_of(on)
     if writer not in writers:
-        raise RosterError(f"{writer} is not among the roster's writers")
+        raise RosterError(f"{writer} is not among the roster's writers", "unknown_writer")
     if not _SEALED_AT + _SIGNATURE_BYTES < len(payload) <= MOST_BYTES or not payload.startswith(_MARK):
-        raise RosterError("it is not a record")
+        raise RosterError("it is not a record", "malformed")
     body, signature = payload[:-_SIGNATURE_BYTES], payload[-_SIGNATURE_BYTES:]
     try:
         writers[writer].verify(signature, _signed(on, body))
     except InvalidSignature:
-        raise RosterError(f"it is not signed by {writer}") from None
+        raise RosterError(f"it is not signed by {writer}", "bad_signature") from None
     number = int.from_bytes(body[len(_MARK) : len(_MARK) + _NUMBER_BYTES], "big")
     if number not in keys.sealing:
-        raise RosterError(f"it is sealed with key {number}, which this box does not have")
+        raise RosterError(f"it is sealed with key {number}, which this box does not have", "unknown_key")
     try:
         plain = AESGCM(keys.sealing[number]).decrypt(body[_SEALED_AT - NONCE_BYTES : _SEALED_AT], body[_SEALED_AT:], on.encode())
         made = _decoder.decode(plain)
     except InvalidTag:
-        raise RosterError("it does not open with the key of its number") from None
+        raise RosterError("it does not open with the key of its number", "unreadable") from None
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise RosterError(f"it says what this version does not know: {error}") from None
+        raise RosterError(f"it says what this version does not know: {error}", "unreadable") from None
     if any(hashlib.sha256(face.crop).hexdigest() != digest for digest, face in made.card.faces.items()):
-        raise RosterError("a picture in it is not the one that it names")
+        raise RosterError("a picture in it is not the one that it names", "malformed")
     stamp = Stamp(writer, made.seen)
     if keys.ident_of(made.card.person) != ident or stamp.number < 1:
-        raise RosterError("it is about another person, or has no number")
+        raise RosterError("it is about another person, or has no number", "wrong_person")
     return Record(stamp, made.card, hashlib.sha256(payload).digest())
 
 

@@ -12,8 +12,11 @@ from typing import TextIO
 from daemon.core.values import Embedded, Person, Template, Vector
 from daemon.edges.store.audit import AuditTable
 from daemon.edges.store.database import Database
+from daemon.edges.store.meta import SIGNING
 from daemon.edges.store.outbox import Pending
 from daemon.edges.store.records import Damage
+from daemon.edges.store.roster import RosterTable
+from daemon.edges.store.schema import share
 from daemon.edges.store.tables import mend, tables_of
 from daemon.edges.store.templates import Page
 
@@ -87,6 +90,17 @@ class Store:
     def audit(self) -> AuditTable:
         """The audit chain."""
         return self.tables.audit
+
+    @property
+    def roster(self) -> RosterTable:
+        """The records of the roster, where this box is part of one."""
+        return self.tables.roster
+
+    def share(self) -> None:
+        """From now on this store is part of a roster. An earlier daemon does not open it any more."""
+        with self.transaction():
+            share(self.database)
+        self.tables.roster.made()
 
     # ---- people
 
@@ -225,11 +239,28 @@ class Store:
 
     def signing_key(self) -> bytes | None:
         """The secret that the box signs with, where there is one that opens."""
-        return self.tables.meta.signing_key()
+        return self.secret(SIGNING)
 
     def put_signing_key(self, secret: bytes) -> None:
         """The box signs with this secret from now on."""
-        self.tables.meta.put_signing_key(secret)
+        self.put_secret(SIGNING, secret)
+
+    def secret(self, name: str) -> bytes | None:
+        """A secret of the box, where there is one of this name that opens."""
+        return self.tables.meta.secret(name)
+
+    def put_secret(self, name: str, secret: bytes) -> None:
+        """Keep a secret of the box."""
+        self.tables.meta.put_secret(name, secret)
+
+    def roster_place(self) -> int | None:
+        """The number of the newest head of the roster that was believed; None while the box has not once held the whole roster."""
+        return self.tables.meta.roster_place()
+
+    def put_roster_place(self, number: int | None) -> None:
+        """Note it. A power failure may set it back."""
+        with self.database.unhurried():
+            self.tables.meta.put_roster_place(number)
 
     # ---- outbox
 
