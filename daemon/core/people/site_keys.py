@@ -97,9 +97,9 @@ def opened(site: str, box: str, payload: bytes, key: X25519PrivateKey, admin: Ed
     try:
         keys = msgspec.msgpack.decode(sealed_box.open_sealed(key, on, message.sealed), type=_Keys)
     except sealed_box.BoxError:
-        raise RosterError("it is sealed to another key than this box has now; admit the box again") from None
+        raise RosterError("it is sealed to another key than this box has now; admit the box again", "wrong_key") from None
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        raise RosterError("it holds no site keys that this version knows") from None
+        raise RosterError("it holds no site keys that this version knows", "unreadable") from None
     return Edition(message.number, SiteKeys(keys.ident, keys.sealing))
 
 
@@ -108,11 +108,11 @@ def advanced(held: Edition | None, given: Edition) -> Edition:
     if held is None or held == given:
         return given
     if given.number <= held.number:
-        raise RosterError(f"it is edition {given.number} of the keys, and this box has {held.number}")
+        raise RosterError(f"it is edition {given.number} of the keys, and this box has {held.number}", "replayed")
     if given.keys.ident != held.keys.ident or any(given.keys.sealing.get(n, key) != key for n, key in held.keys.sealing.items()):
-        raise RosterError("it has the keys of another roster")
+        raise RosterError("it has the keys of another roster", "wrong_roster")
     if given.keys.newest < held.keys.newest:
-        raise RosterError(f"its newest key is {given.keys.newest}, and this box has {held.keys.newest}")
+        raise RosterError(f"its newest key is {given.keys.newest}, and this box has {held.keys.newest}", "replayed")
     return given
 
 
@@ -132,8 +132,8 @@ def from_bytes(stored: bytes) -> Edition:
 
 def _message(on: str, payload: bytes, admin: Ed25519PublicKey) -> _Message:
     if len(payload) > LONGEST or not signing.said_by(admin, on, payload):
-        raise RosterError("it is not signed by the roster's administrator")
+        raise RosterError("it is not signed by the roster's administrator", "bad_signature")
     try:
         return msgspec.json.decode(payload, type=_Message)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        raise RosterError("it says what this version does not know") from None
+        raise RosterError("it says what this version does not know", "unreadable") from None
