@@ -38,6 +38,7 @@ CORE_MAY = {
     "urllib",
     "functools",
     "hmac",
+    "tomllib",
 }
 SHARED = ("daemon.core", "daemon.pages", "daemon.runtime", "daemon.edges.detector", "daemon.edges.files", "daemon.edges.visibility")
 CV2_TOUCHES_THE_WORLD = {

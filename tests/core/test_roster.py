@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daemon.core.people.roster import Card, Face, Record, Records, State, effective, joined, next_stamp, standing
+from daemon.core.people.roster import Card, Face, Record, Records, Stamp, State, effective, joined, next_stamp, standing
 
 DESKS = ("a", "b", "c")
 STATES: tuple[State, ...] = ("active", "suspended", "revoked")
@@ -136,3 +136,32 @@ def test_nobody_passes_while_two_desks_disagree_about_face_or_schedule() -> None
 def test_a_writer_without_memory_does_not_split_the_others() -> None:
     first, second = {"a": record("a", {}, name="1")}, {"a": record("a", {}, name="2")}
     assert joined(first, second) == joined(second, first)
+
+
+def test_a_retired_writer_lets_nobody_in_and_keeps_out_whom_it_shut_out() -> None:
+    start = {"a": record("a", {}, name="A")}
+    north = {"north": record("north", start, state="revoked")}
+    thief = {"north": record("north", joined(start, north), state="active")}
+    retired = ("north",)
+    for records, state in ((joined(start, north), "revoked"), (joined(start, north, thief), "suspended")):
+        card = effective(records, retired)
+        assert card is not None and card.state == state
+        other = effective({**records, "b": record("b", records, state="active")}, retired)
+        assert other is not None and other.state == "active", "another desk decides, knowing what there is"
+
+
+def test_a_claim_to_know_what_nobody_has_written_yet_says_nothing() -> None:
+    """A box whose key was stolen cannot say that it knows all revocations to come, nor use up another writer's numbers."""
+    most = (1 << 53) - 1
+    records: dict[str, Record] = {"a": record("a", {})}
+    for _ in range(20):
+        for claim in (most, records["a"].stamp.number + 999_999, records["a"].stamp.number + 5):
+            lie = record("c", records, state="active")
+            records["c"] = Record(Stamp("c", {**lie.stamp.seen, "a": claim}), lie.card, lie.digest)
+            revoked = joined(records, {"a": record("a", records, state="revoked")})
+            card = effective(revoked)
+            assert card is not None and card.state == "revoked"
+            records["a"] = revoked["a"]
+            both = record("b", records)
+            assert both.stamp.seen["a"] == revoked["a"].stamp.number, "an honest writer does not spread the lie"
+    assert records["a"].stamp.number < 100_000_000

@@ -9,12 +9,13 @@ which order and how often (a join-semilattice; Shapiro and others 2011, "Conflic
 per person, where the higher one wins, would let two edits at one desk undo a revocation at another.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import reduce
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
+from msgspec.structs import replace
 
 from daemon.core import messages as m
 
@@ -106,9 +107,13 @@ def standing(records: Records) -> list[Record]:
     return sorted(found, key=lambda one: (sum(one.stamp.seen.values()), one.stamp.writer, one.digest), reverse=True)
 
 
-def effective(records: Records) -> Card | None:
-    """What holds for the person: what all standing records allow. None if there are no records."""
-    cards = [record.card for record in standing(records)]
+def effective(records: Records, retired: Collection[str] = ()) -> Card | None:
+    """What holds for the person: what all standing records allow. None if there are no records.
+
+    A record of a `retired` writer, whose key somebody else may have, lets nobody in: until another desk has decided, whoever it is about is
+    suspended at the least. It still shuts out, so that nobody comes back because the box that revoked them is gone.
+    """
+    cards = [_shut(record.card) if record.stamp.writer in retired else record.card for record in standing(records)]
     return reduce(_common, cards) if cards else None
 
 
@@ -123,6 +128,10 @@ def next_stamp(writer: str, records: Records) -> Stamp:
         if 0 <= claim - number < _FURTHEST:
             number = claim + 1
     return Stamp(writer, {**{name: record.stamp.number for name, record in records.items()}, writer: number})
+
+
+def _shut(card: Card) -> Card:
+    return card if card.state == "revoked" else replace(card, state="suspended")
 
 
 def _common(one: Card, other: Card) -> Card:

@@ -8,7 +8,7 @@ associated data) and the Ed25519 signature over topic, NUL and all of that.
 import hashlib
 import hmac
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 import msgspec
@@ -50,8 +50,8 @@ class SiteKeys:
     """What the boxes of a site share. `ident` makes the ids of people, for as long as the roster lasts. `sealing` are the keys that open
     records, by number; new records are sealed with the highest one."""
 
-    ident: bytes
-    sealing: Mapping[int, bytes]
+    ident: bytes = field(repr=False)
+    sealing: Mapping[int, bytes] = field(repr=False)
 
     def ident_of(self, person: str) -> str:
         """The person's id in topics: 32 hexadecimal digits."""
