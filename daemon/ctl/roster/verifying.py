@@ -41,10 +41,18 @@ def verify(args: argparse.Namespace, out: Console) -> int:
     sound = standing == "complete" and not reading.broken
     if hasattr(args, "json"):
         said = {
-            "sound": sound, "standing": standing, "records": reading.coverage.sum.records, "sum": reading.coverage.sum.text,
-            "people": len(cards), "states": dict(states), "disputed": disputed, "broken": {reason: len(them) for reason, them in reading.broken.items()}, "old_key": old,
-            "lacking": reading.coverage.lacking(), "heads": {name: head.number for name, head in reading.heads.items()},
-        }  # fmt: skip
+            "sound": sound,
+            "standing": standing,
+            "records": reading.coverage.sum.records,
+            "sum": reading.coverage.sum.text,
+            "people": len(cards),
+            "states": dict(states),
+            "disputed": disputed,
+            "broken": {reason: len(them) for reason, them in reading.broken.items()},
+            "old_key": old,
+            "lacking": reading.coverage.lacking(),
+            "heads": {name: head.number for name, head in reading.heads.items()},
+        }
         out.print(Text(to_json(said)))
         return DONE if sound else REFUSED
     _show(reading, standing, states, disputed, old, now, out)

@@ -21,7 +21,7 @@ from daemon.core.people.fleet_file import Fleet, from_text
 from daemon.core.people.roster import Card
 from tests.ctl.conftest import Ctl
 from tests.fixtures.fake_gate import FakeGate
-from tests.fixtures.fleet import SITE, PaperBox, face
+from tests.fixtures.paper_box import SITE, PaperBox, face
 
 pytestmark = pytest.mark.broker
 
