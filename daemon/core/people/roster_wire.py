@@ -97,7 +97,7 @@ def read(on: str, payload: bytes, keys: SiteKeys, writers: Mapping[str, Ed25519P
         writers[writer].verify(signature, _signed(on, body))
     except InvalidSignature:
         raise RosterError(f"it is not signed by {writer}", "bad_signature") from None
-    number = int.from_bytes(body[len(_MARK) : len(_MARK) + _NUMBER_BYTES], "big")
+    number = key_number(body)
     if number not in keys.sealing:
         raise RosterError(f"it is sealed with key {number}, which this box does not have", "unknown_key")
     try:
@@ -113,6 +113,11 @@ def read(on: str, payload: bytes, keys: SiteKeys, writers: Mapping[str, Ed25519P
     if keys.ident_of(made.card.person) != ident or stamp.number < 1:
         raise RosterError("it is about another person, or has no number", "wrong_person")
     return Record(stamp, made.card, hashlib.sha256(payload).digest())
+
+
+def key_number(payload: bytes) -> int:
+    """The number of the key that seals a record."""
+    return int.from_bytes(payload[len(_MARK) : len(_MARK) + _NUMBER_BYTES], "big")
 
 
 _encoder, _decoder = msgspec.msgpack.Encoder(order="deterministic"), msgspec.msgpack.Decoder(_Body)

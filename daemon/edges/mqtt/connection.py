@@ -13,7 +13,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from daemon.core.values import Delivery, Link, Outgoing, Published
 from daemon.edges.mqtt.bell import Bell, HasFileno
-from daemon.edges.mqtt.client import Setup, ask_for_an_answer, expiry, new_client, subscribe
+from daemon.edges.mqtt.client import Setup, ask_for_an_answer, expiry, new_client, subscribe, subscribe_anew
 from daemon.edges.mqtt.ending import Ending, refused_connection, refused_subscription
 from daemon.edges.mqtt.limits import Limits, limits
 from daemon.edges.mqtt.news import News
@@ -63,12 +63,13 @@ class Connection:
         """`generation` is this connection's own number. `resumes` says that the broker has had a session for this client."""
         self.generation, self._resumes = generation, resumes
         self._setup, self._news, self._bell = setup, news, bell
-        # Guards what other threads use, which are the seven below. The network thread reads the state without it, as others only stop it.
+        # Guards what other threads use, which are the eight below. The network thread reads the state without it, as others only stop it.
         self._lock = threading.Lock()
         self._state = State.CONNECTING
         self._first: deque[Outgoing] = deque()  # live decisions and statuses: they overtake the others
         self._waiting: deque[Outgoing] = deque()
         self._receipts: deque[tuple[int, int]] = deque()
+        self._replay = False
         self._leave_by_s = 0.0
         self._farewell: Outgoing | None = None
         self._farewell_said = False
@@ -115,6 +116,12 @@ class Connection:
         with self._lock:
             if self._state is not State.STOPPED:
                 self._receipts.append((mid, qos))
+
+    def replay(self) -> bool:
+        """Ask the broker for what it retains, once more. False when the connection is not up."""
+        with self._lock:
+            self._replay = self._state is State.UP
+            return self._replay
 
     def farewell(self, message: Outgoing, timeout_s: float) -> bool:
         """Publish a last message and wait for the broker's answer. False when the broker did not take it in time."""
@@ -207,6 +214,7 @@ class Connection:
         """Send what other threads have left here. Returns in how many seconds there is more to do."""
         with self._lock:
             receipts, self._receipts = self._receipts, deque()
+            replay, self._replay = self._replay, False
             stopped = self._state is State.STOPPED
         for mid, qos in receipts:
             self._client.ack(mid, qos)
@@ -215,6 +223,10 @@ class Connection:
                 self._saying_goodbye = True
                 self._client.disconnect()
             return math.inf
+        if replay:
+            code, _ = subscribe_anew(self._client, self._setup)
+            if code != paho.MQTT_ERR_SUCCESS:
+                self.drop(f"cannot subscribe ({paho.error_string(code)})")
         while True:
             with self._lock:
                 queue = self._first or self._waiting
@@ -292,13 +304,13 @@ class Connection:
             self._why = refused_connection(str(reason), self._setup)
             return  # paho ends the connection
         self._limits = limits(properties)
-        self._forgotten = self._resumes and bool(self._setup.topics) and not flags.session_present
+        self._forgotten = self._resumes and bool(self._setup.subscribed) and not flags.session_present
         obstacle = self._limits.obstacle()
         if obstacle is not None:
             self.drop(obstacle)
             return
         self._enter(State.SUBSCRIBING)
-        if not self._setup.topics:
+        if not self._setup.subscribed:
             self._subscribed()
             return
         code, self._subscription = subscribe(client, self._setup)
@@ -310,7 +322,7 @@ class Connection:
     ) -> None:
         if mid != self._subscription or self._state is not State.SUBSCRIBING:
             return
-        refused = [f"{t} ({r})" for t, r in zip(self._setup.topics, reasons, strict=True) if r.is_failure or r.value == 0]
+        refused = [f"{t} ({r})" for t, r in zip(self._setup.subscribed, reasons, strict=True) if r.is_failure or r.value == 0]
         if refused:
             self.drop(refused_subscription(refused, self._setup))
             return
