@@ -1,12 +1,14 @@
 """A roster record as it travels: sealed for the boxes of the site, then signed by its writer, bound to its topic.
 
-The topic is `ostiary/v1/<site>/roster/<ident>/<writer>`; `ident` stands for the person and says nothing about them to whoever reads the
-broker's files. The payload is a mark, the number of the sealing key, a nonce, the sealed content (AES-256-GCM, with the topic as
+The topic is `ostiary/v1/<site>/roster/<shard>/<ident>/<writer>`; `ident` stands for the person and says nothing about them to whoever
+reads the broker's files, and the shard is its first two digits. Brokers drop what exceeds a client's queue (mosquitto: 1,020 messages
+unless configured otherwise), so a box that reads everything subscribes to a few shards at a time. The payload is a mark, the number of the sealing key, a nonce, the sealed content (AES-256-GCM, with the topic as
 associated data) and the Ed25519 signature over topic, NUL and all of that.
 """
 
 import hashlib
 import hmac
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated
@@ -30,6 +32,11 @@ WriterName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,64}$(?!\n)")]
 KEY_BYTES, NONCE_BYTES = 32, 12
 _MARK, _NUMBER_BYTES, _SIGNATURE_BYTES = b"OR1", 4, 64
 _SEALED_AT = len(_MARK) + _NUMBER_BYTES + NONCE_BYTES
+
+
+GROUP = 500
+_SHARD_DIGITS, _SHARDS = 2, 256
+_IDENT = re.compile(r"[0-9a-f]{32}")
 
 
 class RosterError(ValueError):
@@ -63,15 +70,25 @@ class SiteKeys:
 
 
 def topic(site: str, ident: str, writer: str) -> str:
-    return f"ostiary/v1/{site}/{LEAF}/{ident}/{writer}"
+    """Where this writer's record of a person is. For `head` and `key` as the ident there is no shard."""
+    shard = f"{ident[:_SHARD_DIGITS]}/" if _IDENT.fullmatch(ident) else ""
+    return f"ostiary/v1/{site}/{LEAF}/{shard}{ident}/{writer}"
 
 
 def writer_of(on: str) -> tuple[str, str]:
     """The `ident` and the writer in a topic. Raises RosterError for a topic that is none of the roster's."""
     parts = on.split("/")
-    if len(parts) != 6 or on != topic(parts[2], parts[4], parts[5]):
-        raise RosterError("it is not on a topic of the roster")
-    return parts[4], parts[5]
+    if len(parts) < 6 or on != topic(parts[2], parts[-2], parts[-1]):
+        raise RosterError("it is not on a topic of the roster", "malformed")
+    return parts[-2], parts[-1]
+
+
+def groups(site: str, records: int | None) -> list[list[str]]:
+    """The topic filters of all shards, in groups. A box subscribes to the next group when no more comes from the one before, so that no
+    more than about GROUP records wait for it. `records` is how many there are, as far as a head says."""
+    filters = [f"ostiary/v1/{site}/{LEAF}/{shard:0{_SHARD_DIGITS}x}/+/+" for shard in range(_SHARDS)]
+    together = max(1, _SHARDS * GROUP // max(1, records if records is not None else 64 * GROUP))
+    return [filters[first : first + together] for first in range(0, _SHARDS, together)]
 
 
 def written(site: str, keys: SiteKeys, stamp: Stamp, card: Card, signer: Ed25519PrivateKey, nonce: bytes) -> tuple[str, bytes]:
