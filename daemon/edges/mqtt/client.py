@@ -2,7 +2,7 @@
 
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import paho.mqtt.client as paho
@@ -39,12 +39,12 @@ class Setup:
     name: LinkName = "out"
     always: tuple[str, ...] = ()
     """Topics whose retained messages are wanted with every connection."""
-    once: tuple[str, ...] = ()
-    """Topics whose retained messages are wanted once: with a new session, and when the engine asks for them (`replay`)."""
+    wide: tuple[str, ...] = ()
+    """Topics whose retained messages come when the engine asks for them (`replay`): they are more than a broker sends in one go."""
 
     @property
     def subscribed(self) -> tuple[str, ...]:
-        return (*self.topics, *self.always, *self.once)
+        return (*self.topics, *self.always, *self.wide)
 
     @property
     def address(self) -> str:
@@ -104,16 +104,15 @@ def subscribe(client: paho.Client, setup: Setup) -> tuple[int, int | None]:
     """Ask for all topics at QoS 1. Returns paho's error code, and the packet number that the answer will have. (MQTT 3.1.1 always sends
     what is retained.)"""
     wanted = {
-        **dict.fromkeys(setup.topics, SubscribeOptions.RETAIN_DO_NOT_SEND),
+        **dict.fromkeys((*setup.topics, *setup.wide), SubscribeOptions.RETAIN_DO_NOT_SEND),
         **dict.fromkeys(setup.always, SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE),
-        **dict.fromkeys(setup.once, SubscribeOptions.RETAIN_SEND_IF_NEW_SUB),
     }
     return _subscribe(client, setup, wanted)
 
 
-def subscribe_anew(client: paho.Client, setup: Setup) -> tuple[int, int | None]:
-    """Ask for what is retained on the topics whose retained messages are wanted once, once more."""
-    return _subscribe(client, setup, dict.fromkeys(setup.once, SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE))
+def ask_for_retained(client: paho.Client, setup: Setup, topics: Sequence[str]) -> tuple[int, int | None]:
+    """Ask for what is retained on some of the topics. Returns the same."""
+    return _subscribe(client, setup, dict.fromkeys(topics, SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE))
 
 
 def _subscribe(client: paho.Client, setup: Setup, wanted: Mapping[str, int]) -> tuple[int, int | None]:

@@ -4,7 +4,7 @@ import itertools
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from daemon.config import MqttConfig
 from daemon.core.messages import topic
@@ -43,13 +43,13 @@ class MqttLink:
         name: LinkName = "out",
         topics: tuple[str, ...] = (),
         always: tuple[str, ...] = (),
-        once: tuple[str, ...] = (),
+        wide: tuple[str, ...] = (),
     ) -> None:
         """`offline` is the last will, published retained on the gate's status topic; None leaves none. Commands come from `topics`; what is
-        retained on the topics `always` comes with every connection, on those of `once` with a new session only. Raises ConfigError for
+        retained on the topics `always` comes with every connection, on those of `wide` when `replay` asks for it. Raises ConfigError for
         unusable TLS files."""
         will = None if offline is None else (topic(site, gate, "status"), offline)
-        self._setup = Setup(config, gate, client_id, password, topics, will, tls_context(config), name, always, once)
+        self._setup = Setup(config, gate, client_id, password, topics, will, tls_context(config), name, always, wide)
         self._news = News(gate, deliver)
         self._backoff = Backoff()
         self._stopping = threading.Event()
@@ -96,10 +96,10 @@ class MqttLink:
             connection.acknowledge(mid, qos)  # if it ends meanwhile, so does this acknowledgement
         self._ring()
 
-    def replay(self) -> bool:
-        """Ask the broker for what it retains on the topics `once`. False when the link is not up."""
+    def replay(self, topics: Sequence[str]) -> bool:
+        """Ask the broker for what it retains on some of the topics `wide`. False when the link is not up."""
         connection = self._current()
-        asked = connection is not None and connection.replay()
+        asked = connection is not None and connection.replay(topics)
         self._ring()
         return asked
 

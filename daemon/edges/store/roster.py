@@ -49,7 +49,9 @@ class RosterTable:
 
     def row(self, ident: str, writer: str) -> tuple[int, bytes] | None:
         """Row and digest of a writer's record about a person. Raises StoreError."""
-        found: tuple[int, bytes] | None = self._database.row("SELECT row, digest FROM roster WHERE ident = ? AND writer = ?", (ident, writer))
+        found: tuple[int, bytes] | None = self._database.row(
+            "SELECT row, digest FROM roster WHERE ident = ? AND writer = ?", (ident, writer)
+        )
         return found
 
     def put(self, record: Held, key: int) -> int:
@@ -76,6 +78,10 @@ class RosterTable:
         """The rows of the records that the fleet has to be given. Raises StoreError."""
         return [row for (row,) in self._database.rows("SELECT row FROM roster WHERE due ORDER BY row")]
 
+    def dues(self) -> int:
+        """How many these are. Raises StoreError."""
+        return int(self._database.row("SELECT count(*) FROM roster WHERE due")[0])
+
     def call_due(self, rows: Collection[int]) -> None:
         """The broker has lost these records."""
         self._database.execute_each("UPDATE roster SET due = 1 WHERE row = ?", [(row,) for row in rows])
@@ -93,9 +99,9 @@ class RosterTable:
         """How many records are sealed with a key before this one. Raises StoreError."""
         return int(self._database.row("SELECT count(*) FROM roster WHERE key < ?", (key,))[0])
 
-    def forget_others(self, own: str) -> None:
-        """Drop the records about everybody of whom `own` has written nothing."""
-        self._database.execute("DELETE FROM roster WHERE ident NOT IN (SELECT ident FROM roster WHERE writer = ?)", (own,))
+    def drop(self, row: int) -> None:
+        """Forget the record in a row."""
+        self._database.execute("DELETE FROM roster WHERE row = ?", (row,))
 
     def clear(self) -> None:
         """Drop all records."""

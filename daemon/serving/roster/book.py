@@ -1,7 +1,8 @@
 """The records that this box holds: taken from the fleet, and written here."""
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -32,7 +33,7 @@ class Word:
 @dataclass(slots=True)
 class Book:
     """`name` is this box's own, `signer` its key; `writers` are all boxes of the fleet with their keys, this one too. `coverage` follows
-    the records: what a transaction changes, it learns with `noted`, when the transaction is over. `holder` is None without keys."""
+    the records: what a transaction changes, it learns when the transaction is over. `holder` is None without keys."""
 
     site: str
     name: str
@@ -48,6 +49,7 @@ class Book:
 
     def load(self) -> None:
         """What is held when the daemon starts. Raises StoreError."""
+        self.coverage.writers.clear()
         for _, _, writer, digest in self.store.roster.digests():
             self.coverage.writers[writer] = self.coverage.writers.get(writer, Sum()).changed(None, digest)
 
@@ -100,18 +102,20 @@ class Book:
                 continue
         return found
 
-    def noted(self) -> list[str]:
-        """The transaction is over: the writers of whom something has changed."""
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """A transaction of the store, after which the coverage follows. Raises StoreError."""
+        try:
+            with self.store.transaction():
+                yield
+        except BaseException:
+            self._changes.clear()
+            raise
+        finally:
+            self._read.clear()
         changes, self._changes = self._changes, []
-        self._read.clear()
         for writer, before, after in changes:
             self.coverage.change(writer, before, after)
-        return [writer for writer, _, _ in changes]
-
-    def undone(self) -> None:
-        """The transaction was rolled back."""
-        self._changes.clear()
-        self._read.clear()
 
     def _put(self, ident: str, record: Record, payload: bytes, *, due: bool) -> int:
         writer = record.stamp.writer

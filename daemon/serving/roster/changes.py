@@ -46,10 +46,7 @@ class Changes:
         if card.state == "revoked":
             if before is None and not self.store.holds(person):
                 return None
-            pseudonym = self.store.pseudonym(person)
-            self.store.remove_person(person)
-            self._record("revoked", pseudonym, now)
-            return Change(person, None)
+            return self.remove(person, now)
         record = roster_cards.person_of(card, before, shared=word.shared)
         stored = self.store.templates_of(person) if before is not None else []
         held = {roster_cards.digest(one.crop): one for one in stored}
@@ -64,6 +61,13 @@ class Changes:
         stay = self._entries([one for digest, one in held.items() if digest in card.faces]) if gone else []
         barred = bool(gone) or (record.suspended and before is not None and not before.suspended)
         return Change(person, record, (*stay, *fresh), bool(gone) or before is None, lacking, barred)
+
+    def remove(self, person: str, now: float) -> Change:
+        """Nobody is enrolled under this id any more. Within a transaction. Raises StoreError."""
+        pseudonym = self.store.pseudonym(person)
+        self.store.remove_person(person)
+        self._record("revoked", pseudonym, now)
+        return Change(person, None)
 
     def enter(self, changes: Sequence[Change]) -> None:
         """Bring memory up to what the store has. A person's last change counts."""

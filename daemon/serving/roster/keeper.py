@@ -1,20 +1,16 @@
-"""The keeper's part: it says what the whole roster is, and gives the broker back what the broker has lost."""
+"""The keeper's part: it says what the whole roster is."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from daemon.core.people.roster_head import Coverage, Sum, head_said, made_head
 from daemon.core.values import Outgoing
-from daemon.edges.store import Store
 from daemon.serving.sender import Broker
 
 SOON_S = 1.0
 """After a change the next head is made, and not more often."""
 EVERY_S = 60.0
-QUIET_S = 3.0
-"""When nothing has come for so long, the broker has sent all that it retains."""
-PAGE = 2000
 HEAD_ROW = -1
 """Stands in the place of a row of the outbox: the head waits behind the records that it counts."""
 
@@ -46,19 +42,3 @@ class Keeper:
     def again(self) -> None:
         """There is a new connection, or the broker has lost the head."""
         self._said = None
-
-
-@dataclass(slots=True)
-class Comparison:
-    """What the broker retains, compared with what is held, when it is feared to have lost something. `seen` is what it has sent."""
-
-    store: Store
-    seen: dict[tuple[str, str], bytes] = field(default_factory=dict)
-    _row: int = 0
-
-    def page(self) -> tuple[list[int], bool]:
-        """Rows that the broker has lost among the next ones, and whether these were the last. Raises StoreError."""
-        rows = self.store.roster.digests(self._row, PAGE)
-        if rows:
-            self._row = rows[-1][0]
-        return [row for row, ident, writer, digest in rows if self.seen.get((ident, writer)) != digest], len(rows) < PAGE

@@ -1,7 +1,6 @@
 """Records on their way to the fleet. One stays due until a head of the roster counts it: until then, only this box has it for sure."""
 
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from daemon.core.people.roster_wire import topic
@@ -60,5 +59,3 @@ class Post:
         if self._taken:
             self.store.roster_sent(list(self._taken.items()))
             self._taken.clear()
-
-
