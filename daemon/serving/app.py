@@ -75,8 +75,10 @@ def run(config: Config, until_end: bool = False) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, on_signal)
         signal.signal(signal.SIGHUP, _on_hangup)
-        for link in (*links.values(), *shared):
+        for link in links.values():
             link.start()
+        for one in shared:
+            one.start()
         if until_end:
             # Connect first: a short recording must not be over before anybody can hear of it.
             _turn_while(engine, lambda: not stop.is_set() and not all(link.ready for link in links.values()), 10.0)
@@ -128,8 +130,8 @@ def _stop(
         farewell = Outgoing(0, to, sign(to, encode(offline(status))), retain=True) if status is not None else None
         partings.append(threading.Thread(target=link.stop, args=(farewell, LAST_WORDS_S)))
         partings[-1].start()
-    for link in shared:
-        partings.append(threading.Thread(target=link.stop, args=(None, LAST_WORDS_S)))
+    for one in shared:
+        partings.append(threading.Thread(target=one.stop, args=(None, LAST_WORDS_S)))
         partings[-1].start()
     for parting in partings:
         parting.join()

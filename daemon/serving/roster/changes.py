@@ -33,7 +33,8 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """Owned by the engine, like what it changes. `models` are those of the configured bundles, by id: what other models made is left out."""
+    """Owned by the engine, like what it changes. `models` are those of the configured bundles, by id: what others
+    have made is left out."""
 
     store: Store
     current: Current
