@@ -1,14 +1,13 @@
 """Keys for commands: a file with a name and a secret. And the public keys of gates that are believed."""
 
 import base64
-import os
-import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from daemon.client import secret_files
 from daemon.client.failures import USAGE, ClientError
 from daemon.core import messages as m
 from daemon.core import signing
@@ -51,19 +50,7 @@ def believed(texts: Sequence[str]) -> Gates:
 
 def read_signer(path: Path) -> Signer:
     """The key in a file of `keygen`. Raises ClientError, also for a file that others may read."""
-    try:
-        # NONBLOCK: a pipe in its place must not stop the command.
-        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        try:
-            seen = os.fstat(file)
-            content = os.read(file, _LONGEST + 1) if stat.S_ISREG(seen.st_mode) else b""
-        finally:
-            os.close(file)
-    except OSError as error:
-        raise ClientError(USAGE, f"{path}: {error.strerror}", "give the file that `ostiaryctl keygen --out FILE` made") from None
-    if stat.S_ISREG(seen.st_mode) and seen.st_mode & 0o077:
-        message = f"{path} has mode {stat.S_IMODE(seen.st_mode):04o}: others may read the key"
-        raise ClientError(USAGE, message, f"`chmod 600 {path}`, and make a new key if somebody may have read this one")
+    content = secret_files.read(path, _LONGEST + 1, "give the file that `ostiaryctl keygen --out FILE` made")
     try:
         name, secret = content.decode("ascii").split()
         key = signing.private_key(base64.b64decode(secret, validate=True))

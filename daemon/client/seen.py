@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from daemon.core.messages import AuditHead, Reembedding
+from daemon.core.messages import AuditHead, Reembedding, RosterStatus
 
 STALE_S = 90.0
 """A gate publishes its status every 30 s. One that has missed three is stale."""
@@ -34,6 +34,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     claim_threshold: float | None = None
     commands: str | None = None
     public_key: str | None = None
+    roster: RosterStatus | None = None
     odd: tuple[str, ...] = ()
     said: dict[str, Any] = {}
 

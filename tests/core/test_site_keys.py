@@ -71,7 +71,8 @@ def test_an_administrator_who_signs_nonsense_is_told_from_one_who_seals_it() -> 
 
 
 def test_a_box_never_goes_back() -> None:
-    third = SECOND.forgetting(NOW + 5)
+    assert set(SECOND.rotated(b"c" * 32, NOW).forgetting([1], NOW).keys.sealing) == {1, 3}
+    third = SECOND.forgetting((), NOW + 5)
     assert advanced(None, FIRST) == FIRST and advanced(FIRST, SECOND) == SECOND and advanced(SECOND, SECOND) == SECOND
     assert advanced(SECOND, third) == third and set(third.keys.sealing) == {2} and third.keys.newest == 2
     assert advanced(FIRST, third) == third, "a box that was away for a while"
@@ -97,14 +98,14 @@ def test_numbers_grow_whatever_the_clock_says() -> None:
     with pytest.raises(RosterError, match="16 sealing keys"):
         for _ in range(20):
             edition = edition.rotated(b"z" * 32, NOW)
-    assert edition.forgetting(NOW).rotated(b"z" * 32, NOW).keys.newest == edition.keys.newest + 1
+    assert edition.forgetting([1, 3], NOW).rotated(b"z" * 32, NOW).keys.newest == edition.keys.newest + 1
 
 
 def test_what_a_store_and_a_file_keep_is_read_as_it_was_written() -> None:
     assert from_bytes(to_bytes(SECOND)) == SECOND
     boxes = {
         "box.a-1": Box(signing.public_text(STRANGER), sealed_box.public_text(NORTH)),
-        "B_2": Box(signing.public_text(ADMIN), sealed_box.public_text(SOUTH)),
+        "B_2": Box(signing.public_text(ADMIN), sealed_box.public_text(SOUTH), retired=True),
     }
     for fleet in (Fleet(SITE, FIRST), Fleet("a.b", SECOND, boxes)):
         assert from_text(to_text(fleet)) == fleet

@@ -16,10 +16,13 @@ from daemon.core.people.site_keys import Edition, Key, Number, Sealing
 
 
 class Box(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A box of the fleet: the public key that signs its records (Ed25519), and the one that the site keys are sealed to (X25519)."""
+    """A box of the fleet: the public key that signs its records (Ed25519), and the one that the site keys are sealed to (X25519).
+
+    One that is `retired` gets no keys any more; what it wrote is still read."""
 
     public: str
     exchange: str
+    retired: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,7 @@ def to_text(fleet: Fleet) -> str:
     ]
     for name, box in sorted(fleet.boxes.items()):
         lines += ["", f'[boxes."{name}"]', f'public = "{box.public}"', f'exchange = "{box.exchange}"']
+        lines += ["retired = true"] if box.retired else []
     return "\n".join(lines) + "\n"
 
 

@@ -2,8 +2,10 @@
 
 The topic is `ostiary/v1/<site>/roster/<shard>/<ident>/<writer>`; `ident` stands for the person and says nothing about them to whoever
 reads the broker's files, and the shard is its first two digits. Brokers drop what exceeds a client's queue (mosquitto: 1,020 messages
-unless configured otherwise), so a box that reads everything subscribes to a few shards at a time. The payload is a mark, the number of the sealing key, a nonce, the sealed content (AES-256-GCM, with the topic as
-associated data) and the Ed25519 signature over topic, NUL and all of that.
+unless configured otherwise), so a box that reads everything subscribes to a few shards at a time.
+
+The payload is a mark, the number of the sealing key, a nonce, the sealed content (AES-256-GCM, with the topic as associated data) and the
+Ed25519 signature over topic, NUL and all of that.
 """
 
 import hashlib
@@ -35,7 +37,7 @@ _SEALED_AT = len(_MARK) + _NUMBER_BYTES + NONCE_BYTES
 
 
 GROUP = 500
-_SHARD_DIGITS, _SHARDS = 2, 256
+SHARDS, _SHARD_DIGITS = 256, 2
 _IDENT = re.compile(r"[0-9a-f]{32}")
 
 
@@ -86,9 +88,9 @@ def writer_of(on: str) -> tuple[str, str]:
 def groups(site: str, records: int | None) -> list[list[str]]:
     """The topic filters of all shards, in groups. A box subscribes to the next group when no more comes from the one before, so that no
     more than about GROUP records wait for it. `records` is how many there are, as far as a head says."""
-    filters = [f"ostiary/v1/{site}/{LEAF}/{shard:0{_SHARD_DIGITS}x}/+/+" for shard in range(_SHARDS)]
-    together = max(1, _SHARDS * GROUP // max(1, records if records is not None else 64 * GROUP))
-    return [filters[first : first + together] for first in range(0, _SHARDS, together)]
+    filters = [f"ostiary/v1/{site}/{LEAF}/{shard:0{_SHARD_DIGITS}x}/+/+" for shard in range(SHARDS)]
+    together = max(1, SHARDS * GROUP // max(1, records if records is not None else 64 * GROUP))
+    return [filters[first : first + together] for first in range(0, SHARDS, together)]
 
 
 def written(site: str, keys: SiteKeys, stamp: Stamp, card: Card, signer: Ed25519PrivateKey, nonce: bytes) -> tuple[str, bytes]:
@@ -114,7 +116,7 @@ def read(on: str, payload: bytes, keys: SiteKeys, writers: Mapping[str, Ed25519P
         writers[writer].verify(signature, _signed(on, body))
     except InvalidSignature:
         raise RosterError(f"it is not signed by {writer}", "bad_signature") from None
-    number = key_number(body)
+    number = key_number(payload)
     if number not in keys.sealing:
         raise RosterError(f"it is sealed with key {number}, which this box does not have", "unknown_key")
     try:

@@ -10,6 +10,7 @@ than it had: so nobody can give it back an older set. It has no expiry, because 
 clock in step needs its keys too.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Annotated
 
@@ -60,9 +61,9 @@ class Edition:
             raise RosterError(f"there are {MOST_KEYS} sealing keys")
         return self._next({**self.keys.sealing, self.keys.newest + 1: secret}, now)
 
-    def forgetting(self, now: float) -> "Edition":
-        """With the newest sealing key alone."""
-        return self._next({self.keys.newest: self.keys.sealing[self.keys.newest]}, now)
+    def forgetting(self, used: Collection[int], now: float) -> "Edition":
+        """With the newest sealing key, and those with these numbers."""
+        return self._next({number: key for number, key in self.keys.sealing.items() if number == self.keys.newest or number in used}, now)
 
     def _next(self, sealing: dict[int, bytes], now: float) -> "Edition":
         return Edition(max(self.number + 1, int(now)), replace(self.keys, sealing=sealing))
