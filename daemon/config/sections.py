@@ -270,6 +270,13 @@ class WriterConfig:
 
     public: Annotated[str, Meta(description="The key that the box signs with: `public_key` in its status, Ed25519, 32 bytes in base64.")]
     keeper: Annotated[bool, Meta(description="The box is a keeper: it says what the whole roster is.")] = False
+    retired: Annotated[
+        bool,
+        Meta(
+            description="The box is gone, stolen perhaps: its records still shut out and let nobody in, until another desk decides about the "
+            "person. Leave its entry here."
+        ),
+    ] = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -288,8 +295,8 @@ class RosterConfig:
         Meta(
             ge=60,
             le=LONGEST_LIFE_S,
-            description="For how many seconds people of other boxes are accepted without a word of the keeper. For a keeper: how long its "
-            "word counts.",
+            description="For how many seconds the word of this keeper counts. So long people of other boxes are accepted at boxes that do "
+            "not hear it any more.",
         ),
     ] = 300.0
     writers: dict[str, WriterConfig] = field(default_factory=dict)

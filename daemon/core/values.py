@@ -258,6 +258,8 @@ class Link:
     detail: str
     name: LinkName = "out"
     incident: Incident | None = None
+    begun: bool = False
+    """Nothing waited for the link at the broker: the session is a new one. Said only where the engine asks for what is retained."""
 
 
 @dataclass(frozen=True, slots=True)

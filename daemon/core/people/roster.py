@@ -72,6 +72,8 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     enrolled_at: _Time = 0.0
     faces: Annotated[dict[_Digest, Face], Meta(max_length=64)] = {}
     disputed: bool = False
+    unconfirmed: bool = False
+    """Beside a suspension: photos alone have enrolled the person, and a resumption does not confirm them."""
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -154,6 +156,7 @@ def _common(one: Card, other: Card) -> Card:
         enrolled_at=min(one.enrolled_at, other.enrolled_at),
         faces={} if state == "revoked" else faces,
         disputed=one.disputed or other.disputed or unsettled,
+        unconfirmed=one.unconfirmed or other.unconfirmed or "unconfirmed" in (one.state, other.state),
     )
 
 

@@ -170,6 +170,12 @@ class Coverage:
             self._waiting[-1] = _Waiting(self._waiting[-1].since, missing)
         return True
 
+    def begin_anew(self) -> None:
+        """The records were exchanged: only what a head says from now on counts."""
+        self.head, self._matched = None, False
+        self._waiting.clear()
+        self._pasts.clear()
+
     def standing(self, now: float) -> Standing:
         if self.head is None:
             return "no_head"

@@ -77,6 +77,11 @@ METRICS = (
     Metric("ostiary_recording_dropped_total", "counter", ("gate",), "Frames looked at that should be on a recording and are not."),
     Metric("ostiary_outbox_depth", "gauge", (), "Messages that wait for the broker."),
     Metric("ostiary_outbox_dropped_total", "counter", ("gate",), "Messages that waited for the broker and were dropped."),
+    Metric("ostiary_roster_complete", "gauge", (), "1 while the box knows the whole roster; only there if it shares one."),
+    Metric("ostiary_roster_head_age_seconds", "gauge", (), "Since the newest head of the roster was made; NaN if none was heard."),
+    Metric("ostiary_roster_records", "gauge", (), "Records of the roster held."),
+    Metric("ostiary_roster_waiting", "gauge", (), "Changes made here that the other boxes do not know yet."),
+    Metric("ostiary_roster_rejected_total", "counter", ("reason",), "Messages of the roster that count for nothing, by reason."),
     Metric("ostiary_info", "gauge", ("version", "model", "provider"), "Always 1; what runs here."),
     Metric("ostiary_engine_heartbeat_timestamp_seconds", "gauge", (), "When the engine last made a turn of its loop (Unix time)."),
 )
@@ -202,6 +207,17 @@ class Metrics:
 
     def outbox_dropped(self, gate: str, count: int) -> None:
         self._counters["ostiary_outbox_dropped_total"].labels(gate).inc(count)
+
+    def roster(self, *, complete: bool, head_age_s: float | None, records: int, waiting: int) -> None:
+        """What the box knows of the roster."""
+        self._gauges["ostiary_roster_complete"].set(complete)
+        self._gauges["ostiary_roster_head_age_seconds"].set(float("nan") if head_age_s is None else head_age_s)
+        self._gauges["ostiary_roster_records"].set(records)
+        self._gauges["ostiary_roster_waiting"].set(waiting)
+
+    def roster_rejected(self, reason: str) -> None:
+        """Something of the roster counts for nothing."""
+        self._counters["ostiary_roster_rejected_total"].labels(self._word(reason)).inc()
 
     def info(self, version: str, model: str, provider: str) -> None:
         """What runs here. It replaces what was reported before."""

@@ -98,18 +98,17 @@ class MetaTable:
         sealed = (sealer or self._database.sealer).secret(secret, name)
         self._database.execute("INSERT INTO meta VALUES (?, ?) ON CONFLICT(key) DO UPDATE SET value = excluded.value", (name, sealed))
 
-    def roster_place(self) -> int | None:
-        """The number of the newest head of the roster that was believed; None while the box has not once held all of it. Raises
+    def roster_place(self) -> tuple[int, bool]:
+        """The number of the newest head of the roster that was believed, and whether the box has once held the whole roster. Raises
         StoreError."""
-        row = self._database.row("SELECT value FROM meta WHERE key = 'roster'")
-        return int(row[0]) if row is not None and isinstance(row[0], int) else None
+        found = dict(self._database.rows("SELECT key, value FROM meta WHERE key IN ('roster_head', 'roster_whole')"))
+        number = found.get("roster_head")
+        return number if isinstance(number, int) else 0, found.get("roster_whole") == 1
 
-    def put_roster_place(self, number: int | None) -> None:
+    def put_roster_place(self, number: int, whole: bool) -> None:
         """Note it. Within a transaction."""
-        if number is None:
-            self._database.execute("DELETE FROM meta WHERE key = 'roster'")
-        else:
-            self._database.execute("INSERT INTO meta VALUES ('roster', ?) ON CONFLICT(key) DO UPDATE SET value = excluded.value", (number,))
+        rows: list[tuple[object, ...]] = [("roster_head", number), ("roster_whole", int(whole))]
+        self._database.execute_each("INSERT INTO meta VALUES (?, ?) ON CONFLICT(key) DO UPDATE SET value = excluded.value", rows)
 
     def reseal(self, new: Sealer) -> None:
         """The proof of another key takes the place of this one's. The secrets stay."""

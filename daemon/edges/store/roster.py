@@ -4,12 +4,10 @@ A record is sealed with the site's key and signed by its writer, and whoever rea
 roster in the configuration a store has none of these tables.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from daemon.edges.store.database import Database
-
-PAGE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,50 +47,61 @@ class RosterTable:
         rows = self._database.rows("SELECT ident, writer, digest, due, payload FROM roster WHERE ident = ? ORDER BY writer", (ident,))
         return [Held(i, writer, digest, bool(due), payload) for i, writer, digest, due, payload in rows]
 
-    def digest(self, ident: str, writer: str) -> bytes | None:
-        """What is held of a writer about a person. Raises StoreError."""
-        row = self._database.row("SELECT digest FROM roster WHERE ident = ? AND writer = ?", (ident, writer))
-        return row[0] if row is not None else None
+    def row(self, ident: str, writer: str) -> tuple[int, bytes] | None:
+        """Row and digest of a writer's record about a person. Raises StoreError."""
+        found: tuple[int, bytes] | None = self._database.row(
+            "SELECT row, digest FROM roster WHERE ident = ? AND writer = ?", (ident, writer)
+        )
+        return found
 
-    def put(self, record: Held, key: int) -> None:
-        """Hold a record, in place of the one of that writer about that person. `key` is the number of the key that seals it."""
-        self._database.execute(
-            "INSERT INTO roster (ident, writer, digest, key, due, payload) VALUES (?,?,?,?,?,?) ON CONFLICT(ident, writer)"
-            " DO UPDATE SET digest = excluded.digest, key = excluded.key, due = excluded.due, payload = excluded.payload",
+    def put(self, record: Held, key: int) -> int:
+        """Hold a record, in place of the one of that writer about that person; returns its row. `key` is the number of the key that seals
+        it."""
+        found = self._database.execute(
+            "INSERT INTO roster (ident, writer, digest, key, due, payload) VALUES (?,?,?,?,?,?) ON CONFLICT(ident, writer) DO UPDATE SET"
+            " digest = excluded.digest, key = excluded.key, due = excluded.due, payload = excluded.payload RETURNING row",
             (record.ident, record.writer, record.digest, key, record.due, record.payload),
         )
+        return int(found.fetchone()[0])
 
-    def digests(self) -> Iterator[tuple[str, str, bytes]]:
-        """Person, writer and digest of every record. Raises StoreError."""
-        last = 0
-        while rows := self._database.rows("SELECT row, ident, writer, digest FROM roster WHERE row > ? ORDER BY row LIMIT ?", (last, PAGE)):
-            yield from ((ident, writer, digest) for _, ident, writer, digest in rows)
-            last = rows[-1][0]
+    def at(self, row: int) -> Held | None:
+        """The record in a row. Raises StoreError."""
+        found = self._database.row("SELECT ident, writer, digest, due, payload FROM roster WHERE row = ?", (row,))
+        return Held(found[0], found[1], found[2], bool(found[3]), found[4]) if found is not None else None
 
-    def due(self, limit: int, after: int = 0) -> list[tuple[int, Held]]:
-        """The next records behind a row that the broker has to be given, each with its row. Raises StoreError."""
-        query = "SELECT row, ident, writer, digest, due, payload FROM roster WHERE due AND row > ? ORDER BY row LIMIT ?"
-        return [(row, Held(i, w, d, bool(due), p)) for row, i, w, d, due, p in self._database.rows(query, (after, limit))]
+    def digests(self, after: int = 0, limit: int = -1) -> list[tuple[int, str, str, bytes]]:
+        """Row, person, writer and digest of the records behind a row. Raises StoreError."""
+        query = "SELECT row, ident, writer, digest FROM roster WHERE row > ? ORDER BY row LIMIT ?"
+        return [(row, ident, writer, digest) for row, ident, writer, digest in self._database.rows(query, (after, limit))]
+
+    def due(self) -> list[int]:
+        """The rows of the records that the fleet has to be given. Raises StoreError."""
+        return [row for (row,) in self._database.rows("SELECT row FROM roster WHERE due ORDER BY row")]
 
     def dues(self) -> int:
-        """How many records the broker has to be given. Raises StoreError."""
+        """How many these are. Raises StoreError."""
         return int(self._database.row("SELECT count(*) FROM roster WHERE due")[0])
 
-    def call_due(self, ident: str, writer: str) -> None:
-        """The broker has lost a record."""
-        self._database.execute("UPDATE roster SET due = 1 WHERE ident = ? AND writer = ?", (ident, writer))
+    def call_due(self, rows: Collection[int]) -> None:
+        """The broker has lost these records."""
+        self._database.execute_each("UPDATE roster SET due = 1 WHERE row = ?", [(row,) for row in rows])
 
-    def settle(self, rows: Collection[tuple[int, bytes]]) -> None:
-        """The broker has these records: rows, each with the digest that it was given."""
-        self._database.execute_each("UPDATE roster SET due = 0 WHERE row = ? AND digest = ?", list(rows))
+    def settle(self, records: Collection[tuple[int, bytes]]) -> None:
+        """The fleet has these records: rows, each with the digest that was sent."""
+        self._database.execute_each("UPDATE roster SET due = 0 WHERE row = ? AND digest = ?", list(records))
+
+    def old(self, writer: str, key: int, limit: int) -> list[Held]:
+        """Some of a writer's records that are sealed with a key before this one. Raises StoreError."""
+        query = "SELECT ident, writer, digest, due, payload FROM roster WHERE writer = ? AND key < ? LIMIT ?"
+        return [Held(i, w, digest, bool(due), payload) for i, w, digest, due, payload in self._database.rows(query, (writer, key, limit))]
 
     def sealed_before(self, key: int) -> int:
         """How many records are sealed with a key before this one. Raises StoreError."""
         return int(self._database.row("SELECT count(*) FROM roster WHERE key < ?", (key,))[0])
 
-    def forget_others(self, own: str) -> None:
-        """Drop the records about everybody of whom `own` has written nothing."""
-        self._database.execute("DELETE FROM roster WHERE ident NOT IN (SELECT ident FROM roster WHERE writer = ?)", (own,))
+    def drop(self, row: int) -> None:
+        """Forget the record in a row."""
+        self._database.execute("DELETE FROM roster WHERE row = ?", (row,))
 
     def clear(self) -> None:
         """Drop all records."""

@@ -63,7 +63,7 @@ def _leave_roster(restored: Store) -> None:
     """The roster has gone on since the backup: the box reads all of it anew before it writes or keeps anything."""
     if restored.roster.exists():
         restored.roster.clear()
-        restored.tables.meta.put_roster_place(None)
+        restored.tables.meta.put_roster_place(0, whole=False)
 
 
 def _suspend(store: Store, trusted: Collection[str] = ()) -> int:

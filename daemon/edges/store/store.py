@@ -5,7 +5,7 @@ writer. What names or shows somebody is sealed (records.py) and bound to its row
 it; with a person's record that does not open go all their templates.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TextIO
 
@@ -159,6 +159,10 @@ class Store:
         """Enter a template with the vector that `model` made of it; returns its number. Raises StoreError for a person not enrolled."""
         return self.tables.templates.add(person, model, vector, crop, now)
 
+    def add_face(self, person: str, vectors: Mapping[str, Vector], crop: bytes, now: float) -> int:
+        """The same with what several models made of it, or none."""
+        return self.tables.templates.add_face(person, vectors, crop, now)
+
     def put_vector(self, number: int, person: str, model: str, vector: Vector) -> bool:
         """Store what a model made of a template; False where the template or its person is gone."""
         return self.tables.templates.put_vector(number, person, model, vector)
@@ -253,14 +257,19 @@ class Store:
         """Keep a secret of the box."""
         self.tables.meta.put_secret(name, secret)
 
-    def roster_place(self) -> int | None:
-        """The number of the newest head of the roster that was believed; None while the box has not once held the whole roster."""
+    def roster_place(self) -> tuple[int, bool]:
+        """The number of the newest head of the roster that was believed, and whether the box has once held the whole roster."""
         return self.tables.meta.roster_place()
 
-    def put_roster_place(self, number: int | None) -> None:
+    def put_roster_place(self, number: int, whole: bool) -> None:
         """Note it. A power failure may set it back."""
         with self.database.unhurried():
-            self.tables.meta.put_roster_place(number)
+            self.tables.meta.put_roster_place(number, whole)
+
+    def roster_sent(self, records: Collection[tuple[int, bytes]]) -> None:
+        """The fleet has these records: rows with digests. A power failure may undo it: they are sent again then."""
+        with self.database.unhurried():
+            self.tables.roster.settle(records)
 
     # ---- outbox
 
