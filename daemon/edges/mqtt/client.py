@@ -118,7 +118,11 @@ def ask_for_retained(client: paho.Client, setup: Setup, topics: Sequence[str]) -
 def _subscribe(client: paho.Client, setup: Setup, wanted: Mapping[str, int]) -> tuple[int, int | None]:
     if setup.is_v5:
         return client.subscribe(
-            [(topic, SubscribeOptions(qos=1, retainAsPublished=True, retainHandling=handling)) for topic, handling in wanted.items()]
+            [
+                # What is wanted with every connection says by its flag whether it is news, or was kept.
+                (topic, SubscribeOptions(qos=1, retainAsPublished=topic not in setup.always, retainHandling=handling))
+                for topic, handling in wanted.items()
+            ]
         )
     return client.subscribe([(topic, 1) for topic in wanted])
 

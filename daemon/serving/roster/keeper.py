@@ -1,6 +1,7 @@
 """The keeper's part: it says what the whole roster is."""
 
 from dataclasses import dataclass
+from math import inf
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -10,7 +11,8 @@ from daemon.serving.sender import Broker
 
 SOON_S = 1.0
 """After a change the next head is made, and not more often."""
-EVERY_S = 60.0
+OFTEN = 20
+"""So many heads are made in the life of one."""
 HEAD_ROW = -1
 """Stands in the place of a row of the outbox: the head waits behind the records that it counts."""
 
@@ -26,13 +28,12 @@ class Keeper:
     coverage: Coverage
     link: Broker
     _said: dict[str, Sum] | None = None
-    _said_s: float = 0.0
+    _said_s: float = -inf
 
     def tend(self, number: int, now_s: float, now: float) -> None:
         """Make the next head, with this number at the least, if one is due."""
-        every_s = min(EVERY_S, self.life_s / 4)
         changed = self._said != self.coverage.writers
-        if self._said is not None and now_s - self._said_s < (SOON_S if changed else every_s):
+        if now_s - self._said_s < (SOON_S if changed else self.life_s / OFTEN):
             return
         head = made_head(self.coverage.writers, number=number, now=now, life_s=self.life_s)
         to, payload = head_said(head, self.site, self.name, self.signer)

@@ -288,6 +288,11 @@ class Roster:
                 self.keeper.again()
             raise
         self._newest = max(self._newest, head.number)
+        if delivery.retained and not self.whole:
+            # A broker may have come back from an old backup, with an old head. Who has held everything knows the numbers; a new box waits
+            # for the keeper itself.
+            coverage.highest = max(coverage.highest, head.number)
+            return
         if not coverage.hear(head, now):
             if mine and self.keeper is not None and head.number < coverage.highest:
                 self.keeper.again()  # somebody has put an old one in its place

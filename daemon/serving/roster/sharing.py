@@ -72,7 +72,7 @@ class Sharing:
 
     def condition(self) -> SharingState:
         """For the status of the gates."""
-        now = self._wall()
+        now = self._now()
         standing = self._roster.standing(now)
         return SharingState(
             self._roster.down, self._report.troubles(self._clock(), now), self._report.disputed, standing, self._busy, self._status
@@ -84,10 +84,13 @@ class Sharing:
 
     def _status(self) -> RosterStatus | None:
         try:
-            return self._report.status(self._wall())
+            return self._report.status(self._now())
         except StoreError:
             return None
 
     def _now(self) -> float:
         """The time (UTC seconds), which does not go back behind what commands have proved."""
-        return self._order.time(self._wall())
+        try:
+            return self._order.time(self._wall())
+        except StoreError:  # the disk fails, and the gate is closed
+            return self._wall()
