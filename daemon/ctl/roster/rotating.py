@@ -55,7 +55,9 @@ def rotate(args: argparse.Namespace, out: Console) -> int:
         line = f'add `retired = true` to [roster.writers."{args.retire}"] at every box, and take its login from the broker'
         out.print(Text.assemble(("!", "bold yellow"), " ", safe(line)))
     elif not args.forget:
-        out.print(Text("  The boxes seal their records anew. When `roster status` shows 0 under old key: `rotate-key --forget`.", "dim"))
+        out.print(
+            Text("  The boxes seal their records anew. When `roster status` shows 0 under old key: `roster rotate-key --forget`.", "dim")
+        )
     return REFUSED if failed else DONE
 
 
@@ -74,9 +76,9 @@ def _forgetting(args: argparse.Namespace, to: Target, fleet: Fleet, broker: Brok
     found, _ = boxes(broker, believed(list(active.values())), getattr(args, "timeout", FIRST_S))
     for name in sorted(active):
         them = found.get(name)
-        if them is None or not them[0].seen.is_well or them[0].roster.old_key or them[0].roster.waiting:
-            why = "is silent" if them is None or not them[0].seen.is_well else "has records under an old key, or some that are not sent yet"
-            raise ClientError(REFUSED, f"{name} {why}", "wait until `ostiaryctl roster status` shows 0 waiting and 0 under old key there")
+        if them is None or not them[0].seen.is_well or them[0].roster.waiting:
+            why = "is silent" if them is None or not them[0].seen.is_well else "has records that are not sent yet"
+            raise ClientError(REFUSED, f"{name} {why}", "wait until `ostiaryctl roster status` shows it well, and 0 waiting")
     reading = read_all(broker, fleet, timeout_s)
     if "unknown_key" in reading.broken or reading.coverage.standing(time.time()) != "complete":
         raise ClientError(REFUSED, "the broker does not have the whole roster", "see `ostiaryctl roster verify`; then ask again")
@@ -84,9 +86,8 @@ def _forgetting(args: argparse.Namespace, to: Target, fleet: Fleet, broker: Brok
     edition = fleet.edition.forgetting(used.keys(), time.time())
     if edition.keys.sealing.keys() == fleet.edition.keys.sealing.keys():
         kept = [f"{counted(sum(by.values()), 'record')} of {', '.join(sorted(by))} under key {n}" for n, by in sorted(used.items())]
-        raise ClientError(
-            REFUSED, f"there is no key to forget: {'; '.join(kept) or 'there is one only'}", "records of a retired box stay as they are"
-        )
+        hint = "boxes seal their records anew by themselves, unless they are switched off; those of a retired box stay as they are"
+        raise ClientError(REFUSED, f"there is no key to forget: {'; '.join(kept) or 'there is only one'}", hint)
     return replace(fleet, edition=edition)
 
 
