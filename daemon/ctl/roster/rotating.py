@@ -19,7 +19,7 @@ from daemon.core.people.fleet_file import Fleet
 from daemon.core.people.roster_wire import KEY_BYTES, RosterError
 from daemon.ctl.asking import TIMEOUT_S
 from daemon.ctl.roster.admitting import give
-from daemon.ctl.roster.fleet import FIRST_S, administrator, boxes, fleet_of, whole_site, write_fleet
+from daemon.ctl.roster.fleet import FIRST_S, administrator, boxes, fleet_of, of_fleet, whole_site, write_fleet
 from daemon.ctl.roster.reading import read_all
 from daemon.ctl.text import safe, to_json
 
@@ -72,12 +72,11 @@ def _renewed(retire: str | None, fleet: Fleet) -> Fleet:
 
 def _forgetting(args: argparse.Namespace, to: Target, fleet: Fleet, broker: Broker, timeout_s: float) -> Fleet:
     """Without the keys that seal no record at the broker. Raises ClientError where a box may still send records under an old key."""
-    active = {name: box.public for name, box in fleet.boxes.items() if not box.retired}
-    found, _ = boxes(broker, believed(list(active.values())), getattr(args, "timeout", FIRST_S))
-    for name in sorted(active):
-        them = found.get(name)
-        if them is None or not them[0].seen.is_well or them[0].roster.waiting:
-            why = "is silent" if them is None or not them[0].seen.is_well else "has records that are not sent yet"
+    found, _ = of_fleet(boxes(broker, believed(()), getattr(args, "timeout", FIRST_S))[0], fleet)
+    for name in sorted(name for name, box in fleet.boxes.items() if not box.retired):
+        one = found[name][0] if name in found else None
+        if one is None or not one.seen.is_well or one.roster.waiting:
+            why = "is silent" if one is None or not one.seen.is_well else "has records that are not sent yet"
             raise ClientError(REFUSED, f"{name} {why}", "wait until `ostiaryctl roster status` shows it well, and 0 waiting")
     reading = read_all(broker, fleet, timeout_s)
     if "unknown_key" in reading.broken or reading.coverage.standing(time.time()) != "complete":
