@@ -46,7 +46,7 @@ def test_every_reason_and_every_command_is_named() -> None:
 
 
 def test_every_reason_for_a_refusal_has_its_row_and_no_row_is_of_nothing() -> None:
-    code = [*(ROOT / "daemon/commands").glob("*.py"), *(ROOT / "daemon/core").rglob("*.py")]
+    code = [path for room in ("commands", "core", "serving/roster") for path in (ROOT / "daemon" / room).rglob("*.py")]
     names = "Refusal|EnrolError|MessageError|_refuse|refused|_unkept|unkept|replace"
     raised = rf"""(?:{names})\(\s*(?:\w+, )?(?:reason=)?"(\w+)\"|Done\(.*reason="(\w+)\""""
     reasons = {one or other for path in code for one, other in re.findall(raised, path.read_text("utf-8"))} | {*PHOTO_REASONS}

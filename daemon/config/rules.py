@@ -130,12 +130,12 @@ def _roster(config: Config) -> Iterator[tuple[str, str]]:
     if not roster.name:
         return
     if not roster.admin:
-        yield "roster.admin is missing", "the key of whoever gives the boxes the site's keys: `ostiaryctl roster keys`"
+        yield "roster.admin is missing", "the key of whoever gives the boxes the site's keys: `ostiaryctl roster init`"
     else:
         try:
             public_key(roster.admin)
         except ValueError as error:
-            yield f"roster.admin is not an Ed25519 public key: {error}", "take the line that `ostiaryctl roster keys` printed"
+            yield f"roster.admin is not an Ed25519 public key: {error}", "take the line that `ostiaryctl roster init` printed"
     if not roster.keeper and not any(writer.keeper for writer in roster.writers.values()):
         yield (
             "the roster has no keeper, so nobody of another box would ever be accepted",

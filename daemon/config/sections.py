@@ -148,9 +148,9 @@ class CommandsConfig:
     grants: Annotated[
         Grants,
         Meta(
-            description="`force` enrols somebody who looks like another person, or changes the model though templates are lost. "
+            description="`force` enrols somebody like another person, or changes the model though templates are lost. "
             "`replace` puts another face on a record. `capture` uses the camera. `reembed` changes the model. "
-            "`verify` names the next person. `roster` reads the roster anew."
+            "`verify` names the next person. `roster` reads it anew."
         ),
     ] = ()
     keys: dict[str, KeyConfig] = field(default_factory=dict)
@@ -288,7 +288,7 @@ class RosterConfig:
     ] = ""
     keeper: Annotated[bool, Meta(description="This box says what the whole roster is. At least one box of the fleet must.")] = False
     admin: Annotated[
-        str, Meta(description="The key of whoever gives the boxes the site's keys: Ed25519, 32 bytes in base64 (`ostiaryctl roster keys`).")
+        str, Meta(description="The key of whoever gives the boxes the site's keys: Ed25519, 32 bytes in base64 (`ostiaryctl roster init`).")
     ] = ""
     head_life_s: Annotated[
         float,

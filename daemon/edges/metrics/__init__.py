@@ -19,6 +19,7 @@ GraphWord = Literal["unneeded", "building", "serving", "failed"]
 
 GRAPH_STATES: tuple[GraphWord, ...] = ("unneeded", "building", "serving", "failed")
 OPS = frozenset({"enroll", "revoke", "suspend", "resume", "update", "verify", "list", "get", "reembed", "resync", "ping"})
+ROSTER_REASONS = ("bad_signature", "malformed", "unknown_writer", "unknown_keeper", "unknown_key", "unreadable", "wrong_person", "replayed")
 OTHER = "other"
 """Replaces every unknown label value, so that no sender can create new time series."""
 
@@ -215,9 +216,14 @@ class Metrics:
         self._gauges["ostiary_roster_records"].set(records)
         self._gauges["ostiary_roster_waiting"].set(waiting)
 
-    def roster_rejected(self, reason: str) -> None:
+    def shares(self) -> None:
+        """The box shares a roster. Rare events begin at 0: an alert on an increase would miss the first one otherwise."""
+        for reason in ROSTER_REASONS:
+            self.roster_rejected(reason, 0)
+
+    def roster_rejected(self, reason: str, count: int = 1) -> None:
         """Something of the roster counts for nothing."""
-        self._counters["ostiary_roster_rejected_total"].labels(self._word(reason)).inc()
+        self._counters["ostiary_roster_rejected_total"].labels(self._word(reason)).inc(count)
 
     def info(self, version: str, model: str, provider: str) -> None:
         """What runs here. It replaces what was reported before."""

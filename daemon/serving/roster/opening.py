@@ -51,6 +51,7 @@ def open_roster(
             "a box that was set up anew has a new key and needs a new roster.name; the entry of the old one stays as it is",
         )
     store.share()
+    metrics.shares()
     writers = {name: signing.public_key(writer.public) for name, writer in own.writers.items()}
     writers[own.name] = signer.public_key()
     keepers = {name: writers[name] for name, writer in own.writers.items() if writer.keeper and not writer.retired}
