@@ -51,21 +51,26 @@ def fitted(files: Sequence[tuple[str, bytes]]) -> list[bytes]:
 
 
 def content_of(path: Path) -> bytes:
-    """All bytes of a regular file. Raises ClientError, also for one that is too large to be a picture."""
+    """All bytes of a picture file. Raises ClientError."""
+    return read_file(path, MAX_FILE_BYTES, "give the path of a picture")
+
+
+def read_file(path: Path, most: int, hint: str) -> bytes:
+    """All bytes of a regular file. Raises ClientError with `hint` for anything else, and for one with more than `most` bytes."""
     try:
         # NONBLOCK: a pipe in its place must not stop the command.
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         with os.fdopen(file, "rb") as opened:
             about = os.fstat(file)
             if not stat.S_ISREG(about.st_mode):
-                raise ClientError(USAGE, f"{path} is no file but a pipe or a device", "give the path of a picture")
-            if about.st_size > MAX_FILE_BYTES:
-                message = f"{path} has {about.st_size / 1e6:,.0f} MB; a picture may have {MAX_FILE_BYTES / 1e6:.0f} MB"
-                raise ClientError(USAGE, message, "is this the picture that you mean?")
-            return opened.read(MAX_FILE_BYTES)
+                raise ClientError(USAGE, f"{path} is no file but a pipe or a device", hint)
+            if about.st_size > most:
+                message = f"{path} has {about.st_size / 1e6:,.0f} MB, and {most / 1e6:.0f} MB are allowed"
+                raise ClientError(USAGE, message, "is this the file that you mean?")
+            return opened.read(most)
     except (OSError, ValueError) as error:  # ValueError: a path with a NUL
         why = error.strerror if isinstance(error, OSError) else str(error)
-        raise ClientError(USAGE, f"{path}: {why}", "give the path of a picture") from None
+        raise ClientError(USAGE, f"{path}: {why}", hint) from None
 
 
 def _fits(data: bytes, room: int) -> bool:

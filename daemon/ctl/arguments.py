@@ -2,13 +2,13 @@
 
 import argparse
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NoReturn
 
 from rich.console import Console
 
 from daemon.client.failures import USAGE, ClientError
+from daemon.ctl.instants import instant, last_instant
 
 Run = Callable[[argparse.Namespace, Console], int]
 """Carries one command out; returns the exit code."""
@@ -108,9 +108,9 @@ def parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
 def _add_record(command: argparse.ArgumentParser) -> None:
     command.add_argument("--name", help="the name that is shown to people")
     command.add_argument(
-        "--valid-from", type=_instant, metavar="TIME", help="such as 2026-12-01 or 2026-12-01T08:00+01:00; local time if no offset is given"
+        "--valid-from", type=instant, metavar="TIME", help="such as 2026-12-01 or 2026-12-01T08:00+01:00; local time if no offset is given"
     )
-    command.add_argument("--valid-until", type=_last_instant, metavar="TIME", help="a day without a time counts until its end")
+    command.add_argument("--valid-until", type=last_instant, metavar="TIME", help="a day without a time counts until its end")
     command.add_argument("--gate-allowed", action="append", metavar="GATE", help="may be given several times")
     command.add_argument("--schedule", metavar="NAME", help="when the person may pass: the name of a schedule in the gate's configuration")
     command.add_argument("--consent", help="where the person's consent is filed")
@@ -134,15 +134,3 @@ def _count(text: str) -> int:
     if not text.isdecimal() or not int(text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
     return int(text)
-
-
-def _instant(text: str) -> datetime:
-    try:
-        return datetime.fromisoformat(text).astimezone()
-    except (ValueError, OverflowError):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a time such as 2026-12-01 or 2026-12-01T08:00+01:00") from None
-
-
-def _last_instant(text: str) -> datetime:
-    value = _instant(text)
-    return value + timedelta(days=1, milliseconds=-1) if len(text) <= len("2026-12-01") else value
