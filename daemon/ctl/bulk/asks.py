@@ -67,6 +67,6 @@ class Ask:
             images=[self.jpegs[number] for number in self.kept()],
             force=options.force,
             replace=options.replace,
+            dry_run=options.dry_run,
             **{name: value for name, value in self.fields.items() if value is not None},  # type: ignore[arg-type]
-            **({"dry_run": True} if options.dry_run else {}),
         )

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from rich.console import Console
 from rich.text import Text
@@ -25,7 +25,6 @@ from daemon.ctl.bulk.sending import Sending
 from daemon.ctl.bulk.showing import Show
 from daemon.ctl.text import safe, to_json
 
-WAIT_S = 300.0
 _FOR_ALL = ("valid_from", "valid_until", "schedule", "consent")
 
 
@@ -60,9 +59,13 @@ class Run:
         `gates` has those who are to be enrolled at some gates only, whatever the journal says of them; None is everybody, where they are
         not yet."""
         with closing(prepared(rows, f"{self.link.target.site} {self.options.salt}")) as people:
-            return self.send((ask for one in people for ask in self._asks(one, show, gates)), show)
+            asks = (ask for one in people for ask in self._asks(one, show, gates))
+            failure = self.send(asks, show, self.journal.namespace if self.journal is not None else uuid4())
+        if self.journal is not None and failure is None:
+            self.journal.finish()
+        return failure
 
-    def send(self, asks: Iterator[Ask], show: Show) -> BaseException | None:
+    def send(self, asks: Iterator[Ask], show: Show, namespace: UUID) -> BaseException | None:
         """Send these; returns what ended it before its end."""
 
         def told(ask: Ask, outcome: Outcome) -> None:
@@ -70,14 +73,11 @@ class Run:
                 self._note(ask, outcome)
             show.told(outcome)
 
-        namespace = self.journal.namespace if self.journal is not None else uuid4()
         try:
             sending = Sending(
                 self.link, self.gate, namespace, self.options, self.wait_s, told, lambda ask: show.over(ask.row.person), show.say
             )
             sending.run(asks)
-            if self.journal is not None:
-                self.journal.finish()
         except (ClientError, KeyboardInterrupt) as error:
             return error
         return None
@@ -95,19 +95,14 @@ class Run:
         attempt = {gate: noted.attempt + 1 for gate, noted in answers.items() if anew and noted.status != "done"}
         if gates is not None:
             attempt |= {gate: answers[gate].attempt + 1 for gate in gates[row.person] if gate in answers}
-        earlier = [noted for gate, noted in answers.items() if gate not in attempt]
-        show.all_told([_outcome(one, noted) for noted in earlier])
         known = self._known()
         if gates is not None:
-            missing: Sequence[str | None] = gates[row.person]
-        elif not answers:
-            missing = (self.gate,)
+            missing: Sequence[str | None] = (self.gate,) if known <= set(gates[row.person]) and not attempt else gates[row.person]
         else:
-            missing = sorted({*attempt, *(known - answers.keys())})
+            show.all_told([_outcome(one, noted) for gate, noted in answers.items() if gate not in attempt])
+            missing = sorted({*attempt, *(known - answers.keys())}) if answers else (self.gate,)
         for gate in missing:
-            yield Ask(
-                "enroll", row, gate, one.key, attempt.get(gate or "", 0), one.files, one.jpegs, row.fields, one.left_out
-            )  # fmt: skip
+            yield Ask("enroll", row, gate, one.key, attempt.get(gate or "", 0), one.files, one.jpegs, row.fields, one.left_out)
         if not missing:
             show.over(row.person, earlier=True)
 
@@ -116,7 +111,7 @@ class Run:
         return {name for name, seen in self.link.statuses().items() if seen.online} if self.gate is None else {self.gate}
 
     def _note(self, ask: Ask, outcome: Outcome) -> None:
-        if self.journal is None or not outcome.gate:
+        if self.journal is None or not outcome.gate or outcome.status == "unanswered":
             return
         refused = tuple((place, ask.refused[place].reason, ask.refused[place].detail) for place in sorted(ask.refused))
         status, reason, detail = outcome.status, outcome.reason, outcome.detail
@@ -169,7 +164,5 @@ def _outcome(one: Prepared, noted: Noted) -> Outcome:
     """What an earlier run was told."""
     files = one.files
     refused = tuple(LeftOut(files[place] if place < len(files) else "", reason, detail) for place, reason, detail in noted.left_out)
-    status = noted.status if noted.status in ("done", "refused", "failed") else "failed"
-    return Outcome(
-        one.row.where, one.row.person, "enroll", noted.gate, status, noted.reason, noted.detail, (*one.left_out, *refused), 0.0, True
-    )  # type: ignore[arg-type]  # fmt: skip
+    row, left_out = one.row, (*one.left_out, *refused)
+    return Outcome(row.where, row.person, "enroll", noted.gate, noted.status, noted.reason, noted.detail, left_out, earlier=True)

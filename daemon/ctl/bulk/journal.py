@@ -10,6 +10,7 @@ import os
 import time
 from pathlib import Path
 from types import TracebackType
+from typing import Literal
 from uuid import UUID, uuid4
 
 import msgspec
@@ -29,7 +30,7 @@ class Noted(msgspec.Struct, frozen=True, omit_defaults=True):
     person: str
     gate: str
     attempt: int
-    status: str
+    status: Literal["done", "refused", "failed"]
     reason: str | None = None
     detail: str | None = None
     left_out: tuple[tuple[int, str, str], ...] = ()

@@ -27,7 +27,9 @@ def connected(args: argparse.Namespace) -> Iterator[tuple[Link, str | None]]:
         end_s = time.monotonic() + timeout_s
         while not link.state.connected:
             if time.monotonic() > end_s:
-                raise ClientError(NO_ANSWER, link.state.trouble or "the broker does not answer", link.state.hint or "check --host and --port")
+                raise ClientError(
+                    NO_ANSWER, link.state.trouble or "the broker does not answer", link.state.hint or "check --host and --port"
+                )
             time.sleep(_TURN_S)
         end_s = time.monotonic() + min(timeout_s, STATUS_S)
         while not (link.statuses() if gate is None else gate in link.statuses()) and time.monotonic() < end_s:

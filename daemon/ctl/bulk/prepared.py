@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -32,7 +32,7 @@ class Prepared:
     left_out: tuple[LeftOut, ...]
 
 
-def prepared(rows: Sequence[Row], salt: str, ahead: int = AHEAD) -> Iterator[Prepared]:
+def prepared(rows: Sequence[Row], salt: str, ahead: int = AHEAD) -> Generator[Prepared]:
     """The rows in their order. `salt` is what else decides about a command: site and options."""
     waiting: deque[Future[Prepared]] = deque()
     left = iter(rows)

@@ -53,8 +53,8 @@ class Site(Protocol):
 
 
 class Sending:
-    """`gate` is None for all of the site. `told` gets each gate's last word with what was asked; `over` is called when all gates have answered about somebody; `say` gets
-    lines about waiting. With `wait_s` seconds without any answer the run ends."""
+    """`gate` is None for all of the site. `told` gets each gate's last word with what was asked; `over` is called when all gates have
+    answered about somebody; `say` gets lines about waiting. With `wait_s` seconds without any answer the run ends."""
 
     def __init__(
         self, site: Site, gate: str | None, namespace: UUID, options: Options, wait_s: float,
@@ -120,6 +120,9 @@ class Sending:
             # A gate that is offline gets who is to be shut out from the broker, later; nobody waits for its answer.
             absent = [gate for gate, seen in self._site.statuses().items() if not seen.online]
             is_over = ask.op == "revoke" and bool(answers) and ask.gate is None and bool(absent)
+            for gate in absent if is_over else ():
+                detail = "the gate is offline, and gets it from the broker when it comes back"
+                self._told(ask, Outcome(ask.row.where, ask.row.person, ask.op, gate, "unanswered", "offline", detail))
         except ClientError as error:
             if error.code == REFUSED:
                 raise
