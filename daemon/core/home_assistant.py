@@ -8,14 +8,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from daemon.core.messages import topic
-from daemon.core.status import TABLE
+from daemon.core.status import GATE_STATES, TABLE
+from daemon.core.values import Verdict
 
 Discovery = Mapping[str, object]
 """The payload of one discovery message."""
 
 NOTICES = "|".join(word for word, row in TABLE.items() if row.severity == "notice")
-OUTCOMES = ("accept", "reject", "unknown")
-STATES = ("serving", "degraded", "closed", "offline")
+OUTCOMES = [verdict.value for verdict in Verdict]
+STATES = [*GATE_STATES, "offline"]
 
 ONLINE = "{{ 'online' if value_json is defined and value_json.online else 'offline' }}"
 STATE = "{{ value_json.state if value_json is defined else 'offline' }}"
@@ -62,6 +63,8 @@ ANSWER_MORE = (
     "'person': one.get('person')} | to_json }}"
 )
 
+_ESCAPES = str.maketrans({"-": "_-", ".": "_d", "_": "__"})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
@@ -76,7 +79,7 @@ class Options:
 def node(site: str, gate: str) -> str:
     """A gate's own level in the topics of discovery, which allow no dot: `-` stands between the names, and in a name `-` is `_-`, `.` is
     `_d` and `_` is `__`. No two gates have the same one, so that a broker's ACL can tell them apart."""
-    return "-".join(("ostiary", *(name.replace("_", "__").replace("-", "_-").replace(".", "_d") for name in (site, gate))))
+    return "-".join(("ostiary", site.translate(_ESCAPES), gate.translate(_ESCAPES)))
 
 
 def discovery(site: str, gate: str, options: Options) -> dict[str, Discovery]:
