@@ -48,9 +48,10 @@ CAPTURE = (
     "{% set number = namespace(hex='') %}{% for _ in range(8) %}{% set number.hex = number.hex ~ '%04x' | format(range(65536) | random) %}"
     "{% endfor %}{% set number = number.hex %}"
     "{% set id = [number[:8], number[8:12], number[12:16], number[16:20], number[20:]] | join('-') %}"
-    "{% set fields = device_entities(device_id(this.entity_id)) | select('match', 'text[.]') | list %}"
+    "{% set field = device_entities(device_id(this.entity_id)) | select('match', 'text[.]') | first | default('text.none') %}"
+    "{% set person = states(field) if has_value(field) else '' %}"
     "{{ {'command_id': id, 'op': 'enroll', 'issued_at': utcnow().isoformat(), 'expires_at': (utcnow() + timedelta(minutes=1)).isoformat(), "
-    "'person': states(fields | first | default('text.none')), 'capture': {'seconds': 5}} | to_json }}"
+    "'person': person, 'capture': {'seconds': 5}} | to_json }}"
 )
 """The command `enroll` with the number in the device's only text field. While that is empty it names nobody, and the gate refuses it."""
 ENROLLED = "value_json.op == 'enroll'"
