@@ -2,14 +2,9 @@
 
 import base64
 import csv
-import json
 import re
-import shlex
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,23 +12,15 @@ import pytest
 
 from daemon.core import signing
 from daemon.core.messages import GapMessage, encode, utc
-from tests.faults.rig import ALICE
-from tests.fixtures.deployed import DEPLOY, TEST, Visitor, deployed
+from tests.fixtures.deployed import Visitor, deployed
 from tests.fixtures.desk import painted
-from tests.fixtures.gate_says import DECISION, KEY, OTHER, decision
+from tests.fixtures.gate_says import DECISION, KEY, OTHER, STATUS, decision
+from tests.fixtures.integrators import GUIDE, PLACE, Site, gate_running, shown
 from tests.fixtures.mosquitto import free_port
-from tests.fixtures.watching import rig
 
-PLACE = DEPLOY / "integrations"
-GUIDE = (PLACE / "README.md").read_text("utf-8")
 PROGRAMS = sorted(path.name for path in (PLACE / "python").glob("*.py"))
-STATUS, GAP = "ostiary/v1/acme/north/status", "ostiary/v1/acme/north/gap"
+GAP = "ostiary/v1/acme/north/gap"
 DESK_KEY = signing.private_key(bytes([7]) * 32)
-
-
-def shown(program: str, number: int = 0) -> list[str]:
-    """The arguments with which the guide calls a program."""
-    return shlex.split(re.findall(rf"^    python3 {program} (.+)$", GUIDE, re.M)[number])
 
 
 def test_the_guide_shows_every_program_and_the_tests_run_what_it_shows() -> None:
@@ -45,71 +32,6 @@ def test_the_guide_shows_every_program_and_the_tests_run_what_it_shows() -> None
 def test_every_link_of_the_guide_leads_somewhere() -> None:
     for target in re.findall(r"\]\(([^)#:]+)[^)]*\)", GUIDE):
         assert (PLACE / target).exists(), target
-
-
-# ---- a site
-
-
-class Site:
-    """The folder of an integrator beside a broker: settings as in the guide, passwords, and photos."""
-
-    def __init__(self, folder: Path, port: int) -> None:
-        self.folder, self.port = folder, port
-        (text,) = re.findall(r"```toml\n(.+?)```", GUIDE, re.S)
-        assert "port = 1883\n" in text and 'username = "hr"' in text
-        for login in ("hr", "display", "badge-north", "door-north"):
-            own = (
-                text.replace("port = 1883", f"port = {port}").replace('"hr"', f'"{login}"').replace('"hr-password"', f'"{login}-password"')
-            )
-            (folder / f"{login}.toml").write_text(own)
-            (folder / f"{login}-password").write_text(f"secret of {login}\n")
-        (folder / "photo.jpg").write_bytes(painted(ALICE))
-
-    def add(self, login: str, line: str) -> None:
-        """Add a line to the settings of a login."""
-        with (self.folder / f"{login}.toml").open("a") as file:
-            file.write(line + "\n")
-
-    def command(self, program: str, *arguments: str) -> list[str]:
-        return [sys.executable, str(PLACE / "python" / program), *arguments]
-
-    def run(self, program: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        """Call a program as somebody at this folder does; without arguments, with those of the guide."""
-        command = self.command(program, *(arguments or shown(program)))
-        return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=60)
-
-    @contextmanager
-    def listening(self, program: str, *arguments: str) -> Iterator[Callable[..., list[str]]]:
-        """A program that listens. The value waits until a line that it prints contains a text, and gives all lines so far."""
-        path = self.folder / f"{program}.out"
-        with path.open("wb") as out:
-            process = subprocess.Popen(
-                self.command(program, *(arguments or shown(program))), cwd=self.folder, stdout=out, stderr=subprocess.STDOUT
-            )
-
-        def until(text: str, timeout_s: float = 30.0) -> list[str]:
-            deadline = time.monotonic() + timeout_s
-            while text not in path.read_text():
-                assert process.poll() is None and time.monotonic() < deadline, f"no {text!r} in {path.read_text()}"
-                time.sleep(0.05)
-            return path.read_text().splitlines()
-
-        try:
-            yield until
-        finally:
-            process.terminate()
-            process.wait(10)
-
-
-@contextmanager
-def gate_running(folder: Path, port: int, *more: str) -> Iterator[dict[str, Any]]:
-    """A gate behind the broker, at which Alice and a stranger pass in turn. The value is its status."""
-    with rig(folder / "gate", port, "--site", "acme", "--login", "gate-north", *more):
-        visitor = Visitor(port, TEST)
-        visitor.listen(STATUS)
-        visitor.loop_until(lambda: any(json.loads(payload)["online"] for payload in visitor.payloads), 60)
-        visitor.leave()
-        yield json.loads(visitor.payloads[-1])
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +67,7 @@ def test_enrol_watch_badge_and_signatures_at_a_real_gate(site: Site, gate: dict[
         checked("signed: ostiary/v1/acme/north/status serving")
         checked("signed: ostiary/v1/acme/north/decision accept")
         assert not any("FORGED" in line for line in checked("north/decision unknown"))
-    answers = []
+    answers: list[str] = []
     while "verified" not in "".join(answers):  # the claim meets whoever comes next: Alice, or a stranger with her badge
         claimed = site.run("badge.py")
         answers.append(claimed.stdout)
@@ -266,7 +188,7 @@ def test_a_forged_decision_is_named(quiet: Site) -> None:
 def test_time_tracking_loses_nothing_and_writes_nothing_twice(quiet: Site) -> None:
     north, table = Visitor(quiet.port, "gate-north"), quiet.folder / "passages.csv"
 
-    def rows(least: int) -> list[Mapping[str, str]]:
+    def rows(least: int) -> Sequence[Mapping[str, str]]:
         deadline = time.monotonic() + 30
         while True:
             found = list(csv.DictReader(table.read_text().splitlines())) if table.exists() else []
@@ -326,9 +248,8 @@ def test_a_wrong_password_is_said(trouble: Site) -> None:
 
 @pytest.mark.broker
 def test_a_login_that_may_not_is_told(trouble: Site) -> None:
+    trouble.add("door-north", 'key = "hr-1.key"')
     for program, topic in (("enrol.py", "enrolment"), ("signed.py", "revoke"), ("badge.py", "verify")):
-        with (trouble.folder / "door-north.toml").open("a") as file:
-            file.write('key = "hr-1.key"\n' if program == "enrol.py" else "")
         done = trouble.run(program, "door-north.toml", *shown(program)[1:])
         assert done.returncode == 3 and f"door-north may not write to ostiary/v1/acme/north/command/{topic}" in done.stderr, done
 
@@ -362,14 +283,12 @@ def test_bad_input_is_said_in_a_line(trouble: Site) -> None:
     (trouble.folder / "photo.png").write_bytes(b"\x89PNG\r\n")
     (trouble.folder / "large.jpg").write_bytes(b"\xff\xd8\xff" + bytes(1_500_000))
     (trouble.folder / "broken.toml").write_text("site = ")
-    for program, arguments in {
-        "enrol.py": [("hr.toml", "E1", "photo.png"), ("hr.toml", "E1", "large.jpg"), ("hr.toml", "E1", "none.jpg"), ("hr.toml", "E1")],
-        "signed.py": [("hr.toml", "dismiss", "E1"), ("broken.toml", "revoke", "E1")],
-        "badge.py": [("none.toml", "E1"), ()],
-    }.items():
-        for given in arguments:
-            done = subprocess.run(trouble.command(program, *given), cwd=trouble.folder, capture_output=True, text=True, timeout=60)
-            assert done.returncode == 2 and "Traceback" not in done.stderr and done.stderr, done
+    for line in (
+        "enrol.py hr.toml E1 photo.png", "enrol.py hr.toml E1 large.jpg", "enrol.py hr.toml E1 none.jpg", "enrol.py hr.toml E1",
+        "signed.py hr.toml dismiss E1", "signed.py broken.toml revoke E1", "badge.py none.toml E1", "badge.py badge-north.toml",
+    ):  # fmt: skip
+        done = trouble.run(*line.split())
+        assert done.returncode == 2 and "Traceback" not in done.stderr and done.stderr, done
     for program in LISTENERS:
         done = trouble.run(program, "broken.toml", *shown(program)[1:])
         assert (done.returncode == 1 and "the settings" in done.stderr) or "settings or table" in done.stderr, done

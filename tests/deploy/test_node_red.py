@@ -4,7 +4,6 @@ import base64
 import json
 import re
 import time
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -223,4 +222,3 @@ def test_a_badge_in_node_red_opens_the_lock_at_a_real_gate(tmp_path: Path, door_
         assert ear.told(1)[0] == "open"
         desk.loop_until(lambda: any(json.loads(payload).get("reason") == "verified" for payload in desk.payloads), 10)
         desk.leave()
-    assert uuid.UUID(next(json.loads(p)["command_id"] for p in desk.payloads if json.loads(p).get("op") == "verify"))
