@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from daemon.core import signing
-from daemon.core.messages import GapMessage, encode, utc
+from daemon.core.contract import SAYS
+from daemon.core.messages import GapMessage, encode, offline_status, utc
 from tests.fixtures.deployed import Visitor, deployed
 from tests.fixtures.desk import painted
-from tests.fixtures.gate_says import DECISION, KEY, OTHER, STATUS, decision
+from tests.fixtures.gate_says import DECISION, KEY, OTHER, STATUS, decision, status
 from tests.fixtures.integrators import GUIDE, PLACE, Site, gate_running, shown
 from tests.fixtures.mosquitto import free_port
 
@@ -292,3 +293,47 @@ def test_bad_input_is_said_in_a_line(trouble: Site) -> None:
     for program in LISTENERS:
         done = trouble.run(program, "broken.toml", *shown(program)[1:])
         assert (done.returncode == 1 and "the settings" in done.stderr) or "settings or table" in done.stderr, done
+
+
+# ---- Home Assistant
+
+
+def package() -> str:
+    return (PLACE / "home-assistant.yaml").read_text("utf-8")
+
+
+def test_the_package_reads_the_topics_of_the_contract() -> None:
+    leaves = set(re.findall(r"_topic: ostiary/v1/acme/north/(\S+)$", package(), re.M))
+    assert leaves == {"decision", "status"} <= set(SAYS)
+
+
+@pytest.mark.broker
+def test_the_package_works_in_home_assistant(request: pytest.FixtureRequest, broker: int) -> None:
+    pytest.importorskip("tests.fixtures.home_assistant")
+    ha = request.getfixturevalue("home_assistant")(broker, ostiary=package().replace('for: "00:01:00"', 'for: "00:00:01"'))
+    ha.start()
+    north, now = "ostiary/v1/acme/north", time.time()
+    ha.say(f"{north}/status", status(now), retain=True)
+    ha.shows("sensor/gate_north_state", "serving")
+    ha.shows("binary_sensor/gate_north_problem", "off")
+    for number, name in enumerate(('O\'Brien "Bob"', "{{ 1 }}"), 1):
+        ha.say(f"{north}/decision", accept(number, person=f"E{number}", name=name))
+        ha.shows("sensor/gate_north_last_person", f"E{number}")
+        ha.shows("event/gate_north_decision", '"accept"', "event_type")
+        ha.shows("event/gate_north_decision", str(number), "sequence")
+        ha.shows("event/gate_north_decision", "true", "live")
+    ha.say(f"{north}/decision", accept(3, decision="unknown", reason="no_match", person=None))
+    ha.shows("sensor/gate_north_last_person", "unknown")
+    ha.shows("event/gate_north_decision", '"no_match"', "reason")
+    ha.say(f"{north}/status", status(now, state="closed", reasons=["disk: the disk is full; make room"]), retain=True)
+    ha.shows("sensor/gate_north_state", '["disk: the disk is full; make room"]', "reasons")
+    ha.shows("binary_sensor/gate_north_problem", "on")
+    ha.wait(
+        lambda: (
+            "automation/gate_north_needs_somebody/last_triggered" in ha.seen
+            and ha.seen["automation/gate_north_needs_somebody/last_triggered"] != "null"
+        )
+    )
+    ha.say(f"{north}/status", encode(offline_status("1")), retain=True)
+    ha.shows("sensor/gate_north_state", "offline")
+    assert ha.complaints() == []

@@ -55,7 +55,8 @@ def follow(url: str, token: str) -> None:
 def report(answers: list[dict[str, Any]]) -> int:
     """What each gate said about a change."""
     for answer in answers:
-        print(answer["gate"], answer["status"], *(answer[key] for key in ("words", "next") if answer.get(key)), sep=": ")
+        other = [f"as {answer['other']['person']}"] if answer.get("other") else []
+        print(answer["gate"], answer["status"], *(answer[key] for key in ("words", "next") if answer.get(key)), *other, sep=": ")
     return 0 if answers and all(answer["status"] == "done" for answer in answers) else 1
 
 
@@ -68,6 +69,8 @@ def main() -> int:
     parser.add_argument("person", nargs="?", default="", help="for enrol and revoke")
     parser.add_argument("photo", nargs="?", type=Path, help="for enrol")
     args = parser.parse_args()
+    if not args.url.startswith(("http://", "https://")):
+        raise ValueError(f"{args.url} is no address of a console")
     login = {"user": args.user, "password": args.password_file.read_text("utf-8").split("\n")[0]}
     token = json.load(call(args.url, "POST", "/session", body=json.dumps(login).encode()))["token"]
     try:
