@@ -69,7 +69,9 @@ def read_settings(path: Path) -> Settings:
     try:
         table = tomllib.loads(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read ({error})", "give --settings the console's file; daemon/console/README.md has one") from None
+        raise ConfigError(
+            f"{path} cannot be read ({error})", "give --settings the console's file; daemon/console/README.md has one"
+        ) from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path} is not valid TOML: {error}", 'for instance a line `site = "acme"`') from None
     own = table.pop("console", {})
@@ -80,7 +82,7 @@ def read_settings(path: Path) -> Settings:
         raise ConfigError(error.message, error.hint) from None
     except settings.SettingError as error:
         raise ConfigError(f"{path}: {error.message}", error.hint) from None
-    placed = {name: str((path.parent / value).absolute()) for name in _FILES if (value := getattr(console, name))}
+    placed: dict[str, Any] = {name: str((path.parent / value).absolute()) for name in _FILES if (value := getattr(console, name))}
     console = replace(console, **placed)
     _check(console)
     return Settings(client, console)
@@ -101,7 +103,9 @@ def _check(console: ConsoleConfig) -> None:
         try:
             ip_network(network, strict=False)
         except ValueError as error:
-            raise ConfigError(f"console.trusted_proxies: {error}", "give addresses such as 127.0.0.1 or networks such as 10.0.0.0/24") from None
+            raise ConfigError(
+                f"console.trusted_proxies: {error}", "give addresses such as 127.0.0.1 or networks such as 10.0.0.0/24"
+            ) from None
     for name in ("user_header", "role_header"):
         value = getattr(console, name)
         if value and not _HEADER.fullmatch(value):

@@ -35,3 +35,12 @@ def not_logged_in() -> Problem:
 def forbidden(need: str) -> Problem:
     """The role is not enough."""
     return Problem(403, "role", f"this needs the role {need}", "ask somebody with that role, or the administrator for it", need=need)
+
+
+def invalid(found: Any) -> Problem:
+    """What is wrong with the values of a request, without repeating them."""
+    first = found[0] if found else {"loc": (), "msg": "it cannot be read"}
+    place = ".".join(str(part) for part in first["loc"] if part not in ("body", "query", "path"))
+    what = str(first["msg"]).removeprefix("Value error, ")
+    status, code = (400, "malformed") if first.get("type") in ("json_invalid", "missing_json") else (422, "invalid")
+    return Problem(status, code, f"{place}: {what}" if place else what, "see /api/openapi.json for what can be given")

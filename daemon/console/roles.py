@@ -26,4 +26,9 @@ WORDS: tuple[RoleName, ...] = get_args(RoleName)
 
 def role(word: str) -> Role | None:
     """The role of this word, or None if there is none."""
-    return Role(WORDS.index(word)) if word in WORDS else None  # type: ignore[arg-type]
+    return Role(WORDS.index(word)) if word in WORDS else None
+
+
+def role_of(word: RoleName) -> Role:
+    """The role of a word that is one."""
+    return Role(WORDS.index(word))

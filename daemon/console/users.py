@@ -76,7 +76,7 @@ class Users:
     def _look(self) -> None:
         try:
             now = os.stat(self.path)
-            seen = (now.st_mtime_ns, now.st_size, now.st_ino, now.st_mode)
+            seen: tuple[int, ...] = (now.st_mtime_ns, now.st_size, now.st_ino, now.st_mode)
         except OSError:
             seen = ()
         if seen != self._seen:
@@ -94,7 +94,9 @@ def read_users(path: Path) -> dict[str, User]:
             mode = os.fstat(file.fileno()).st_mode
             content = file.read(MOST_BYTES + 1)
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file", "make the first user: `ostiary-console user add NAME --role admin --settings FILE`") from None
+        raise UserError(
+            f"{path}: no such file", "make the first user: `ostiary-console user add NAME --role admin --settings FILE`"
+        ) from None
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}", "it has to be a file that the console's user can read") from None
     if mode & 0o077:
@@ -121,7 +123,9 @@ def hashed(password: str) -> str:
 def add(path: Path, name: str, word: str, password: str) -> None:
     """A new user. Raises UserError."""
     if not NAME.fullmatch(name):
-        raise UserError(f"{name!r} cannot be a user's name", "use letters, digits and . _ @ -, begin with a letter or digit, 64 characters at most")
+        raise UserError(
+            f"{name!r} cannot be a user's name", "use letters, digits and . _ @ -, begin with a letter or digit, 64 characters at most"
+        )
     user = User(need_role(word).word, hashed(password))
     with _changing(path) as users:
         if name in users:

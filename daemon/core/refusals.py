@@ -25,7 +25,8 @@ TABLE: Mapping[str, Words] = {
     ),
     "duplicate_of": Words("this face is already enrolled under another id", "look whether it is the same person; enrol nobody twice"),
     "lookalike": Words(
-        "the gate could take this person for somebody else who is enrolled", "take better pictures, or have an administrator enrol with force"
+        "the gate could take this person for somebody else who is enrolled",
+        "take better pictures, or have an administrator enrol with force",
     ),
     "timeout": Words("the gate's camera has seen too little of the person", "look straight at the camera and stay until the gate answers"),
     "no_camera": Words("the gate's camera gives no pictures now", "see the gate's status; use photos meanwhile"),
@@ -35,19 +36,27 @@ TABLE: Mapping[str, Words] = {
     "unknown_model": Words("the gate has no such model", "see the gate's status for the model that it has"),
     "model_failed": Words("the other model cannot be used", "nothing was changed; " + _ADMIN),
     "incomplete": Words("some people could not be taken over to the other model", "enrol them again, or use force"),
-    "threshold_unresolved": Words("the gate has no threshold for this", "the gate's administrator sets decision.threshold, or calibrates it"),
+    "threshold_unresolved": Words(
+        "the gate has no threshold for this", "the gate's administrator sets decision.threshold, or calibrates it"
+    ),
     "not_granted": Words("this login's key may not do that", "the gate's administrator can add the grant to the key"),
     "unsigned": Words("the gate takes signed commands only", "give a key: `ostiaryctl keygen` makes one"),
-    "unknown_key": Words("the gate does not know the key of this login", "the gate's administrator adds its public half to the configuration"),
+    "unknown_key": Words(
+        "the gate does not know the key of this login", "the gate's administrator adds its public half to the configuration"
+    ),
     "bad_signature": Words("the gate cannot believe the signature", "compare the key file with the gate's configuration"),
     "not_authorised": Words("this login's key may not ask for that", "the gate's administrator can add it to the key's ops"),
-    "wrong_gate": Words("this login's key may not act here, or the person may pass more gates than the key", "choose the key's gates, or " + _ADMIN),
+    "wrong_gate": Words(
+        "this login's key may not act here, or the person may pass more gates than the key", "choose the key's gates, or " + _ADMIN
+    ),
     "wrong_topic": Words("this command may not come on this topic", _ADMIN),
     "too_many": Words("too many commands came in one minute", "wait a minute and send it again"),
     "expired": Words("the command came too late", _AGAIN + "; if that does not help, compare the clocks of both machines"),
     "expires_too_late": Words("the command lasts too long", _AGAIN),
     "from_the_future": Words("the clocks of this machine and the gate differ", "set both clocks by a time service, then send it again"),
-    "superseded": Words("a newer command for this person has already been carried out", "look at the record as it is now, then send it again"),
+    "superseded": Words(
+        "a newer command for this person has already been carried out", "look at the record as it is now, then send it again"
+    ),
     "retained": Words("the broker had kept the command", _ADMIN),
     "malformed": Words("the gate cannot read the command", "check that the gate has the same version as this program"),
     "too_large": Words("the pictures are too large together", "send fewer or smaller pictures"),
