@@ -1,0 +1,216 @@
+"""Who is enrolled, at all gates together. The gates' lists are read whole and kept until a gate says that something has changed."""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from daemon.client.asked import NoAnswer
+from daemon.console.line import Line, times
+from daemon.console.problem import Problem
+from daemon.console.state import State
+from daemon.core import messages as m
+
+PAGE = 1000
+MOST_DIRTY = 50
+"""So many changed people are asked for one by one. With more, the list is read again."""
+PATIENCE = 30
+"""How often a page is asked for again, a second later, at a gate that has had too many commands."""
+_SAME = ("name", "state", "valid_from", "valid_until", "gates", "schedule")
+"""What should be the same at all gates."""
+
+
+@dataclass(slots=True)
+class _Box:
+    """The people of one gate, or of several gates of one daemon, which share them."""
+
+    gates: tuple[str, ...]
+    people: dict[str, m.PersonEntry] = field(default_factory=dict)
+    dirty: set[str] = field(default_factory=set)
+    revision: int = -2
+    """Of the gallery when the list was read or last mended; -2 before that."""
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def speaker(self) -> str:
+        """The gate that is asked."""
+        return self.gates[0]
+
+
+class People:
+    """The people of all gates, merged. Used in one loop only."""
+
+    def __init__(self, line: Line, state: State) -> None:
+        self._line, self._state = line, state
+        self._boxes: dict[tuple[str, ...], _Box] = {}
+        self._merged: tuple[object, list[dict[str, Any]], list[str]] | None = None
+
+    def changed(self, gate: str, result: m.Result) -> None:
+        """Somebody has changed a record at this gate: it is read again before it is told."""
+        for box in self._boxes.values():
+            if gate in box.gates and result.person is not None:
+                box.dirty.add(result.person)
+                if result.gallery_revision == box.revision + 1:  # with a larger step, something was not heard
+                    box.revision += 1
+                self._merged = None
+
+    def name(self, person: str) -> str | None:
+        """The person's name, if it is known without asking."""
+        found = (box.people.get(person) for box in self._boxes.values())
+        return next((one.name for one in found if one is not None), None)
+
+    async def find(self, search: str, after: str | None, limit: int, gate: str | None) -> dict[str, Any]:
+        """A page of the people whose id or name has `search` in it, in the order of their ids. Raises Problem if no gate answers."""
+        people, words, silent = await self._everybody()
+        wanted = search.casefold().split()
+        found: list[dict[str, Any]] = []
+        for one, text in zip(people, words, strict=True):
+            if after is not None and one["person"] <= after:
+                continue
+            if all(word in text for word in wanted) and (gate is None or gate in one["at"]):
+                if len(found) == limit:
+                    return {"people": found, "next_after": found[-1]["person"], "silent": silent}
+                found.append(one)
+        return {"people": found, "next_after": None, "silent": silent}
+
+    async def one(self, person: str) -> dict[str, Any]:
+        """One person's record at every gate that knows the person. Raises Problem."""
+        command = m.Get(**times(), person=person)
+        silent = self._offline()
+        try:
+            answers = await self._line.ask(command)
+        except NoAnswer as error:
+            answers = error.answers
+            if not answers:
+                raise Problem(503, "no_answer", error.message, error.hint) from None
+            silent = sorted({*silent, *self._state.statuses} - {answer.gate for answer in answers})
+        records = {answer.gate: answer.result.people[0] for answer in answers if answer.result.people}
+        if not records:
+            refused = [a.result for a in answers if a.result.reason != "unknown_person"]
+            if refused:
+                raise Problem(502, "refused", f"{answers[0].gate}: {refused[0].reason}: {refused[0].detail}", "see the gate's status")
+            raise Problem(404, "unknown_person", "nobody is enrolled under this id", "check the id")
+        made = merged(person, records)
+        made["consent"] = next((one.consent for one in records.values() if one.consent is not None), None)
+        made["records"] = {gate: msgspec.to_builtins(one) for gate, one in records.items()}
+        made["silent"] = silent
+        return made
+
+    # ---- the lists
+
+    async def _everybody(self) -> tuple[list[dict[str, Any]], list[str], list[str]]:
+        self._line.need()
+        boxes = self._boxes_now()
+        silent = set(self._offline())
+        results = await asyncio.gather(*(self._refresh(box) for box in boxes), return_exceptions=True)
+        troubles = []
+        for box, error in zip(boxes, results, strict=True):
+            if isinstance(error, (Problem, NoAnswer)):
+                silent.update(box.gates)
+                troubles.append(error)
+            elif error is not None:
+                raise error
+        good = [box for box in boxes if box.gates[0] not in silent]
+        if not good:
+            if troubles and isinstance(troubles[0], Problem):
+                raise troubles[0]
+            hint = troubles[0].hint if troubles else "see the health of the gates; nobody is online"
+            raise Problem(503, "no_answer", "no gate has told who is enrolled", hint)
+        key = tuple((box.gates, id(box.people), box.revision) for box in good)
+        if self._merged is None or self._merged[0] != key:
+            everybody = await asyncio.to_thread(_everybody, [(box.gates, dict(box.people)) for box in good])
+            self._merged = key, *everybody
+        return self._merged[1], self._merged[2], sorted(silent)
+
+    def _boxes_now(self) -> list[_Box]:
+        """The gates that are online. Those with the same public key are of one daemon, and share their people."""
+        groups: dict[str, list[str]] = {}
+        for gate, seen in sorted(self._state.statuses.items()):
+            if seen.online and not seen.is_stale:
+                groups.setdefault(seen.public_key or f"gate {gate}", []).append(gate)
+        found = {}
+        for gates in map(tuple, groups.values()):
+            found[gates] = self._boxes.get(gates) or _Box(gates)
+        self._boxes = found
+        return [*found.values()]
+
+    def _offline(self) -> list[str]:
+        return sorted(gate for gate, seen in self._state.statuses.items() if not seen.online or seen.is_stale)
+
+    async def _refresh(self, box: _Box) -> None:
+        """Make the box's list what its gate has now. Raises Problem and NoAnswer."""
+        async with box.lock:
+            told = max((seen.gallery_revision for gate in box.gates if (seen := self._state.statuses.get(gate)) is not None), default=-1)
+            if box.revision < told or len(box.dirty) > MOST_DIRTY:
+                await self._read(box)
+            while box.dirty:
+                person = box.dirty.pop()
+                try:
+                    result = await self._result(box, m.Get(**times(), person=person))
+                except BaseException:
+                    box.dirty.add(person)
+                    raise
+                people = dict(box.people)
+                people.pop(person, None)
+                people.update((entry.person, entry) for entry in result.people or ())
+                box.people, self._merged = people, None
+
+    async def _read(self, box: _Box) -> None:
+        people: dict[str, m.PersonEntry] = {}
+        box.dirty.clear()  # who is changed from now on is asked for once more
+        after, revision = None, None
+        while True:
+            result = await self._result(box, m.List(**times(), after=after, limit=PAGE))
+            revision = result.gallery_revision if revision is None else revision
+            people.update((entry.person, entry) for entry in result.people or ())
+            if result.next_after is None or (after is not None and result.next_after <= after):
+                break
+            after = result.next_after
+        box.people, box.revision, self._merged = people, revision, None
+
+    async def _result(self, box: _Box, command: m.Command) -> m.Result:
+        for _ in range(PATIENCE):
+            (answer,) = await self._line.ask(command, box.speaker)
+            result = answer.result
+            if result.status == "done" or result.reason == "unknown_person":
+                return result
+            if result.reason != "too_many":
+                break
+            await asyncio.sleep(1)
+            command = msgspec.structs.replace(command, **times())
+        raise Problem(
+            502, "refused", f"{answer.gate}: {result.reason}: {result.detail}", "the key of this console needs the ops list and get"
+        )
+
+
+def merged(person: str, records: Mapping[str, m.PersonEntry]) -> dict[str, Any]:
+    """A person as several gates know them: the first gate's record, who else knows the person, and whether they say the same."""
+    first = next(iter(records.values()))
+    said = {tuple(_said(one, name) for name in _SAME) for one in records.values()}
+    shown = {name: getattr(first, name) for name in (*_SAME, "enrolled_at")}
+    most = max(one.templates for one in records.values())
+    return {"person": person, **shown, "templates": most, "at": sorted(records), "differs": len(said) > 1}
+
+
+def _said(one: m.PersonEntry, name: str) -> object:
+    value = getattr(one, name)
+    return tuple(sorted(value)) if isinstance(value, list) else value
+
+
+def _everybody(boxes: Iterable[tuple[tuple[str, ...], dict[str, m.PersonEntry]]]) -> tuple[list[dict[str, Any]], list[str]]:
+    """Everybody in the order of their ids, and beside each the text that is searched."""
+    together: dict[str, dict[str, m.PersonEntry]] = {}
+    for gates, people in boxes:
+        for person, entry in people.items():
+            together.setdefault(person, {}).update(dict.fromkeys(gates, entry))
+    everybody = [merged(person, together[person]) for person in sorted(together)]
+    return everybody, [f"{one['person']} {one['name'] or ''}".casefold() for one in everybody]
+
+
+def other(result: m.Result) -> str | None:
+    """Whose face it is already, as a refusal says it: the id is the word behind `as` or `for`, before the semicolon."""
+    if result.reason not in ("duplicate_of", "lookalike") or result.detail is None:
+        return None
+    return result.detail.split(";", 1)[0].rsplit(" ", 1)[-1]
