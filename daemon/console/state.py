@@ -116,6 +116,6 @@ def advice(reason: str) -> dict[str, str]:
     if word in _OFFLINE:
         so, step = _OFFLINE[word]
         return {"word": word, "line": so, "next": step}
-    step = TABLE[Word(word)].step if word in Word else ""
+    step = TABLE[Word(word)].step if word in TABLE else ""
     told = line.removesuffix(f"; {step}") if step else line
     return {"word": word, "line": told or word.replace("_", " "), "next": step}

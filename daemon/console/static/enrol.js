@@ -77,7 +77,7 @@ const check = settled(async () => {
   try {
     judge(await api("POST", `${person(number())}/pictures`, body(true), mine.signal));
   } catch (error) {
-    if (error.name !== "AbortError") say(trouble(error));
+    if (error.name !== "AbortError") failed(error);
   } finally {
     if (running === mine) $("answer").removeAttribute("aria-busy");
   }
@@ -144,8 +144,14 @@ async function enrol() {
     say(tellable(said.answers) && answers(tellable(said.answers), ""));
     choose(said.answers);
   } catch (error) {
-    say(trouble(error));
+    failed(error);
   }
+}
+
+/** No gate has carried it out: what is wrong, which pictures cannot be used, and what those gates said that answered. */
+function failed(error) {
+  photos.judge(error.content?.pictures);
+  say(trouble(error), error.content?.answers?.length && answers(error.content.answers, "done"));
 }
 
 /** Enrol at a gate, with a countdown while its camera looks. */
