@@ -84,7 +84,7 @@ def build(settings: Settings, stopping: Callable[[], bool] = lambda: False) -> t
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _failed)
-    return Guard(app, config, sessions, pages.shown), app  # type: ignore[arg-type]
+    return Guard(app, config, sessions, pages.shown), app
 
 
 def _stamp(users: Users | None, name: str) -> str | None:

@@ -177,7 +177,7 @@ class _Begun:
         async def nothing() -> Message:
             return {"type": "http.disconnect"}
 
-        await self._shown(self._request, problem)(self._request.scope, nothing, self._send)  # type: ignore[arg-type]
+        await self._shown(self._request, problem)(self._request.scope, nothing, self._send)
 
 
 def _send_with_headers(scope: Scope, send: Send) -> Send:

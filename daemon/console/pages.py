@@ -52,7 +52,7 @@ for path in PAGES:
     router.add_api_route(path, show, methods=["GET"])
 
 
-def page(request: Request, name: str, status: int = 200, **more: Any) -> HTMLResponse:
+def page(request: Request, name: str, code: int = 200, **more: Any) -> HTMLResponse:
     """The page of the template `name`.html."""
     session, console = request.state.session, console_of(request)
     values = {
@@ -63,7 +63,7 @@ def page(request: Request, name: str, status: int = 200, **more: Any) -> HTMLRes
         "page": name,
         "visitors": bool(console.config.visitor_key),
     }
-    return HTMLResponse(render("daemon.console", f"{name}.html", **values, **more), status)
+    return HTMLResponse(render("daemon.console", f"{name}.html", **values, **more), code)
 
 
 def shown(request: Request, problem: Problem) -> Response:

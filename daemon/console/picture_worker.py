@@ -1,7 +1,7 @@
 """A process that makes one picture of any usual format a small upright JPEG file without metadata, and then ends.
 
-It reads the picture from standard input and writes a letter and the answer to standard output: J and a JPEG file, or E and what is wrong. Before
-it reads anything it gives up all files, sockets and processes, and has limits for memory and time. Nobody imports it.
+It reads the picture from standard input and writes a letter and the answer to standard output: J and a JPEG file, or E and what is wrong.
+Before it reads anything it gives up all files, sockets and processes, and has limits for memory and time. Nobody imports it.
 """
 
 import io

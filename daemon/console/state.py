@@ -11,12 +11,13 @@ from daemon.client.seen import Seen
 from daemon.console.roles import Role
 from daemon.console.streams import Streams
 from daemon.core import messages as m
-from daemon.core.status import CONNECTION_LOST, STOPPED, TABLE, Word
+from daemon.core.status import CONNECTION_LOST, STOPPED, TABLE
 
 KEPT, GAPS_KEPT = 1000, 200
 CHANGES = ("enroll", "update", "revoke", "suspend", "resume")
 """The commands that change a person's record."""
 
+_STEPS = {str(word): row.step for word, row in TABLE.items()}
 _OFFLINE = {
     CONNECTION_LOST: ("the broker has lost the gate", "check the gate's box, its power and its network"),
     STOPPED: ("the gate's daemon was stopped", "start it again when its maintenance is over"),
@@ -116,6 +117,6 @@ def advice(reason: str) -> dict[str, str]:
     if word in _OFFLINE:
         so, step = _OFFLINE[word]
         return {"word": word, "line": so, "next": step}
-    step = TABLE[Word(word)].step if word in TABLE else ""
+    step = _STEPS.get(word, "")
     told = line.removesuffix(f"; {step}") if step else line
     return {"word": word, "line": told or word.replace("_", " "), "next": step}

@@ -1,4 +1,4 @@
-"""What pages hear as it happens: server-sent events. Every reader has a queue with an end; who reads too slowly is sent away to load anew."""
+"""What pages hear as it happens: server-sent events. The queue of a reader has an end: who reads too slowly has to load anew."""
 
 import asyncio
 import secrets

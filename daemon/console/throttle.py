@@ -1,7 +1,7 @@
 """How often somebody may try to log in: by address, and by user. It slows guessing down and keeps nobody out for good.
 
-A wrong password costs a token of the address and one of the user. Whoever has logged in from an address before is not slowed down there by what
-others try elsewhere in their name.
+A wrong password costs a token of the address and one of the user. Whoever has logged in from an address before is not slowed down there by
+what others try elsewhere in their name.
 """
 
 from collections import OrderedDict

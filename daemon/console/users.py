@@ -75,7 +75,7 @@ class Users:
 
     def _look(self) -> None:
         try:
-            now = os.stat(self.path)
+            now = self.path.stat()
             seen: tuple[int, ...] = (now.st_mtime_ns, now.st_size, now.st_ino, now.st_mode)
         except OSError:
             seen = ()
@@ -185,7 +185,7 @@ def _changing(path: Path) -> Iterator[dict[str, User]]:
 
 def _replace(path: Path, content: bytes) -> None:
     """Raises OSError; then the old file stays. A file that root writes keeps the owner that it had, or has that of its folder."""
-    owner = os.stat(path if path.exists() else path.parent)
+    owner = (path if path.exists() else path.parent).stat()
     new = path.with_name(path.name + ".new")
     try:
         with suppress(FileNotFoundError):
