@@ -37,10 +37,11 @@ THERE_S, EMPTY_S = 7.0, 3.0
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What is running: the console, and everybody's password."""
+    """What is running: the console, everybody's password, and the cameras by their gates."""
 
     served: Served
     passwords: dict[str, str]
+    stages: dict[str, Stage]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -94,11 +95,11 @@ def playing(running: Running, folder: Path, log: Path, port: int = 0, gates: Seq
         stack.enter_context(running_daemon(config, log))
         if people:
             stack.enter_context(_visits(list(stages.values())))
-        yield console(running, folder, port)
+        yield Made(*console(running, folder, port), stages)
 
 
-def console(running: Running, folder: Path, port: int = 0) -> Made:
-    """A console at this broker, with one user of each role and a new password each. Raises ConfigError."""
+def console(running: Running, folder: Path, port: int = 0) -> tuple[Served, dict[str, str]]:
+    """A console at this broker, and the new password of one user of each role. Raises ConfigError."""
     settings = folder / "console.toml"
     settings.write_text(
         f'site = "{SITE}"\nport = {running.port}\nprotocol = "{running.protocol}"\n[console]\nport = {port}\nusers = "users.json"\n'
@@ -106,7 +107,7 @@ def console(running: Running, folder: Path, port: int = 0) -> Made:
     passwords: dict[str, str] = {role: secrets.token_urlsafe(9) for role in WORDS}
     for role, password in passwords.items():
         users.add(folder / "users.json", role, role, password)
-    return Made(Served(read_settings(settings)), passwords)
+    return Served(read_settings(settings)), passwords
 
 
 @contextlib.contextmanager
