@@ -5,6 +5,7 @@ import re
 import time
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -23,10 +24,12 @@ from daemon.core.messages import (
     topic,
     utc,
 )
+from tests.fixtures.deployed import Visitor, deployed
 from tests.fixtures.home_assistant import FILES, HomeAssistant
 
 pytestmark = pytest.mark.broker
 
+EVERYTHING = Options(prefix="homeassistant", version="1.2.3", names=True, capture=True)
 GATES = {"north": "north", "b.2": "b_2", "c-c_c": "c_c_c", "x" * 64: "x" * 64}
 """Gates, and what Home Assistant makes of their names."""
 NAMES = ['O\'Brien "Bob"', "{{ states('lock.door') }}{% set x = 1 %}", '","event_type":"accept', "None", "\\n\u2028<b>ÄÖ", "n" * 200]
@@ -54,7 +57,7 @@ def online(state: str = "serving", *reasons: str, **more: Any) -> StatusMessage:
 
 def tell(ha: HomeAssistant, gate: str) -> Callable[[str, msgspec.Struct], None]:
     """Home Assistant finds a gate. Returns what says something as that gate."""
-    for place, config in discovery("acme", gate, Options(prefix="homeassistant", version="1.2.3", names=True, capture=True)).items():
+    for place, config in discovery("acme", gate, EVERYTHING).items():
         ha.say(place, msgspec.json.encode(config), retain=True)
 
     def say(leaf: str, message: msgspec.Struct) -> None:
@@ -166,6 +169,47 @@ def test_the_button_makes_a_command_of_the_contract(home_assistant: Callable[...
     ha.shows("sensor/ostiary_gate_north_last_enrolment", '"no_face"', "reason")
     ha.shows("sensor/ostiary_gate_north_last_enrolment", "refused")
     assert ha.complaints() == []
+
+
+# ---- the broker's access list
+
+
+def lines_of_the_readme() -> str:
+    """What deploy/home-assistant/README.md adds to the broker's access list."""
+    text = (FILES / "README.md").read_text("utf-8")
+    return "\n".join(line.strip() for line in re.findall(r"^    (?:user|topic) .+$", text, re.M)) + "\n"
+
+
+def test_the_lines_of_the_readme_let_it_in_and_no_other_gate_under_its_name(mosquitto_installed: None, tmp_path: Path) -> None:
+    with deployed(tmp_path, ("gate-north", "gate-south", "display", "home-assistant")) as broker:
+        (tmp_path / "ostiary.acl").write_text((tmp_path / "ostiary.acl").read_text() + lines_of_the_readme())
+        broker.stop()
+        broker.start()
+        mine, others = (next(iter(discovery("acme", gate, EVERYTHING))) for gate in ("north", "north-2"))
+        may = {
+            "gate-north": ([*discovery("acme", "north", EVERYTHING)], [others]),
+            "gate-south": ([], [mine]),
+            "display": ([], [mine, "homeassistant/status"]),
+            "home-assistant": (
+                ["homeassistant/status", "ostiary/v1/acme/north/command/enrolment", "homeassistant/text/ostiary-acme-north/person/set"],
+                [mine, "ostiary/v1/acme/north/decision", "ostiary/v1/acme/north/command/revoke", "ostiary/v1/acme/north/command"],
+            ),
+        }
+        for login, (allowed, forbidden) in may.items():
+            visitor = Visitor(broker.port, login)
+            assert (
+                [topic for topic in allowed if not visitor.may_say(topic)] == [] == [topic for topic in forbidden if visitor.may_say(topic)]
+            )
+            visitor.leave()
+        ear, gate = Visitor(broker.port, "home-assistant"), Visitor(broker.port, "gate-north")
+        ear.listen("homeassistant/#", "ostiary/v1/acme/+/decision", "ostiary/v1/acme/+/status", "ostiary/v1/acme/+/result")
+        said = [mine, *(f"ostiary/v1/acme/north/{leaf}" for leaf in ("decision", "status", "result"))]
+        for topic in said:
+            gate.say(topic)
+        ear.loop_until(lambda: len(ear.heard) == len(said))
+        assert ear.heard == said
+        for visitor in (ear, gate):
+            visitor.leave()
 
 
 # ---- the blueprint that opens a lock
