@@ -5,6 +5,7 @@ import re
 import time
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -15,7 +16,6 @@ from daemon.core.messages import (
     DecisionMessage,
     Enroll,
     MessageError,
-    Result,
     StatusMessage,
     encode,
     offline_status,
@@ -23,13 +23,16 @@ from daemon.core.messages import (
     topic,
     utc,
 )
+from tests.fixtures.deployed import Visitor, deployed
 from tests.fixtures.home_assistant import FILES, HomeAssistant
+from tests.fixtures.running import configure, daemon_running
 
 pytestmark = pytest.mark.broker
 
+EVERYTHING = Options(prefix="homeassistant", version="1.2.3", names=True, capture=True)
 GATES = {"north": "north", "b.2": "b_2", "c-c_c": "c_c_c", "x" * 64: "x" * 64}
 """Gates, and what Home Assistant makes of their names."""
-NAMES = ['O\'Brien "Bob"', "{{ states('lock.door') }}{% set x = 1 %}", '","event_type":"accept', "None", "\\n\u2028<b>ÄÖ", "n" * 200]
+NAMES = ['O\'Brien "Bob"', "{{ states('lock.door') }}{% set x = 1 %}", '","event_type":"accept', "none", "\\n\u2028<b>ÄÖ", "n" * 200]
 MEMORY = "input_text/ostiary_north"
 
 
@@ -54,7 +57,7 @@ def online(state: str = "serving", *reasons: str, **more: Any) -> StatusMessage:
 
 def tell(ha: HomeAssistant, gate: str) -> Callable[[str, msgspec.Struct], None]:
     """Home Assistant finds a gate. Returns what says something as that gate."""
-    for place, config in discovery("acme", gate, Options(prefix="homeassistant", version="1.2.3", names=True, capture=True)).items():
+    for place, config in discovery("acme", gate, EVERYTHING).items():
         ha.say(place, msgspec.json.encode(config), retain=True)
 
     def say(leaf: str, message: msgspec.Struct) -> None:
@@ -118,54 +121,96 @@ def test_gates_with_any_name_and_people_with_any_name(home_assistant: Callable[.
     for entity in ("event/X_decision", "sensor/X_last_person", "sensor/X_people", "binary_sensor/X_camera", "button/X_capture"):
         ha.shows(entity.replace("X", gate), "unavailable")
     assert ha.complaints() == []
-    for place in {place for place, _ in ha.heard if place.endswith("/config")}:
-        ha.say(place, b"", retain=True)
-    left = "{{ states.event | list + states.button | list + states.sensor | list }}"
-    ha.wait(lambda: (ha.call("mqtt.publish", topic="left", payload_template=left), ("left", b"[]") in ha.heard)[1], 0.2)
 
 
-def test_the_button_makes_a_command_of_the_contract(home_assistant: Callable[..., HomeAssistant], broker: int) -> None:
+def test_a_real_gate_its_button_and_its_end(home_assistant: Callable[..., HomeAssistant], broker: int, tmp_path: Path) -> None:
     ha = home_assistant(broker)
     ha.start()
-    north, south = tell(ha, "north"), tell(ha, "south")
-    for say in (north, south):
-        say("status", online())
-    ha.shows("button/ostiary_gate_north_capture", "unknown")
-    ha.shows("text/ostiary_gate_south_employee_number", "unknown")
+    source = Path("/dev/video77")
+    south = f'[gates.south]\nsource = "{source}"\n'
+    asked = f'{south}[commands]\ngrants = ["capture"]\n[home_assistant]\nenabled = true\ncapture_button = true\n'
+    with daemon_running(configure(tmp_path, broker, source, extra=asked)) as gate:
+        for name in ("north", "south"):
+            ha.shows(f"sensor/ostiary_gate_{name}_state", "degraded")
+            ha.shows(f"binary_sensor/ostiary_gate_{name}_problem", "on")
+            ha.shows(f"binary_sensor/ostiary_gate_{name}_camera", "off")
+            ha.shows(f"sensor/ostiary_gate_{name}_people", "0")
+            ha.shows(f"button/ostiary_gate_{name}_capture", "unknown")
+            ha.shows(f"text/ostiary_gate_{name}_employee_number", "unknown")
 
-    def pressed(gate: str) -> Enroll:
-        to = topic("acme", gate, "command/enrolment")
-        before = sum(place == to for place, _ in ha.heard)
-        ha.call("button.press", entity_id=f"button.ostiary_gate_{gate}_capture")
-        ha.wait(lambda: sum(place == to for place, _ in ha.heard) > before)
-        command = parse_command([payload for place, payload in ha.heard if place == to][-1])
-        assert isinstance(command, Enroll)
-        return command
+        def pressed(gate: str) -> Enroll:
+            to = topic("test", gate, "command/enrolment")
+            before = sum(place == to for place, _ in ha.heard)
+            ha.call("button.press", entity_id=f"button.ostiary_gate_{gate}_capture")
+            ha.wait(lambda: sum(place == to for place, _ in ha.heard) > before)
+            command = parse_command([payload for place, payload in ha.heard if place == to][-1])
+            assert isinstance(command, Enroll)
+            return command
 
-    with pytest.raises(MessageError, match="malformed"):  # the field is empty, and nobody is called `unknown`
-        pressed("north")
-
-    ha.call("text.set_value", entity_id="text.ostiary_gate_north_employee_number", value="E1042")
-    ha.call("text.set_value", entity_id="text.ostiary_gate_south_employee_number", value="0007")
-    ha.shows("text/ostiary_gate_north_employee_number", "E1042")
-    ha.shows("text/ostiary_gate_south_employee_number", "0007")
-    commands = [pressed("north"), pressed("north"), pressed("south")]
-    assert [command.person for command in commands] == ["E1042", "E1042", "0007"]
-    assert len({command.command_id for command in commands}) == 3
-    for command in commands:
-        assert command.capture is not None and command.images is None and not command.force
-        assert abs(command.issued_at.timestamp() - time.time()) < 60 and (command.expires_at - command.issued_at).total_seconds() < 61
-    answer = Result(
-        command_id=None, op="enroll", status="refused", reason="no_face", detail='nobody "there"', person="E1042", gallery_revision=1,
-        took_ms=1,
-    )  # fmt: skip
-    north("result", answer)
-    ha.shows("sensor/ostiary_gate_north_last_enrolment", "refused")
-    north("result", msgspec.structs.replace(answer, op="ping", status="done", reason=None))
-    ha.settle()
-    ha.shows("sensor/ostiary_gate_north_last_enrolment", '"no_face"', "reason")
-    ha.shows("sensor/ostiary_gate_north_last_enrolment", "refused")
+        with pytest.raises(MessageError, match="malformed"):  # the field is empty, and nobody is called `unknown`
+            pressed("north")
+        ha.shows("sensor/ostiary_gate_north_last_enrolment", '"malformed"', "reason")
+        ha.call("text.set_value", entity_id="text.ostiary_gate_north_employee_number", value="E1042")
+        ha.call("text.set_value", entity_id="text.ostiary_gate_south_employee_number", value="0007")
+        ha.shows("text/ostiary_gate_north_employee_number", "E1042")
+        ha.shows("text/ostiary_gate_south_employee_number", "0007")
+        commands = [pressed("north"), pressed("north"), pressed("south")]
+        assert [command.person for command in commands] == ["E1042", "E1042", "0007"]
+        assert len({command.command_id for command in commands}) == 3
+        for command in commands:
+            assert command.capture is not None and command.images is None and not command.force
+            assert abs(command.issued_at.timestamp() - time.time()) < 60 and (command.expires_at - command.issued_at).total_seconds() < 61
+        for name in ("north", "south"):
+            ha.shows(f"sensor/ostiary_gate_{name}_last_enrolment", "refused")
+            ha.shows(f"sensor/ostiary_gate_{name}_last_enrolment", '"no_camera"', "reason")
+        gate.kill()
+        for name in ("north", "south"):
+            ha.shows(f"sensor/ostiary_gate_{name}_state", "offline")
+            ha.shows(f"button/ostiary_gate_{name}_capture", "unavailable")
+    with daemon_running(configure(tmp_path, broker, source, extra=south)):
+        ha.wait(lambda: not any("ostiary" in entity for entity in ha.entities() or ["ostiary"]), 0.3)
     assert ha.complaints() == []
+
+
+# ---- the broker's access list
+
+
+def lines_of_the_readme() -> str:
+    """What deploy/home-assistant/README.md adds to the broker's access list."""
+    text = (FILES / "README.md").read_text("utf-8")
+    return "\n".join(line.strip() for line in re.findall(r"^    (?:user|topic) .+$", text, re.M)) + "\n"
+
+
+def test_the_lines_of_the_readme_let_it_in_and_no_other_gate_under_its_name(mosquitto_installed: None, tmp_path: Path) -> None:
+    with deployed(tmp_path, ("gate-north", "gate-south", "display", "home-assistant")) as broker:
+        (tmp_path / "ostiary.acl").write_text((tmp_path / "ostiary.acl").read_text() + lines_of_the_readme())
+        broker.stop()
+        broker.start()
+        mine, others = (next(iter(discovery("acme", gate, EVERYTHING))) for gate in ("north", "north-2"))
+        may = {
+            "gate-north": ([*discovery("acme", "north", EVERYTHING)], [others]),
+            "gate-south": ([], [mine]),
+            "display": ([], [mine, "homeassistant/status"]),
+            "home-assistant": (
+                ["homeassistant/status", "ostiary/v1/acme/north/command/enrolment", "homeassistant/text/ostiary-acme-north/person/set"],
+                [mine, "ostiary/v1/acme/north/decision", "ostiary/v1/acme/north/command/revoke", "ostiary/v1/acme/north/command"],
+            ),
+        }
+        for login, (allowed, forbidden) in may.items():
+            visitor = Visitor(broker.port, login)
+            assert (
+                [topic for topic in allowed if not visitor.may_say(topic)] == [] == [topic for topic in forbidden if visitor.may_say(topic)]
+            )
+            visitor.leave()
+        ear, gate = Visitor(broker.port, "home-assistant"), Visitor(broker.port, "gate-north")
+        ear.listen("homeassistant/#", "ostiary/v1/acme/+/decision", "ostiary/v1/acme/+/status", "ostiary/v1/acme/+/result")
+        said = [mine, *(f"ostiary/v1/acme/north/{leaf}" for leaf in ("decision", "status", "result"))]
+        for topic in said:
+            gate.say(topic)
+        ear.loop_until(lambda: len(ear.heard) == len(said))
+        assert ear.heard == said
+        for visitor in (ear, gate):
+            visitor.leave()
 
 
 # ---- the blueprint that opens a lock
@@ -225,7 +270,7 @@ def test_the_lock_opens_by_the_rules_of_the_contract_and_by_nothing_else(
     assert hear(*wrong) == []
     assert hear(encode(decided(40, gate="elsewhere"))) == []
     whole = json.loads(encode(decided(50, gate="HERE")))
-    values = (None, True, [], {}, "{{ 1 }}", 1.5)
+    values: tuple[object, ...] = (None, True, [], {}, "{{ 1 }}", 5000.5)
     changed = [json.dumps({**whole, key: value}).encode() for key in CHECKED for value in values if (key, value) != ("live", True)]
     lacking = [json.dumps({name: whole[name] for name in whole if name != key}).encode() for key in CHECKED]
     hostile = [b"", b"null", b"[]", b"\xff\xfe", b"{{ states }}", b"9" * 5000, *changed, *lacking]
@@ -241,13 +286,13 @@ def test_the_lock_opens_by_the_rules_of_the_contract_and_by_nothing_else(
     assert hear(decided(3, person="7"), decided(4, person="E104"), decided(5, person="007 "), to=("east",)) == []
     assert hear(decided(1), to=("west", "none")) == [], "where it cannot be kept that an accept was used, it opens nothing"
 
-    # After a restart the same opens nothing, nor does what the broker retained.
+    # After a restart the same opens nothing, nor does what the broker retained: one was used, the time of the other is up.
     last = decided(80, valid_until=utc(now() + 9))
     assert hear(last) == ["UNLOCK"]
     ha.stop()
     before = len(ha.heard)
-    for gate in ("north", "south"):
-        ha.say(topic("acme", gate, "decision"), encode(decided(81, gate=gate)), retain=True)
+    for gate, one in (("north", decided(81, valid_until=utc(now() + 1))), ("south", last)):
+        ha.say(topic("acme", gate, "decision"), encode(msgspec.structs.replace(one, gate=gate)), retain=True)
     ha.start()
     assert hear(last, decided(79)) == []
     assert not [place for place, _ in ha.heard[before:] if place.startswith("lock/")]
