@@ -40,6 +40,9 @@ def enroll_many(args: argparse.Namespace, out: Console) -> int:
         run = Run(link, gate, options, journal, args.wait)
         with Show(out, len(rows), "asked" if args.dry_run else "enrolled", for_machines=hasattr(args, "json")) as show:
             failure = run.enroll(rows, show)
+            absent = sorted(name for name, seen in link.statuses().items() if not seen.online)
+            if gate is None and absent and failure is None:
+                show.say(f"gate {', '.join(absent)} is offline and was not asked; run the same command again when it is back")
         return concluded(args, out, show, failure, path)
 
 
@@ -154,6 +157,8 @@ def _completed(row: Row, args: argparse.Namespace) -> Row:
 
 
 def _need_pictures(source: Path, rows: Sequence[Row]) -> None:
+    if not rows:
+        raise ClientError(USAGE, f"nobody is in {source}", "write a line for each person below the names of the columns")
     need_no_errors(source, [f"{row.where}: {row.person} has no pictures" for row in rows if not row.photos])
     paths = [path for row in rows for path in row.photos]
     if paths and not any(path.exists() for path in paths):
