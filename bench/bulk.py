@@ -17,6 +17,7 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 
@@ -57,7 +58,7 @@ def measure(config: Path, count: int, place: Path, daemon: int) -> None:
     began_s, cpu_s = time.monotonic(), cpu(daemon)
     parts = []
     for stop, share in ((signal.SIGINT, 0.3), (signal.SIGKILL, 0.6), (None, 1.0)):
-        status, screen = on_screen(command, lambda share=share: noted(table) >= share * count, stop)
+        status, screen = on_screen(command, partial(is_through, table, share * count), stop)
         parts.append(f"{stop.name if stop else 'end'} at {noted(table)}, exit {status}")
         (place / f"screen-{len(parts)}.txt").write_text(screen)
     took_s, cpu_s = time.monotonic() - began_s, cpu(daemon) - cpu_s
@@ -112,6 +113,10 @@ def noted(table: Path) -> int:
     return path.read_bytes().count(b'"status"') if path.exists() else 0
 
 
+def is_through(table: Path, answers: float) -> bool:
+    return noted(table) >= answers
+
+
 def cpu(pid: int) -> float:
     """Processor seconds of a process and its children."""
     ticks = sum(map(int, Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:15]))
@@ -156,7 +161,9 @@ def kind(number: int) -> str:
 
 def portrait(crop: bytes) -> Image:
     """An aligned crop as a photo: larger, with what is around it blurred."""
-    face = cv2.resize(cv2.imdecode(np.frombuffer(crop, np.uint8), cv2.IMREAD_COLOR), (336, 336), interpolation=cv2.INTER_CUBIC)
+    decoded = cv2.imdecode(np.frombuffer(crop, np.uint8), cv2.IMREAD_COLOR)
+    assert decoded is not None
+    face = cv2.resize(decoded, (336, 336), interpolation=cv2.INTER_CUBIC)
     picture = cv2.GaussianBlur(cv2.copyMakeBorder(face, 120, 120, 120, 120, cv2.BORDER_REPLICATE), (0, 0), 9)
     picture[120:-120, 120:-120] = face
     return np.asarray(picture, np.uint8)
@@ -171,11 +178,11 @@ def saved(path: Path, what: str, pictures: list[Image], neighbour: Image) -> Pat
         case "two faces":
             picture = np.hstack([picture, neighbour])
         case "small":
-            picture = cv2.resize(picture, None, fx=0.08, fy=0.08, interpolation=cv2.INTER_AREA)
+            picture = np.asarray(cv2.resize(picture, None, fx=0.08, fy=0.08, interpolation=cv2.INTER_AREA), np.uint8)
         case "dark":
             picture = (picture * 0.1).astype(np.uint8)
         case "large":
-            picture = cv2.resize(picture, (4_608, 4_608), interpolation=cv2.INTER_CUBIC)
+            picture = np.asarray(cv2.resize(picture, (4_608, 4_608), interpolation=cv2.INTER_CUBIC), np.uint8)
         case "double":
             picture = neighbour
     ending = ".heic" if what == "heic" else ".PNG" if what == "png" else ".jpg"

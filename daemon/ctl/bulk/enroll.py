@@ -12,10 +12,11 @@ from rich.text import Text
 
 from daemon.client.failures import INTERRUPTED, USAGE, ClientError
 from daemon.client.link import Link
+from daemon.core.counts import persons
 from daemon.ctl.bulk.asks import Ask, Options
 from daemon.ctl.bulk.csv_rows import read_csv
 from daemon.ctl.bulk.folder_rows import read_folder
-from daemon.ctl.bulk.journal import Journal, Noted
+from daemon.ctl.bulk.journal import Journal, Noted, beside
 from daemon.ctl.bulk.opening import connected
 from daemon.ctl.bulk.outcomes import NO_PICTURE, LeftOut, Outcome
 from daemon.ctl.bulk.prepared import Prepared, prepared
@@ -35,7 +36,7 @@ def enroll_many(args: argparse.Namespace, out: Console) -> int:
     _need_pictures(source, rows)
     check_report(args.report, source)
     options = Options(args.force, args.replace, args.dry_run)
-    path = args.journal or source.with_name(f"{source.resolve().name}.progress")
+    path = args.journal or beside(source)
     with nullcontext() if args.dry_run else Journal(path) as journal, connected(args) as (link, gate):
         run = Run(link, gate, options, journal, args.wait)
         with Show(out, len(rows), "asked" if args.dry_run else "enrolled", for_machines=hasattr(args, "json")) as show:
@@ -130,10 +131,11 @@ def concluded(args: argparse.Namespace, out: Console, show: Show, failure: BaseE
         out.print(Text(to_json(summary(show.outcomes, show.took_s, show.earlier, interrupted=interrupted))))
     else:
         show_refusals(out, show.outcomes)
-        out.print(said(show.outcomes, show.took_s, show.earlier))
+        if show.outcomes:
+            out.print(said(show.outcomes, show.took_s, show.earlier))
         if failure is not None and path is not None:
             how = "interrupted" if interrupted else "ended early"
-            out.print(safe(f"{how} with {show.left:,} people to go: run the same command again to go on ({path})", "yellow"))
+            out.print(safe(f"{how} with {persons(show.left)} to go: run the same command again to go on ({path})", "yellow"))
         elif show.earlier and not args.dry_run and path is not None:
             out.print(safe(f"who was enrolled earlier was left as they are; remove {path} to send everybody again", "dim"))
         if args.dry_run:

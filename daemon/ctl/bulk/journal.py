@@ -48,6 +48,12 @@ class _End(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     finished: bool
 
 
+def beside(source: Path) -> Path:
+    """Where the journal of a CSV file or folder is, unless somebody says otherwise."""
+    real = source.resolve()
+    return real.with_name(f"{real.name}.progress")
+
+
 class Journal:
     """Open for the length of a `with`, and then nobody else may use the file. Every method raises ClientError for a disk that fails.
 

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from daemon.client.failures import DONE, NO_ANSWER, REFUSED, USAGE, ClientError
-from daemon.core.counts import counted, persons
+from daemon.core.counts import persons
 from daemon.ctl.bulk.cells import cell
 from daemon.ctl.bulk.outcomes import Outcome, next_step
 from daemon.ctl.text import safe
@@ -115,7 +115,3 @@ def summary(outcomes: Sequence[Outcome], took_s: float, earlier: int, *, interru
             "interrupted": interrupted,
         }
     }
-
-
-def remaining(count: int) -> str:
-    return counted(count, "person", "people")
