@@ -81,6 +81,7 @@ def on_screen(command: list[str], is_time: Callable[[], bool], stop: signal.Sign
     pid, terminal = pty.fork()
     if pid == 0:
         os.chdir(ROOT)
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background inherits that it is ignored
         os.environ.update(COLUMNS="120", LINES="40", TERM="xterm")
         os.execv(command[0], command)
     screen = bytearray()

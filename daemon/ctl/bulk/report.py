@@ -63,7 +63,7 @@ def _table(title: str, noun: str, found: dict[str, list[tuple[str, str | None]]]
         names = list(dict.fromkeys(name for name, _ in cases))
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
         named = ", ".join(names[:_NAMED]) + more
-        made.add_row(safe(reason, "red"), str(len(cases)), safe(next_step(reason, cases[0][1])), safe(named))
+        made.add_row(safe(reason, "red"), str(len(names)), safe(next_step(reason, cases[0][1])), safe(named))
     return made
 
 

@@ -310,3 +310,17 @@ def test_a_folder_and_what_holds_for_everybody(north: FakeGate, tmp_path: Path, 
     assert code == 0 and (tmp_path / "people.progress").exists()
     said = [(one.person, one.name, one.gates, one.consent, one.schedule) for one in enrolments(north)]
     assert said == [("E1", "Ada", ["north"], "file 7", "office"), ("E2", None, ["north"], "file 7", "office")]
+
+
+def test_a_gate_that_says_it_is_online_and_never_answers(
+    north: FakeGate, south: FakeGate, people: Path, run: Ctl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sending, "ANSWER_S", 0.5)
+    south.silent = True
+    code, out, err = run("enroll", "--csv", str(people), "--gate", "all", "--wait", "2")
+    assert code == 3 and "no answer from south" in err and "asking again" in out
+    assert len({one.command_id for one in enrolments(north)}) <= 5
+    south.silent = False
+    assert run("enroll", "--csv", str(people), "--gate", "all")[0] == 0
+    ids = [{one.command_id for one in enrolments(gate)} for gate in (north, south)]
+    assert ids[0] == ids[1] and len(ids[0]) == 5, "each gate was asked under one id for each person"

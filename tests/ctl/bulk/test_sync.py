@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from daemon.core import messages as m
+from daemon.ctl.bulk import sending
 from daemon.ctl.bulk.csv_rows import read_csv
 from tests.ctl.conftest import JPEG, Ctl
 from tests.fixtures.fake_gate import FakeGate
@@ -148,3 +149,22 @@ def test_a_list_as_csv(gate: FakeGate, run: Ctl, tmp_path: Path) -> None:
     assert code == 0 and out.replace("\r\n", "\n") == content.decode("utf-8-sig").replace("\r\n", "\n")
     assert run("list", "--csv", "--limit", "3")[0] == 2
     assert run("list", "--csv", "/nowhere/a.csv")[0] == 2
+
+
+def test_a_revocation_is_not_done_while_a_gate_that_is_online_is_silent(
+    broker: int, gate: FakeGate, run: Ctl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sending, "ANSWER_S", 0.5)
+    with FakeGate(broker, "south") as south, FakeGate(broker, "east") as east:
+        Office(gate, "E1", "E2")
+        Office(south, "E1", "E2")
+        east.status(online=False, state="offline")
+        answer = south.answer
+
+        def silent_to_revocations(command: m.Command) -> dict[str, Any]:
+            south.silent = isinstance(command, m.Revoke)
+            return {"command_id": "x"} if south.silent else answer(command)
+
+        south.answer = silent_to_revocations
+        code, out, err = run("sync", "--csv", written(tmp_path, "E1,Name E1,"), "--gate", "all", "--yes", "--wait", "2")
+        assert code == 3 and "no answer from" in err and "may still be accepted" in out
