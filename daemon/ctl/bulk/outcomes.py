@@ -11,7 +11,6 @@ UNREADABLE, NO_PICTURE, TOO_MANY_PICTURES = "unreadable", "no_picture", "too_man
 """Reasons that are found here, before a gate is asked."""
 
 _NEXT = {
-    UNREADABLE: "see the detail: the file is missing, damaged, or no picture",
     NO_PICTURE: "add a picture with one face",
     TOO_MANY_PICTURES: "a command takes 10 pictures; keep the best ones",
     "duplicate_of": "somebody has this face already: is it one person under two numbers, or the wrong picture?",

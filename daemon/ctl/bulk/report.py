@@ -49,6 +49,8 @@ def show_refusals(out: Console, outcomes: Sequence[Outcome]) -> None:
             pictures[picture.reason].append((picture.file, picture.detail))
     if people:
         out.print(_table("not done because", "people", people))
+    if people and pictures:
+        out.print()
     if pictures:
         out.print(_table("pictures left out", "number", pictures))
 
