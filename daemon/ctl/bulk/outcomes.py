@@ -56,4 +56,6 @@ def next_step(reason: str, detail: str | None) -> str:
     """What to do about a refusal, in one line."""
     if reason in PHOTO_REASONS:
         return bad_photo(reason, None).detail
+    if reason == UNREADABLE:
+        return detail or "give a picture that can be read"
     return _NEXT.get(reason, detail or "see the gate's log")

@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from tests.conftest import ROOT
@@ -34,8 +36,11 @@ def place(broker: int, tmp_path: Path) -> Iterator[Path]:
     lines = ["person;name;photos"]
     for n in range(PEOPLE):
         faces = () if n in WITHOUT_FACE else (90, 200) if n == TWO_FACES else (70 + 3 * n,)
-        (tmp_path / f"{n}.jpg").write_bytes(painted(*faces))
-        lines.append(f'P{n:02d};"Müller, {n}";{n}.jpg')
+        small = cv2.imdecode(np.frombuffer(painted(*faces), np.uint8), cv2.IMREAD_COLOR)
+        assert small is not None
+        # So large that nobody is through before the signal comes.
+        cv2.imwrite(str(tmp_path / f"{n}.png"), cv2.resize(small, None, fx=10, fy=10, interpolation=cv2.INTER_NEAREST))
+        lines.append(f'P{n:02d};"Müller, {n}";{n}.png')
     (tmp_path / "people.csv").write_text("\r\n".join(lines), "cp1252")
     yield tmp_path
 
