@@ -14,6 +14,8 @@ import pytest
 
 from daemon.core import messages as m
 from daemon.ctl.bulk import sending
+from daemon.ctl.bulk.csv_rows import read_csv
+from daemon.ctl.bulk.prepared import prepared
 from tests.ctl.conftest import JPEG, Ctl, Later
 from tests.fixtures.fake_gate import FakeGate
 
@@ -123,6 +125,25 @@ def test_pictures_that_cannot_be_read_here(north: FakeGate, people: Path, run: C
     assert code == 1 and [one.person for one in enrolments(north)] == ["E0", "E1", "E2"]
     assert said["E2"]["status"] == "done" and said["E2"]["left_out"][0]["reason"] == "unreadable"
     assert (said["E3"]["reason"], said["E4"]["reason"]) == ("unreadable", "no_picture")
+    (people.parent / "2.jpg").write_text("no picture")
+    for sent in (4, 4):
+        _, out, _ = run("enroll", "--csv", str(people), "--json")
+        (again,) = (line for line in map(json.loads, out.splitlines()) if line.get("person") == "E2")
+        assert [(Path(one["file"]).name, one["reason"]) for one in again["left_out"]] == [("2.jpg", "unreadable")]
+        assert len(enrolments(north)) == sent, "once for the new file, and not again"
+
+
+def test_nobody_who_is_through_has_pictures_converted(people: Path) -> None:
+    rows = read_csv(people)
+    asked: list[str] = []
+
+    def is_known(key: str) -> bool:
+        asked.append(key)
+        return len(asked) != 2
+
+    found = list(prepared(rows, "", is_known))
+    assert [(one.known, bool(one.jpegs)) for one in found] == [(number != 1, number == 1) for number in range(5)]
+    assert [one.key for one in found] == asked and len(set(asked)) == 5
 
 
 def test_bad_input_sends_nothing(north: FakeGate, people: Path, run: Ctl, tmp_path: Path) -> None:
