@@ -67,7 +67,7 @@ def read_file(path: Path, most: int, hint: str) -> bytes:
             if about.st_size > most:
                 message = f"{path} has {about.st_size / 1e6:,.0f} MB, and {most / 1e6:.0f} MB are allowed"
                 raise ClientError(USAGE, message, "is this the file that you mean?")
-            return opened.read(most)
+            return opened.read(about.st_size)
     except (OSError, ValueError) as error:  # ValueError: a path with a NUL
         why = error.strerror if isinstance(error, OSError) else str(error)
         raise ClientError(USAGE, f"{path}: {why}", hint) from None

@@ -29,7 +29,7 @@ class Options:
 
 @dataclass(slots=True)
 class Ask:
-    """`gate` is None for all gates of the site. `jpegs` are all pictures, by their number; those in `refused` are left out."""
+    """`gate` is None for all gates of the site. `jpegs` are all pictures, by their number in `files`; those in `refused` are left out."""
 
     op: Op
     row: Row
@@ -40,9 +40,9 @@ class Ask:
     jpegs: tuple[bytes, ...] = ()
     fields: Mapping[str, Value] = field(default_factory=dict)
     left_out: tuple[LeftOut, ...] = ()
-    """Pictures that were left out here."""
+    """Pictures that are not among `files`."""
     refused: dict[int, LeftOut] = field(default_factory=dict)
-    """Pictures that the gate refused, by their number."""
+    """Pictures that cannot be read, and those that the gate refused."""
     heard: set[str] = field(default_factory=set)
     """The gates whose answer to this has been dealt with."""
 

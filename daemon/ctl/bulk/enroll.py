@@ -12,12 +12,13 @@ from rich.text import Text
 
 from daemon.client.failures import INTERRUPTED, USAGE, ClientError
 from daemon.client.link import Link
+from daemon.core.counts import persons
 from daemon.ctl.bulk.asks import Ask, Options
 from daemon.ctl.bulk.csv_rows import read_csv
 from daemon.ctl.bulk.folder_rows import read_folder
-from daemon.ctl.bulk.journal import Journal, Noted
+from daemon.ctl.bulk.journal import Journal, Noted, beside
 from daemon.ctl.bulk.opening import connected
-from daemon.ctl.bulk.outcomes import NO_PICTURE, LeftOut, Outcome
+from daemon.ctl.bulk.outcomes import NO_PICTURE, UNREADABLE, LeftOut, Outcome
 from daemon.ctl.bulk.prepared import Prepared, prepared
 from daemon.ctl.bulk.report import exit_code, said, show_refusals, summary, write_report
 from daemon.ctl.bulk.rows import Row, need_no_errors
@@ -35,11 +36,14 @@ def enroll_many(args: argparse.Namespace, out: Console) -> int:
     _need_pictures(source, rows)
     check_report(args.report, source)
     options = Options(args.force, args.replace, args.dry_run)
-    path = args.journal or source.with_name(f"{source.resolve().name}.progress")
+    path = args.journal or beside(source)
     with nullcontext() if args.dry_run else Journal(path) as journal, connected(args) as (link, gate):
         run = Run(link, gate, options, journal, args.wait)
         with Show(out, len(rows), "asked" if args.dry_run else "enrolled", for_machines=hasattr(args, "json")) as show:
             failure = run.enroll(rows, show)
+            absent = sorted(name for name, seen in link.statuses().items() if not seen.online)
+            if gate is None and absent and failure is None:
+                show.say(f"gate {', '.join(absent)} is offline and was not asked; run the same command again when it is back")
         return concluded(args, out, show, failure, path)
 
 
@@ -58,7 +62,8 @@ class Run:
 
         `gates` has those who are to be enrolled at some gates only, whatever the journal says of them; None is everybody, where they are
         not yet."""
-        with closing(prepared(rows, f"{self.link.target.site} {self.options.salt}")) as people:
+        salt = f"{self.link.target.site} {self.options.salt}"
+        with closing(prepared(rows, salt, lambda key: gates is None and not self._missing(key))) as people:
             asks = (ask for one in people for ask in self._asks(one, show, gates))
             failure = self.send(asks, show, self.journal.namespace if self.journal is not None else uuid4())
         if self.journal is not None and failure is None:
@@ -84,27 +89,42 @@ class Run:
 
     def _asks(self, one: Prepared, show: Show, gates: dict[str, list[str]] | None) -> Iterator[Ask]:
         """What is still to be asked about somebody. What is known already is shown."""
-        row = one.row
-        if not one.jpegs:
-            first = one.left_out[0] if one.left_out else LeftOut("", NO_PICTURE, "the person has no picture")
-            show.told(Outcome(row.where, row.person, "enroll", "", "refused", first.reason, first.detail, one.left_out))
+        row, answers = one.row, self._answers(one.key)
+        attempt = self._attempts(one.key)
+        if gates is None:
+            show.all_told([_outcome(one, noted) for gate, noted in answers.items() if one.known or gate not in attempt])
+        if one.known:
+            show.over(row.person, earlier=True)
+            return
+        if not any(one.jpegs):
+            first = next(iter((*one.refused.values(), *one.left_out)), LeftOut("", NO_PICTURE, "the person has no picture"))
+            left_out = (*one.left_out, *one.refused.values())
+            show.told(Outcome(row.where, row.person, "enroll", "", "refused", first.reason, first.detail, left_out))
             show.over(row.person)
             return
-        answers = dict(self.journal.answers.get(one.key, {})) if self.journal is not None else {}
-        anew = self.journal is not None and one.key in self.journal.over
-        attempt = {gate: noted.attempt + 1 for gate, noted in answers.items() if anew and noted.status != "done"}
+        missing: Sequence[str | None] = self._missing(one.key)
         if gates is not None:
             attempt |= {gate: answers[gate].attempt + 1 for gate in gates[row.person] if gate in answers}
-        known = self._known()
-        if gates is not None:
-            missing: Sequence[str | None] = (self.gate,) if known <= set(gates[row.person]) and not attempt else gates[row.person]
-        else:
-            show.all_told([_outcome(one, noted) for gate, noted in answers.items() if gate not in attempt])
-            missing = sorted({*attempt, *(known - answers.keys())}) if answers else (self.gate,)
+            missing = (self.gate,) if self._known() <= set(gates[row.person]) and not attempt else gates[row.person]
         for gate in missing:
-            yield Ask("enroll", row, gate, one.key, attempt.get(gate or "", 0), one.files, one.jpegs, row.fields, one.left_out)
-        if not missing:
-            show.over(row.person, earlier=True)
+            yield Ask(
+                "enroll", row, gate, one.key, attempt.get(gate or "", 0), one.files, one.jpegs, row.fields, one.left_out, dict(one.refused)
+            )
+
+    def _answers(self, key: str) -> dict[str, Noted]:
+        """The last words of gates about this command, in this run and earlier ones."""
+        return dict(self.journal.answers.get(key, {})) if self.journal is not None else {}
+
+    def _attempts(self, key: str) -> dict[str, int]:
+        """The gates that are asked anew, because they refused in a run that came to its end, with the number of the attempt."""
+        if self.journal is None or key not in self.journal.over:
+            return {}
+        return {gate: noted.attempt + 1 for gate, noted in self._answers(key).items() if noted.status != "done"}
+
+    def _missing(self, key: str) -> list[str | None]:
+        """The gates that are still to be asked; None is all of them together."""
+        answers = self._answers(key)
+        return [*sorted({*self._attempts(key), *(self._known() - answers.keys())})] if answers else [self.gate]
 
     def _known(self) -> set[str]:
         """The gates that should answer."""
@@ -113,7 +133,8 @@ class Run:
     def _note(self, ask: Ask, outcome: Outcome) -> None:
         if self.journal is None or not outcome.gate or outcome.status == "unanswered":
             return
-        refused = tuple((place, ask.refused[place].reason, ask.refused[place].detail) for place in sorted(ask.refused))
+        # What cannot be read is told with the name of its file, which has no place in the journal.
+        refused = tuple((place, one.reason, "" if one.reason == UNREADABLE else one.detail) for place, one in sorted(ask.refused.items()))
         status, reason, detail = outcome.status, outcome.reason, outcome.detail
         self.journal.note(Noted(ask.key, ask.row.person, outcome.gate, ask.attempt, status, reason, detail, refused))
 
@@ -127,10 +148,11 @@ def concluded(args: argparse.Namespace, out: Console, show: Show, failure: BaseE
         out.print(Text(to_json(summary(show.outcomes, show.took_s, show.earlier, interrupted=interrupted))))
     else:
         show_refusals(out, show.outcomes)
-        out.print(said(show.outcomes, show.took_s, show.earlier))
+        if show.outcomes:
+            out.print(said(show.outcomes, show.took_s, show.earlier))
         if failure is not None and path is not None:
             how = "interrupted" if interrupted else "ended early"
-            out.print(safe(f"{how} with {show.left:,} people to go: run the same command again to go on ({path})", "yellow"))
+            out.print(safe(f"{how} with {persons(show.left)} to go: run the same command again to go on ({path})", "yellow"))
         elif show.earlier and not args.dry_run and path is not None:
             out.print(safe(f"who was enrolled earlier was left as they are; remove {path} to send everybody again", "dim"))
         if args.dry_run:
@@ -154,6 +176,8 @@ def _completed(row: Row, args: argparse.Namespace) -> Row:
 
 
 def _need_pictures(source: Path, rows: Sequence[Row]) -> None:
+    if not rows:
+        raise ClientError(USAGE, f"nobody is in {source}", "write a line for each person below the names of the columns")
     need_no_errors(source, [f"{row.where}: {row.person} has no pictures" for row in rows if not row.photos])
     paths = [path for row in rows for path in row.photos]
     if paths and not any(path.exists() for path in paths):
@@ -162,7 +186,6 @@ def _need_pictures(source: Path, rows: Sequence[Row]) -> None:
 
 def _outcome(one: Prepared, noted: Noted) -> Outcome:
     """What an earlier run was told."""
-    files = one.files
-    refused = tuple(LeftOut(files[place] if place < len(files) else "", reason, detail) for place, reason, detail in noted.left_out)
+    refused = tuple(LeftOut(one.files[place], reason, detail) for place, reason, detail in noted.left_out if place < len(one.files))
     row, left_out = one.row, (*one.left_out, *refused)
     return Outcome(row.where, row.person, "enroll", noted.gate, noted.status, noted.reason, noted.detail, left_out, earlier=True)

@@ -16,9 +16,11 @@ from uuid import UUID, uuid4
 import msgspec
 
 from daemon.client.failures import USAGE, ClientError
+from daemon.client.pictures import read_file
 
 SYNC_S = 2.0
 """How often the file is made to stay through a power cut. What is lost is asked again."""
+_MAX_BYTES = 1 << 30
 _KIND = "ostiaryctl progress"
 _NOT_ONE = "it is no progress file of ostiaryctl, or it is damaged"
 
@@ -44,6 +46,12 @@ class _Begin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class _End(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     finished: bool
+
+
+def beside(source: Path) -> Path:
+    """Where the journal of a CSV file or folder is, unless somebody says otherwise."""
+    real = source.resolve()
+    return real.with_name(f"{real.name}.progress")
 
 
 class Journal:
@@ -95,12 +103,10 @@ class Journal:
     def _open(self) -> None:
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            content = self.path.read_bytes()
         except BlockingIOError:
             message = f"another ostiaryctl is at work with {self.path}"
             raise ClientError(USAGE, message, "wait until it has ended, or stop it with Ctrl-C") from None
-        except OSError as error:
-            raise ClientError(USAGE, f"{self.path}: {error.strerror}", "give --journal the path of a file") from None
+        content = read_file(self.path, _MAX_BYTES, "give --journal the path of a file")
         whole = content.rfind(b"\n") + 1
         if not whole and not content.startswith(b'{"kind"'[: len(content)]):
             raise self._strange()

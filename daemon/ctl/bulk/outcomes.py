@@ -11,7 +11,6 @@ UNREADABLE, NO_PICTURE, TOO_MANY_PICTURES = "unreadable", "no_picture", "too_man
 """Reasons that are found here, before a gate is asked."""
 
 _NEXT = {
-    UNREADABLE: "see the detail: the file is missing, damaged, or no picture",
     NO_PICTURE: "add a picture with one face",
     TOO_MANY_PICTURES: "a command takes 10 pictures; keep the best ones",
     "duplicate_of": "somebody has this face already: is it one person under two numbers, or the wrong picture?",
@@ -57,4 +56,6 @@ def next_step(reason: str, detail: str | None) -> str:
     """What to do about a refusal, in one line."""
     if reason in PHOTO_REASONS:
         return bad_photo(reason, None).detail
+    if reason == UNREADABLE:
+        return detail or "give a picture that can be read"
     return _NEXT.get(reason, detail or "see the gate's log")

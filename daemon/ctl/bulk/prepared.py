@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,24 +23,31 @@ AHEAD = 4
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A row with its pictures as JPEG files, those that could be read. `key` is a digest of all that will be sent."""
+    """A row with its pictures as JPEG files, by their number in `files`. `key` is a digest of all that decides about the command.
+
+    `refused` has the pictures that cannot be read, which are empty in `jpegs`, and `left_out` what is not among `files`. Somebody who is
+    `known` need not be asked about; their pictures are not converted.
+    """
 
     row: Row
     key: str
     files: tuple[str, ...]
     jpegs: tuple[bytes, ...]
+    refused: dict[int, LeftOut]
     left_out: tuple[LeftOut, ...]
+    known: bool = False
 
 
-def prepared(rows: Sequence[Row], salt: str, ahead: int = AHEAD) -> Generator[Prepared]:
-    """The rows in their order. `salt` is what else decides about a command: site and options."""
+def prepared(rows: Sequence[Row], salt: str, is_known: Callable[[str], bool], ahead: int = AHEAD) -> Generator[Prepared]:
+    """The rows in their order. `salt` is what else decides about a command: site and options. `is_known` is asked with each key, in
+    another thread."""
     waiting: deque[Future[Prepared]] = deque()
     left = iter(rows)
     with ThreadPoolExecutor(1, "pictures") as pool:
         try:
             while True:
                 while len(waiting) < ahead and (row := next(left, None)) is not None:
-                    waiting.append(pool.submit(_prepare, row, salt))
+                    waiting.append(pool.submit(_prepare, row, salt, is_known))
                 if not waiting:
                     break
                 yield waiting.popleft().result()
@@ -49,24 +56,33 @@ def prepared(rows: Sequence[Row], salt: str, ahead: int = AHEAD) -> Generator[Pr
                 future.cancel()
 
 
-def _prepare(row: Row, salt: str) -> Prepared:
+def _prepare(row: Row, salt: str, is_known: Callable[[str], bool]) -> Prepared:
     paths, left_out = _paths(row)
+    files, refused, contents = tuple(map(str, paths)), dict[int, LeftOut](), dict[int, bytes]()
     record = {name: value.isoformat() if isinstance(value, datetime) else value for name, value in row.fields.items()}
     digest = hashlib.sha256(msgspec.json.encode([salt, row.person, sorted(record.items())]))
-    files, jpegs = list[str](), list[bytes]()
-    for path in paths:
-        name = str(path)
+    for place, path in enumerate(paths):
         try:
-            data = content_of(path)
-            digest.update(hashlib.sha256(data).digest())
-            jpegs += fitted([(name, data)])
-            files.append(name)
+            contents[place] = content_of(path)
+            digest.update(hashlib.sha256(contents[place]).digest())
         except ClientError as error:
-            digest.update(hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest())
-            left_out.append(LeftOut(name, UNREADABLE, f"{error.message}; {error.hint}"))
-    if jpegs:
-        jpegs = fitted(list(zip(files, jpegs, strict=True)))
-    return Prepared(row, digest.hexdigest(), tuple(files), tuple(jpegs), tuple(left_out))
+            digest.update(hashlib.sha256(files[place].encode("utf-8", "surrogateescape")).digest())
+            refused[place] = _unreadable(files[place], error)
+    key = digest.hexdigest()
+    if is_known(key):
+        return Prepared(row, key, files, (), refused, tuple(left_out), known=True)
+    jpegs = dict[int, bytes]()
+    for place, content in contents.items():
+        try:
+            (jpegs[place],) = fitted([(files[place], content)])
+        except ClientError as error:
+            refused[place] = _unreadable(files[place], error)
+    together = dict(zip(jpegs, fitted([(files[place], jpeg) for place, jpeg in jpegs.items()]), strict=True))
+    return Prepared(row, key, files, tuple(together.get(place, b"") for place in range(len(files))), refused, tuple(left_out))
+
+
+def _unreadable(file: str, error: ClientError) -> LeftOut:
+    return LeftOut(file, UNREADABLE, f"{error.message}; {error.hint}")
 
 
 def _paths(row: Row) -> tuple[list[Path], list[LeftOut]]:

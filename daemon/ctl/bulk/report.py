@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from daemon.client.failures import DONE, NO_ANSWER, REFUSED, USAGE, ClientError
-from daemon.core.counts import counted, persons
+from daemon.core.counts import persons
 from daemon.ctl.bulk.cells import cell
 from daemon.ctl.bulk.outcomes import Outcome, next_step
 from daemon.ctl.text import safe
@@ -49,6 +49,8 @@ def show_refusals(out: Console, outcomes: Sequence[Outcome]) -> None:
             pictures[picture.reason].append((picture.file, picture.detail))
     if people:
         out.print(_table("not done because", "people", people))
+    if people and pictures:
+        out.print()
     if pictures:
         out.print(_table("pictures left out", "number", pictures))
 
@@ -63,7 +65,7 @@ def _table(title: str, noun: str, found: dict[str, list[tuple[str, str | None]]]
         names = list(dict.fromkeys(name for name, _ in cases))
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
         named = ", ".join(names[:_NAMED]) + more
-        made.add_row(safe(reason, "red"), str(len(cases)), safe(next_step(reason, cases[0][1])), safe(named))
+        made.add_row(safe(reason, "red"), str(len(names)), safe(next_step(reason, cases[0][1])), safe(named))
     return made
 
 
@@ -115,7 +117,3 @@ def summary(outcomes: Sequence[Outcome], took_s: float, earlier: int, *, interru
             "interrupted": interrupted,
         }
     }
-
-
-def remaining(count: int) -> str:
-    return counted(count, "person", "people")

@@ -68,7 +68,7 @@ class Sending:
         self._open: Counter[str] = Counter()
         self._heard_s = time.monotonic()
         self._waits_for: str | None = None
-        self._slowed_by = ""
+        self._slowed_by = self._silence = ""
 
     def run(self, asks: Iterable[Ask]) -> None:
         """Ask all of it, in this order. Raises ClientError when nothing comes any more, and for what ends the run."""
@@ -99,12 +99,13 @@ class Sending:
         online = {name: seen.online for name, seen in self._site.statuses().items() if self._gate in (None, name)}
         trouble, hint = state.trouble, state.hint
         if state.connected and online and not any(online.values()):
-            trouble, hint = f"gate {', '.join(sorted(online))} is offline", "start its daemon"
+            gone = f"gates {', '.join(sorted(online))} are" if len(online) > 1 else f"gate {', '.join(online)} is"
+            trouble, hint = f"{gone} offline", "start the daemon"
         if trouble != self._waits_for:
             self._say(f"{trouble}; waiting up to {self._wait_s:g} s" if trouble is not None else "going on")
             self._waits_for = trouble
         if time.monotonic() - self._heard_s > self._wait_s:
-            message = trouble or "the gates do not answer"
+            message = trouble or self._silence or "the gates do not answer"
             raise ClientError(NO_ANSWER, f"{message}, for {self._wait_s:g} s", hint or "see `ostiaryctl status`")
         return trouble is None
 
@@ -118,8 +119,12 @@ class Sending:
         except NoAnswer as error:
             answers = error.answers
             # A gate that is offline gets who is to be shut out from the broker, later; nobody waits for its answer.
-            absent = [gate for gate, seen in self._site.statuses().items() if not seen.online]
-            is_over = ask.op == "revoke" and bool(answers) and ask.gate is None and bool(absent)
+            silent = self._site.statuses().keys() - ask.heard - {answer.gate for answer in answers}
+            absent = sorted(gate for gate in silent if not self._site.statuses()[gate].online)
+            is_over = ask.op == "revoke" and bool(answers) and ask.gate is None and len(absent) == len(silent)
+            if not is_over and error.message != self._silence:
+                self._say(f"{error.message}; asking again")
+                self._silence = error.message
             for gate in absent if is_over else ():
                 detail = "the gate is offline, and gets it from the broker when it comes back"
                 self._told(ask, Outcome(ask.row.where, ask.row.person, ask.op, gate, "unanswered", "offline", detail))

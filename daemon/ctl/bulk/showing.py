@@ -23,7 +23,7 @@ class Show:
         self.outcomes: list[Outcome] = []
         self.earlier = 0
         self._through: set[str] = set()
-        self._refused = 0
+        self._refused: set[str] = set()
         self._begun_s = self._said_s = time.monotonic()
         self._bar = Progress(
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[refused]}", style="red"),
@@ -50,7 +50,8 @@ class Show:
     def told(self, outcome: Outcome) -> None:
         """One gate's last word."""
         self.outcomes.append(outcome)
-        self._refused += outcome.status != "done"
+        if outcome.status != "done":
+            self._refused.add(outcome.person)
         if self._for_machines:
             self._out.print(Text(to_json(outcome)))
 
@@ -61,7 +62,7 @@ class Show:
         self._through.add(person)
         self.earlier += earlier
         rate = (len(self._through) - self.earlier) / max(self.took_s, 0.1)
-        refused = f"{self._refused:,} refused" if self._refused else ""
+        refused = f"{len(self._refused):,} refused" if self._refused else ""
         self._bar.update(self._task, completed=len(self._through), refused=refused, rate=f"{rate:.1f}/s")
         if self._bar.disable and not self._for_machines and time.monotonic() - self._said_s > EVERY_S:
             self._said_s = time.monotonic()

@@ -16,7 +16,7 @@ from daemon.ctl.bulk.asks import Ask, Options
 from daemon.ctl.bulk.csv_rows import read_csv
 from daemon.ctl.bulk.difference import Change, Difference, difference
 from daemon.ctl.bulk.enroll import Run, check_report, concluded
-from daemon.ctl.bulk.journal import Journal
+from daemon.ctl.bulk.journal import Journal, beside
 from daemon.ctl.bulk.opening import connected
 from daemon.ctl.bulk.roster import rosters
 from daemon.ctl.bulk.rows import Row, Value
@@ -31,7 +31,7 @@ def sync(args: argparse.Namespace, out: Console) -> int:
     """Raises ClientError, before anything is changed, for too many revocations and where nobody can be asked."""
     rows = read_csv(args.csv)
     check_report(args.report, args.csv)
-    path: Path = args.journal or args.csv.with_name(f"{args.csv.name}.progress")
+    path: Path = args.journal or beside(args.csv)
     # The journal first: two runs at once would each see the other's work half done.
     with nullcontext() if args.dry_run else Journal(path) as journal, connected(args) as (link, gate):
         found = difference(rows, rosters(link, gate, getattr(args, "timeout", TIMEOUT_S)))
