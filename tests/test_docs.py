@@ -19,6 +19,7 @@ DOCUMENTS = (
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
     "deploy/README.md",
+    "deploy/integrations/README.md",
     "daemon/README.md",
     "trainer/README.md",
     "bench/README.md",
