@@ -15,6 +15,7 @@ demo: $(VENV)/.demo
 test: $(VENV)/.test
 	@deploy/get-mosquitto.sh
 	@tests/get-rtsp-server.sh
+	@PYTHON=$(BIN)/python tests/get-home-assistant.sh
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest --numprocesses $$(( $$(nproc) + 1 )) --dist loadfile --no-loadscope-reorder

@@ -19,6 +19,7 @@ DOCUMENTS = (
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
     "deploy/README.md",
+    "deploy/home-assistant/README.md",
     "deploy/integrations/README.md",
     "daemon/README.md",
     "trainer/README.md",
@@ -48,8 +49,9 @@ def test_every_reason_and_every_command_is_named() -> None:
 
 def test_every_reason_for_a_refusal_has_its_row_and_no_row_is_of_nothing() -> None:
     code = [*(ROOT / "daemon/commands").glob("*.py"), *(ROOT / "daemon/core").rglob("*.py")]
-    raised = r"""(?:Refusal|EnrolError|MessageError|_refuse|refused|_unkept|unkept|replace)\(\s*(?:\w+, )?(?:reason=)?"(\w+)\""""
-    reasons = {word for path in code for word in re.findall(raised, path.read_text("utf-8"))} | {*PHOTO_REASONS}
+    names = "Refusal|EnrolError|MessageError|_refuse|refused|_unkept|unkept|replace"
+    raised = rf"""(?:{names})\(\s*(?:\w+, )?(?:reason=)?"(\w+)\"|Done\(.*reason="(\w+)\""""
+    reasons = {one or other for path in code for one, other in re.findall(raised, path.read_text("utf-8"))} | {*PHOTO_REASONS}
     rows = GATE.split("| reason | why |", 1)[1].split("\n\n", 1)[0].splitlines()[2:]
     assert {word for row in rows for word in re.findall(r"`(\w+)`", row.split("|")[1])} == reasons
 

@@ -16,7 +16,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from daemon.client.failures import NO_ANSWER, REFUSED, USAGE, ClientError
 
 CONNECT_TIMEOUT_S = 5.0
-_NOBODY, _DENIED = 0x10, 0x87
+NOBODY, DENIED = 0x10, 0x87
 """Reason codes of MQTT 5: nobody has subscribed to the topic; this user may not write to it."""
 _OWN_LOGIN = (
     "it is the gate's own login, which only answers. Write a login that may ask, such as hr, into ~/.config/ostiary/client.toml "
@@ -55,6 +55,28 @@ class Lost:
     detail: str
 
 
+def paho_client(address: Address, program: str) -> paho.Client:
+    """A client that is not connected yet, with an id of its own."""
+    version = MQTTProtocolVersion.MQTTv5 if address.protocol == "5" else MQTTProtocolVersion.MQTTv311
+    client = paho.Client(CallbackAPIVersion.VERSION2, f"{program}-{secrets.token_hex(6)}", protocol=version)
+    client.suppress_exceptions = True
+    client.on_socket_open = _no_delay
+    client.connect_timeout = CONNECT_TIMEOUT_S
+    client.reconnect_delay_set(1, 10)
+    return client
+
+
+def log_in(client: paho.Client, address: Address) -> None:
+    """Give the client its login and certificates. Raises ClientError."""
+    if address.username:
+        client.username_pw_set(address.username, address.password)
+    try:
+        if address.ca_file:
+            client.tls_set(address.ca_file, address.cert_file or None, address.key_file or None)
+    except (OSError, ValueError) as error:
+        raise ClientError(USAGE, f"TLS cannot be set up: {error}", "check --ca-file, --cert-file and --key-file (PEM)") from None
+
+
 class Broker:
     """A connection for the length of a `with`. It reconnects, and subscribes again, while it lasts.
 
@@ -65,28 +87,17 @@ class Broker:
         self._mail: queue.Queue[Heard | Lost] = queue.Queue()
         self._answers: queue.Queue[str] = queue.Queue()  # one per CONNACK and SUBACK: "" or what the broker refused
         self._published: queue.Queue[tuple[int, ReasonCode]] = queue.Queue()
-        version = MQTTProtocolVersion.MQTTv5 if address.protocol == "5" else MQTTProtocolVersion.MQTTv311
-        self._client = paho.Client(CallbackAPIVersion.VERSION2, f"ostiaryctl-{secrets.token_hex(6)}", protocol=version)
+        self._client = paho_client(address, "ostiaryctl")
 
     def __enter__(self) -> "Broker":
         """Connect and subscribe. Raises ClientError."""
         client, address = self._client, self._address
-        if address.username:
-            client.username_pw_set(address.username, address.password)
-        try:
-            if address.ca_file:
-                client.tls_set(address.ca_file, address.cert_file or None, address.key_file or None)
-        except (OSError, ValueError) as error:
-            raise ClientError(USAGE, f"TLS cannot be set up: {error}", "check --ca-file, --cert-file and --key-file (PEM)") from None
-        client.suppress_exceptions = True
-        client.on_socket_open = _no_delay
+        log_in(client, address)
         client.on_connect = self._on_connect
         client.on_subscribe = self._on_subscribe
         client.on_publish = self._on_publish
         client.on_message = self._on_message
         client.on_disconnect = self._on_disconnect
-        client.connect_timeout = CONNECT_TIMEOUT_S
-        client.reconnect_delay_set(1, 10)
         where = f"{address.host}:{address.port}"
         try:
             client.connect(address.host, address.port, keepalive=15)
@@ -98,7 +109,7 @@ class Broker:
             for step in ("connection", "subscription"):
                 refused = self._answers.get(timeout=CONNECT_TIMEOUT_S)
                 if refused:
-                    raise ClientError(NO_ANSWER, f"the broker at {where} refused the {step}: {refused}", _advice(refused, step))
+                    raise ClientError(NO_ANSWER, f"the broker at {where} refused the {step}: {refused}", advice(refused, step))
         except queue.Empty:
             self._close()
             hint = "check that it is an MQTT broker, and whether it needs TLS (--ca-file) or a certificate (--cert-file, --key-file)"
@@ -120,15 +131,12 @@ class Broker:
         reasons = []
         for topic, payload in messages:
             reasons.append(self._published_as(topic, payload, deadline_s))
-            if not reasons[-1].is_failure and reasons[-1].value != _NOBODY:
+            if not reasons[-1].is_failure and reasons[-1].value != NOBODY:
                 break
-            if reasons[-1].is_failure and reasons[-1].value != _DENIED:
+            if reasons[-1].is_failure and reasons[-1].value != DENIED:
                 break
         if reasons[-1].is_failure and all(reason.is_failure for reason in reasons):
-            who, topic = self._address.username or "this user", messages[0][0]
-            other = "check --site and --gate, or use a login that the broker's ACL lets do this"
-            hint = f"{who} may not write to {topic}: {_OWN_LOGIN if self._address.is_gates_login else other}"
-            raise ClientError(REFUSED, f"the broker refused the command: {reasons[-1]}", hint)
+            raise refusal(self._address, messages[0][0], reasons[-1])
         return messages[len(reasons) - 1][0]
 
     def forget(self, topic: str, timeout_s: float) -> None:
@@ -191,12 +199,20 @@ class Broker:
             )
 
 
+def refusal(address: Address, topic: str, reason: ReasonCode) -> ClientError:
+    """What to say of a command that the broker did not take."""
+    other = "check --site and --gate, or use a login that the broker's ACL lets do this"
+    hint = f"{address.username or 'this user'} may not write to {topic}: {_OWN_LOGIN if address.is_gates_login else other}"
+    return ClientError(REFUSED, f"the broker refused the command: {reason}", hint)
+
+
 def _no_delay(client: paho.Client, userdata: object, sock: object) -> None:
     if isinstance(sock, socket.socket):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
-def _advice(refused: str, step: str) -> str:
+def advice(refused: str, step: str) -> str:
+    """What to do about a refused `step`, connection or subscription."""
     if step == "subscription":
         return "use a login that the broker's ACL lets read these topics (--username, or a settings file); check --site and --gate"
     if "version" in refused:

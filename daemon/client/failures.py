@@ -1,4 +1,4 @@
-"""How a command of ostiaryctl can end, and what goes wrong on the way."""
+"""How a command can end, and what goes wrong on the way."""
 
 from daemon.core.faults import Fault
 

@@ -75,9 +75,13 @@ class Handlers:
 
             return enter
 
+        detail = f"{plan.detail}; {UNCONFIRMED}" if record.unconfirmed else plan.detail
+        if command.dry_run:
+            whom = "a new person" if before is None else "somebody enrolled already"
+            # The reason is for the programs that hear all answers: nobody was enrolled.
+            return Done(f"nothing was changed; it would be: {whom}, {detail}", reason="dry_run")
         # With another face, or with one that nobody has confirmed, what was seen before counts no more.
         barred = before is not None and (plan.anew or record.unconfirmed)
-        detail = f"{plan.detail}; {UNCONFIRMED}" if record.unconfirmed else plan.detail
         return Done(detail, write=write, barred=command.person if barred else None)
 
     def _revoke(self, person: str) -> Done:

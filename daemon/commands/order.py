@@ -77,6 +77,8 @@ class Order:
         """
         if not isinstance(command, Enroll | Revoke | Suspend | Resume | Update | Reembed):
             return
+        if isinstance(command, Enroll) and command.dry_run:
+            return
         issued = command.issued_at.timestamp()
         if not isinstance(command, Reembed):
             self._put_place(command, now)

@@ -110,7 +110,8 @@ class Enroll(_Command, frozen=True, tag="enroll", kw_only=True, omit_defaults=Tr
     """Enrol a new person, or add templates to one, from pictures with exactly one face each: JPEG files, or the gate's own camera.
 
     `force` enrols somebody who looks like another person; `replace` deletes all earlier templates. Both need a grant, and so does
-    `capture`.
+    `capture`. `dry_run` asks for the gate's judgement only: what it refuses, it refuses as ever, and what it would do is `done` with the
+    reason `dry_run`.
     """
 
     person: PersonId
@@ -126,6 +127,7 @@ class Enroll(_Command, frozen=True, tag="enroll", kw_only=True, omit_defaults=Tr
     consent: Consent | None = None
     force: Annotated[bool, Meta(description="enrol although the face looks like another person's; needs a grant")] = False
     replace: Annotated[bool, Meta(description="delete all earlier templates; needs a grant")] = False
+    dry_run: Annotated[bool, Meta(description="judge the pictures as ever, and change nothing")] = False
 
     def __post_init__(self) -> None:
         super().__post_init__()

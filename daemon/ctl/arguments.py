@@ -69,6 +69,7 @@ def parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
     )
     enroll.add_argument("--force", action="store_true", help="enrol even if the face looks like another enrolled person's")
     enroll.add_argument("--replace", action="store_true", help="delete the person's earlier templates; the new face may differ from them")
+    enroll.add_argument("--dry-run", action="store_true", help="ask what the gate would say, and change nothing")
     _add_record(enroll)
     update = add("update", "change a person's record; what is not given stays the same")
     update.add_argument("person", metavar="PERSON")

@@ -93,4 +93,5 @@ def _enroll(args: argparse.Namespace, ident: UUID, now: datetime) -> m.Enroll:
         consent=args.consent,
         force=args.force,
         replace=args.replace,
+        dry_run=args.dry_run,
     )

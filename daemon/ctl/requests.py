@@ -5,10 +5,11 @@ import argparse
 from rich.console import Console
 from rich.text import Text
 
+from daemon.client.asked import Answer
 from daemon.client.failures import DONE, REFUSED, USAGE, ClientError
 from daemon.core import messages as m
 from daemon.core.counts import counted
-from daemon.ctl.asking import Answer, ask
+from daemon.ctl.asking import ask
 from daemon.ctl.commands import build
 from daemon.ctl.text import safe, to_json
 

@@ -4,10 +4,7 @@ import argparse
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from math import isnan
-from typing import Any
 
-import msgspec
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -15,45 +12,17 @@ from rich.text import Text
 from daemon.client.broker import Broker, Heard
 from daemon.client.failures import DONE, NO_ANSWER, REFUSED, SAME_VERSION, USAGE, ClientError
 from daemon.client.keys import FORGED, Gates, believed
+from daemon.client.seen import Seen, age_s, read_status
 from daemon.client.target import Target, target
 from daemon.core.counts import counted, persons
-from daemon.core.messages import AuditHead, Reembedding, is_topic_segment
+from daemon.core.messages import is_topic_segment
 from daemon.ctl.asking import TIMEOUT_S
-from daemon.ctl.text import age_s, brief, safe, table, to_json
-
-STALE_S = 90.0
-"""A gate publishes its status every 30 s. One that has missed three is stale."""
+from daemon.ctl.text import brief, safe, table, to_json
 
 EVERY_GATE_S, NEXT_GATE_S = 1.0, 0.3
 """How long to wait for the first of all gates, unless --timeout says otherwise, and for the next one when one has come."""
 
 _STYLES = {"serving": "green", "degraded": "yellow"}
-
-
-class Seen(msgspec.Struct, frozen=True, kw_only=True):
-    """What a gate says of itself, as far as it can be read. `odd` are the fields that cannot, and `said` is the whole message."""
-
-    online: bool = False
-    state: str = "unreadable"
-    reasons: list[str] = []
-    at: str | None = None
-    camera: str | None = None
-    model: str | None = None
-    provider: str | None = None
-    people: int = 0
-    templates: int = 0
-    gallery_revision: int = -1
-    threshold: float | None = None
-    outbox_depth: int = -1
-    version: str = "of an unknown version"
-    reembedding: Reembedding | None = None
-    audit: AuditHead | None = None
-    mode: str | None = None
-    claim_threshold: float | None = None
-    commands: str | None = None
-    public_key: str | None = None
-    odd: tuple[str, ...] = ()
-    said: dict[str, Any] = {}
 
 
 def show_status(args: argparse.Namespace, out: Console) -> int:
@@ -68,7 +37,7 @@ def show_status(args: argparse.Namespace, out: Console) -> int:
         raise ClientError(NO_ANSWER, "no gate has published a status", hint)
     if hasattr(args, "json"):
         for name, one in sorted(found.items()):
-            out.print(Text(to_json({"gate": name, "stale": _is_stale(one), **one.said})))
+            out.print(Text(to_json({"gate": name, "stale": one.is_stale, **one.said})))
         for name in sorted(forged):
             out.print(Text(to_json({"gate": name, "error": f"its status {FORGED}"})))
     else:
@@ -82,7 +51,7 @@ def show_status(args: argparse.Namespace, out: Console) -> int:
         if one.odd:
             strange = f": {', '.join(one.odd)} cannot be read; {SAME_VERSION}"
             Console(stderr=True, highlight=False).print(Text.assemble(safe(name, "cyan"), safe(strange, "yellow")))
-    return DONE if not forged and all(_is_well(one) for one in found.values()) else REFUSED
+    return DONE if not forged and all(one.is_well for one in found.values()) else REFUSED
 
 
 def _statuses(to: Target, gates: Gates, timeout_s: float) -> tuple[dict[str, Seen], set[str]]:
@@ -98,32 +67,10 @@ def _statuses(to: Target, gates: Gates, timeout_s: float) -> tuple[dict[str, See
                 if not gates.said(heard.topic, heard.payload):
                     forged.add(name)
                     continue
-                found[name] = _read(heard.payload)
+                found[name] = read_status(heard.payload)
             if found and not to.is_every_gate:
                 break
     return found, forged - found.keys()
-
-
-def _read(payload: bytes) -> Seen:
-    """A status as far as it can be read: a gate of another version may say more, less, or in other words."""
-    try:
-        said = msgspec.json.decode(payload)
-    except msgspec.DecodeError:
-        said = None
-    if not isinstance(said, dict):
-        return Seen(odd=("the whole status",), said={"error": "its status cannot be read"})
-    read: dict[str, Any] = {}
-    odd = []
-    for field in msgspec.structs.fields(Seen):
-        if field.name in said and field.name not in ("odd", "said"):
-            try:
-                read[field.name] = msgspec.convert(said[field.name], field.type)
-            except msgspec.ValidationError:
-                odd.append(field.name)
-    if read.get("at") is not None and isnan(age_s(read["at"])):
-        odd.append("at")
-        del read["at"]
-    return Seen(**read, odd=tuple(odd), said=said)
 
 
 def _forget(to: Target, name: str, timeout_s: float, out: Console) -> int:
@@ -134,10 +81,10 @@ def _forget(to: Target, name: str, timeout_s: float, out: Console) -> int:
     where = gone.topic("status")
     with Broker(to.address, [where]) as broker:
         heard = broker.next(EVERY_GATE_S)
-        status = _read(heard.payload) if isinstance(heard, Heard) and heard.payload else None
+        status = read_status(heard.payload) if isinstance(heard, Heard) and heard.payload else None
         if status is None:
             raise ClientError(REFUSED, f"gate {name} has no status at the broker", "there is nothing to forget")
-        if status.online and not _is_stale(status):
+        if status.online and not status.is_stale:
             raise ClientError(
                 REFUSED, f"gate {name} is online: it would say so again", "stop its daemon, or take it out of its configuration"
             )
@@ -146,19 +93,10 @@ def _forget(to: Target, name: str, timeout_s: float, out: Console) -> int:
     return DONE
 
 
-def _is_stale(status: Seen) -> bool:
-    """Whether a gate that says it is online has been silent for too long."""
-    return status.online and status.at is not None and age_s(status.at) > STALE_S
-
-
-def _is_well(status: Seen) -> bool:
-    return status.online and status.state in ("serving", "degraded") and not _is_stale(status)
-
-
 def _table(found: Mapping[str, Seen]) -> Table:
     made = table("gate", "mode", "state", "camera", "threshold", "for claims", "said")
     for name, one in sorted(found.items()):
-        state = "stale" if _is_stale(one) else one.state
+        state = "stale" if one.is_stale else one.state
         made.add_row(
             safe(name, "cyan"),
             safe(one.mode or "–"),

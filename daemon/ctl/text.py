@@ -1,6 +1,6 @@
 """Text for the terminal and for machines. Messages come from other people, so nothing of them reaches the screen unchecked."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 import msgspec
 from rich.table import Table
@@ -23,14 +23,6 @@ def table(*titles: str) -> Table:
     for title in titles:
         made.add_column(title)
     return made
-
-
-def age_s(instant: str) -> float:
-    """Seconds since `instant`; NaN if that is not a time."""
-    try:
-        return (datetime.now(UTC) - datetime.fromisoformat(instant)).total_seconds()
-    except (ValueError, TypeError):
-        return float("nan")
 
 
 def local(instant: str, form: str = "%Y-%m-%d %H:%M") -> str:

@@ -10,10 +10,11 @@ from rich.text import Text
 from daemon.client.broker import Broker, Heard, Lost
 from daemon.client.failures import DONE, NO_ANSWER, ClientError
 from daemon.client.keys import FORGED, Gates, believed
+from daemon.client.seen import age_s
 from daemon.client.target import target
 from daemon.core.counts import counted
 from daemon.core.messages import DecisionMessage, GapMessage
-from daemon.ctl.text import age_s, brief, local, safe, to_json
+from daemon.ctl.text import brief, local, safe, to_json
 
 _HEADING = Text("time        gate      answer     person        why                 age     ", "bold")
 _MARKS = {"accept": ("✓", "bold green"), "reject": ("✗", "bold red"), "unknown": ("?", "bold yellow")}

@@ -88,6 +88,15 @@ def test_a_revocation_of_nobody_is_not_shown_as_a_success(gate: FakeGate, run: C
 
 
 @pytest.mark.broker
+def test_a_dry_run_asks_for_one_and_is_not_shown_as_an_enrolment(gate: FakeGate, run: Ctl) -> None:
+    gate.answer = lambda command: {"reason": "dry_run", "detail": "nothing was changed; it would be: a new person, 2 templates made"}
+    code, out, _ = run("enroll", "E1042", "--capture", "1.5", "--dry-run")
+    (command,) = gate.commands
+    assert code == 0 and isinstance(command, m.Enroll) and command.dry_run
+    assert "! north enroll E1042 done  dry_run: nothing was changed" in out and "✓" not in out
+
+
+@pytest.mark.broker
 def test_a_capture_is_short_lived_and_gets_its_seconds_on_top_of_the_waiting(gate: FakeGate, run: Ctl) -> None:
     gate.answer_after_s = 1.3
     code, out, _ = run("enroll", "E1042", "--capture", "1.5", "--force", "--replace", "--name", "Ada", "--timeout", "1")
@@ -97,7 +106,7 @@ def test_a_capture_is_short_lived_and_gets_its_seconds_on_top_of_the_waiting(gat
     assert isinstance(command, m.Enroll)
     assert command.images is None
     assert command.capture == m.Capture(seconds=1.5)
-    assert (command.force, command.replace, command.name) == (True, True, "Ada")
+    assert (command.force, command.replace, command.dry_run, command.name) == (True, True, False, "Ada")
     assert (command.expires_at - command.issued_at).total_seconds() == 15
 
 

@@ -19,6 +19,7 @@ from daemon.core.messages import GapMessage, encode, offline_status, utc
 from tests.fixtures.deployed import Visitor, deployed, run
 from tests.fixtures.desk import painted
 from tests.fixtures.gate_says import DECISION, KEY, OTHER, STATUS, decision, status
+from tests.fixtures.home_assistant import HomeAssistant
 from tests.fixtures.integrators import GUIDE, PLACE, Site, gate_running, shown
 from tests.fixtures.mosquitto import free_port
 
@@ -350,9 +351,8 @@ def test_the_package_reads_the_topics_of_the_contract() -> None:
 
 
 @pytest.mark.broker
-def test_the_package_works_in_home_assistant(request: pytest.FixtureRequest, broker: int) -> None:
-    pytest.importorskip("tests.fixtures.home_assistant")
-    ha = request.getfixturevalue("home_assistant")(broker, ostiary=package().replace('for: "00:01:00"', 'for: "00:00:01"'))
+def test_the_package_works_in_home_assistant(home_assistant: Callable[..., HomeAssistant], broker: int) -> None:
+    ha = home_assistant(broker, ostiary=package().replace('for: "00:01:00"', 'for: "00:00:01"'))
     ha.start()
     north, now = "ostiary/v1/acme/north", time.time()
     ha.say(f"{north}/status", status(now), retain=True)

@@ -12,6 +12,7 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 
+from daemon.client.seen import read_status
 from daemon.config import LogConfig
 from daemon.core.attention import Attention
 from daemon.core.pace import needed_fps
@@ -76,7 +77,7 @@ def samples(site: Site, name: str) -> dict[str, float]:
 
 def shown(payload: dict[str, Any]) -> str:
     out = io.StringIO()
-    status = ctl._read(msgspec.json.encode(payload))
+    status = read_status(msgspec.json.encode(payload))
     assert not status.odd
     Console(file=out, width=1000).print(ctl._table({"north": status}), *ctl._reasons({"north": status}), sep="\n")
     return out.getvalue()
