@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Say whose badge was shown at a gate, and wait for the gate's decision about the face. Needs paho-mqtt.
+"""Say whose badge was shown at a gate, and wait for the gate's decision about the face. Needs paho-mqtt, and cryptography with a key.
 
 The gate's mode must be verify or both. Exit status: 0 verified, 1 rejected, 2 bad input, 3 no broker or no decision. A reader's login may
 not read answers to commands, so a claim that the gate refused ends as no decision; `ostiaryd audit` at the gate says why.
 """
 
 import argparse
+import base64
 import json
 import queue
 import sys
@@ -17,6 +18,15 @@ from typing import Any
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
+
+
+def sealed(key_file: Path, topic: str, body: str) -> str:
+    """The envelope of a command, for a gate with keys. `key_file` is of `ostiaryctl keygen`."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    name, secret = key_file.read_text("ascii").split()
+    signature = Ed25519PrivateKey.from_private_bytes(base64.b64decode(secret)).sign(f"{topic}\0{body}".encode())
+    return json.dumps({"key": name, "sig": base64.b64encode(signature).decode(), "body": body})
 
 
 def main() -> int:
@@ -45,7 +55,8 @@ def main() -> int:
         now = datetime.now(UTC)  # the claim's time runs from here on, so the clock must agree with the gate's
         times = {"issued_at": now.isoformat(), "expires_at": (now + timedelta(seconds=seconds)).isoformat()}
         command = {"command_id": str(uuid.uuid4()), "op": "verify", **times, "person": args.person, "seconds": seconds}
-        client.publish(f"{gate}/command/verify", json.dumps(command), qos=1)  # in an envelope if the gate has keys: signed.py
+        topic, body = f"{gate}/command/verify", json.dumps(command)
+        client.publish(topic, sealed(args.settings.parent / settings["key"], topic, body) if "key" in settings else body, qos=1)
 
     def published(client: paho.Client, userdata: object, mid: int, reason: Any, properties: object) -> None:
         if reason.is_failure:
