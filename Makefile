@@ -45,7 +45,7 @@ $(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build *.egg-info demo-out .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-home-assistant build *.egg-info demo-out .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 # A Debian booted in a folder, from the installation to the removal. Needs root, debootstrap, systemd-nspawn and GStreamer's RTSP server.
 system-test: $(VENV)/.demo

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Install Home Assistant for the tests, in an environment of its own: .venv-home-assistant, half a minute and 250 MB. If that fails, say that
+# Install Home Assistant for the tests, in an environment of its own: .venv-home-assistant, half a minute and 270 MB. If that fails, say that
 # its tests will be skipped. Without --no-deps it would bring its cloud's and Bluetooth's libraries too, which no test uses.
 set -u
 cd "$(dirname "$0")/.."

@@ -54,7 +54,8 @@ CAPTURE = (
     "'person': person, 'capture': {'seconds': 5}} | to_json }}"
 )
 """The command `enroll` with the number in the device's only text field. While that is empty it names nobody, and the gate refuses it."""
-ENROLLED = "value_json.op == 'enroll'"
+ENROLLED = "value_json.op in ('enroll', none)"
+"""A command that could not be read, such as one without a number, is answered without its `op`."""
 ANSWER = (
     f"{{% if {ENROLLED} %}}{{{{ value_json.status }}}}{{% else %}}"
     "{{ this.state if this.state != 'unavailable' else 'unknown' }}{% endif %}"
