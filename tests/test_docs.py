@@ -20,6 +20,7 @@ DOCUMENTS = (
     "CONTRIBUTING.md",
     "deploy/README.md",
     "deploy/home-assistant/README.md",
+    "deploy/integrations/README.md",
     "daemon/README.md",
     "trainer/README.md",
     "bench/README.md",

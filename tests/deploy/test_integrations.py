@@ -2,22 +2,27 @@
 
 import base64
 import csv
+import json
 import re
+import runpy
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from daemon.client.settings import client_settings
 from daemon.core import signing
-from daemon.core.contract import SAYS
+from daemon.core.contract import SAYS, examples
 from daemon.core.messages import GapMessage, encode, offline_status, utc
-from tests.fixtures.deployed import Visitor, deployed
-from tests.fixtures.desk import painted
+from tests.faults.rig import ALICE
+from tests.fixtures.deployed import TEST, Visitor, deployed
+from tests.fixtures.desk import command, painted
 from tests.fixtures.gate_says import DECISION, KEY, OTHER, STATUS, decision, status
-from tests.fixtures.integrators import GUIDE, PLACE, Site, gate_running, shown
-from tests.fixtures.mosquitto import free_port
+from tests.fixtures.home_assistant import HomeAssistant
+from tests.fixtures.integrators import GUIDE, PLACE, Site, gate_running
 
 PROGRAMS = sorted(path.name for path in (PLACE / "python").glob("*.py"))
 GAP = "ostiary/v1/acme/north/gap"
@@ -30,9 +35,18 @@ def test_the_guide_shows_every_program_and_the_tests_run_what_it_shows() -> None
         assert f"(python/{program})" in GUIDE, f"the table names {program}"
 
 
-def test_every_link_of_the_guide_leads_somewhere() -> None:
-    for target in re.findall(r"\]\(([^)#:]+)[^)]*\)", GUIDE):
-        assert (PLACE / target).exists(), target
+def program(name: str) -> Any:
+    """One of the programs as a module."""
+    return SimpleNamespace(**runpy.run_path(str(PLACE / "python" / name)))
+
+
+def test_the_lines_that_the_guide_shows_are_those_of_the_programs() -> None:
+    (example,) = (one for one in examples() if one.name == "DecisionMessage")
+    said = json.loads(example.payload)
+    assert f"    {program('watch.py').line({}, example.topic, said)}\n" in GUIDE
+    columns = program("time_tracking.py").COLUMNS
+    row = ",".join(str(said[name] or "") for name in columns)
+    assert f"    {','.join(columns)}\n    {row}\n" in GUIDE
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +70,17 @@ def gate(tmp_path_factory: pytest.TempPathFactory, broker_port: int) -> Iterator
 # ---- each program, at a gate
 
 
+def verified(site: Site) -> None:
+    """Alice's badge is shown until she comes herself: the claim meets whoever comes next, and that may be a stranger."""
+    for _ in range(10):
+        shown_badge = site.run("badge.py")
+        if shown_badge.returncode == 0:
+            assert shown_badge.stdout == "accept: E1042 (verified)\n"
+            return
+        assert shown_badge.returncode == 1 and shown_badge.stdout.startswith(("reject: E1042 (", "accept: E1042 (matched")), shown_badge
+    raise AssertionError("she never came")
+
+
 @pytest.mark.broker
 def test_enrol_watch_badge_and_signatures_at_a_real_gate(site: Site, gate: dict[str, Any]) -> None:
     done = site.run("enrol.py")
@@ -68,13 +93,7 @@ def test_enrol_watch_badge_and_signatures_at_a_real_gate(site: Site, gate: dict[
         checked("signed: ostiary/v1/acme/north/status serving")
         checked("signed: ostiary/v1/acme/north/decision accept")
         assert not any("FORGED" in line for line in checked("north/decision unknown"))
-    answers: list[str] = []
-    while "verified" not in "".join(answers):  # the claim meets whoever comes next: Alice, or a stranger with her badge
-        claimed = site.run("badge.py")
-        answers.append(claimed.stdout)
-        expected = {0: "accept: E1042 (verified)\n", 1: claimed.stdout if "(verified)" not in claimed.stdout else ""}
-        assert claimed.stdout == expected[claimed.returncode], claimed
-        assert len(answers) < 10, answers
+    verified(site)
 
 
 @pytest.mark.broker
@@ -97,7 +116,7 @@ def test_a_signed_revocation_and_what_is_not_signed(tmp_path: Path, mosquitto_in
     with deployed(tmp_path / "broker") as broker:
         site = Site(tmp_path, broker.port)
         (tmp_path / "hr-1.key").write_text(f"hr-1 {base64.b64encode(bytes([7]) * 32).decode()}\n")
-        with gate_running(tmp_path, broker.port, "--key", f"hr-1={signing.public_text(DESK_KEY)}") as status:
+        with gate_running(tmp_path, broker.port, "--key", f"hr-1={signing.public_text(DESK_KEY)}", "--mode", "both") as status:
             assert status["commands"] == "signed"
             unsigned = site.run("enrol.py")
             assert unsigned.returncode == 1 and unsigned.stdout.startswith("refused: E1042, unsigned"), unsigned
@@ -105,6 +124,15 @@ def test_a_signed_revocation_and_what_is_not_signed(tmp_path: Path, mosquitto_in
             site.add("hr", 'key = "hr-1.key"')
             nobody = site.run("signed.py")
             assert nobody.returncode == 0 and nobody.stdout.startswith("done: revoke E1042, nobody_enrolled"), nobody
+            desk, topic = Visitor(broker.port, TEST), "ostiary/v1/acme/north/command"
+            enrol = command("enroll", "E1042", [painted(ALICE)], now=time.time())
+            desk.say(topic, signing.sealed("hr-1", DESK_KEY, topic, enrol))
+            desk.leave()
+            site.add("badge-north", 'key = "hr-1.key"')
+            verified(site)
+            assert site.run("signed.py", "hr.toml", "get", "E1042").stdout.startswith("done: get E1042, [{'person': 'E1042'")
+            erased = site.run("signed.py")
+            assert (erased.returncode, erased.stdout) == (0, "done: revoke E1042\n"), erased
             unknown = site.run("signed.py", "hr.toml", "suspend", "E1042")
             assert unknown.returncode == 1 and "unknown_person" in unknown.stdout, unknown
             (tmp_path / "hr-1.key").write_text(f"hr-1 {base64.b64encode(bytes([8]) * 32).decode()}\n")
@@ -185,6 +213,20 @@ def test_a_forged_decision_is_named(quiet: Site) -> None:
     assert [line for line in lines if not line.startswith("signed:")] == ["FORGED, or of another gate: ostiary/v1/acme/north/decision"] * 8
 
 
+def test_the_settings_are_those_of_ostiaryctl(site: Site) -> None:
+    read = client_settings(site.folder / "hr.toml")
+    assert (read["site"], read["gate"], read["username"]) == ("acme", "north", "hr")
+    assert Path(read["password_file"]).read_text() == "secret of hr\n"
+
+
+def test_no_changed_bit_and_no_cut_counts_as_signed() -> None:
+    signed, public, right = program("verify_signature.py").signed, KEY.public_key(), accept(1)
+    assert signed(public, DECISION, right) and not signed(OTHER.public_key(), DECISION, right) and not signed(public, STATUS, right)
+    for place in range(len(right)):
+        assert not signed(public, DECISION, right[:place] + bytes([right[place] ^ 1 << place % 8]) + right[place + 1 :])
+        assert not signed(public, DECISION, right[:place])
+
+
 @pytest.mark.broker
 def test_time_tracking_loses_nothing_and_writes_nothing_twice(quiet: Site) -> None:
     north, table = Visitor(quiet.port, "gate-north"), quiet.folder / "passages.csv"
@@ -221,80 +263,6 @@ def test_time_tracking_loses_nothing_and_writes_nothing_twice(quiet: Site) -> No
     ]  # fmt: skip
 
 
-# ---- what goes wrong
-
-
-ASKERS = {"enrol.py": "hr", "signed.py": "hr", "badge.py": "badge-north"}
-LISTENERS = {"watch.py": "display", "verify_signature.py": "display", "time_tracking.py": "display"}
-
-
-@pytest.fixture
-def trouble(site: Site) -> Site:
-    """Settings with which every program could work."""
-    (site.folder / "hr-1.key").write_text("hr-1 " + "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=\n")
-    site.add("hr", 'key = "hr-1.key"')
-    site.add("display", f'gate_key = ["{signing.public_text(KEY)}"]')
-    return site
-
-
-@pytest.mark.broker
-def test_a_wrong_password_is_said(trouble: Site) -> None:
-    for program, login in (ASKERS | LISTENERS).items():
-        (trouble.folder / f"{login}-password").write_text("wrong\n")
-        done = trouble.run(program)
-        said = f"the broker refused the login {login}: Not authorized"
-        assert done.returncode in (1, 3) and done.stderr.strip().replace("Not authorised", "Not authorized").startswith(said[:-15]), done
-        assert "Traceback" not in done.stderr
-
-
-@pytest.mark.broker
-def test_a_login_that_may_not_is_told(trouble: Site) -> None:
-    trouble.add("door-north", 'key = "hr-1.key"')
-    for program, topic in (("enrol.py", "enrolment"), ("signed.py", "revoke"), ("badge.py", "verify")):
-        done = trouble.run(program, "door-north.toml", *shown(program)[1:])
-        assert done.returncode == 3 and f"door-north may not write to ostiary/v1/acme/north/command/{topic}" in done.stderr, done
-
-
-@pytest.mark.broker
-def test_a_broker_that_is_not_there_is_named(trouble: Site) -> None:
-    nowhere = free_port()
-    for login in ("hr", "badge-north", "display"):
-        path = trouble.folder / f"{login}.toml"
-        path.write_text(path.read_text().replace(f"port = {trouble.port}", f"port = {nowhere}"))
-    for program in ASKERS:
-        done = trouble.run(program)
-        assert done.returncode == 3 and f"no broker at 127.0.0.1:{nowhere}" in done.stderr, done
-    for program in LISTENERS:
-        with trouble.listening(program) as until:
-            until(f"no broker at 127.0.0.1:{nowhere}; trying again")
-
-
-@pytest.mark.broker
-def test_a_gate_that_does_not_answer_is_named(quiet: Site) -> None:
-    quiet.add("hr", "timeout = 1")
-    quiet.add("badge-north", "timeout = 1")
-    done = quiet.run("enrol.py")
-    assert done.returncode == 3 and "no answer from ostiary/v1/acme/north within 1 s" in done.stderr, done
-    done = quiet.run("badge.py")
-    assert done.returncode == 3 and "no decision" in done.stderr, done
-
-
-@pytest.mark.broker
-def test_bad_input_is_said_in_a_line(trouble: Site) -> None:
-    (trouble.folder / "photo.png").write_bytes(b"\x89PNG\r\n")
-    (trouble.folder / "large.jpg").write_bytes(b"\xff\xd8\xff" + bytes(1_500_000))
-    (trouble.folder / "broken.toml").write_text("site = ")
-    for line in (
-        "enrol.py hr.toml E1 photo.png", "enrol.py hr.toml E1 large.jpg", "enrol.py hr.toml E1 none.jpg", "enrol.py hr.toml E1",
-        "signed.py hr.toml dismiss E1", "signed.py broken.toml revoke E1", "badge.py none.toml E1", "badge.py badge-north.toml",
-    ):  # fmt: skip
-        done = trouble.run(*line.split())
-        assert done.returncode == 2 and "Traceback" not in done.stderr and done.stderr, done
-    for program in LISTENERS:
-        done = trouble.run(program, "broken.toml", *shown(program)[1:])
-        assert (done.returncode == 1 and "the settings" in done.stderr) or "settings or table" in done.stderr, done
-
-
 # ---- Home Assistant
 
 
@@ -308,9 +276,8 @@ def test_the_package_reads_the_topics_of_the_contract() -> None:
 
 
 @pytest.mark.broker
-def test_the_package_works_in_home_assistant(request: pytest.FixtureRequest, broker: int) -> None:
-    pytest.importorskip("tests.fixtures.home_assistant")
-    ha = request.getfixturevalue("home_assistant")(broker, ostiary=package().replace('for: "00:01:00"', 'for: "00:00:01"'))
+def test_the_package_works_in_home_assistant(home_assistant: Callable[..., HomeAssistant], broker: int) -> None:
+    ha = home_assistant(broker, ostiary=package().replace('for: "00:01:00"', 'for: "00:00:01"'))
     ha.start()
     north, now = "ostiary/v1/acme/north", time.time()
     ha.say(f"{north}/status", status(now), retain=True)

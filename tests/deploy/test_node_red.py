@@ -96,6 +96,15 @@ def test_what_is_retained_late_reordered_or_from_a_silent_gate_opens_nothing() -
     assert early[1] == "late, or the clocks differ"
 
 
+def test_no_changed_bit_and_no_cut_opens() -> None:
+    at, right = START, decision(START, 7)
+    flipped = [right[:place] + bytes([right[place] ^ 1 << place % 8]) + right[place + 1 :] for place in range(len(right))]
+    cut = [right[:length] for length in range(len(right))]
+    others = [b"", b"\0", b'{"a":1}', b"[" * 100_000, right * 2, right[:-1] + b',"a":1}']
+    wrong = verdicts(*([heard(at), said(payload, at)] for payload in (*flipped, *cut, *others)))
+    assert {told[1] for told in wrong} == {"forged, or not of this gate"}
+
+
 def test_without_the_gates_key_nothing_opens() -> None:
     at = START
     for env in ({}, {"GATE_KEY": ""}, {"GATE_KEY": "no key"}, {"GATE_KEY": signing.public_text(signing.private_key(bytes(32)))}):

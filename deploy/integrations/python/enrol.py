@@ -26,7 +26,7 @@ def ask(client: paho.Client, settings: dict[str, Any], command: dict[str, Any]) 
 
     def enter(client: paho.Client, userdata: object, flags: object, reason: Any, properties: object) -> None:
         if reason.is_failure:
-            answers.put(f"the broker refused the login {settings['username']}: {reason}")
+            answers.put(f"the broker refused the login: {reason}")
         else:
             client.subscribe(f"{gate}/result", qos=1)
 
@@ -36,7 +36,7 @@ def ask(client: paho.Client, settings: dict[str, Any], command: dict[str, Any]) 
 
     def published(client: paho.Client, userdata: object, mid: int, reason: Any, properties: object) -> None:
         if reason.is_failure:
-            answers.put(f"{settings['username']} may not write to {gate}/command/enrolment: {reason}")
+            answers.put(f"this login may not write to {gate}/command/enrolment: {reason}")
 
     def hear(client: paho.Client, userdata: object, message: paho.MQTTMessage) -> None:
         answer = json.loads(message.payload)
@@ -65,15 +65,18 @@ def main() -> int:
     args = parser.parse_args()
     settings: dict[str, Any] = {"host": "127.0.0.1", "port": 1883, "timeout": 10} | tomllib.loads(args.settings.read_text("utf-8"))
     client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)  # over 3.1.1 a broker does not say that it refuses a message
-    client.username_pw_set(settings["username"], (args.settings.parent / settings["password_file"]).read_text("utf-8").split("\n")[0])
-    if "ca_file" in settings:
-        client.tls_set(str(args.settings.parent / settings["ca_file"]))
+    if "password_file" in settings:
+        client.username_pw_set(settings["username"], (args.settings.parent / settings["password_file"]).read_text("utf-8").split("\n")[0])
+    files = {name: str(args.settings.parent / settings[name]) for name in ("ca_file", "cert_file", "key_file") if name in settings}
+    if files:  # the broker of deploy/ takes the name in the certificate as the login
+        client.tls_set(files["ca_file"], files.get("cert_file"), files.get("key_file"))
     photo = args.photo.read_bytes()
     if not photo.startswith(b"\xff\xd8\xff") or len(photo) > 1_500_000:
         raise ValueError(f"{args.photo} is no JPEG file of at most 1.5 MB")
     now = datetime.now(UTC)
     times = {"issued_at": now.isoformat(), "expires_at": (now + timedelta(seconds=60)).isoformat()}  # 10 minutes at most
-    command = {"command_id": str(uuid.uuid4()), "op": "enroll", **times, "person": args.person, "name": args.name}
+    command = {"command_id": str(uuid.uuid4()), "op": "enroll", **times, "person": args.person}
+    command |= {"name": args.name} if args.name else {}
     answer = ask(client, settings, command | {"images": [base64.b64encode(photo).decode()]})
     if isinstance(answer, str):
         print(answer, file=sys.stderr)

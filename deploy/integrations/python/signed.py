@@ -39,9 +39,11 @@ def main() -> int:
     args = parser.parse_args()
     settings: dict[str, Any] = {"host": "127.0.0.1", "port": 1883, "timeout": 10} | tomllib.loads(args.settings.read_text("utf-8"))
     client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
-    client.username_pw_set(settings["username"], (args.settings.parent / settings["password_file"]).read_text("utf-8").split("\n")[0])
-    if "ca_file" in settings:
-        client.tls_set(str(args.settings.parent / settings["ca_file"]))
+    if "password_file" in settings:
+        client.username_pw_set(settings["username"], (args.settings.parent / settings["password_file"]).read_text("utf-8").split("\n")[0])
+    files = {name: str(args.settings.parent / settings[name]) for name in ("ca_file", "cert_file", "key_file") if name in settings}
+    if files:  # the broker of deploy/ takes the name in the certificate as the login
+        client.tls_set(files["ca_file"], files.get("cert_file"), files.get("key_file"))
     gate = f"ostiary/v1/{settings['site']}/{settings['gate']}"
     topic, now = f"{gate}/{LANES[args.op]}", datetime.now(UTC)
     # Of two commands about a person the newer one counts. `revoke` and `suspend` never expire: they may wait for a gate that is off.
@@ -52,7 +54,7 @@ def main() -> int:
 
     def enter(client: paho.Client, userdata: object, flags: object, reason: Any, properties: object) -> None:
         if reason.is_failure:
-            answers.put(f"the broker refused the login {settings['username']}: {reason}")
+            answers.put(f"the broker refused the login: {reason}")
         else:
             client.subscribe(f"{gate}/result", qos=1)
 
@@ -61,7 +63,7 @@ def main() -> int:
 
     def published(client: paho.Client, userdata: object, mid: int, reason: Any, properties: object) -> None:
         if reason.is_failure:
-            answers.put(f"{settings['username']} may not write to {topic}: {reason}")
+            answers.put(f"this login may not write to {topic}: {reason}")
 
     def hear(client: paho.Client, userdata: object, message: paho.MQTTMessage) -> None:
         answer = json.loads(message.payload)

@@ -35,13 +35,15 @@ def main() -> None:
     elif not old.endswith("\n"):
         table.write("\n")  # a power cut came while the last row was written: the decision comes again
     client = paho.Client(CallbackAPIVersion.VERSION2, "time-tracking", clean_session=False, protocol=paho.MQTTv311)
-    client.username_pw_set(settings["username"], (args.settings.parent / settings["password_file"]).read_text("utf-8").split("\n")[0])
-    if "ca_file" in settings:
-        client.tls_set(str(args.settings.parent / settings["ca_file"]))
+    if "password_file" in settings:
+        client.username_pw_set(settings["username"], (args.settings.parent / settings["password_file"]).read_text("utf-8").split("\n")[0])
+    files = {name: str(args.settings.parent / settings[name]) for name in ("ca_file", "cert_file", "key_file") if name in settings}
+    if files:  # the broker of deploy/ takes the name in the certificate as the login
+        client.tls_set(files["ca_file"], files.get("cert_file"), files.get("key_file"))
 
     def enter(client: paho.Client, userdata: object, flags: object, reason: Any, properties: object) -> None:
         if reason.is_failure:
-            sys.exit(f"the broker refused the login {settings['username']}: {reason}")
+            sys.exit(f"the broker refused the login: {reason}")
         client.subscribe(f"ostiary/v1/{settings['site']}/+/decision", qos=1)
 
     def hear(client: paho.Client, userdata: object, message: paho.MQTTMessage) -> None:

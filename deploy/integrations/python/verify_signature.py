@@ -40,13 +40,15 @@ def main() -> None:
     (text,) = settings["gate_key"]
     key = Ed25519PublicKey.from_public_bytes(base64.b64decode(text, validate=True))
     client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
-    client.username_pw_set(settings["username"], (path.parent / settings["password_file"]).read_text("utf-8").split("\n")[0])
-    if "ca_file" in settings:
-        client.tls_set(str(path.parent / settings["ca_file"]))
+    if "password_file" in settings:
+        client.username_pw_set(settings["username"], (path.parent / settings["password_file"]).read_text("utf-8").split("\n")[0])
+    files = {name: str(path.parent / settings[name]) for name in ("ca_file", "cert_file", "key_file") if name in settings}
+    if files:  # the broker of deploy/ takes the name in the certificate as the login
+        client.tls_set(files["ca_file"], files.get("cert_file"), files.get("key_file"))
 
     def enter(client: paho.Client, userdata: object, flags: object, reason: Any, properties: object) -> None:
         if reason.is_failure:
-            sys.exit(f"the broker refused the login {settings['username']}: {reason}")
+            sys.exit(f"the broker refused the login: {reason}")
         client.subscribe([(f"ostiary/v1/{settings['site']}/{settings['gate']}/{leaf}", 1) for leaf in ("decision", "status")])
 
     def hear(client: paho.Client, userdata: object, message: paho.MQTTMessage) -> None:

@@ -32,7 +32,10 @@ class Numbers:
             self.missing.discard(sequence)
             return "late" if known else "again"
         first, self.last = sequence if self.last is None else self.last + 1, sequence
-        self.missing.update(range(max(first, previous - MOST), previous + 1))
+        if first <= previous:
+            self.missing = {number for number in self.missing if number > previous - MOST} | {
+                *range(max(first, previous - MOST), previous + 1)
+            }
         return f"missing: {first} to {previous}" if first <= previous else ""
 
 
@@ -56,13 +59,15 @@ def main() -> None:
     settings: dict[str, Any] = {"host": "127.0.0.1", "port": 1883} | tomllib.loads(path.read_text("utf-8"))
     gates: dict[str, Numbers] = {}
     client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)  # without a session: a display needs nothing that it missed
-    client.username_pw_set(settings["username"], (path.parent / settings["password_file"]).read_text("utf-8").split("\n")[0])
-    if "ca_file" in settings:
-        client.tls_set(str(path.parent / settings["ca_file"]))
+    if "password_file" in settings:
+        client.username_pw_set(settings["username"], (path.parent / settings["password_file"]).read_text("utf-8").split("\n")[0])
+    files = {name: str(path.parent / settings[name]) for name in ("ca_file", "cert_file", "key_file") if name in settings}
+    if files:  # the broker of deploy/ takes the name in the certificate as the login
+        client.tls_set(files["ca_file"], files.get("cert_file"), files.get("key_file"))
 
     def enter(client: paho.Client, userdata: object, flags: object, reason: Any, properties: object) -> None:
         if reason.is_failure:
-            sys.exit(f"the broker refused the login {settings['username']}: {reason}")
+            sys.exit(f"the broker refused the login: {reason}")
         client.subscribe([(f"ostiary/v1/{settings['site']}/+/{leaf}", 1) for leaf in ("decision", "gap")])
 
     def hear(client: paho.Client, userdata: object, message: paho.MQTTMessage) -> None:
