@@ -15,6 +15,7 @@ import pytest
 from daemon.config import DecisionConfig
 from daemon.core import sealed_box, signing
 from daemon.core.boxes import Box
+from daemon.core.key_texts import secret_line
 from daemon.core.messages import VisitorMessage
 from daemon.core.passages.claims import Mode
 from daemon.core.values import Face, Outgoing, Probe, Quality, View
@@ -22,6 +23,7 @@ from daemon.edges.store import Store, open_store
 from daemon.pipeline import steps
 from daemon.serving.signature import signer
 from daemon.serving.visitors import AT_ONCE, EVERY_S, MOST, PATIENCE_S
+from tests.conftest import ROOT
 from tests.fixtures.desk import NOW, NoThreshold, command, model, painted
 from tests.fixtures.engine_site import ALICE, CONFIG, STRANGER, Site
 
@@ -137,6 +139,18 @@ def test_only_the_desk_opens_it_and_only_there(site: Street) -> None:
         with pytest.raises(sealed_box.BoxError):
             sealed_box.open_sealed(key, topic, sealed)
     assert not signing.said_by(BOX.public_key(), message.topic + "x", message.payload)
+
+
+def test_the_program_in_the_readme_opens_it(site: Street, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.passes(STRANGER)
+    (message,) = site.pictures
+    chapter = (ROOT / "daemon" / "README.md").read_text("utf-8").split("## Unknown visitors", 1)[1]
+    program = chapter.split("```python\n", 1)[1].split("```", 1)[0]
+    (tmp_path / "desk.key").write_text(secret_line("desk", bytes(range(32)), visitors=True))
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {"message": json.loads(message.payload), "topic": message.topic}
+    exec(program, names)
+    assert names["picture"] == sealed_box.open_sealed(DESK, message.topic, read(message).sealed)
 
 
 def test_nothing_of_it_touches_the_disk(site: Street, opened: Store, tmp_path: Path) -> None:
