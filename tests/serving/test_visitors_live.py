@@ -14,8 +14,9 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.properties import Properties
 
+from daemon.cli.check import check
 from daemon.client.keys import read_visitor_key
-from daemon.config import MqttConfig
+from daemon.config import MqttConfig, parse
 from daemon.core import sealed_box, signing
 from daemon.core.messages import VisitorMessage
 from daemon.core.passages.gatekeeper import Decision
@@ -26,6 +27,7 @@ from daemon.edges.metrics import Metrics
 from daemon.edges.mqtt import Lanes
 from daemon.serving.signature import unsigned
 from daemon.serving.visitors import Sharing
+from tests.fixtures.deployed import deployed
 from tests.fixtures.mosquitto import Mosquitto
 from tests.fixtures.running import configure, daemon_running, ostiaryd
 
@@ -136,6 +138,24 @@ def test_while_the_gate_runs_those_who_listen_hear_that_it_is_gone(broker: int) 
         until(lambda: not sharing.tend(idle=True) and len(listener.visitors()) == 2)
         (first, picture, _), (second, nothing, _) = listener.visitors()
         assert first == second and picture and nothing == b"" and retained(broker) == []
+
+
+@pytest.mark.broker
+@pytest.mark.parametrize("login", ["gate-north", "gate-south"])
+def test_check_finds_a_broker_that_takes_no_pictures(mosquitto_installed: None, tmp_path: Path, login: str) -> None:
+    """As one does whose access list is of an earlier version: the daemon itself would not hear of it."""
+    (tmp_path / "password").write_text(f"secret of {login}\n")
+    (tmp_path / "password").chmod(0o600)
+    with deployed(tmp_path) as mosquitto:
+        config = parse({
+            "site": "acme", "gates": {"north": {"source": "x"}}, "state_dir": str(tmp_path / "state"), "metrics": {"port": 0},
+            "decision": {"share_unknown": 15, "share_unknown_to": sealed_box.public_text(DESK)},
+            "mqtt": {"port": mosquitto.port, "username": login, "password_file": str(tmp_path / "password")},
+        })  # fmt: skip
+        (found,) = [finding for finding in check(config, cameras=False) if finding[0] == "broker north"]
+    _, works, said = found
+    assert works is (login == "gate-north"), found
+    assert works or ("takes no pictures of unknown people (Not authorized)" in said and "make-acl.sh" in said), said
 
 
 @pytest.mark.broker
