@@ -178,6 +178,18 @@ def test_off_by_default_and_whoever_is_known_is_never_shared(opened: Store) -> N
     assert on.pictures == []
 
 
+def test_of_whoever_is_known_no_picture_is_kept_even_in_memory(site: Street) -> None:
+    site.engine._visitors.tend = lambda *, idle: False  # type: ignore[method-assign]
+    keeper = site.gate.keeper
+    site.asks(command("enroll", "E1", [painted(ALICE)], issued=100))
+    site.passes(ALICE, times=20)
+    assert [passage.best.image for passage in keeper.passages.values()] == [None]
+    site.leaves()
+    assert keeper.strangers == []
+    site.passes(STRANGER, times=20)
+    assert [passage.best.image for passage in keeper.passages.values()] == [None] and len(keeper.strangers) == 1, "nor after it was given"
+
+
 def test_a_face_that_was_never_good_enough_is_not_shared(site: Street) -> None:
     for _ in range(20):
         site.now_s += 0.1
@@ -195,6 +207,12 @@ def test_who_walks_up_is_shared_when_the_face_is_large_enough(site: Street) -> N
     site.leaves()
     (message,) = site.pictures
     assert read(message).event_id == said["event_id"]
+
+
+def test_a_gate_that_takes_its_time_shares_nothing_before_its_answer(opened: Store) -> None:
+    site = street(opened, replace(DECISION, patience=40, min_frames=40))
+    assert site.passes(STRANGER, times=39) == [] and site.pictures == []
+    assert [d["reason"] for d in site.passes(STRANGER, times=2)] == ["no_match"] and len(site.pictures) == 1
 
 
 def test_a_gate_that_only_verifies_shares_nobody(opened: Store) -> None:

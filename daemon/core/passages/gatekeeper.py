@@ -121,7 +121,9 @@ class Gatekeeper:
             decisions.append(self._decision(passage, ruling, had_one))
         self.sightings = tuple(passage.last for passage in shown if passage.last is not None)
         for passage in shown:
-            if passage.best.settled(view.at_s) and passage.last is not None:
+            if passage.ruling not in (None, NO_MATCH):
+                passage.best.image = None
+            elif passage.best.settled(view.at_s) and passage.last is not None:
                 self._give(passage.last.track, passage)
         return decisions
 
