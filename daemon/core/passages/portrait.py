@@ -36,7 +36,11 @@ def portrait(image: Image, face: Face, least_px: float) -> Image | None:
     if scale >= 1:
         return cut.copy()  # a view would keep the whole frame
     size = max(1, round(cut.shape[1] * scale)), max(1, round(cut.shape[0] * scale))
-    return np.asarray(cv2.resize(cut, size, interpolation=cv2.INTER_AREA), np.uint8)
+    if scale >= 0.5:
+        return np.asarray(cv2.resize(cut, size, interpolation=cv2.INTER_LINEAR), np.uint8)
+    # Means over all pixels would take 10 ms for a face of 900 pixels, and this takes 2: the camera's frames do not wait for it.
+    twice = cv2.resize(cut, (2 * size[0], 2 * size[1]), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(cv2.resize(twice, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 @dataclass(slots=True)
