@@ -89,6 +89,15 @@ def own_broker(mosquitto_installed: None, tmp_path: Path) -> Iterator[Callable[.
 
 
 @pytest.fixture(scope="session")
+def chromium_installed() -> None:
+    """Skips where there is no browser to drive."""
+    from tests.fixtures.chromium import missing
+
+    if (reason := missing()) is not None:
+        _missing(reason)
+
+
+@pytest.fixture(scope="session")
 def rtsp_installed() -> None:
     """Skips where there is no RTSP server."""
     if (reason := rtsp_missing()) is not None:

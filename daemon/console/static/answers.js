@@ -8,15 +8,16 @@ const LOOKS = { done: "good", refused: "bad", failed: "ask" };
 export function answers(given, done) {
   const alike = new Map();
   for (const one of given) {
-    const words = one.status === "done" ? sentence(one.words || done) : sentence(one.words || one.detail || one.reason || one.status);
-    const key = JSON.stringify([one.status, words, one.next]);
-    if (!alike.has(key)) alike.set(key, { ...one, words, gates: [] });
+    const words = sentence(one.status === "done" ? done : one.words || one.reason || one.status);
+    const next = one.status === "done" ? "" : sentence(one.next);
+    const key = JSON.stringify([one.status, words, next, one.detail]);
+    if (!alike.has(key)) alike.set(key, { ...one, words, next, gates: [] });
     alike.get(key).gates.push(one.gate);
   }
   return el(
     "div",
     { class: "answers" },
-    ...[...alike.values()].map((one) => note(LOOKS[one.status] ?? "ask", [el("b", {}, `${listed(one.gates)}: `), one.words], one.next && one.status !== "done" ? sentence(one.next) : null)),
+    ...[...alike.values()].map((one) => note(LOOKS[one.status] ?? "ask", [el("b", {}, `${listed(one.gates)}: `), one.words], [one.next, one.detail && el("small", {}, sentence(one.detail))].filter(Boolean))),
   );
 }
 

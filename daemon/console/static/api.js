@@ -3,9 +3,10 @@
 const RANKS = ["viewer", "guard", "desk", "admin"];
 
 export class ApiError extends Error {
-  constructor(message, hint = "", code = "", status = 0) {
+  /** `content` is the whole answer: some failures also have the answers or pictures that they are about. */
+  constructor(message, hint = "", code = "", status = 0, content = {}) {
     super(message);
-    Object.assign(this, { hint, code, status });
+    Object.assign(this, { hint, code, status, content });
   }
 }
 
@@ -35,7 +36,7 @@ export async function api(method, path, body = undefined, signal = undefined) {
   if (!Number.isNaN(said)) skewMs = Math.abs(said - Date.now()) > 2500 ? said - Date.now() : 0;
   const content = await answer.json().catch(() => null);
   if (answer.ok) return content;
-  const failed = new ApiError(content?.error ?? `the console answered ${answer.status}`, content?.hint ?? "", content?.code ?? "", answer.status);
+  const failed = new ApiError(content?.error ?? `the console answered ${answer.status}`, content?.hint ?? "", content?.code ?? "", answer.status, content ?? {});
   if (answer.status === 401 && document.body.dataset.role) signIn();
   throw failed;
 }

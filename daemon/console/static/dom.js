@@ -34,7 +34,7 @@ const withCode = (words) => (typeof words === "string" ? words.split("`").map((p
 /** A box with a sign, what is so, and what to do next. `look` is good, bad, ask or empty. */
 export function note(look, words, next = null, more = null) {
   const sign = { good: "check", bad: "cross", ask: "warn" }[look] ?? "info";
-  return el("div", { class: `note ${look}` }, icon(sign), el("div", {}, withCode(words), next && el("span", { class: "next" }, withCode(next))), more);
+  return el("div", { class: `note ${look}` }, icon(sign), el("div", {}, withCode(words), next?.length ? el("span", { class: "next" }, ...[next].flat().map(withCode).flat()) : null), more);
 }
 
 /** What an error says, as a note. */

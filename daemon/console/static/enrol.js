@@ -77,14 +77,26 @@ const check = settled(async () => {
   try {
     judge(await api("POST", `${person(number())}/pictures`, body(true), mine.signal));
   } catch (error) {
-    if (error.name !== "AbortError") say(trouble(error));
+    if (error.name !== "AbortError") failed(error);
   } finally {
     if (running === mine) $("answer").removeAttribute("aria-busy");
   }
 }, SETTLE_MS);
 
+/** What is known of each photo: those that the console could not read, those that a gate refused by their number, and all if all is well. */
+function perPhoto(said) {
+  const sent = said.pictures.map((one, at) => (one.taken ? at : null)).filter((at) => at !== null);
+  const isFine = all(said.answers, "done");
+  const known = said.pictures.map((one) => (!one.taken || isFine ? one : null));
+  for (const one of said.answers) {
+    const number = /^image (\d+)/.exec(one.detail ?? "")?.[1];
+    if (one.status === "refused" && number && number <= sent.length) known[sent[number - 1]] = { taken: false, words: one.words };
+  }
+  return known;
+}
+
 function judge(said) {
-  photos.judge(said.pictures);
+  photos.judge(perPhoto(said));
   const isFine = all(said.answers, "done");
   say(tellable(said.answers) && answers(tellable(said.answers), record ? "it would add these photos" : "it would enrol this face"));
   go.disabled = !said.answers.some((one) => one.status === "done");
@@ -140,12 +152,18 @@ async function enrol() {
   try {
     const said = isCapture() ? await captured() : await api("POST", `${person(wanted)}/pictures`, body(false));
     if (said.answers.some((one) => one.status === "done")) return finish(wanted, said.answers);
-    photos.judge(said.pictures);
+    if (said.pictures) photos.judge(perPhoto(said));
     say(tellable(said.answers) && answers(tellable(said.answers), ""));
     choose(said.answers);
   } catch (error) {
-    say(trouble(error));
+    failed(error);
   }
+}
+
+/** No gate has carried it out: what is wrong, which pictures cannot be used, and what those gates said that answered. */
+function failed(error) {
+  photos.judge(error.content?.pictures);
+  say(trouble(error), error.content?.answers?.length && answers(error.content.answers, "done"));
 }
 
 /** Enrol at a gate, with a countdown while its camera looks. */

@@ -57,7 +57,7 @@ function draw() {
 export const gates = {
   /** Show these entries of the API beside those that are known. */
   show(more) {
-    for (const entry of more) entries.set(entry.gate, entry);
+    for (const entry of more) entry.status ? entries.set(entry.gate, entry) : entries.delete(entry.gate);
     draw();
   },
   /** Remember a decision as the last one of its gate. */

@@ -76,7 +76,7 @@ async function load() {
     const [state, one] = await Promise.all([api("GET", "/gates"), session]);
     metrics = one.metrics ?? {};
     entries.clear();
-    for (const entry of state.gates) entries.set(entry.gate, entry);
+    for (const entry of state.gates) if (entry.status) entries.set(entry.gate, entry);
     broker(state.link);
     draw();
   } catch (error) {
@@ -88,7 +88,8 @@ listen({
   hello: load,
   link: broker,
   gate: (entry) => {
-    entries.set(entry.gate, entry);
+    if (entry.status) entries.set(entry.gate, entry);
+    else entries.delete(entry.gate); // its status was cleared: the gate is gone
     draw();
   },
 });

@@ -70,6 +70,7 @@ function draw(record) {
       fact("Enrolled", day(record.enrolled_at)),
       fact("Consent", record.consent ?? "not written down", true),
     ),
+    record.silent?.length ? note("ask", `${listed(record.silent)} did not answer.`, "What is shown here is what the other gates say.") : "",
     el("h3", {}, "At the gates"),
     records(record),
     actions(record),
@@ -117,7 +118,7 @@ async function change(pressed, record, method, path, done, body = undefined) {
       await tell(given.answers, done, record.person);
       return true;
     } catch (error) {
-      said.replaceChildren(trouble(error));
+      said.replaceChildren(trouble(error), ...(error.content?.answers?.length ? [answers(error.content.answers, done)] : []));
       return false;
     }
   });

@@ -1,5 +1,6 @@
 // Revoking somebody: what it erases, and a confirmation that is not given by accident.
 
+import { answers } from "./answers.js";
 import { api, person } from "./api.js";
 import { busy, el, listed, note, trouble } from "./dom.js";
 
@@ -30,7 +31,7 @@ export function revoke(record, then) {
         asked.close();
         then(given.answers);
       } catch (error) {
-        said.replaceChildren(trouble(error));
+        said.replaceChildren(trouble(error), ...(error.content?.answers?.length ? [answers(error.content.answers, "revoked")] : []));
       }
     });
   });

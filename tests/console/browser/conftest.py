@@ -1,0 +1,81 @@
+"""A browser, and consoles for it to look at. They serve all tests of a file, because a browser takes long to start."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daemon.console.server import Served
+from daemon.demo.brokers import Running
+from daemon.demo.console import console
+from tests.fixtures.chromium import Page, chromium
+from tests.fixtures.mosquitto import Mosquitto
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_hashes() -> None:
+    """A login here is one of a browser, and may take as long as it takes."""
+
+
+@pytest.fixture(scope="module")
+def folder(chromium_installed: None, mosquitto_installed: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("console")
+
+
+@pytest.fixture(scope="module")
+def site(folder: Path) -> Iterator[Running]:
+    """A broker."""
+    with Mosquitto(folder) as mosquitto:
+        yield Running("mosquitto", mosquitto.port, "5")
+
+
+@contextmanager
+def served(made: Served) -> Iterator[None]:
+    """The console runs for the length of a `with`."""
+    thread = threading.Thread(target=made.run)
+    thread.start()
+    try:
+        _until(lambda: made.server.started)
+        yield
+    finally:
+        made.stop()
+        thread.join(30)
+        assert not thread.is_alive()
+
+
+class At:
+    """A console, and a browser that looks at it."""
+
+    def __init__(self, page: Page, passwords: dict[str, str]) -> None:
+        self.page, self.passwords = page, passwords
+
+    def login(self, user: str, path: str = "/") -> Page:
+        return self.page.login(user, self.passwords[user], path)
+
+
+@pytest.fixture(scope="module")
+def at(folder: Path, site: Running) -> Iterator[At]:
+    """A console at the broker, and a browser."""
+    made, passwords = console(site, folder)
+    with served(made), chromium(folder / "browser", made.address) as page:
+        yield At(page, passwords)
+
+
+@pytest.fixture(autouse=True)
+def nothing_wrong(request: pytest.FixtureRequest) -> Iterator[None]:
+    """After every test: no error in a module, and nothing that the policy refused."""
+    yield
+    if "at" in request.fixturenames:
+        seen: At = request.getfixturevalue("at")
+        assert seen.page.wrongs() == []
+
+
+def _until(condition: Callable[[], Any]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
