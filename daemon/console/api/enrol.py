@@ -26,7 +26,9 @@ _LISTS, _FLAGS = ("gates",), ("force", "replace", "dry_run")
 def _form_schema() -> dict[str, Any]:
     schema = Upload.model_json_schema(ref_template="#/components/schemas/{model}")
     files = {"type": "array", "items": {"type": "string", "format": "binary"}, "minItems": 1, "maxItems": m.MAX_IMAGES}
-    return {"type": "object", "properties": {"pictures": files, **schema["properties"]}, "required": ["pictures"]}
+    # A form has no null: a field that is not given is absent, or empty.
+    fields = {name: its["anyOf"][0] if "anyOf" in its else its for name, its in schema["properties"].items()}
+    return {"type": "object", "properties": {"pictures": files, **fields}, "required": ["pictures"], "additionalProperties": False}
 
 
 @router.post(
