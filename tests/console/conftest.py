@@ -20,12 +20,14 @@ PASSWORD = "correct horse battery"
 ROLES = ("viewer", "guard", "desk", "admin")
 
 
-@pytest.fixture(autouse=True)
-def quick_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True, scope="session")
+def quick_hashes() -> Iterator[None]:
     """Hashes of little work: the tests log in often."""
     quick = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
-    monkeypatch.setattr(users, "_hasher", quick)
-    monkeypatch.setattr(users, "_NOBODY", quick.hash("nobody"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(users, "_hasher", quick)
+        patch.setattr(users, "_NOBODY", quick.hash("nobody"))
+        yield
 
 
 @pytest.fixture
