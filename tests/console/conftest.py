@@ -65,7 +65,9 @@ class Rig:
 
     def browser(self, **more: Any) -> httpx.Client:
         """A client with no session."""
-        self._clients.append(httpx.Client(base_url=self.served.address, timeout=30, trust_env=False, **{"verify": False, **more}))  # reading authorities takes long
+        self._clients.append(
+            httpx.Client(base_url=self.served.address, timeout=30, trust_env=False, **{"verify": False, **more})
+        )  # reading authorities takes long
         return self._clients[-1]
 
     def logged_in(self, user: str) -> httpx.Client:

@@ -60,7 +60,8 @@ def answer(command: m.Command) -> dict[str, Any]:
         ("POST", "/api/session"), ("GET", "/api/session"), ("GET", "/api/gates"), ("GET", "/api/decisions"), ("GET", "/api/people"),
         ("GET", "/api/people/{person}"), ("PATCH", "/api/people/{person}"), ("DELETE", "/api/people/{person}"),
         ("POST", "/api/people/{person}/suspend"), ("POST", "/api/people/{person}/resume"), ("POST", "/api/people/{person}/pictures"),
-        ("POST", "/api/people/{person}/capture"), ("DELETE", "/api/session"),
+        ("POST", "/api/people/{person}/capture"), ("GET", "/api/visitors"), ("POST", "/api/visitors/{id}/assign"),
+        ("GET", "/api/visitors/{id}/picture"), ("DELETE", "/api/session"),
     ],
 )  # fmt: skip
 def test_a_route_does_what_its_description_says(served: Rig, method: str, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
