@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 from daemon.client.keys import believed, read_signer
-from daemon.client.link import Answered, GateStatus, Link, Odd, Said
+from daemon.client.link import Answered, GateStatus, Link, LinkState, Odd, Said
 from daemon.client.target import target
 from daemon.console import pages
 from daemon.console.api import enrol, live, openapi, people, session
@@ -26,7 +26,7 @@ from daemon.console.line import Line, hears
 from daemon.console.people import People
 from daemon.console.problem import Problem, invalid
 from daemon.console.sessions import Sessions
-from daemon.console.state import State
+from daemon.console.state import CHANGES, State
 from daemon.console.streams import Streams
 from daemon.console.throttle import Throttle
 from daemon.console.users import Users
@@ -101,12 +101,12 @@ def _hear(console: Console, said: Said) -> None:
             console.state.missing(said)
         case GateStatus():
             console.state.said(said.gate, said.seen)
-        case Answered():
+        case Answered() if said.result.op in CHANGES:
             console.people.changed(said.gate, said.result)
             console.state.changed(said.gate, said.result)
         case Odd():
             log.warning("%s: %s", said.topic, said.why)
-        case _:
+        case LinkState():
             console.state.tick(console.line.state)
 
 

@@ -1,6 +1,7 @@
 """What stands before every request: hosts, headers, sizes, who is asking, and whether the request comes from the console's own pages."""
 
 import asyncio
+import re
 import secrets
 import time
 from collections.abc import Callable
@@ -34,6 +35,7 @@ BODY_BYTES, UPLOAD_BYTES = 64 << 10, 96 << 20
 """How long the body of a request may be, and that of one with pictures."""
 BODY_S, UPLOAD_S = 15.0, 120.0
 """How long it may take to come."""
+_ORIGIN = re.compile(r"https?://([^/:@]+(?::\d+)?|\[[0-9a-f:.]+\](?::\d+)?)")
 SAFE = ("GET", "HEAD", "OPTIONS")
 
 
@@ -43,7 +45,8 @@ class Guard:
     def __init__(self, app: ASGIApp, config: ConsoleConfig, sessions: Sessions, shown: Callable[[Request, Problem], Response]) -> None:
         self._app, self._config, self._sessions, self._shown = app, config, sessions, shown
         self._proxies = [ip_network(one, strict=False) for one in config.trusted_proxies]
-        self._hosts = {"localhost", config.host.lower(), *(name.lower() for name in config.allowed_hosts)}
+        self._names = frozenset(name.lower() for name in config.allowed_hosts)
+        self._hosts = {"localhost", config.host.lower(), *self._names}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -61,7 +64,7 @@ class Guard:
             session, bearer = self._session(scope, request, proxied)
             state["session"] = session
             if scope["path"].startswith("/api"):
-                _check_source(request.headers, scope["method"], self._hosts)
+                _check_source(request.headers, scope["method"], self._names)
             if session is not None:
                 session.used_s = time.monotonic()
                 if scope["method"] not in SAFE and not bearer and not _is_login(scope):
@@ -198,14 +201,14 @@ def _send_with_headers(scope: Scope, send: Send) -> Send:
     return told
 
 
-def _check_source(headers: Headers, method: str, hosts: set[str]) -> None:
+def _check_source(headers: Headers, method: str, names: frozenset[str]) -> None:
     """A browser says whose page sends a request. Raises Problem for another one's."""
     site, origin = headers.get("sec-fetch-site"), headers.get("origin")
     foreign = site not in (None, "same-origin", "none")
     if origin is not None and method not in SAFE:
-        scheme, _, place = origin.lower().partition("://")
-        same = place == headers.get("host", "").lower() or _hostname(place) in hosts - {"localhost"}
-        foreign = foreign or scheme not in ("http", "https") or not same
+        place = _ORIGIN.fullmatch(origin.lower())
+        same = place is not None and (place[1] == headers.get("host", "").lower() or _hostname(place[1]) in names)
+        foreign = foreign or not same
     if foreign:
         raise Problem(403, "source", "the request comes from a page of somebody else", "use the console's own pages, or a token")
 

@@ -74,7 +74,7 @@ class State:
 
     def changed(self, gate: str, result: m.Result) -> None:
         """Somebody has changed a record, here or elsewhere."""
-        if result.op in CHANGES and result.person is not None:
+        if result.person is not None:
             what = {"person": result.person, "op": result.op, "gate": gate, "status": result.status}
             self._streams.tell("people", what, Role.GUARD)
 
