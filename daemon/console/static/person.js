@@ -26,7 +26,7 @@ export async function open(number) {
   shown = number;
   said.replaceChildren();
   isEdited = false;
-  place.replaceChildren(top({ person: number }), el("p", { class: "muted" }, "Asking the gates…"));
+  put(top({ person: number }), el("p", { class: "muted" }, "Asking the gates…"));
   if (!sheet.open) sheet.showModal();
   await load(number);
 }
@@ -36,13 +36,22 @@ export function refresh(number) {
   if (number === shown && !isEdited) load(number);
 }
 
+/** Put this into the sheet. Whatever had the focus keeps it, by its words, although it is drawn anew. */
+function put(...made) {
+  const label = (one) => one.getAttribute("aria-label") ?? one.textContent;
+  const focused = sheet.contains(document.activeElement) ? label(document.activeElement) : null;
+  place.replaceChildren(...made);
+  const all = [...place.querySelectorAll("button, a")];
+  if (focused !== null) (all.find((one) => label(one) === focused) ?? all[0])?.focus();
+}
+
 async function load(number) {
   try {
     const record = await api("GET", person(number));
     if (number === shown) draw(record);
   } catch (error) {
     if (number !== shown) return;
-    place.replaceChildren(top({ person: number }), said, error.status === 404 ? note("", "No gate knows this number.", "It may have been revoked.") : trouble(error));
+    put(top({ person: number }), said, error.status === 404 ? note("", "No gate knows this number.", "It may have been revoked.") : trouble(error));
   }
 }
 
@@ -57,7 +66,7 @@ const top = (record, state = null) =>
 
 function draw(record) {
   const fact = (name, value, isWide) => el("div", { class: isWide ? "wide" : null }, el("dt", {}, name), el("dd", {}, value));
-  place.replaceChildren(
+  put(
     top(record, known(PEOPLE, record.state)),
     said,
     record.differs ? note("ask", "The gates do not say the same about this person.", "See below what each has; save the record once more to make them agree.") : "",
@@ -128,7 +137,6 @@ async function tell(given, done, number) {
   said.replaceChildren(answers(given, done));
   isEdited = false;
   await load(number);
-  sheet.querySelector("[aria-label=Close]").focus();
 }
 
 async function edit(record) {
