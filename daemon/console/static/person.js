@@ -90,19 +90,13 @@ function records(record) {
   const rows = Object.entries(record.records ?? {}).sort(([a], [b]) => a.localeCompare(b));
   if (!rows.length) return el("p", { class: "muted" }, `Known at ${listed(record.at ?? [])}.`);
   return el(
-    "table",
+    "ul",
     { class: "at" },
-    el("caption", { class: "visually-hidden" }, "The record at each gate"),
-    el("thead", {}, el("tr", {}, ...["Gate", "State", "Pictures", "May pass"].map((name) => el("th", { scope: "col" }, name)))),
-    el(
-      "tbody",
-      {},
-      rows.map(([gate, one]) => {
-        if (!one) return el("tr", {}, el("td", {}, gate), el("td", { colspan: 3, class: "muted" }, "does not know this number"));
-        const state = known(PEOPLE, one.state);
-        return el("tr", {}, el("td", {}, gate), el("td", {}, chip(state.look, state.sign, state.words)), el("td", {}, one.templates), el("td", {}, validity(one.valid_from, one.valid_until)));
-      }),
-    ),
+    rows.map(([gate, one]) => {
+      const state = known(PEOPLE, one.state);
+      const pictures = `${one.templates} ${one.templates === 1 ? "picture" : "pictures"}`;
+      return el("li", {}, el("b", {}, gate), chip(state.look, state.sign, state.words), el("span", { class: "muted" }, `${pictures}, ${validity(one.valid_from, one.valid_until)}`));
+    }),
   );
 }
 

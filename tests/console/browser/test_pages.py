@@ -21,6 +21,7 @@ from daemon.demo.frames import enrolment_photo
 from daemon.drawing.words import REASONS
 from tests.conftest import ROOT
 from tests.console.browser.conftest import At
+from tests.console.browser.looks import CONTRAST, WIDER
 from tests.fixtures.chromium import Page, names_of
 from tests.fixtures.fake_gate import decision
 from tests.fixtures.peopled_gate import PeopledGate
@@ -165,7 +166,7 @@ def test_a_refusal_is_told_per_picture_and_in_plain_words(at: At, gate: PeopledG
     page.write("[name=person]", "E1042")
     page.reads("The face is turned aside.", "#answer")
     page.reads("Look at the camera.", "#answer")
-    page.until(lambda: "refused" in page.all(".thumb")[1].get_attribute("class"), "the second photo is marked")
+    page.until(lambda: "refused" in str(page.all(".thumb")[1].get_attribute("class")), "the second photo is marked")
     assert len(page.all(".thumb.refused")) == 1 and not page.find("#go").is_enabled()
     gate.refuse = None
     page.find("[aria-label='Remove photo 2']").click()
@@ -294,7 +295,9 @@ def test_everything_that_can_be_used_has_a_name(at: At, gate: PeopledGate, photo
         found = names_of(page.nodes(), WITH_A_NAME)
         assert len(found) > 4, path
         assert [role for role, name in found if not name.strip()] == [], path
-        assert page.script("return [...document.querySelectorAll('[id]')].length === new Set([...document.querySelectorAll('[id]')].map(e => e.id)).size")
+        assert page.script(
+            "return [...document.querySelectorAll('[id]')].length === new Set([...document.querySelectorAll('[id]')].map(e => e.id)).size"
+        )
         assert page.script("return document.querySelectorAll('h1').length") == 1
 
 
@@ -312,32 +315,3 @@ def test_a_session_that_has_ended_leads_to_the_login_and_back(at: At, gate: Peop
     page.find("#leave").click()
     page.find("#login")
     assert page.driver.get_cookies() == []
-
-
-WIDER = """
-const isHidden = (e) => e.closest('.visually-hidden, thead, .icons');
-const most = document.documentElement.clientWidth + 1;
-const wide = [...document.querySelectorAll('body *')].filter((e) => e.checkVisibility() && !isHidden(e) && e.getBoundingClientRect().right > most);
-const isScrolled = document.documentElement.scrollWidth > document.documentElement.clientWidth;
-return [...wide.map((e) => `${e.tagName}.${e.className} ${e.textContent.slice(0, 40)}`), ...(isScrolled ? ['the page'] : [])];
-"""
-"""What is wider than the window."""
-
-CONTRAST = """
-const canvas = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
-const rgba = (colour) => { canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1); const d = canvas.getImageData(0, 0, 1, 1).data; return [d[0], d[1], d[2], d[3] / 255]; };
-const over = (top, under) => [0, 1, 2].map((i) => top[i] * top[3] + under[i] * (1 - top[3]));
-const light = (c) => { const [r, g, b] = c.map((v) => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4); return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
-const under = (e) => { const stack = []; for (; e; e = e.parentElement) stack.unshift(rgba(getComputedStyle(e).backgroundColor)); return stack.reduce((c, top) => over(top, c), [255, 255, 255]); };
-const bad = [];
-for (const e of document.querySelectorAll('body *')) {
-  const own = [...e.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim());
-  if (!own || !e.checkVisibility({ visibilityProperty: true }) || e.closest('.visually-hidden, .skip, :disabled, option, template, .new')) continue;
-  const base = under(e), ink = over(rgba(getComputedStyle(e).color), base);
-  const [a, b] = [light(ink), light(base)].sort((x, y) => y - x);
-  const ratio = (a + 0.05) / (b + 0.05);
-  if (ratio < 4.5) bad.push([e.textContent.trim().slice(0, 40), e.className, ratio.toFixed(2)]);
-}
-return bad;
-"""
-"""Texts whose contrast to what is behind them is below 4.5 to 1."""
