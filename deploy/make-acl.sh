@@ -32,6 +32,7 @@ topic write $here/decision
 topic write $here/status
 topic write $here/result
 topic write $here/gap
+topic write $here/visitor/+
 topic read $here/command/#
 topic read ostiary/v1/$site/all/command/#
 
@@ -68,6 +69,25 @@ done
 
 cat <<TEXT
 
+# The console at the desk: what a display and the desk may do, and the sealed pictures of unknown visitors (decision.share_unknown), which it
+# also clears. Nobody else but the administrator gets them.
+user console
+topic read ostiary/v1/$site/+/decision
+topic read ostiary/v1/$site/+/gap
+topic read ostiary/v1/$site/+/status
+topic read ostiary/v1/$site/+/result
+topic read ostiary/v1/$site/+/visitor/+
+TEXT
+for gate in "${gates[@]}" all; do
+  echo "topic write ostiary/v1/$site/$gate/command/enrolment"
+  echo "topic write ostiary/v1/$site/$gate/command/revoke"
+done
+for gate in "${gates[@]}"; do
+  echo "topic write ostiary/v1/$site/$gate/visitor/+"
+done
+
+cat <<TEXT
+
 # The administrator commands everything, reads everything, and sees how the broker does.
 user admin
 topic read ostiary/v1/$site/#
@@ -75,4 +95,7 @@ topic read \$SYS/#
 TEXT
 for gate in "${gates[@]}" all; do
   echo "topic write ostiary/v1/$site/$gate/command/#"
+done
+for gate in "${gates[@]}"; do
+  echo "topic write ostiary/v1/$site/$gate/visitor/+"
 done

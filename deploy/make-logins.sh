@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Make logins at the broker on this machine, each with a random password. A login that is there stays as it is.
-#   sudo deploy/make-logins.sh [--to FOLDER] LOGIN...        for instance gate-north badge-north door-north display hr admin
+#   sudo deploy/make-logins.sh [--to FOLDER] LOGIN...        for instance gate-north badge-north door-north display hr console admin
 # The password of gate-NAME becomes /etc/ostiary/mqtt-password-NAME, which the daemon reads; every other one becomes a file in
 # /etc/ostiary/logins, which only root can read: carry it to where the login is used. With --to everything is put into FOLDER, for the users
 # of the containers in compose.yaml.

@@ -31,6 +31,7 @@ from daemon.pipeline import steps
 from daemon.pipeline.opening import bundles, liveness_model, open_gallery, open_judge, open_model
 from daemon.pipeline.sight import sight_of
 from daemon.runtime import clash, packages
+from daemon.serving.announced import shared
 from daemon.serving.recorders import recording_room
 
 CAMERA_S = 20.0
@@ -258,6 +259,8 @@ def check(config: Config, cameras: bool = True, local: bool = False) -> list[Fin
     for name in config.gates:
         attempt(f"threshold {name}", lambda name=name: threshold(name))  # type: ignore[misc]
         attempt(f"calibration {name}", lambda name=name: calibration(name))  # type: ignore[misc]
+        if (shares := shared(config, name)) is not None:
+            findings.append((f"visitors {name}", True, shares))
     attempt("ONNX Runtime", runtime)
     attempt("detector", lambda: detector(config))
     for name, gate in config.gates.items():

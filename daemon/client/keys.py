@@ -1,4 +1,5 @@
-"""Keys for commands: a file with a name and a secret. And the public keys of gates that are believed."""
+"""Keys for commands, and the one for pictures of unknown people: files with a name and a secret. And the public keys of gates that are
+believed."""
 
 import base64
 import os
@@ -8,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from daemon.client.failures import USAGE, ClientError
+from daemon.core import key_texts, sealed_box, signing
 from daemon.core import messages as m
-from daemon.core import signing
 
 FORGED = "is not signed with --gate-key"
 _LONGEST = 200
@@ -51,6 +53,33 @@ def believed(texts: Sequence[str]) -> Gates:
 
 def read_signer(path: Path) -> Signer:
     """The key in a file of `keygen`. Raises ClientError, also for a file that others may read."""
+    words = _words(path, "keygen --out FILE")
+    try:
+        name, secret = words
+        key = signing.private_key(base64.b64decode(secret, validate=True))
+    except ValueError:
+        name, key = "", None
+    if key is None or not m.is_topic_segment(name):
+        raise ClientError(USAGE, f"{path} does not hold a key for commands", "give the file that `ostiaryctl keygen --out FILE` made")
+    return Signer(name, key)
+
+
+def read_visitor_key(path: Path) -> X25519PrivateKey:
+    """The key that opens pictures of unknown people, in a file of `keygen --visitors`. Raises ClientError as `read_signer` does."""
+    words = _words(path, "keygen --visitors --out FILE")
+    try:
+        _, secret, what = words
+        key = sealed_box.private_key(base64.b64decode(secret, validate=True))
+    except ValueError:
+        what, key = "", None
+    if key is None or what != key_texts.VISITORS:
+        hint = "give the file that `ostiaryctl keygen --visitors --out FILE` made"
+        raise ClientError(USAGE, f"{path} does not hold a key for pictures of unknown people", hint)
+    return key
+
+
+def _words(path: Path, maker: str) -> list[str]:
+    """The words in a file that `ostiaryctl` made by `maker`; none in another file. Raises ClientError, also if others may read the file."""
     try:
         # NONBLOCK: a pipe in its place must not stop the command.
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -60,15 +89,11 @@ def read_signer(path: Path) -> Signer:
         finally:
             os.close(file)
     except OSError as error:
-        raise ClientError(USAGE, f"{path}: {error.strerror}", "give the file that `ostiaryctl keygen --out FILE` made") from None
+        raise ClientError(USAGE, f"{path}: {error.strerror}", f"give the file that `ostiaryctl {maker}` made") from None
     if stat.S_ISREG(seen.st_mode) and seen.st_mode & 0o077:
         message = f"{path} has mode {stat.S_IMODE(seen.st_mode):04o}: others may read the key"
         raise ClientError(USAGE, message, f"`chmod 600 {path}`, and make a new key if somebody may have read this one")
     try:
-        name, secret = content.decode("ascii").split()
-        key = signing.private_key(base64.b64decode(secret, validate=True))
+        return content.decode("ascii").split()
     except ValueError:
-        name, key = "", None
-    if key is None or not m.is_topic_segment(name):
-        raise ClientError(USAGE, f"{path} does not hold a key for commands", "give the file that `ostiaryctl keygen --out FILE` made")
-    return Signer(name, key)
+        return []

@@ -6,8 +6,8 @@ from zoneinfo import ZoneInfoNotFoundError
 
 from daemon.config.errors import ConfigError
 from daemon.config.policy import DecisionConfig, LivenessConfig
-from daemon.config.sections import Config
-from daemon.core import camera_address
+from daemon.config.sections import Config, MqttConfig
+from daemon.core import camera_address, sealed_box
 from daemon.core.messages import is_topic_segment
 from daemon.core.passages import defaults
 from daemon.core.people.policy import ScheduleError
@@ -32,10 +32,10 @@ def _broken(config: Config) -> Iterator[tuple[str, str]]:
     yield from _cameras(config)
     yield from _schedules(config)
     live, gates = config.liveness, len(config.gates)
-    yield from _decision("decision", config.decision, live)
+    yield from _decision("decision", config.decision, live, config.mqtt)
     for name, gate in config.gates.items():
         if gate.decision is not None:
-            yield from _decision(f"gates.{name}.decision", gate.decision, live)
+            yield from _decision(f"gates.{name}.decision", gate.decision, live, config.mqtt)
         try:
             region(gate.region)
         except RegionError as error:
@@ -60,7 +60,7 @@ def _broken(config: Config) -> Iterator[tuple[str, str]]:
         )
 
 
-def _decision(section: str, decision: DecisionConfig, live: LivenessConfig) -> Iterator[tuple[str, str]]:
+def _decision(section: str, decision: DecisionConfig, live: LivenessConfig, mqtt: MqttConfig) -> Iterator[tuple[str, str]]:
     if decision.threshold is not None and decision.site_calibration:
         yield (
             f"{section}.threshold replaces the card's threshold, and {section}.site_calibration raises it",
@@ -72,6 +72,24 @@ def _decision(section: str, decision: DecisionConfig, live: LivenessConfig) -> I
             " similarity",
             f"earlier versions took a cosine, 0.05 by default, which is {defaults.MARGIN} now; 0 asks for no difference",
         )
+    if decision.share_unknown and mqtt.protocol != "5":
+        yield (
+            f"{section}.share_unknown needs a broker that drops the pictures in time, and mqtt.protocol is {mqtt.protocol!r}",
+            'set mqtt.protocol = "5", or share_unknown = 0',
+        )
+    if decision.share_unknown and not decision.share_unknown_to:
+        yield (
+            f"{section}.share_unknown = {decision.share_unknown:g} without {section}.share_unknown_to: nobody could open the pictures",
+            "make the desk's key with `ostiaryctl keygen --visitors`, and copy the line that it prints",
+        )
+    if decision.share_unknown_to:
+        try:
+            sealed_box.public_key(decision.share_unknown_to)
+        except ValueError as error:
+            yield (
+                f"{section}.share_unknown_to is not an X25519 public key: {error}",
+                "take the line that `ostiaryctl keygen --visitors` printed",
+            )
     if decision.patience < decision.min_frames:
         yield (
             f"{section}.patience = {decision.patience} is less than {section}.min_frames = {decision.min_frames}",

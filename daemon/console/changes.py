@@ -32,6 +32,11 @@ async def carried_out(console: Console, session: Session, command: m.Command, ga
     return {"answers": told(console, answers)}
 
 
+def note(session: Session, op: str, whom: str, gate: str) -> None:
+    """One line about something else than a command."""
+    log.info("change user=%s role=%s op=%s visitor=%s at=%s", session.user, session.role.word, op, whom, gate)
+
+
 def told(console: Console, answers: Sequence[Answer]) -> list[dict[str, Any]]:
     """The answers with their reasons in plain words."""
     return [_told(console, answer) for answer in answers]

@@ -10,15 +10,17 @@ from uuid import UUID
 import msgspec
 
 from daemon.core import messages as m
-from daemon.core import signing
+from daemon.core import sealed_box, signing
 from daemon.core.status import Reason, Word
 
 VERSION = "1.0.0"
 """The version of the contract. Its first number is that of the topics."""
 
 COMMANDS: dict[str, type[msgspec.Struct]] = {str(kind.__struct_config__.tag): kind for kind in get_args(m.Command)}
+VISITOR = "visitor/{id}"
 SAYS: dict[str, type[msgspec.Struct]] = {
     "decision": m.DecisionMessage, "status": m.StatusMessage, "result": m.Result, "gap": m.GapMessage,
+    VISITOR: m.VisitorMessage,
 }  # fmt: skip
 """What a gate says, by the leaf of the topic."""
 
@@ -29,6 +31,7 @@ _ABOUT = {
     "status": "What the gate says about itself: on change and every 30 s, retained, and as last will.",
     "result": "The answer to a command, by its command_id.",
     "gap": "Messages that will never come.",
+    VISITOR: "A sealed picture of somebody unknown, retained until it is gone; only where `decision.share_unknown` is set.",
     "command": "Every command.",
     "command/enrolment": "For a desk that enrols.",
     "command/verify": "For a badge reader.",
@@ -103,7 +106,9 @@ def examples() -> tuple[Example, ...]:
     revoke = m.encode(commands["revoke"])
     told = [Example(type(command).__name__, _topic(place[op]), m.encode(command)) for op, command in commands.items()]
     told.append(Example("Envelope", _topic(m.URGENT), signing.sealed("hr-1", key, _topic(m.URGENT), revoke)))
-    for leaf, message in (("decision", _DECISION), ("status", _status(signing.public_text(key))), ("result", _RESULT), ("gap", _GAP)):
+    status = _status(signing.public_text(key))
+    said = (("decision", _DECISION), ("status", status), ("result", _RESULT), ("gap", _GAP), (f"visitor/{_ID}", _visitor()))
+    for leaf, message in said:
         told.append(Example(type(message).__name__, _topic(leaf), signing.signed(key, _topic(leaf), m.encode(message))))
     return tuple(told)
 
@@ -121,8 +126,8 @@ def _components(ref: str) -> dict[str, Any]:
 
 
 def _ident(leaf: str) -> str:
-    """A leaf as a name: `commandVerify`."""
-    first, *more = leaf.split("/")
+    """A leaf as a name: `commandVerify`, `visitor`."""
+    first, *more = leaf.removesuffix("/{id}").split("/")
     return first + "".join(word.capitalize() for word in more)
 
 
@@ -138,7 +143,11 @@ def _channel(leaf: str) -> dict[str, Any]:
     return {
         "address": m.topic("{site}", "{gate}", leaf),
         "description": _ABOUT[leaf],
-        "parameters": {"site": {"description": "The site's name"}, "gate": {"description": gate}},
+        "parameters": {
+            "site": {"description": "The site's name"},
+            "gate": {"description": gate},
+            **({"id": {"description": "Names the picture"}} if leaf == VISITOR else {}),
+        },
         "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in _names(leaf)},
     }
 
@@ -150,7 +159,7 @@ def _operation(leaf: str) -> tuple[str, dict[str, Any]]:
         "channel": {"$ref": channel},
         "summary": _ABOUT[leaf],
         "messages": [{"$ref": f"{channel}/messages/{name}"} for name in _names(leaf)],
-        "bindings": {"mqtt": {"qos": 1, "retain": leaf == "status", "bindingVersion": "0.2.0"}},
+        "bindings": {"mqtt": {"qos": 1, "retain": leaf in ("status", VISITOR), "bindingVersion": "0.2.0"}},
     }
     if leaf not in SAYS:
         operation["reply"] = {"channel": {"$ref": "#/channels/result"}, "messages": [{"$ref": "#/channels/result/messages/Result"}]}
@@ -224,7 +233,7 @@ def _times(number: int) -> dict[str, Any]:
 
 def _commands() -> list[tuple[str, m.Command]]:
     made: list[m.Command] = [
-        m.Enroll(**_times(1), person="E1042", images=[b"\xff\xd8\xff\xe0 a JPEG file \xff\xd9"], name="Ada Lovelace", gates=["north"]),
+        m.Enroll(**_times(1), person="E1042", images=[_JPEG], name="Ada Lovelace", gates=["north"]),
         m.Revoke(**_times(2), person="E1042"),
         m.Suspend(**_times(3), person="E1042"),
         m.Resume(**_times(4), person="E1042"),
@@ -249,6 +258,19 @@ _DECISION = m.DecisionMessage(
     gallery_revision=93, policy="36b48f4ecf86",
 )  # fmt: skip
 
+_ID = "b7c1f09e2d"
+_DESK, _JPEG = sealed_box.private_key(bytes(range(1, 33))), b"\xff\xd8\xff\xe0 a JPEG file \xff\xd9"
+
+
+def _visitor() -> m.VisitorMessage:
+    """For the key of the bytes 1 to 32, sealed with those from 2 to 33."""
+    sealed = sealed_box.seal(_DESK.public_key(), _topic(f"visitor/{_ID}"), _JPEG, bytes(range(2, 34)))
+    return m.VisitorMessage(
+        id=_ID, gate="north", passage="5d8e0c1f-18", event_id="c1d2e3f405162738495a", seen_at="2027-03-01T08:00:00.187Z",
+        gone_at="2027-03-01T08:15:00.187Z", key=sealed_box.fingerprint(_DESK.public_key()), sealed=sealed,
+    )  # fmt: skip
+
+
 _GAP = m.GapMessage(gate="north", at="2027-03-01T08:00:00.123Z", reason="full", decisions=998, first=3712, last=4709, answers=2)
 
 
@@ -258,4 +280,5 @@ def _status(public_key: str) -> m.StatusMessage:
         at="2027-03-01T08:00:00.123Z", boot_id="5d8e0c1f", camera="up", model="faces-1@0123456789ab", provider="cpu", people=212,
         templates=640, gallery_revision=94, threshold=0.4312, outbox_depth=0, version="1.0.0",
         audit=m.AuditHead(number=18_220, head="0123456789abcdef" * 4), mode="identify", commands="signed", public_key=public_key,
+        calibration="photos", metrics="127.0.0.1:9464", schedules=["office"], gates=["north", "south"],
     )  # fmt: skip

@@ -56,6 +56,11 @@ def topic(site: str, gate: str, leaf: str) -> str:
     return f"ostiary/v1/{site}/{gate}/{leaf}"
 
 
+def visitor_topic(site: str, gate: str, ident: str) -> str:
+    """The topic of one unknown visitor's picture."""
+    return topic(site, gate, f"visitor/{ident}")
+
+
 def leaf_of(topic: str) -> str:
     """What stands behind the gate in a topic of `topic()`, e.g. `command/verify`."""
     return "/".join(topic.split("/")[4:])
@@ -267,6 +272,7 @@ Sig = Annotated[
 
 
 PersonState = Literal["active", "suspended", "unconfirmed"]
+Calibration = Literal["gate", "photos", "fixed"]
 
 
 class PersonEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -351,6 +357,24 @@ class GapMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     sig: Sig = msgspec.UNSET
 
 
+class VisitorMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A picture of somebody whom the gate does not know (`unknown no_match`), for a desk that enrols or dismisses them. It is retained at
+    the broker until `gone_at` at the latest, then or earlier an empty message takes its place. Only a gate with `decision.share_unknown`
+    says this."""
+
+    id: Annotated[str, Meta(description="names the picture, as in the topic")]
+    gate: Annotated[str, Meta(description="the gate's name")]
+    passage: Annotated[str, Meta(description="the passage, as in its decisions")]
+    event_id: Annotated[str, Meta(description="the decision that says unknown")]
+    seen_at: Annotated[str, Meta(description="when the gate decided")]
+    gone_at: Annotated[str, Meta(description="show and keep nothing of it from then on")]
+    key: Annotated[str, Meta(description="whose it is: 16 hexadecimal digits of the SHA-256 of the public key")]
+    sealed: Annotated[
+        bytes, Meta(description="a JPEG file, sealed to that key on this topic: X25519, HKDF-SHA256, ChaCha20-Poly1305 (README.md)")
+    ]
+    sig: Sig = msgspec.UNSET
+
+
 class Reembedding(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The progress of a change of model: `done` of `of` templates have a vector of `model`."""
 
@@ -395,6 +419,18 @@ class StatusMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         Literal["signed", "unsigned"] | None, Meta(description="whether commands need a signature; null in a last will")
     ] = None
     public_key: Annotated[str | None, Meta(description="the Ed25519 key that the gate signs with, 32 bytes in base64")] = None
+    calibration: Annotated[
+        Calibration | None,
+        Meta(
+            description="where the threshold comes from: people who walked past this `gate`, the card's `photos`, or `fixed` by "
+            "decision.threshold; null in a last will"
+        ),
+    ] = None
+    calibrated_at: Annotated[str | None, Meta(description="when the gate was measured; null if that is not known")] = None
+    share_unknown: Annotated[float, Meta(description="for how many minutes pictures of unknown people are shared; 0 is never")] = 0.0
+    metrics: Annotated[str | None, Meta(description="host:port of the Prometheus endpoint, seen from the gate's box; null is none")] = None
+    schedules: Annotated[list[str], Meta(description="the schedules that a person's record may name")] = []
+    gates: Annotated[list[str], Meta(description="the gates that a person's record may name")] = []
     sig: Sig = msgspec.UNSET
 
 

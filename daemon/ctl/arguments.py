@@ -101,6 +101,8 @@ def parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
     documents.add_argument("--asyncapi", action="store_true", help="print an AsyncAPI 3 document instead")
     documents.add_argument("--markdown", action="store_true", help="print the tables of daemon/CONTRACT.md instead")
     keygen = add("keygen", "make a key that signs commands, and print what the gates' configuration needs to know of it")
+    what = "make a key that opens the pictures of unknown people (decision.share_unknown) instead"
+    keygen.add_argument("--visitors", action="store_true", help=what)
     keygen.add_argument("--out", type=Path, required=True, metavar="FILE", help="the new file for the secret; never written over")
     keygen.add_argument("--name", help="what the gates call the key (the name of FILE without its ending)")
     return whole

@@ -36,6 +36,7 @@ from daemon.pipeline.model import Model
 from daemon.pipeline.opening import bundles, liveness_model, load_gallery, open_gallery, open_model, policy
 from daemon.pipeline.serving import Current, Serving
 from daemon.serving.ages import Ages
+from daemon.serving.announced import shared
 from daemon.serving.disk import Room
 from daemon.serving.engine import Engine, EngineFailed
 from daemon.serving.flight import Flight
@@ -83,6 +84,9 @@ def run(config: Config, until_end: bool = False) -> None:
             worker.start()
         systemd.ready()
         log.info("serving gates %s of site %s", ", ".join(config.gates), config.site)
+        for name in config.gates:
+            if (shares := shared(config, name)) is not None:
+                log.info("gate %s: %s", name, shares, extra=fields(gate=name))
         try:
             while not stop.is_set() and not (until_end and engine.idle()):
                 engine.turn(TURN_S)
@@ -277,4 +281,5 @@ def _worker(
         recorders.record,
         region=region(gate.region),
         liveness=liveness,
+        portraits_px=here.enrolment.min_face_px if here.decision.share_unknown else None,
     )

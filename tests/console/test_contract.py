@@ -60,7 +60,8 @@ def answer(command: m.Command) -> dict[str, Any]:
         ("POST", "/api/session"), ("GET", "/api/session"), ("GET", "/api/gates"), ("GET", "/api/decisions"), ("GET", "/api/people"),
         ("GET", "/api/people/{person}"), ("PATCH", "/api/people/{person}"), ("DELETE", "/api/people/{person}"),
         ("POST", "/api/people/{person}/suspend"), ("POST", "/api/people/{person}/resume"), ("POST", "/api/people/{person}/pictures"),
-        ("POST", "/api/people/{person}/capture"), ("DELETE", "/api/session"),
+        ("POST", "/api/people/{person}/capture"), ("GET", "/api/visitors"), ("POST", "/api/visitors/{id}/assign"),
+        ("GET", "/api/visitors/{id}/picture"), ("DELETE", "/api/session"),
     ],
 )  # fmt: skip
 def test_a_route_does_what_its_description_says(served: Rig, method: str, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,12 +73,14 @@ def test_a_route_does_what_its_description_says(served: Rig, method: str, path: 
     schema.config.update(base_url=served.served.address)
 
     operation = schema[path][method]
-    for mode in schemathesis.GenerationMode.all():
+    # In a form everything is text, so what is no text there cannot be told.
+    checks = [one for one in CHECKS if one is not negative_data_rejection or not path.endswith("/pictures")]
+    for mode in schemathesis.GenerationMode:
 
         @given(case=operation.as_strategy(generation_mode=mode))
         @settings(max_examples=EXAMPLES, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
         def run(case: Any) -> None:
             mine = served.token("admin") if (method, path) == ("DELETE", "/api/session") else headers
-            case.call_and_validate(headers=mine, checks=CHECKS)
+            case.call_and_validate(headers=mine, checks=checks)
 
         run()

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from daemon.core import contract, signing
+from daemon.core import contract, sealed_box, signing
 from daemon.core import messages as m
 from tests.conftest import ROOT
 from tests.fixtures.schemas import problems, resolved
@@ -40,6 +40,12 @@ def test_every_field_is_described(name: str) -> None:
         assert len(said) > 8 and "|" not in said and "\n" not in said, f"{name}.{field}"
 
 
+def kind_of(topic: str) -> str:
+    """The leaf of a topic as the contract writes it."""
+    leaf = m.leaf_of(topic)
+    return contract.VISITOR if leaf.startswith("visitor/") else leaf
+
+
 @pytest.mark.parametrize("example", EXAMPLES.values(), ids=EXAMPLES)
 def test_an_example_fits_its_schema_and_is_read_as_what_it_is(example: contract.Example) -> None:
     said = json.loads(example.payload)
@@ -48,7 +54,7 @@ def test_an_example_fits_its_schema_and_is_read_as_what_it_is(example: contract.
         assert problems(said | {"salary": 3}, {"$ref": place + example.name}, document)
         for field in resolved(place + example.name, document)["required"]:
             assert problems({k: v for k, v in said.items() if k != field}, {"$ref": place + example.name}, document)
-    leaf = m.leaf_of(example.topic)
+    leaf = kind_of(example.topic)
     if leaf in contract.SAYS:
         assert type(msgspec.json.decode(example.payload, type=contract.SAYS[leaf])).__name__ == example.name
         assert signing.said_by(KEY, example.topic, example.payload)
@@ -105,7 +111,7 @@ def test_every_reference_leads_somewhere() -> None:
 def test_channels_are_the_topics() -> None:
     channels = ASYNCAPI["channels"]
     assert {channel["address"] for channel in channels.values()} == {
-        m.topic("{site}", "{gate}", leaf) for leaf in ("decision", "status", "result", "gap", *m.LANES)
+        m.topic("{site}", "{gate}", leaf) for leaf in ("decision", "status", "result", "gap", "visitor/{id}", *m.LANES)
     }
     for name, channel in channels.items():
         assert re.fullmatch(r"[A-Za-z0-9_-]+", name)
@@ -126,7 +132,7 @@ def test_operations_send_what_the_gate_says_and_receive_what_it_is_asked() -> No
         asked = m.leaf_of(channel["address"]) in m.LANES
         assert operation["action"] == ("receive" if asked else "send") and name.startswith(operation["action"])
         assert ("reply" in operation) is asked
-        assert operation["bindings"]["mqtt"]["retain"] is channel["address"].endswith("/status")
+        assert operation["bindings"]["mqtt"]["retain"] is channel["address"].endswith(("/status", "/visitor/{id}"))
 
 
 def test_the_document_has_what_the_specification_asks_for() -> None:
@@ -138,3 +144,10 @@ def test_the_document_has_what_the_specification_asks_for() -> None:
         assert set(message) == {"name", "title", "summary", "contentType", "payload", "examples"} and message["summary"]
         (example,) = message["examples"]
         assert example["payload"] == json.loads(EXAMPLES[name].payload)
+
+
+def test_the_picture_of_the_example_opens_with_the_key_that_it_names() -> None:
+    desk, example = sealed_box.private_key(bytes(range(1, 33))), EXAMPLES["VisitorMessage"]
+    said = msgspec.json.decode(example.payload, type=m.VisitorMessage)
+    assert example.topic == m.visitor_topic("acme", "north", said.id) and said.key == sealed_box.fingerprint(desk.public_key())
+    assert sealed_box.open_sealed(desk, example.topic, said.sealed).startswith(b"\xff\xd8")

@@ -24,13 +24,14 @@ from daemon.core.passages.rules import Rules
 from daemon.core.passages.ruling import Permit, Ruling
 from daemon.core.passages.steadiness import shown_by
 from daemon.core.passages.tracks import Likeness, Track, Tracker
-from daemon.core.values import Liveness, Match, Probe, Quality, Reason, Sighting, Vector, Verdict, View
+from daemon.core.values import Image, Liveness, Match, Probe, Quality, Reason, Sighting, Vector, Verdict, View
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
     """The answer to one passage, and the frame that settled it. `changes` is True if it replaces an earlier answer, and `claimed` if the
-    passage was judged by a claim, and so by `Rules.pair`. `similarity` and `centred` are those of its last look (see `Match`)."""
+    passage was judged by a claim, and so by `Rules.pair`. `similarity` and `centred` are those of its last look (see `Match`). `portrait`
+    comes with an `unknown no_match` where the gate shares unknown faces."""
 
     gate: str
     passage: int
@@ -46,6 +47,7 @@ class Decision:
     claimed: bool = False
     liveness: Liveness = Liveness.NOT_EVALUATED
     centred: float | None = None
+    portrait: Image | None = field(default=None, compare=False, repr=False)
 
 
 Find = Callable[[npt.NDArray[np.float32]], list[Match]]
@@ -211,6 +213,8 @@ class Gatekeeper:
                 passage.votes.take(aside_shows, liveness)
             if adds:
                 passage.votes.take(probe.surroundings, liveness)
+                if passage.ruling is None:
+                    passage.best.take(probe)
             elif passage.evidence.aside is vector:
                 passage.aside_shows = probe.surroundings
             passage.shown = shown_by(probe.crop, view.at_s, passage.shown) if adds else None
@@ -308,6 +312,8 @@ class Gatekeeper:
             claimed=passage.claimed is not None,
             liveness=passage.votes.verdict,
             centred=sighting.match.centred if sighting.match is not None else None,
+            # Where nobody is searched for, an enrolled person without a claim is unknown too.
+            portrait=passage.best.image if ruling.reason is Reason.NO_MATCH and self.rules.threshold is not None else None,
         )
 
 
