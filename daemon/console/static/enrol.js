@@ -19,6 +19,7 @@ let gates = [];
 let record = null; // of the number that stands there, if the gates know it
 let grants = {}; // force, replace: what an admin has chosen for these photos
 let running = null; // the dry run under way
+let isLooking = false; // whether the number is still to be looked for
 const photos = album(() => ((grants = {}), check()), complain);
 
 const number = () => form.person.value.trim();
@@ -62,6 +63,7 @@ const check = settled(async () => {
   go.disabled = true;
   $("alike").replaceChildren();
   const lacks = missing();
+  if (isLooking) return; // it comes here again
   if (!isNumberRight() || lacks) {
     photos.judge(null);
     return say(note("", lacks ?? "This number cannot be used."));
@@ -87,7 +89,7 @@ const check = settled(async () => {
 function perPhoto(said) {
   const sent = said.pictures.map((one, at) => (one.taken ? at : null)).filter((at) => at !== null);
   const isFine = all(said.answers, "done");
-  const known = said.pictures.map((one) => (!one.taken || isFine ? one : null));
+  const known = said.pictures.map((one) => (one.taken ? (isFine ? { taken: true, words: "a good photo" } : null) : one));
   for (const one of said.answers) {
     const number = /^image (\d+)/.exec(one.detail ?? "")?.[1];
     if (one.status === "refused" && number && number <= sent.length) known[sent[number - 1]] = { taken: false, words: one.words };
@@ -119,8 +121,7 @@ function choose(given) {
   const does = {
     stop: () => reset(),
     same: (known) => {
-      form.person.value = known;
-      form.name.value = "";
+      [form.person.value, form.name.value, isLooking] = [known, "", true];
       look();
     },
     force: () => ((grants = { force: true }), check()),
@@ -137,6 +138,7 @@ async function look() {
   record = null;
   if (isNumberRight()) record = await api("GET", person(wanted)).catch(() => null);
   if (wanted !== number()) return;
+  isLooking = false;
   if (record) fill(form, { ...record, name: form.name.value || record.name }, gates);
   else if (before) fill(form, {}, gates);
   $("known").hidden = !record;
@@ -199,7 +201,7 @@ function reset() {
   running?.abort();
   form.reset();
   photos.clear();
-  [record, grants] = [null, {}];
+  [record, grants, isLooking] = [null, {}, false];
   $("known").hidden = true;
   $("done").hidden = true;
   form.hidden = false;
@@ -224,7 +226,11 @@ async function load() {
 }
 
 const lookSoon = settled(look, SETTLE_MS);
-form.person.addEventListener("input", () => ((grants = {}), (go.disabled = true), lookSoon()));
+form.person.addEventListener("input", () => {
+  [grants, isLooking, go.disabled] = [{}, true, true];
+  running?.abort();
+  lookSoon();
+});
 for (const name of ["how", "at", "seconds"]) form.addEventListener("change", (event) => event.target.name === name && show());
 form.addEventListener("change", (event) => ["gates", "schedule", "valid_from", "valid_until", "valid_from_time", "valid_until_time"].includes(event.target.name) && check());
 form.addEventListener("submit", (event) => {

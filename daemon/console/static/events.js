@@ -11,8 +11,8 @@ export function listen(handlers) {
   let source;
   const open = () => {
     source = new EventSource("/api/events");
-    source.addEventListener("hello", () => {
-      show("wait", "Connected");
+    source.addEventListener("hello", (event) => {
+      showLink(JSON.parse(event.data).link);
       handlers.hello?.();
     });
     for (const kind of KINDS)
@@ -37,7 +37,7 @@ export function listen(handlers) {
 }
 
 /** Show whether the console hears the broker. */
-export function showLink(link) {
+function showLink(link) {
   if (link.connected) show("up", "Live");
   else show("down", `No connection to the broker${link.trouble ? `: ${link.trouble}` : ""}`);
 }

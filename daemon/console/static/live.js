@@ -141,10 +141,10 @@ async function load() {
     gates.show(state.gates);
     offer(form.gate);
     // A decision that came while the console was being asked is in neither list for sure, so both count.
-    const decisions = new Map([...entries.map((entry) => entry.decision), ...past.decisions].filter(Boolean).map((one) => [one.event_id, one]));
+    const decisions = new Map([...entries.map((entry) => entry.decision), ...past.decisions].filter(Boolean).map((one) => [one.event_id, one]).reverse());
     entries = [];
     newest.clear();
-    const told = [...[...decisions.values()].map((one) => [one.decided_at, one]), ...(past.gaps ?? []).map((gap) => [gap.at, gap])];
+    const told = [...[...decisions.values()].map((one) => [one.decided_at, one]), ...(past.gaps ?? []).toReversed().map((gap) => [gap.at, gap])];
     told.sort(([a], [b]) => Date.parse(a) - Date.parse(b));
     for (const [, one] of told) {
       if (one.decision) take(one);

@@ -1,19 +1,15 @@
 """A browser, and consoles for it to look at. They serve all tests of a file, because a browser takes long to start."""
 
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from daemon.console.server import Served
 from daemon.demo.brokers import Running
 from daemon.demo.console import console
 from tests.fixtures.chromium import Page, chromium
 from tests.fixtures.mosquitto import Mosquitto
+from tests.fixtures.served import served
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -31,20 +27,6 @@ def site(folder: Path) -> Iterator[Running]:
     """A broker."""
     with Mosquitto(folder) as mosquitto:
         yield Running("mosquitto", mosquitto.port, "5")
-
-
-@contextmanager
-def served(made: Served) -> Iterator[None]:
-    """The console runs for the length of a `with`."""
-    thread = threading.Thread(target=made.run)
-    thread.start()
-    try:
-        _until(lambda: made.server.started)
-        yield
-    finally:
-        made.stop()
-        thread.join(30)
-        assert not thread.is_alive()
 
 
 class At:
@@ -72,10 +54,3 @@ def nothing_wrong(request: pytest.FixtureRequest) -> Iterator[None]:
     if "at" in request.fixturenames:
         seen: At = request.getfixturevalue("at")
         assert seen.page.wrongs() == []
-
-
-def _until(condition: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)

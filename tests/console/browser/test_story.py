@@ -13,8 +13,9 @@ pytest.importorskip("fastapi", reason="the extra `console` is not installed")
 from daemon.demo.brokers import Running
 from daemon.demo.console import Made, playing
 from daemon.demo.frames import enrolment_photo
-from tests.console.browser.conftest import At, served
+from tests.console.browser.conftest import At
 from tests.fixtures.chromium import chromium
+from tests.fixtures.served import served
 
 pytestmark = [pytest.mark.browser, pytest.mark.broker]
 
