@@ -183,3 +183,13 @@ def test_without_a_broker_everything_says_so(both: Rig, own_broker: Any) -> None
         assert answer.status_code == 503 and answer.json()["hint"]
     assert "may still be accepted" in client.delete("/api/people/E1").json()["error"]
     assert client.get("/api/gates").json()["link"]["connected"] is False
+
+
+def test_every_change_is_in_the_log_in_one_line_without_names(both: Rig, north: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "ostiary.console")
+    client = both.logged_in("desk")
+    client.patch("/api/people/E1", json={"name": "Secret Name"})
+    (line,) = [record.getMessage() for record in caplog.records if "op=update" in record.getMessage()]
+    sent = next(one for one in north.gate.commands if isinstance(one, m.Update))
+    assert f"user=desk role=desk op=update person=E1 at=all command_id={sent.command_id} north=done south=done" in line
+    assert "Secret" not in caplog.text
