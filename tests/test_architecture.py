@@ -75,7 +75,7 @@ ROOMS: dict[str, set[str]] = {
     "daemon.client": {"daemon.core", "daemon.config"},
     "daemon.ctl": {"daemon.core", "daemon.config", "daemon.client"},
     "daemon.console": {"daemon.core", "daemon.pages", "daemon.config", "daemon.client"},
-    "daemon.demo": {"daemon.core", "daemon.edges", "daemon.client", "daemon.ctl"},
+    "daemon.demo": {"daemon.core", "daemon.config", "daemon.edges", "daemon.client", "daemon.ctl", "daemon.console"},
     "daemon.__main__": {"daemon.core", "daemon.cli", "daemon.serving", "daemon.runtime", "daemon.version"},
     "trainer.terminal": {"daemon.core"},
     "trainer.recipes": {"daemon.core"},

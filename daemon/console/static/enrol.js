@@ -6,7 +6,7 @@ import { api, person } from "./api.js";
 import { $, busy, el, listed, note, settled, trouble } from "./dom.js";
 import { listen } from "./events.js";
 import { album } from "./photos.js";
-import { fill, offerGates, read } from "./record.js";
+import { choicesOf, fill, offerChoices, read } from "./record.js";
 import { complain } from "./shell.js";
 
 const NUMBER = /^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$/;
@@ -15,7 +15,7 @@ const SETTLE_MS = 500;
 const form = $("enrol");
 const go = $("go");
 const asked = new URLSearchParams(location.search);
-let gates = [];
+let choices = { gates: [], schedules: [] };
 let record = null; // of the number that stands there, if the gates know it
 let grants = {}; // force, replace: what an admin has chosen for these photos
 let running = null; // the dry run under way
@@ -139,8 +139,8 @@ async function look() {
   if (isNumberRight()) record = await api("GET", person(wanted)).catch(() => null);
   if (wanted !== number()) return;
   isLooking = false;
-  if (record) fill(form, { ...record, name: form.name.value || record.name }, gates);
-  else if (before) fill(form, {}, gates);
+  if (record) fill(form, { ...record, name: form.name.value || record.name }, choices);
+  else if (before) fill(form, {}, choices);
   $("known").hidden = !record;
   if (record) {
     const count = `${record.templates} ${record.templates === 1 ? "picture" : "pictures"}`;
@@ -205,7 +205,7 @@ function reset() {
   $("known").hidden = true;
   $("done").hidden = true;
   form.hidden = false;
-  offerGates(form, gates);
+  offerChoices(form, choices);
   show();
   form.person.focus();
 }
@@ -218,11 +218,12 @@ function show() {
 
 async function load() {
   const { gates: all } = await api("GET", "/gates");
-  gates = all.map((one) => one.gate).sort();
+  choices = choicesOf(all);
+  const gates = all.map((one) => one.gate);
   const chosen = form.at.value || asked.get("gate");
   form.at.replaceChildren(...gates.map((gate) => el("option", { value: gate }, gate)));
   if (gates.includes(chosen)) form.at.value = chosen;
-  offerGates(form, gates, [...form.querySelectorAll("[name=gates]:checked")].map((tick) => tick.value));
+  offerChoices(form, choices);
 }
 
 const lookSoon = settled(look, SETTLE_MS);

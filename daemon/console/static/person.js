@@ -3,7 +3,7 @@
 import { answers } from "./answers.js";
 import { api, may, person } from "./api.js";
 import { $, busy, chip, el, icon, listed, mark, note, trouble } from "./dom.js";
-import { changes, fill, read } from "./record.js";
+import { changes, choicesOf, fill, read } from "./record.js";
 import { revoke } from "./revoke.js";
 import { day, validity } from "./times.js";
 import { PEOPLE, known } from "./words.js";
@@ -136,7 +136,7 @@ async function tell(given, done, number) {
 async function edit(record) {
   const form = $("edit").content.cloneNode(true).querySelector("form");
   const { gates } = await api("GET", "/gates").catch(() => ({ gates: [] }));
-  fill(form, record, gates.map((one) => one.gate));
+  fill(form, record, choicesOf(gates));
   isEdited = true;
   said.replaceChildren();
   const back = () => {

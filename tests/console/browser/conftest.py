@@ -42,7 +42,7 @@ class At:
 @pytest.fixture(scope="module")
 def at(folder: Path, site: Running) -> Iterator[At]:
     """A console at the broker, and a browser."""
-    made, passwords = console(site, folder)
+    made, passwords, _ = console(site, folder)
     with served(made), chromium(folder / "browser", made.address) as page:
         yield At(page, passwords)
 

@@ -44,6 +44,11 @@ def test_from_a_stranger_to_a_stranger(at: At, made: Made, tmp_path: Path) -> No
     page.reads("Somebody unknown", "#feed")
     page.reads("no enrolled person is similar enough", "#feed")
 
+    page.open("/visitors")
+    page.until(lambda: page.script("return document.querySelector('#visitors img')?.naturalWidth > 0"), "the visitor's picture is seen")
+    page.press("Dismiss")
+    page.reads("No unknown visitor.")
+
     page.open("/enrol").choose([photo])
     page.write("[name=person]", "E1042")
     page.write("[name=name]", "Eileen Collins")
