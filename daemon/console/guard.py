@@ -112,6 +112,8 @@ class Guard:
             return (found if found is None or found.stamp is not None else None), False
         user, has = named
         if found is None or found.stamp is not None or (found.user, found.role) != (user, has):
+            if found is not None and found.stamp is None:
+                self._sessions.end(found)
             found = self._sessions.begin(user, has, None, now_s, time.time())
             scope["state"]["new_cookie"] = self._sessions.text(found)
         return found, False

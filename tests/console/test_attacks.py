@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.console import server
+from daemon.console import guard, server
 from tests.console.conftest import Rig, until
 from tests.fixtures.fake_gate import FakeGate
 from tests.fixtures.mosquitto import Mosquitto
@@ -107,6 +107,12 @@ def test_a_body_without_a_length_ends_at_the_limit(served: Rig) -> None:
 
     answer = served.browser().post("/api/session", content=body(), headers={"Content-Type": "application/json"})
     assert answer.status_code == 413
+
+
+def test_a_body_that_does_not_come_ends_the_request(served: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard, "BODY_S", 0.3)
+    said = raw(served, b"POST /api/session HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 100\r\n" + HEAD + b'\r\n{"user":')
+    assert said.startswith(b"HTTP/1.1 408 ") and b'"code":"slow"' in said
 
 
 def test_connections_that_bring_nothing_are_closed_and_others_are_served(served: Rig) -> None:

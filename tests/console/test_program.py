@@ -117,6 +117,16 @@ def test_a_users_file_that_others_may_read_is_refused(settings: Path) -> None:
         users.need_somebody(settings.with_name("users.json"))
 
 
+@pytest.mark.parametrize("line", ['key = "none.key"', 'gate_key = ["AAAA"]', 'password_file = "none"', 'ca_file = "none.pem"'])
+def test_what_the_client_needs_and_has_not_is_said(
+    settings: Path, line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    users.add(settings.with_name("users.json"), "anna", "viewer", PASSWORD)
+    settings.write_text(line + "\n" + settings.read_text())
+    assert run(monkeypatch, settings) == 78
+    assert "hint: " in capsys.readouterr().err
+
+
 def test_relative_paths_start_at_the_settings(settings: Path) -> None:
     assert read_settings(settings).console.users == str(settings.with_name("users.json"))
 
