@@ -44,7 +44,7 @@ function showLink(link) {
 
 function show(state, words) {
   const place = $("link");
-  if (!place) return;
+  place.hidden = false;
   place.dataset.state = state;
   const text = place.querySelector(".words");
   if (text.textContent !== words) text.textContent = words;

@@ -32,8 +32,8 @@ def site(folder: Path) -> Iterator[Running]:
 class At:
     """A console, and a browser that looks at it."""
 
-    def __init__(self, page: Page, passwords: dict[str, str]) -> None:
-        self.page, self.passwords = page, passwords
+    def __init__(self, page: Page, passwords: dict[str, str], opener: str | None = None) -> None:
+        self.page, self.passwords, self.opener = page, passwords, opener
 
     def login(self, user: str, path: str = "/") -> Page:
         return self.page.login(user, self.passwords[user], path)
@@ -42,9 +42,9 @@ class At:
 @pytest.fixture(scope="module")
 def at(folder: Path, site: Running) -> Iterator[At]:
     """A console at the broker, and a browser."""
-    made, passwords, _ = console(site, folder)
+    made, passwords, opener = console(site, folder)
     with served(made), chromium(folder / "browser", made.address) as page:
-        yield At(page, passwords)
+        yield At(page, passwords, opener)
 
 
 @pytest.fixture(autouse=True)

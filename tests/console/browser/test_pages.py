@@ -1,5 +1,6 @@
 """The console's pages as people use them: by keyboard, on a phone, in the dark, with names that are meant to break them."""
 
+import secrets
 import subprocess
 import sys
 import time
@@ -16,6 +17,8 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 
 from daemon.console.pages import PAGES
+from daemon.core import messages as m
+from daemon.core import sealed_box
 from daemon.demo.brokers import Running
 from daemon.demo.frames import enrolment_photo
 from daemon.drawing.words import REASONS
@@ -232,6 +235,29 @@ def test_two_consoles_agree(at: At, gate: PeopledGate, site: Running, folder: Pa
     finally:
         process.terminate()
         process.wait(20)
+
+
+def test_an_unknown_visitor_comes_live_and_becomes_a_person(at: At, gate: PeopledGate, photo: Path) -> None:
+    assert at.opener is not None
+    key, place = sealed_box.public_key(at.opener), "ostiary/v1/demo/north/visitor/"
+    page = at.login("desk", "/visitors")
+    page.reads("No unknown visitor.")
+    for ident in ("v1", "v2"):
+        sealed = sealed_box.seal(key, place + ident, photo.read_bytes(), secrets.token_bytes(32))
+        gate.say(f"visitor/{ident}", m.encode(m.VisitorMessage(
+            id=ident, gate="north", passage="p", event_id="e", seen_at=m.utc(time.time()), gone_at=m.utc(time.time() + 300),
+            key=sealed_box.fingerprint(key), sealed=sealed)), retain=True)  # fmt: skip
+    page.until(lambda: len(page.all("#visitors img")) == 2, "both visitors are seen")
+    page.until(
+        lambda: page.script("return [...document.querySelectorAll('#visitors img')].every((e) => e.naturalWidth > 0)"), "with pictures"
+    )
+    page.press("Who is it?", "[data-visitor=v1]")
+    page.write("dialog [name=person]", "E3000")
+    page.press("Enrol", "dialog")
+    page.reads("E3000 is enrolled.", "#notices")
+    page.press("Dismiss", "[data-visitor=v2]")
+    page.reads("No unknown visitor.")
+    assert "E3000" in gate.people
 
 
 @pytest.mark.parametrize("width", [320, 390])
