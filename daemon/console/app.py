@@ -33,6 +33,7 @@ from daemon.console.users import Users
 from daemon.console.visitors import Visitors
 from daemon.core import messages as m
 from daemon.core.contract import VERSION
+from daemon.core.plain import printable
 
 log = logging.getLogger("ostiary.console")
 TICK_S = 0.5
@@ -53,19 +54,20 @@ def build(settings: Settings, stopping: Callable[[], bool] = lambda: False) -> t
     state = State(streams)
     unknown = Visitors(read_visitor_key(Path(config.visitor_key)) if config.visitor_key else None, streams)
 
+    relay: list[Callable[[Said], None]] = []
+    link = Link(
+        to, program="ostiary-console", signer=signer, gates=gates, hear=lambda said: relay[0](said), decisions=True,
+        visitors=bool(config.visitor_key),
+    )  # fmt: skip
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        def heard(said: Said) -> None:
-            _hear(app.state.console, said)
-
-        link = Link(
-            to, program="ostiary-console", signer=signer, gates=gates, hear=hears(asyncio.get_running_loop(), heard), decisions=True,
-            visitors=bool(config.visitor_key),
-        )  # fmt: skip
         line = Line(link, settings.timeout_s)
-        app.state.console = Console(config, to.site, users, sessions, Throttle(), streams, state, line, People(line, state), unknown)
+        console = Console(config, to.site, users, sessions, Throttle(), streams, state, line, People(line, state), unknown)
+        app.state.console = console
+        relay.append(hears(asyncio.get_running_loop(), lambda said: _hear(console, said)))
         await asyncio.to_thread(link.__enter__)
-        ticking = asyncio.create_task(_tick(app.state.console, stopping))
+        ticking = asyncio.create_task(_tick(console, stopping))
         try:
             yield
         finally:
@@ -108,9 +110,9 @@ def _hear(console: Console, said: Said) -> None:
             console.state.changed(said.gate, said.result)
         case Shared():
             if (why := console.visitors.heard(said)) is not None:
-                log.warning("%s: %s", said.topic, why)
+                log.warning("%s: %s", printable(said.topic), why)
         case Odd():
-            log.warning("%s: %s", said.topic, said.why)
+            log.warning("%s: %s", printable(said.topic), printable(said.why))
         case LinkState():
             console.state.tick(console.line.state)
 

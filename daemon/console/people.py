@@ -1,7 +1,8 @@
 """Who is enrolled, at all gates together. The gates' lists are read whole and kept until a gate says that something has changed."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from bisect import bisect_right, insort
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +30,8 @@ class _Box:
     gates: tuple[str, ...]
     people: dict[str, m.PersonEntry] = field(default_factory=dict)
     dirty: set[str] = field(default_factory=set)
+    reads: int = 0
+    """How often the list was read whole."""
     revision: int = -2
     """Of the gallery when the list was read or last mended; -2 before that."""
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -45,7 +48,10 @@ class People:
     def __init__(self, line: Line, state: State) -> None:
         self._line, self._state = line, state
         self._boxes: dict[tuple[str, ...], _Box] = {}
-        self._merged: tuple[object, list[dict[str, Any]], list[str]] | None = None
+        self._all = Everybody(())
+        self._renewed: set[str] = set()
+        """People whose record was read again since everybody was merged."""
+        self._merging = asyncio.Lock()
 
     def changed(self, gate: str, result: m.Result) -> None:
         """Somebody has changed a record at this gate: it is read again before it is told."""
@@ -54,7 +60,6 @@ class People:
                 box.dirty.add(result.person)
                 if result.gallery_revision == box.revision + 1:  # with a larger step, something was not heard
                     box.revision += 1
-                self._merged = None
 
     def name(self, person: str) -> str | None:
         """The person's name, if it is known without asking."""
@@ -63,13 +68,12 @@ class People:
 
     async def find(self, search: str, after: str | None, limit: int, gate: str | None) -> dict[str, Any]:
         """A page of the people whose id or name has `search` in it, in the order of their ids. Raises Problem if no gate answers."""
-        people, words, silent = await self._everybody()
+        everybody, silent = await self._everybody()
         wanted = search.casefold().split()
         found: list[dict[str, Any]] = []
-        for one, text in zip(people, words, strict=True):
-            if after is not None and one["person"] <= after:
-                continue
-            if all(word in text for word in wanted) and (gate is None or gate in one["at"]):
+        for person in everybody.behind(after):
+            one = everybody.entries[person]
+            if all(word in everybody.texts[person] for word in wanted) and (gate is None or gate in one["at"]):
                 if len(found) == limit:
                     return {"people": found, "next_after": found[-1]["person"], "silent": silent}
                 found.append(one)
@@ -100,7 +104,7 @@ class People:
 
     # ---- the lists
 
-    async def _everybody(self) -> tuple[list[dict[str, Any]], list[str], list[str]]:
+    async def _everybody(self) -> "tuple[Everybody, list[str]]":
         self._line.need()
         boxes = self._boxes_now()
         silent = set(self._offline())
@@ -118,11 +122,15 @@ class People:
                 raise troubles[0]
             hint = troubles[0].hint if troubles else "see the health of the gates; nobody is online"
             raise Problem(503, "no_answer", "no gate has told who is enrolled", hint)
-        key = tuple((box.gates, id(box.people), box.revision) for box in good)
-        if self._merged is None or self._merged[0] != key:
-            everybody = await asyncio.to_thread(_everybody, [(box.gates, dict(box.people)) for box in good])
-            self._merged = key, *everybody
-        return self._merged[1], self._merged[2], sorted(silent)
+        async with self._merging:
+            key = tuple((box.gates, box.reads) for box in good)
+            if self._all.key != key:
+                self._renewed.clear()
+                copies = [(box.gates, dict(box.people)) for box in good]
+                self._all = await asyncio.to_thread(Everybody, key, copies)
+            while self._renewed:
+                self._all.renew(self._renewed.pop(), [(box.gates, box.people) for box in good])
+        return self._all, sorted(silent)
 
     def _boxes_now(self) -> list[_Box]:
         """The gates that are online. Those with the same public key are of one daemon, and share their people."""
@@ -152,10 +160,9 @@ class People:
                 except BaseException:
                     box.dirty.add(person)
                     raise
-                people = dict(box.people)
-                people.pop(person, None)
-                people.update((entry.person, entry) for entry in result.people or ())
-                box.people, self._merged = people, None
+                box.people.pop(person, None)
+                box.people.update((entry.person, entry) for entry in result.people or ())
+                self._renewed.add(person)
 
     async def _read(self, box: _Box) -> None:
         people: dict[str, m.PersonEntry] = {}
@@ -168,7 +175,7 @@ class People:
             if result.next_after is None or (after is not None and result.next_after <= after):
                 break
             after = result.next_after
-        box.people, box.revision, self._merged = people, revision, None
+        box.people, box.revision, box.reads = people, revision, box.reads + 1
 
     async def _result(self, box: _Box, command: m.Command) -> m.Result:
         for _ in range(PATIENCE):
@@ -185,6 +192,44 @@ class People:
         )
 
 
+Lists = Sequence[tuple[tuple[str, ...], Mapping[str, m.PersonEntry]]]
+"""The gates of each box, and its people."""
+
+
+class Everybody:
+    """The people of all boxes in the order of their ids. `key` says of which lists; `texts` is what is searched."""
+
+    def __init__(self, key: tuple[object, ...], lists: Lists = ()) -> None:
+        self.key = key
+        records: dict[str, dict[str, m.PersonEntry]] = {}
+        for gates, people in lists:
+            for person, entry in people.items():
+                records.setdefault(person, {}).update(dict.fromkeys(gates, entry))
+        self.entries = {person: merged(person, its) for person, its in records.items()}
+        self.texts = {person: _text(one) for person, one in self.entries.items()}
+        self._ids = sorted(self.entries)
+
+    def behind(self, after: str | None) -> list[str]:
+        """The ids behind this one."""
+        return self._ids[bisect_right(self._ids, after) :] if after is not None else self._ids
+
+    def renew(self, person: str, lists: Lists) -> None:
+        """Take this person's records anew."""
+        records = {gate: people[person] for gates, people in lists if person in people for gate in gates}
+        if records:
+            if person not in self.entries:
+                insort(self._ids, person)
+            self.entries[person] = merged(person, records)
+            self.texts[person] = _text(self.entries[person])
+        elif self.entries.pop(person, None) is not None:
+            self._ids.remove(person)
+            del self.texts[person]
+
+
+def _text(one: Mapping[str, Any]) -> str:
+    return f"{one['person']} {one['name'] or ''}".casefold()
+
+
 def merged(person: str, records: Mapping[str, m.PersonEntry]) -> dict[str, Any]:
     """A person as several gates know them: the first gate's record, who else knows the person, and whether they say the same."""
     first = next(iter(records.values()))
@@ -197,16 +242,6 @@ def merged(person: str, records: Mapping[str, m.PersonEntry]) -> dict[str, Any]:
 def _said(one: m.PersonEntry, name: str) -> object:
     value = getattr(one, name)
     return tuple(sorted(value)) if isinstance(value, list) else value
-
-
-def _everybody(boxes: Iterable[tuple[tuple[str, ...], dict[str, m.PersonEntry]]]) -> tuple[list[dict[str, Any]], list[str]]:
-    """Everybody in the order of their ids, and beside each the text that is searched."""
-    together: dict[str, dict[str, m.PersonEntry]] = {}
-    for gates, people in boxes:
-        for person, entry in people.items():
-            together.setdefault(person, {}).update(dict.fromkeys(gates, entry))
-    everybody = [merged(person, together[person]) for person in sorted(together)]
-    return everybody, [f"{one['person']} {one['name'] or ''}".casefold() for one in everybody]
 
 
 def other(result: m.Result) -> str | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.console import server
+from daemon.console import guard, server
 from tests.console.conftest import Rig, until
 from tests.fixtures.fake_gate import FakeGate
 from tests.fixtures.mosquitto import Mosquitto
@@ -63,8 +63,8 @@ HEAD = b"Host: 127.0.0.1\r\nConnection: close\r\n"
         (b"GET /api/gates HTTP/1.1\r\nHost: 127.0.0.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n", 400),
         (b"GET /api/gates HTTP/1.1\r\nConnection: close\r\n\r\n", 400),
         (b"GET http://evil.example/api/gates HTTP/1.1\r\n" + HEAD + b"\r\n", 404),
-        (b"GET /api/gates HTTP/1.1\r\nCookie: ostiary=" + b"x" * 100_000 + b"\r\n" + HEAD + b"\r\n", 400),
-        (b"GET /" + b"x" * 100_000 + b" HTTP/1.1\r\n" + HEAD + b"\r\n", 400),
+        (b"GET /api/gates HTTP/1.1\r\nCookie: ostiary=" + b"x" * 100_000 + b"\r\n" + HEAD + b"\r\n", 431),
+        (b"GET /" + b"x" * 100_000 + b" HTTP/1.1\r\n" + HEAD + b"\r\n", 431),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01", 400),
         (b"POST /api/session HTTP/1.1\r\nContent-Length: 99999999999999999999\r\n" + HEAD + b"\r\n", 413),
         (b"POST /api/session HTTP/1.1\r\nContent-Length: -1\r\n" + HEAD + b"\r\n", 400),
@@ -84,7 +84,7 @@ def test_json_bombs_are_refused(served: Rig) -> None:
     for body, status in (
         (b"[" * 60_000, 400),
         (b'{"user":' * 6000, 400),
-        (b'{"user": "a", "password": "b", "user": ' + b"1" * 50_000 + b"}", 422),
+        (b'{"user": "a", "password": "b", "user": ' + b"1" * 50_000 + b"}", 400),
         (b"\xff\xfe\x00", 400),
         (b"null", 422),
         (b"", 422),
@@ -107,6 +107,12 @@ def test_a_body_without_a_length_ends_at_the_limit(served: Rig) -> None:
 
     answer = served.browser().post("/api/session", content=body(), headers={"Content-Type": "application/json"})
     assert answer.status_code == 413
+
+
+def test_a_body_that_does_not_come_ends_the_request(served: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard, "BODY_S", 0.3)
+    said = raw(served, b"POST /api/session HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 100\r\n" + HEAD + b'\r\n{"user":')
+    assert said.startswith(b"HTTP/1.1 408 ") and b'"code":"slow"' in said
 
 
 def test_connections_that_bring_nothing_are_closed_and_others_are_served(served: Rig) -> None:

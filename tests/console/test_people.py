@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 
 from daemon.core import messages as m
@@ -146,8 +147,8 @@ def test_an_update_sends_what_is_given_and_null_clears(both: Rig, north: Desk) -
     change = {"name": None, "valid_until": "2027-12-31T00:00:00+01:00", "gates": ["north"]}
     assert client.patch("/api/people/E1", json=change).status_code == 200
     sent = next(one for one in north.gate.commands if isinstance(one, m.Update))
-    assert sent.name is None and sent.gates == ["north"] and sent.schedule is m.msgspec.UNSET
-    for bad in (
+    assert sent.name is None and sent.gates == ["north"] and sent.schedule is msgspec.UNSET
+    bad_ones: tuple[Any, ...] = (
         {},
         {"valid_until": "2027-12-31"},
         {"nam": "x"},
@@ -155,7 +156,8 @@ def test_an_update_sends_what_is_given_and_null_clears(both: Rig, north: Desk) -
         {"gates": []},
         {"name": "x" * 201},
         [],
-    ):
+    )
+    for bad in bad_ones:
         answer = client.patch("/api/people/E1", json=bad)
         assert answer.status_code == 422 and answer.json()["code"] == "invalid", bad
 
@@ -181,3 +183,13 @@ def test_without_a_broker_everything_says_so(both: Rig, own_broker: Any) -> None
         assert answer.status_code == 503 and answer.json()["hint"]
     assert "may still be accepted" in client.delete("/api/people/E1").json()["error"]
     assert client.get("/api/gates").json()["link"]["connected"] is False
+
+
+def test_every_change_is_in_the_log_in_one_line_without_names(both: Rig, north: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "ostiary.console")
+    client = both.logged_in("desk")
+    client.patch("/api/people/E1", json={"name": "Secret Name"})
+    (line,) = [record.getMessage() for record in caplog.records if "op=update" in record.getMessage()]
+    sent = next(one for one in north.gate.commands if isinstance(one, m.Update))
+    assert f"user=desk role=desk op=update person=E1 at=all command_id={sent.command_id} north=done south=done" in line
+    assert "Secret" not in caplog.text

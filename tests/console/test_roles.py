@@ -57,8 +57,7 @@ def test_force_and_replace_are_for_administrators(rig: Rig) -> None:
         for wish in ("force", "replace"):
             answer = rig.logged_in(user).post("/api/people/E1/capture", json={"gate": "north", "seconds": 1, wish: True})
             assert answer.status_code == status, answer.text
-        form = {"files": {"pictures": ("a.jpg", b"x")}, "data": {"force": "true"}}
-        answer = rig.logged_in(user).post("/api/people/E1/pictures", **form)
+        answer = rig.logged_in(user).post("/api/people/E1/pictures", files={"pictures": ("a.jpg", b"x")}, data={"force": "true"})
         assert answer.status_code == (403 if user == "desk" else 422)
 
 
