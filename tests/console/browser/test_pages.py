@@ -120,8 +120,11 @@ def test_two_consoles_agree(at: At, gate: PeopledGate, site: Running, folder: Pa
         first.press("Resume", "dialog")
         first.driver.switch_to.window(there)
         second.reads("Active", "dialog")
+        process.terminate()
+        second.reads("Connection lost. Trying again…", "#link")
         second.driver.close()
         first.driver.switch_to.window(here)
+        first.wrongs()  # the second console is gone, and the browser says so too
     finally:
         process.terminate()
         process.wait(20)
