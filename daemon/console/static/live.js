@@ -40,7 +40,7 @@ function row(entry, isNew) {
   const marks = [
     isReplaced && el("span", { class: "chip" }, "replaced by a later answer"),
     one.supersedes && el("span", { class: "chip" }, "replaces an earlier answer"),
-    !one.live && el("span", { class: "chip ask" }, icon("clock"), "not live: opens nothing"),
+    !one.live && el("span", { class: "chip ask" }, icon("clock"), one.decision === "accept" ? "not live: opens nothing" : "not live"),
     one.decision === "unknown" && may("desk") && !isReplaced && el("a", { class: "enrol-link", href: `/enrol?gate=${encodeURIComponent(one.gate)}` }, "Enrol at this gate"),
   ];
   return el(

@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,15 +11,13 @@ pytest.importorskip("selenium", reason="the extra `dev` is not installed")
 pytest.importorskip("skimage", reason="the extra `demo` is not installed")
 pytest.importorskip("fastapi", reason="the extra `console` is not installed")
 
-from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 
 from daemon.console.pages import PAGES
 from daemon.demo.brokers import Running
-from daemon.demo.frames import enrolment_photo
 from daemon.drawing.words import REASONS
 from tests.conftest import ROOT
-from tests.console.browser.conftest import At
+from tests.console.browser.conftest import HTML, SCRIPT, At
 from tests.console.browser.looks import CONTRAST, WIDER
 from tests.fixtures.chromium import Page, names_of
 from tests.fixtures.fake_gate import decision
@@ -28,49 +25,15 @@ from tests.fixtures.peopled_gate import PeopledGate
 
 pytestmark = [pytest.mark.browser, pytest.mark.broker]
 
-HTML = "<img src=x onerror=alert(1)>"
-SCRIPT = "</script><script>window.broken=1</script>{{7*7}}"
 WITH_A_NAME = ("button", "link", "textbox", "searchbox", "combobox", "checkbox", "radio", "dialog", "form", "navigation", "img", "image",
                "DateTime", "InputTime", "spinbutton", "region", "search")  # fmt: skip
 SHOWN = [path for path in PAGES if path != "/visitors"]
-
-
-@pytest.fixture
-def gate(site: Running) -> Iterator[PeopledGate]:
-    """Gate north with a few people; two of them have names that a careless page would run."""
-    with PeopledGate(site.port, site="demo") as made:
-        made.add("E1001", "Grace Hopper")
-        made.add("E1002", HTML, schedule=SCRIPT, consent=HTML)
-        made.add("E1003", SCRIPT)
-        made.tell()
-        yield made
-
-
-@pytest.fixture
-def photo(tmp_path: Path) -> Path:
-    path = tmp_path / f"{HTML}.jpg"
-    path.write_bytes(enrolment_photo("collins"))
-    return path
 
 
 def unbroken(page: Page) -> None:
     """Nothing of what somebody wrote has become part of the page."""
     assert page.script("return window.broken") is None
     assert page.all("main img[src='x'], dialog img[src='x'], main script, dialog script") == []
-
-
-def tab_to(page: Page, name: str) -> None:
-    """Press Tab until the element with this name, words or accessible name has the focus."""
-    code = "const e = document.activeElement; return [e.name, e.id, e.getAttribute('aria-label'), e.textContent.trim()]"
-    for _ in range(60):
-        ActionChains(page.driver).send_keys(Keys.TAB).perform()
-        if name in page.script(code):
-            return
-    raise AssertionError(f"no way to {name} by Tab")
-
-
-def focus(page: Page) -> str:
-    return str(page.script("return document.activeElement.textContent.trim() || document.activeElement.name"))
 
 
 def test_the_words_of_decisions_are_those_of_a_replay(at: At) -> None:
@@ -129,76 +92,6 @@ def test_what_others_wrote_is_text(at: At, gate: PeopledGate, photo: Path) -> No
     unbroken(page)
 
 
-def test_a_person_is_enrolled_by_keyboard_alone(at: At, gate: PeopledGate, photo: Path) -> None:
-    page = at.login("desk")
-    page.reads("north", "#gates")
-    tab_to(page, "Enrol")
-    page.driver.switch_to.active_element.send_keys(Keys.ENTER)
-    page.until(lambda: page.all("#choose"), "the page is there")
-    tab_to(page, "choose")
-    page.driver.switch_to.active_element.send_keys(str(photo))  # what the browser's own dialog would give
-    tab_to(page, "person")
-    page.driver.switch_to.active_element.send_keys("E1042", Keys.TAB, "Ada Lovelace")
-    page.reads("It would enrol this face.", "#answer")
-    tab_to(page, "go")
-    page.driver.switch_to.active_element.send_keys(Keys.ENTER)
-    page.reads("E1042 is enrolled at north", "#done-title")
-    assert page.script("return document.activeElement.id") == "done", "whoever cannot see is told the end"
-    assert gate.people["E1042"].name == "Ada Lovelace"
-
-    page.open("/people").reads("Ada Lovelace", "#people")
-    tab_to(page, "Ada Lovelace")
-    page.driver.switch_to.active_element.send_keys(Keys.ENTER)
-    page.reads("at any time", "dialog")
-    assert page.script("return document.activeElement.closest('dialog') !== null")
-    page.driver.switch_to.active_element.send_keys(Keys.ESCAPE)
-    page.until(lambda: not page.all("dialog[open]"), "Escape closes the sheet")
-    assert focus(page) == "Ada Lovelace", "the focus is where it was"
-
-
-def test_a_refusal_is_told_per_picture_and_in_plain_words(at: At, gate: PeopledGate, photo: Path, tmp_path: Path) -> None:
-    (tmp_path / "notes.txt").write_text("not a picture")
-    page = at.login("desk", "/enrol")
-    page.choose([photo, tmp_path / "notes.txt"])
-    page.reads("“notes.txt” is not a photo that can be read", "#notices")
-    page.choose([photo])
-    gate.refuse = ("profile", "image 2: the face is turned aside; look at the camera")
-    page.write("[name=person]", "E1042")
-    page.reads("The face is turned aside.", "#answer")
-    page.reads("Look at the camera.", "#answer")
-    page.until(lambda: "refused" in str(page.all(".thumb")[1].get_attribute("class")), "the second photo is marked")
-    assert len(page.all(".thumb.refused")) == 1 and not page.find("#go").is_enabled()
-    gate.refuse = None
-    page.find("[aria-label='Remove photo 2']").click()
-    page.reads("It would enrol this face.", "#answer")
-    assert "E1042" not in gate.people, "a dry run changes nothing"
-
-
-def test_two_who_look_alike_stand_side_by_side_with_a_choice(at: At, gate: PeopledGate, photo: Path) -> None:
-    gate.refuse = ("duplicate_of", "this face is already enrolled as E1001; use force to enrol it anyway")
-    page = at.login("desk", "/enrol")
-    page.choose([photo])
-    page.write("[name=person]", "E1043")
-    page.write("[name=name]", "Amelia")
-    page.reads("This face is already enrolled as E1001", "#alike")
-    page.until(lambda: "Grace Hopper" in page.text("#alike") and "Amelia" in page.text("#alike"), "both are named")
-    assert "enrol anyway" not in page.text("#alike"), "that needs an admin"
-    gate.refuse = None
-    page.press("It is the same person: add to E1001")
-    page.reads("E1001 is Grace Hopper and is already enrolled with 2 pictures", "#known")
-    page.press("Add to E1001")
-    page.reads("E1001 is enrolled at north", "#done-title")
-
-    gate.refuse = ("lookalike", "the gate could take this face for E1001; send better images, or use force")
-    page = at.login("admin", "/enrol")
-    page.choose([photo])
-    page.write("[name=person]", "E1044")
-    page.press("They are two people: enrol anyway")
-    page.press("Enrol anyway", ".answer")
-    page.reads("E1044 is enrolled at north", "#done-title")
-    assert gate.commands[-1].force or any(getattr(one, "force", False) for one in gate.commands)
-
-
 def test_two_consoles_agree(at: At, gate: PeopledGate, site: Running, folder: Path) -> None:
     settings = folder / "second.toml"
     settings.write_text((folder / "console.toml").read_text())
@@ -227,8 +120,11 @@ def test_two_consoles_agree(at: At, gate: PeopledGate, site: Running, folder: Pa
         first.press("Resume", "dialog")
         first.driver.switch_to.window(there)
         second.reads("Active", "dialog")
+        process.terminate()
+        second.reads("Connection lost. Trying again…", "#link")
         second.driver.close()
         first.driver.switch_to.window(here)
+        first.wrongs()  # the second console is gone, and the browser says so too
     finally:
         process.terminate()
         process.wait(20)
