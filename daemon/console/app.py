@@ -14,11 +14,11 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
-from daemon.client.keys import believed, read_signer
-from daemon.client.link import Answered, GateStatus, Link, LinkState, Odd, Said
+from daemon.client.keys import believed, read_signer, read_visitor_key
+from daemon.client.link import Answered, GateStatus, Link, LinkState, Odd, Said, Shared
 from daemon.client.target import target
 from daemon.console import pages
-from daemon.console.api import enrol, live, openapi, people, session
+from daemon.console.api import enrol, live, openapi, people, session, visitors
 from daemon.console.config import Settings
 from daemon.console.console import Console
 from daemon.console.guard import Guard
@@ -30,8 +30,10 @@ from daemon.console.state import CHANGES, State
 from daemon.console.streams import Streams
 from daemon.console.throttle import Throttle
 from daemon.console.users import Users
+from daemon.console.visitors import Visitors
 from daemon.core import messages as m
 from daemon.core.contract import VERSION
+from daemon.core.plain import printable
 
 log = logging.getLogger("ostiary.console")
 TICK_S = 0.5
@@ -50,20 +52,22 @@ def build(settings: Settings, stopping: Callable[[], bool] = lambda: False) -> t
     sessions = Sessions(config.session_minutes, config.idle_minutes, lambda name: _stamp(users, name))
     streams = Streams()
     state = State(streams)
+    unknown = Visitors(read_visitor_key(Path(config.visitor_key)) if config.visitor_key else None, streams)
+
+    relay: list[Callable[[Said], None]] = []
+    link = Link(
+        to, program="ostiary-console", signer=signer, gates=gates, hear=lambda said: relay[0](said), decisions=True,
+        visitors=bool(config.visitor_key),
+    )  # fmt: skip
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        def heard(said: Said) -> None:
-            _hear(app.state.console, said)
-
-        link = Link(
-            to, program="ostiary-console", signer=signer, gates=gates, hear=hears(asyncio.get_running_loop(), heard), decisions=True,
-            visitors=bool(config.visitor_key),
-        )  # fmt: skip
         line = Line(link, settings.timeout_s)
-        app.state.console = Console(config, to.site, users, sessions, Throttle(), streams, state, line, People(line, state))
+        console = Console(config, to.site, users, sessions, Throttle(), streams, state, line, People(line, state), unknown)
+        app.state.console = console
+        relay.append(hears(asyncio.get_running_loop(), lambda said: _hear(console, said)))
         await asyncio.to_thread(link.__enter__)
-        ticking = asyncio.create_task(_tick(app.state.console, stopping))
+        ticking = asyncio.create_task(_tick(console, stopping))
         try:
             yield
         finally:
@@ -76,7 +80,7 @@ def build(settings: Settings, stopping: Callable[[], bool] = lambda: False) -> t
         redirect_slashes=False, telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
         description="Gates, decisions and people, as the console's pages have them. Errors are {error, hint, code}.",
     )  # fmt: skip
-    for part in (session, live, people, enrol, openapi):
+    for part in (session, live, people, enrol, visitors, openapi):
         app.include_router(part.router, prefix="/api")
     app.include_router(pages.router)
     app.mount("/static", StaticFiles(directory=pages.STATIC))
@@ -104,8 +108,11 @@ def _hear(console: Console, said: Said) -> None:
         case Answered() if said.result.op in CHANGES:
             console.people.changed(said.gate, said.result)
             console.state.changed(said.gate, said.result)
+        case Shared():
+            if (why := console.visitors.heard(said)) is not None:
+                log.warning("%s: %s", printable(said.topic), why)
         case Odd():
-            log.warning("%s: %s", said.topic, said.why)
+            log.warning("%s: %s", printable(said.topic), printable(said.why))
         case LinkState():
             console.state.tick(console.line.state)
 
@@ -118,6 +125,7 @@ async def _tick(console: Console, stopping: Callable[[], bool]) -> None:
             one.used_s = now_s
         console.sessions.sweep(now_s)
         console.state.tick(console.line.state)
+        console.visitors.tick()
         if stopping():
             console.streams.close()
         await asyncio.sleep(TICK_S)

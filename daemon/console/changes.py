@@ -22,14 +22,19 @@ async def carried_out(console: Console, session: Session, command: m.Command, ga
         answers = await console.line.ask(command, gate)
     except NoAnswer as error:
         _note(session, command, gate, error.answers, "some have not answered")
-        raise _unanswered(command, error.message, error.hint, told(console, error.answers)) from None
+        raise _unanswered(command, "no_answer", error.message, error.hint, told(console, error.answers)) from None
     except Problem as problem:
         _note(session, command, gate, (), problem.code)
         if problem.status == 503:
-            raise _unanswered(command, problem.message, problem.hint, []) from None
+            raise _unanswered(command, problem.code, problem.message, problem.hint, []) from None
         raise
     _note(session, command, gate, answers)
     return {"answers": told(console, answers)}
+
+
+def note(session: Session, op: str, whom: str, gate: str) -> None:
+    """One line about something else than a command."""
+    log.info("change user=%s role=%s op=%s visitor=%s at=%s", session.user, session.role.word, op, whom, gate)
 
 
 def told(console: Console, answers: Sequence[Answer]) -> list[dict[str, Any]]:
@@ -49,10 +54,10 @@ def _told(console: Console, answer: Answer) -> dict[str, Any]:
     return made
 
 
-def _unanswered(command: m.Command, message: str, hint: str, answers: list[dict[str, Any]]) -> Problem:
+def _unanswered(command: m.Command, code: str, message: str, hint: str, answers: list[dict[str, Any]]) -> Problem:
     if isinstance(command, m.Revoke | m.Suspend):
         message, hint = f"{command.person} may still be accepted: {message}", f"{hint}. {AGAIN}"
-    return Problem(503, "no_answer", message, hint, answers=answers)
+    return Problem(503, code, message, hint, answers=answers)
 
 
 def _note(session: Session, command: m.Command, gate: str | None, answers: Sequence[Answer], more: str = "") -> None:

@@ -14,6 +14,7 @@ from daemon.console.state import State
 from daemon.console.streams import Streams
 from daemon.console.throttle import Throttle
 from daemon.console.users import Users
+from daemon.console.visitors import Visitors
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class Console:
     state: State
     line: Line
     people: People
+    visitors: Visitors
     uploads: Places = field(default_factory=lambda: Places(2, 6))
     """Requests with pictures: each may take 200 MiB."""
     passwords: Places = field(default_factory=lambda: Places(2, 16))

@@ -31,6 +31,8 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
 }
+HEAD_BYTES = 16 << 10
+"""How long address and headers of a request may be."""
 BODY_BYTES, UPLOAD_BYTES = 64 << 10, 96 << 20
 """How long the body of a request may be, and that of one with pictures."""
 BODY_S, UPLOAD_S = 15.0, 120.0
@@ -52,11 +54,13 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        scope["app"] = self._app  # the page about a problem needs it
         state = scope.setdefault("state", {})
         state["session"] = None
         request = Request(scope)  # its headers only
         begun = _Begun(request, self._shown, _send_with_headers(scope, send))
         try:
+            _check_head(scope)
             self._check_host(request.headers)
             proxied = self._is_proxy(scope)
             state["address"] = _address(scope, request.headers, proxied)
@@ -108,6 +112,8 @@ class Guard:
             return (found if found is None or found.stamp is not None else None), False
         user, has = named
         if found is None or found.stamp is not None or (found.user, found.role) != (user, has):
+            if found is not None and found.stamp is None:
+                self._sessions.end(found)
             found = self._sessions.begin(user, has, None, now_s, time.time())
             scope["state"]["new_cookie"] = self._sessions.text(found)
         return found, False
@@ -223,6 +229,12 @@ def _check_csrf(headers: Headers, session: Session) -> None:
 
 def _is_login(scope: Scope) -> bool:
     return bool(scope["path"] == "/api/session" and scope["method"] == "POST")
+
+
+def _check_head(scope: Scope) -> None:
+    taken = sum(len(name) + len(value) for name, value in scope["headers"]) + len(scope["raw_path"]) + len(scope["query_string"])
+    if taken > HEAD_BYTES:
+        raise Problem(431, "too_large", "the headers of the request are too long", "delete the cookies of this host in the browser")
 
 
 def _check_length(headers: Headers, most: int) -> None:

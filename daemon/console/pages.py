@@ -9,6 +9,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Resp
 from daemon.console.console import console_of
 from daemon.console.problem import Problem
 from daemon.console.roles import Role
+from daemon.console.visitors import off
 from daemon.pages.template import render
 
 STATIC = Path(__file__).with_name("static")
@@ -41,10 +42,7 @@ async def show(request: Request) -> Response:
     if session.role < need:
         return page(request, "forbidden", 403, need=need.word)
     if name == "visitors" and not console_of(request).config.visitor_key:
-        return _error(
-            request,
-            Problem(404, "off", "unknown visitors are not shown here", "set console.visitor_key, and decision.share_unknown at the gates"),
-        )
+        return _error(request, off())
     return page(request, name)
 
 

@@ -1,7 +1,9 @@
 """Who is enrolled, at all gates together. The gates' lists are read whole and kept until a gate says that something has changed."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+import time
+from bisect import bisect_right, insort
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,19 +20,27 @@ MOST_DIRTY = 50
 """So many changed people are asked for one by one. With more, the list is read again."""
 PATIENCE = 30
 """How often a page is asked for again, a second later, at a gate that has had too many commands."""
+AGAIN_S = 5.0
+"""A gate that did not answer is asked again only after so long: nobody waits in a row for the same."""
 _SAME = ("name", "state", "valid_from", "valid_until", "gates", "schedule")
 """What should be the same at all gates."""
 
 
 @dataclass(slots=True)
 class _Box:
-    """The people of one gate, or of several gates of one daemon, which share them."""
+    """The people of one gate, or of several gates of one daemon, which share them: in one run of the daemon, whose revisions only grow."""
 
     gates: tuple[str, ...]
+    boot_id: str | None
     people: dict[str, m.PersonEntry] = field(default_factory=dict)
     dirty: set[str] = field(default_factory=set)
+    reads: int = 0
+    """How often the list was read whole."""
     revision: int = -2
     """Of the gallery when the list was read or last mended; -2 before that."""
+    trouble: Exception | None = None
+    trouble_s: float = 0.0
+    """Why the list could not be read lately, and when."""
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
@@ -44,8 +54,11 @@ class People:
 
     def __init__(self, line: Line, state: State) -> None:
         self._line, self._state = line, state
-        self._boxes: dict[tuple[str, ...], _Box] = {}
-        self._merged: tuple[object, list[dict[str, Any]], list[str]] | None = None
+        self._boxes: dict[tuple[tuple[str, ...], str | None], _Box] = {}
+        self._all = Everybody(())
+        self._renewed: set[str] = set()
+        """People whose record was read again since everybody was merged."""
+        self._merging = asyncio.Lock()
 
     def changed(self, gate: str, result: m.Result) -> None:
         """Somebody has changed a record at this gate: it is read again before it is told."""
@@ -54,7 +67,6 @@ class People:
                 box.dirty.add(result.person)
                 if result.gallery_revision == box.revision + 1:  # with a larger step, something was not heard
                     box.revision += 1
-                self._merged = None
 
     def name(self, person: str) -> str | None:
         """The person's name, if it is known without asking."""
@@ -63,13 +75,12 @@ class People:
 
     async def find(self, search: str, after: str | None, limit: int, gate: str | None) -> dict[str, Any]:
         """A page of the people whose id or name has `search` in it, in the order of their ids. Raises Problem if no gate answers."""
-        people, words, silent = await self._everybody()
+        everybody, silent = await self._everybody()
         wanted = search.casefold().split()
         found: list[dict[str, Any]] = []
-        for one, text in zip(people, words, strict=True):
-            if after is not None and one["person"] <= after:
-                continue
-            if all(word in text for word in wanted) and (gate is None or gate in one["at"]):
+        for person in everybody.behind(after):
+            one = everybody.entries[person]
+            if all(word in everybody.texts[person] for word in wanted) and (gate is None or gate in one["at"]):
                 if len(found) == limit:
                     return {"people": found, "next_after": found[-1]["person"], "silent": silent}
                 found.append(one)
@@ -100,7 +111,7 @@ class People:
 
     # ---- the lists
 
-    async def _everybody(self) -> tuple[list[dict[str, Any]], list[str], list[str]]:
+    async def _everybody(self) -> "tuple[Everybody, list[str]]":
         self._line.need()
         boxes = self._boxes_now()
         silent = set(self._offline())
@@ -118,21 +129,27 @@ class People:
                 raise troubles[0]
             hint = troubles[0].hint if troubles else "see the health of the gates; nobody is online"
             raise Problem(503, "no_answer", "no gate has told who is enrolled", hint)
-        key = tuple((box.gates, id(box.people), box.revision) for box in good)
-        if self._merged is None or self._merged[0] != key:
-            everybody = await asyncio.to_thread(_everybody, [(box.gates, dict(box.people)) for box in good])
-            self._merged = key, *everybody
-        return self._merged[1], self._merged[2], sorted(silent)
+        async with self._merging:
+            key = tuple((box.gates, box.boot_id, box.reads) for box in good)
+            if self._all.key != key:
+                self._renewed.clear()
+                copies = [(box.gates, dict(box.people)) for box in good]
+                self._all = await asyncio.to_thread(Everybody, key, copies)
+            while self._renewed:
+                self._all.renew(self._renewed.pop(), [(box.gates, box.people) for box in good])
+        return self._all, sorted(silent)
 
     def _boxes_now(self) -> list[_Box]:
         """The gates that are online. Those with the same public key are of one daemon, and share their people."""
-        groups: dict[str, list[str]] = {}
+        groups: dict[tuple[str, str | None], list[str]] = {}
         for gate, seen in sorted(self._state.statuses.items()):
             if seen.online and not seen.is_stale:
-                groups.setdefault(seen.public_key or f"gate {gate}", []).append(gate)
+                boot_id = seen.said.get("boot_id")
+                groups.setdefault((seen.public_key or f"gate {gate}", boot_id if isinstance(boot_id, str) else None), []).append(gate)
         found = {}
-        for gates in map(tuple, groups.values()):
-            found[gates] = self._boxes.get(gates) or _Box(gates)
+        for (_, boot_id), gates in groups.items():
+            key = tuple(gates), boot_id
+            found[key] = self._boxes.get(key) or _Box(*key)
         self._boxes = found
         return [*found.values()]
 
@@ -140,22 +157,31 @@ class People:
         return sorted(gate for gate, seen in self._state.statuses.items() if not seen.online or seen.is_stale)
 
     async def _refresh(self, box: _Box) -> None:
-        """Make the box's list what its gate has now. Raises Problem and NoAnswer."""
+        """Make the box's list what its gate has now. Raises Problem and NoAnswer; for some seconds also to those who ask again."""
         async with box.lock:
-            told = max((seen.gallery_revision for gate in box.gates if (seen := self._state.statuses.get(gate)) is not None), default=-1)
-            if box.revision < told or len(box.dirty) > MOST_DIRTY:
-                await self._read(box)
-            while box.dirty:
-                person = box.dirty.pop()
-                try:
-                    result = await self._result(box, m.Get(**times(), person=person))
-                except BaseException:
-                    box.dirty.add(person)
-                    raise
-                people = dict(box.people)
-                people.pop(person, None)
-                people.update((entry.person, entry) for entry in result.people or ())
-                box.people, self._merged = people, None
+            if box.trouble is not None and time.monotonic() - box.trouble_s < AGAIN_S:
+                raise box.trouble
+            try:
+                await self._mend(box)
+                box.trouble = None
+            except (Problem, NoAnswer) as error:
+                box.trouble, box.trouble_s = error, time.monotonic()
+                raise
+
+    async def _mend(self, box: _Box) -> None:
+        told = max((seen.gallery_revision for gate in box.gates if (seen := self._state.statuses.get(gate)) is not None), default=-1)
+        if box.revision < told or len(box.dirty) > MOST_DIRTY:
+            await self._read(box)
+        while box.dirty:
+            person = box.dirty.pop()
+            try:
+                result = await self._result(box, m.Get(**times(), person=person))
+            except BaseException:
+                box.dirty.add(person)
+                raise
+            box.people.pop(person, None)
+            box.people.update((entry.person, entry) for entry in result.people or ())
+            self._renewed.add(person)
 
     async def _read(self, box: _Box) -> None:
         people: dict[str, m.PersonEntry] = {}
@@ -168,7 +194,7 @@ class People:
             if result.next_after is None or (after is not None and result.next_after <= after):
                 break
             after = result.next_after
-        box.people, box.revision, self._merged = people, revision, None
+        box.people, box.revision, box.reads = people, revision, box.reads + 1
 
     async def _result(self, box: _Box, command: m.Command) -> m.Result:
         for _ in range(PATIENCE):
@@ -185,6 +211,44 @@ class People:
         )
 
 
+Lists = Sequence[tuple[tuple[str, ...], Mapping[str, m.PersonEntry]]]
+"""The gates of each box, and its people."""
+
+
+class Everybody:
+    """The people of all boxes in the order of their ids. `key` says of which lists; `texts` is what is searched."""
+
+    def __init__(self, key: tuple[object, ...], lists: Lists = ()) -> None:
+        self.key = key
+        records: dict[str, dict[str, m.PersonEntry]] = {}
+        for gates, people in lists:
+            for person, entry in people.items():
+                records.setdefault(person, {}).update(dict.fromkeys(gates, entry))
+        self.entries = {person: merged(person, its) for person, its in records.items()}
+        self.texts = {person: _text(one) for person, one in self.entries.items()}
+        self._ids = sorted(self.entries)
+
+    def behind(self, after: str | None) -> list[str]:
+        """The ids behind this one."""
+        return self._ids[bisect_right(self._ids, after) :] if after is not None else self._ids
+
+    def renew(self, person: str, lists: Lists) -> None:
+        """Take this person's records anew."""
+        records = {gate: people[person] for gates, people in lists if person in people for gate in gates}
+        if records:
+            if person not in self.entries:
+                insort(self._ids, person)
+            self.entries[person] = merged(person, records)
+            self.texts[person] = _text(self.entries[person])
+        elif self.entries.pop(person, None) is not None:
+            self._ids.remove(person)
+            del self.texts[person]
+
+
+def _text(one: Mapping[str, Any]) -> str:
+    return f"{one['person']} {one['name'] or ''}".casefold()
+
+
 def merged(person: str, records: Mapping[str, m.PersonEntry]) -> dict[str, Any]:
     """A person as several gates know them: the first gate's record, who else knows the person, and whether they say the same."""
     first = next(iter(records.values()))
@@ -197,16 +261,6 @@ def merged(person: str, records: Mapping[str, m.PersonEntry]) -> dict[str, Any]:
 def _said(one: m.PersonEntry, name: str) -> object:
     value = getattr(one, name)
     return tuple(sorted(value)) if isinstance(value, list) else value
-
-
-def _everybody(boxes: Iterable[tuple[tuple[str, ...], dict[str, m.PersonEntry]]]) -> tuple[list[dict[str, Any]], list[str]]:
-    """Everybody in the order of their ids, and beside each the text that is searched."""
-    together: dict[str, dict[str, m.PersonEntry]] = {}
-    for gates, people in boxes:
-        for person, entry in people.items():
-            together.setdefault(person, {}).update(dict.fromkeys(gates, entry))
-    everybody = [merged(person, together[person]) for person in sorted(together)]
-    return everybody, [f"{one['person']} {one['name'] or ''}".casefold() for one in everybody]
 
 
 def other(result: m.Result) -> str | None:

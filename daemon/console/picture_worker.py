@@ -16,7 +16,7 @@ MEMORY_BYTES = 1 << 30
 CPU_S = 15
 MOST_PIXELS, MOST_JPEG_PIXELS = 60_000_000, 220_000_000
 """A JPEG file is decoded at a part of its size, so it may have more."""
-FORMATS = ["JPEG", "MPO", "PNG", "WEBP", "BMP", "TIFF", "HEIF"]
+FORMATS = ["JPEG", "PNG", "WEBP", "BMP", "TIFF", "HEIF"]
 
 
 def main(argv: list[str]) -> None:
@@ -41,8 +41,8 @@ class _Refused(Exception):
 
 
 def _confine() -> None:
+    Image.init()  # every decoder: later no file can be read
     Image.MAX_IMAGE_PIXELS = None  # what is too much is said below
-    Image.init()
     try:
         import pillow_heif
 
@@ -91,14 +91,19 @@ def _upright(data: bytes, longest: int) -> Image.Image:
 
 
 def _smaller(image: Image.Image, room: int, sizes: list[tuple[int, int]]) -> bytes:
-    """The first size of the picture that fits."""
-    for side, quality in sizes:
-        small = image.copy()
-        small.thumbnail((side, side), Image.Resampling.LANCZOS)
-        small.info.clear()
+    """The first size of the picture that fits. What is surely too large by the size before is not tried."""
+    image.info.clear()
+    size = 0
+    for number, (side, quality) in enumerate(sizes):
+        before = max(image.size)
+        image.thumbnail((side, side), Image.Resampling.LANCZOS)
+        if number and number + 1 < len(sizes) and size * (max(image.size) / before) ** 2 > 2 * room:
+            size = round(size * (max(image.size) / before) ** 2)
+            continue
         file = io.BytesIO()
-        small.save(file, "JPEG", quality=quality)
-        if file.tell() <= room:
+        image.save(file, "JPEG", quality=quality)
+        size = file.tell()
+        if size <= room:
             return file.getvalue()
     raise _Refused("it does not fit, also if it is shrunk; send fewer pictures at a time")
 

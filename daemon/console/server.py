@@ -11,10 +11,10 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from daemon.config import ConfigError
 from daemon.console.app import build
 from daemon.console.config import ConsoleConfig, Settings
+from daemon.console.guard import HEAD_BYTES
 
 LOOK_S = 5.0
 MOST_CONNECTIONS = 1000
-HEADERS_BYTES = 16 << 10
 STOP_S = 4
 STALLED_LOOKS = 6
 """Whoever has taken nothing for so many looks is gone."""
@@ -61,7 +61,7 @@ class Served:
         files: dict[str, Any] = {"ssl_certfile": config.certificate, "ssl_keyfile": config.private_key} if config.certificate else {}
         made = uvicorn.Config(
             app, http=Patient, ws="none", lifespan="on", proxy_headers=False, server_header=False, access_log=False, log_config=None,
-            limit_concurrency=MOST_CONNECTIONS, h11_max_incomplete_event_size=HEADERS_BYTES, timeout_keep_alive=5,
+            limit_concurrency=MOST_CONNECTIONS, h11_max_incomplete_event_size=HEAD_BYTES, timeout_keep_alive=5,
             timeout_graceful_shutdown=STOP_S, **files,
         )  # fmt: skip
         try:

@@ -74,4 +74,4 @@ def words(reason: str | None) -> Words:
     """What people are told about a reason; a reason of a newer gate is told as it is."""
     if reason is None:
         return Words("", "")
-    return TABLE.get(reason) or Words(reason.replace("_", " "), "see the gate's documentation")
+    return TABLE.get(reason) or Words(" ".join(reason.split("_")), "see the gate's documentation")

@@ -23,6 +23,7 @@ from daemon.console import users
 from daemon.console.config import read_settings
 from daemon.console.roles import WORDS
 from daemon.console.server import Served
+from daemon.core import key_texts, sealed_box
 from daemon.demo.brokers import NoBroker, Running, broker
 from daemon.demo.frames import FPS, enrolment_photo
 from daemon.demo.stage import Stage
@@ -33,6 +34,7 @@ GATES = ("north", "south")
 PHOTOS = {"collins": "eileen-collins.jpg", "hopper": "grace-hopper.jpg"}
 THERE_S, EMPTY_S = 7.0, 3.0
 """How long somebody walks and stands at a gate, and how long it is empty until the next one comes."""
+SHARED_MIN = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,28 +88,37 @@ def playing(running: Running, folder: Path, log: Path, port: int = 0, gates: Seq
         for stage in stages.values():
             stage.start()
             stack.callback(stage.close)
+        served, passwords, opener = console(running, folder, port)
         config = folder / "config.toml"
+        unknown = f'[decision]\nshare_unknown = {SHARED_MIN}\nshare_unknown_to = "{opener}"\n' if opener else ""
         cameras = "".join(f'[gates.{gate}]\nsource = "{stage.url}"\n' for gate, stage in stages.items())
         config.write_text(
             f'site = "{SITE}"\nstate_dir = "state"\n{cameras}'
-            f'[mqtt]\nport = {running.port}\nprotocol = "{running.protocol}"\n[metrics]\nport = 0\n'
+            f'[mqtt]\nport = {running.port}\nprotocol = "{running.protocol}"\n[metrics]\nport = 0\n{unknown}'
         )
         stack.enter_context(running_daemon(config, log))
         if people:
             stack.enter_context(_visits(list(stages.values())))
-        yield Made(*console(running, folder, port), stages)
+        yield Made(served, passwords, stages)
 
 
-def console(running: Running, folder: Path, port: int = 0) -> tuple[Served, dict[str, str]]:
-    """A console at this broker, and the new password of one user of each role. Raises ConfigError."""
-    settings = folder / "console.toml"
+def console(running: Running, folder: Path, port: int = 0) -> tuple[Served, dict[str, str], str | None]:
+    """A console at this broker, the new password of one user of each role, and the public key that pictures of unknown people are to be
+    sealed to; None with MQTT 3.1.1, where no message ends by itself. Raises ConfigError."""
+    settings, opener, shown = folder / "console.toml", None, ""
+    if running.protocol == "5":
+        secret = secrets.token_bytes(sealed_box.KEY_BYTES)
+        opener, shown = sealed_box.public_text(sealed_box.private_key(secret)), 'visitor_key = "visitors.key"\n'
+        key = folder / "visitors.key"
+        key.touch(0o600)
+        key.write_text(key_texts.secret_line("console", secret, visitors=True))
     settings.write_text(
-        f'site = "{SITE}"\nport = {running.port}\nprotocol = "{running.protocol}"\n[console]\nport = {port}\nusers = "users.json"\n'
+        f'site = "{SITE}"\nport = {running.port}\nprotocol = "{running.protocol}"\n[console]\nport = {port}\nusers = "users.json"\n{shown}'
     )
     passwords: dict[str, str] = {role: secrets.token_urlsafe(9) for role in WORDS}
     for role, password in passwords.items():
         users.add(folder / "users.json", role, role, password)
-    return Served(read_settings(settings)), passwords
+    return Served(read_settings(settings)), passwords, opener
 
 
 @contextlib.contextmanager

@@ -20,10 +20,14 @@ PASSWORD = "correct horse battery"
 ROLES = ("viewer", "guard", "desk", "admin")
 
 
-@pytest.fixture(autouse=True)
-def quick_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True, scope="session")
+def quick_hashes() -> Iterator[None]:
     """Hashes of little work: the tests log in often."""
-    monkeypatch.setattr(users, "_hasher", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+    quick = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(users, "_hasher", quick)
+        patch.setattr(users, "_NOBODY", quick.hash("nobody"))
+        yield
 
 
 @pytest.fixture
@@ -61,7 +65,9 @@ class Rig:
 
     def browser(self, **more: Any) -> httpx.Client:
         """A client with no session."""
-        self._clients.append(httpx.Client(base_url=self.served.address, timeout=30, trust_env=False, **more))
+        self._clients.append(
+            httpx.Client(base_url=self.served.address, timeout=30, trust_env=False, **{"verify": False, **more})
+        )  # reading authorities takes long
         return self._clients[-1]
 
     def logged_in(self, user: str) -> httpx.Client:

@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -113,10 +114,11 @@ def test_a_session_cannot_outlive_its_minutes_whatever_it_is_used_for(rig: Rig) 
 def test_an_open_stream_keeps_a_session_in_use_and_an_idle_one_ends(rig: Rig) -> None:
     with Reader(rig, "viewer") as reader:
         idle = rig.token("guard")
-        for session in rig.console.sessions._open.values():
-            session.used_s -= 3600
-            if session.user == "viewer":
-                until(lambda used=session, before=session.used_s: used.used_s > before)
+        sessions = {one.user: one for one in rig.console.sessions._open.values()}
+        long_ago_s = time.monotonic() - 3600
+        for session in sessions.values():
+            session.used_s = long_ago_s
+        until(lambda: sessions["viewer"].used_s > long_ago_s)
         assert rig.browser().get("/api/session", headers=idle).status_code == 401
         rig.browser().delete("/api/session", headers=reader.headers)
 

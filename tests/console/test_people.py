@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 
 from daemon.core import messages as m
@@ -120,11 +121,21 @@ def test_a_revision_that_nobody_told_is_read_anew(both: Rig, north: Desk) -> Non
     until(lambda: "E8" in [one["person"] for one in client.get("/api/people").json()["people"]])
 
 
+def test_another_run_of_a_daemon_is_read_anew_also_with_a_lower_revision(both: Rig, north: Desk) -> None:
+    client = both.logged_in("guard")
+    client.get("/api/people")
+    north.people, north.revision = {"E7": "From a backup"}, 3
+    north.gate.status(gallery_revision=3, boot_id="another")
+    until(lambda: [one["person"] for one in client.get("/api/people", params={"gate": "north"}).json()["people"]] == ["E7"])
+
+
 def test_a_silent_gate_is_named_and_a_revocation_says_what_may_still_be(both: Rig, south: Desk) -> None:
     client = both.logged_in("desk")
     south.gate.silent = True
     page = client.get("/api/people").json()
     assert page["silent"] == ["south"] and [one["person"] for one in page["people"]] == ["E1", "E2", "E3"]
+    asked = len(south.gate.commands)
+    assert client.get("/api/people").json()["silent"] == ["south"] and len(south.gate.commands) == asked, "it was asked again at once"
     answer = client.delete("/api/people/E2")
     said = answer.json()
     assert answer.status_code == 503 and said["error"].startswith("E2 may still be accepted: no answer from south")
@@ -146,8 +157,8 @@ def test_an_update_sends_what_is_given_and_null_clears(both: Rig, north: Desk) -
     change = {"name": None, "valid_until": "2027-12-31T00:00:00+01:00", "gates": ["north"]}
     assert client.patch("/api/people/E1", json=change).status_code == 200
     sent = next(one for one in north.gate.commands if isinstance(one, m.Update))
-    assert sent.name is None and sent.gates == ["north"] and sent.schedule is m.msgspec.UNSET
-    for bad in (
+    assert sent.name is None and sent.gates == ["north"] and sent.schedule is msgspec.UNSET
+    bad_ones: tuple[Any, ...] = (
         {},
         {"valid_until": "2027-12-31"},
         {"nam": "x"},
@@ -155,7 +166,8 @@ def test_an_update_sends_what_is_given_and_null_clears(both: Rig, north: Desk) -
         {"gates": []},
         {"name": "x" * 201},
         [],
-    ):
+    )
+    for bad in bad_ones:
         answer = client.patch("/api/people/E1", json=bad)
         assert answer.status_code == 422 and answer.json()["code"] == "invalid", bad
 
@@ -181,3 +193,13 @@ def test_without_a_broker_everything_says_so(both: Rig, own_broker: Any) -> None
         assert answer.status_code == 503 and answer.json()["hint"]
     assert "may still be accepted" in client.delete("/api/people/E1").json()["error"]
     assert client.get("/api/gates").json()["link"]["connected"] is False
+
+
+def test_every_change_is_in_the_log_in_one_line_without_names(both: Rig, north: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "ostiary.console")
+    client = both.logged_in("desk")
+    client.patch("/api/people/E1", json={"name": "Secret Name"})
+    (line,) = [record.getMessage() for record in caplog.records if "op=update" in record.getMessage()]
+    sent = next(one for one in north.gate.commands if isinstance(one, m.Update))
+    assert f"user=desk role=desk op=update person=E1 at=all command_id={sent.command_id} north=done south=done" in line
+    assert "Secret" not in caplog.text

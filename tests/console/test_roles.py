@@ -22,6 +22,10 @@ NEEDS = {
     ("DELETE", "/api/people/{person}"): Role.DESK,
     ("POST", "/api/people/{person}/pictures"): Role.DESK,
     ("POST", "/api/people/{person}/capture"): Role.DESK,
+    ("GET", "/api/visitors"): Role.DESK,
+    ("GET", "/api/visitors/{id}/picture"): Role.DESK,
+    ("POST", "/api/visitors/{id}/dismiss"): Role.DESK,
+    ("POST", "/api/visitors/{id}/assign"): Role.DESK,
 }
 OPEN = {("POST", "/api/session")}
 """What needs no session."""
@@ -39,7 +43,7 @@ def test_every_route_refuses_whoever_has_too_little_and_nobody_else(rig: Rig) ->
             if path == "/api/events" and user is not None:
                 continue  # it does not end; test_events.py has it
             client = rig.browser() if user is None else rig.logged_in(user)
-            answer = client.request(method, path.replace("{person}", "E1"))
+            answer = client.request(method, path.replace("{person}", "E1").replace("{id}", "v1"))
             if user is None:
                 assert (answer.status_code, answer.json()["code"]) == (401, "login"), (method, path)
             elif ROLES.index(user) < need:
@@ -53,8 +57,7 @@ def test_force_and_replace_are_for_administrators(rig: Rig) -> None:
         for wish in ("force", "replace"):
             answer = rig.logged_in(user).post("/api/people/E1/capture", json={"gate": "north", "seconds": 1, wish: True})
             assert answer.status_code == status, answer.text
-        form = {"files": {"pictures": ("a.jpg", b"x")}, "data": {"force": "true"}}
-        answer = rig.logged_in(user).post("/api/people/E1/pictures", **form)
+        answer = rig.logged_in(user).post("/api/people/E1/pictures", files={"pictures": ("a.jpg", b"x")}, data={"force": "true"})
         assert answer.status_code == (403 if user == "desk" else 422)
 
 

@@ -53,6 +53,7 @@ def test_a_name_that_is_not_the_consoles_is_refused(rig: Rig) -> None:
     client = rig.browser()
     for host, status in (("evil.example", 421), ("localhost:80", 401), ("127.0.0.1", 401), ("[::1]:8480", 401), ("evil.example:8480", 421)):
         assert client.get("/api/gates", headers={"Host": host}).status_code == status, host
+        assert (client.get("/login", headers={"Host": host}).status_code == 421) == (status == 421)
 
 
 def test_a_logout_ends_the_session_for_a_copied_cookie_too(rig: Rig) -> None:
@@ -73,7 +74,7 @@ def test_a_login_gives_a_new_session_and_ends_the_old_one(rig: Rig) -> None:
 
 @pytest.mark.parametrize("forged", ["", "x", "a.b", "ü", "x" * 5000, "null.null"])
 def test_a_forged_cookie_is_nobody(rig: Rig, forged: str) -> None:
-    answer = rig.browser().get("/api/session", headers={"Cookie": f"ostiary={forged}".encode()})
+    answer = rig.browser().get("/api/session", headers=[(b"Cookie", f"ostiary={forged}".encode())])
     assert answer.status_code == 401
 
 

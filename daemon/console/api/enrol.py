@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from daemon.console import pictures
 from daemon.console.api.access import Desk, Here, errors
-from daemon.console.api.models import Capture, Enrolled, Record, Upload
+from daemon.console.api.models import Assign, Capture, Enrolled, Record, Upload
 from daemon.console.api.people import Whom
 from daemon.console.changes import carried_out
 from daemon.console.console import Console
@@ -26,7 +26,9 @@ _LISTS, _FLAGS = ("gates",), ("force", "replace", "dry_run")
 def _form_schema() -> dict[str, Any]:
     schema = Upload.model_json_schema(ref_template="#/components/schemas/{model}")
     files = {"type": "array", "items": {"type": "string", "format": "binary"}, "minItems": 1, "maxItems": m.MAX_IMAGES}
-    return {"type": "object", "properties": {"pictures": files, **schema["properties"]}, "required": ["pictures"]}
+    # A form has no null: a field that is not given is absent, or empty.
+    fields = {name: its["anyOf"][0] if "anyOf" in its else its for name, its in schema["properties"].items()}
+    return {"type": "object", "properties": {"pictures": files, **fields}, "required": ["pictures"], "additionalProperties": False}
 
 
 @router.post(
@@ -39,7 +41,7 @@ async def upload(person: Whom, request: Request, session: Desk, console: Here) -
     async with console.uploads.one():
         form = await read_form(request.headers.get("content-type", ""), request.stream())
         asked = _asked(form)
-        _need_grants(session, asked.force or asked.replace)
+        need_grants(session, asked.force or asked.replace)
         if asked.at != "all":
             _need_gate(console, asked.at)
         if not form.files:
@@ -49,7 +51,7 @@ async def upload(person: Whom, request: Request, session: Desk, console: Here) -
         images = [one.jpeg for one in done if one.jpeg is not None]
         if not images:
             raise Problem(422, "no_pictures", f"{done[0].file}: {done[0].words}", "choose other pictures", pictures=told)
-        command = m.Enroll(**times(), person=person, images=images, **_grants(asked), **_record(asked))
+        command = m.Enroll(**times(), person=person, images=images, **grants(asked), **record(asked))
         answers = await carried_out(console, session, command, None if asked.at == "all" else asked.at)
         return {**answers, "pictures": told}
 
@@ -57,10 +59,10 @@ async def upload(person: Whom, request: Request, session: Desk, console: Here) -
 @router.post("/{person}/capture", response_model=Enrolled, response_model_exclude_unset=True, responses=ANSWERS)
 async def capture(person: Whom, asked: Capture, session: Desk, console: Here) -> dict[str, Any]:
     """Enrol whoever stands before the camera of the gate."""
-    _need_grants(session, asked.force or asked.replace)
+    need_grants(session, asked.force or asked.replace)
     _need_gate(console, asked.gate)
     command = m.Enroll(
-        **times(CAPTURE_LIFETIME_S), person=person, capture=m.Capture(seconds=asked.seconds), **_grants(asked), **_record(asked)
+        **times(CAPTURE_LIFETIME_S), person=person, capture=m.Capture(seconds=asked.seconds), **grants(asked), **record(asked)
     )
     return {**await carried_out(console, session, command, asked.gate), "pictures": []}
 
@@ -70,17 +72,16 @@ def _need_gate(console: Console, gate: str) -> None:
         raise Problem(404, "unknown_gate", f"there is no gate {gate}", "GET /api/gates has all gates")
 
 
-def _need_grants(session: Session, wants: bool) -> None:
+def need_grants(session: Session, wants: bool) -> None:
     if wants and session.role < Role.ADMIN:
         raise forbidden(Role.ADMIN.word)
 
 
-def _grants(asked: Capture | Upload) -> dict[str, Any]:
-    more = {"dry_run": True} if asked.dry_run else {}
-    return {"force": asked.force, "replace": asked.replace, **more}
+def grants(asked: Capture | Upload | Assign) -> dict[str, Any]:
+    return {name: getattr(asked, name) for name in ("force", "replace", "dry_run") if hasattr(asked, name)}
 
 
-def _record(asked: Record) -> dict[str, Any]:
+def record(asked: Record) -> dict[str, Any]:
     return {name: getattr(asked, name) for name in Record.model_fields}
 
 

@@ -2,6 +2,7 @@
 
 import { may } from "./api.js";
 import { el, icon, mark } from "./dom.js";
+import { named } from "./names.js";
 
 const TWINS = ["duplicate_of", "lookalike"];
 
@@ -26,7 +27,7 @@ export function pair(answer, { number, name, url }, does) {
       { class: "pair" },
       side("You enrol", number, name, url ? el("img", { src: url, alt: "" }) : mark(name, number, "face-mark big")),
       el("span", { "aria-hidden": "true" }, "≈"),
-      side("It looks like", other.person, other.name, mark(other.name, other.person, "face-mark big")),
+      known(other),
     ),
     el(
       "div",
@@ -52,6 +53,14 @@ export function stranger(number, does) {
       may("admin") ? choice("warn", "Replace the earlier pictures", `All templates of ${number} go, and these photos take their place.`, does.replace) : null,
     ),
   );
+}
+
+/** Who is enrolled already. The gate says only the number; the name comes from the record. */
+function known(other) {
+  const shown = (name) => side("It looks like", other.person, name, mark(name, other.person, "face-mark big"));
+  const made = shown(other.name);
+  if (!other.name) named(other.person, (name) => name && made.replaceWith(shown(name)));
+  return made;
 }
 
 const side = (title, number, name, face) => el("div", {}, el("span", { class: "label" }, title), face, el("b", {}, name || "No name"), el("span", { class: "muted number" }, number));

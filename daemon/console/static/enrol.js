@@ -6,7 +6,7 @@ import { api, person } from "./api.js";
 import { $, busy, el, listed, note, settled, trouble } from "./dom.js";
 import { listen } from "./events.js";
 import { album } from "./photos.js";
-import { fill, offerGates, read } from "./record.js";
+import { choicesOf, fill, offerChoices, read } from "./record.js";
 import { complain } from "./shell.js";
 
 const NUMBER = /^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$/;
@@ -15,10 +15,11 @@ const SETTLE_MS = 500;
 const form = $("enrol");
 const go = $("go");
 const asked = new URLSearchParams(location.search);
-let gates = [];
+let choices = { gates: [], schedules: [] };
 let record = null; // of the number that stands there, if the gates know it
 let grants = {}; // force, replace: what an admin has chosen for these photos
 let running = null; // the dry run under way
+let isLooking = false; // whether the number is still to be looked for
 const photos = album(() => ((grants = {}), check()), complain);
 
 const number = () => form.person.value.trim();
@@ -62,6 +63,7 @@ const check = settled(async () => {
   go.disabled = true;
   $("alike").replaceChildren();
   const lacks = missing();
+  if (isLooking) return; // it comes here again
   if (!isNumberRight() || lacks) {
     photos.judge(null);
     return say(note("", lacks ?? "This number cannot be used."));
@@ -87,7 +89,7 @@ const check = settled(async () => {
 function perPhoto(said) {
   const sent = said.pictures.map((one, at) => (one.taken ? at : null)).filter((at) => at !== null);
   const isFine = all(said.answers, "done");
-  const known = said.pictures.map((one) => (!one.taken || isFine ? one : null));
+  const known = said.pictures.map((one) => (one.taken ? (isFine ? { taken: true, words: "a good photo" } : null) : one));
   for (const one of said.answers) {
     const number = /^image (\d+)/.exec(one.detail ?? "")?.[1];
     if (one.status === "refused" && number && number <= sent.length) known[sent[number - 1]] = { taken: false, words: one.words };
@@ -119,8 +121,7 @@ function choose(given) {
   const does = {
     stop: () => reset(),
     same: (known) => {
-      form.person.value = known;
-      form.name.value = "";
+      [form.person.value, form.name.value, isLooking] = [known, "", true];
       look();
     },
     force: () => ((grants = { force: true }), check()),
@@ -137,8 +138,9 @@ async function look() {
   record = null;
   if (isNumberRight()) record = await api("GET", person(wanted)).catch(() => null);
   if (wanted !== number()) return;
-  if (record) fill(form, { ...record, name: form.name.value || record.name }, gates);
-  else if (before) fill(form, {}, gates);
+  isLooking = false;
+  if (record) fill(form, { ...record, name: form.name.value || record.name }, choices);
+  else if (before) fill(form, {}, choices);
   $("known").hidden = !record;
   if (record) {
     const count = `${record.templates} ${record.templates === 1 ? "picture" : "pictures"}`;
@@ -199,11 +201,11 @@ function reset() {
   running?.abort();
   form.reset();
   photos.clear();
-  [record, grants] = [null, {}];
+  [record, grants, isLooking] = [null, {}, false];
   $("known").hidden = true;
   $("done").hidden = true;
   form.hidden = false;
-  offerGates(form, gates);
+  offerChoices(form, choices);
   show();
   form.person.focus();
 }
@@ -216,15 +218,20 @@ function show() {
 
 async function load() {
   const { gates: all } = await api("GET", "/gates");
-  gates = all.map((one) => one.gate).sort();
+  choices = choicesOf(all);
+  const gates = all.map((one) => one.gate);
   const chosen = form.at.value || asked.get("gate");
   form.at.replaceChildren(...gates.map((gate) => el("option", { value: gate }, gate)));
   if (gates.includes(chosen)) form.at.value = chosen;
-  offerGates(form, gates, [...form.querySelectorAll("[name=gates]:checked")].map((tick) => tick.value));
+  offerChoices(form, choices);
 }
 
 const lookSoon = settled(look, SETTLE_MS);
-form.person.addEventListener("input", () => ((grants = {}), (go.disabled = true), lookSoon()));
+form.person.addEventListener("input", () => {
+  [grants, isLooking, go.disabled] = [{}, true, true];
+  running?.abort();
+  lookSoon();
+});
 for (const name of ["how", "at", "seconds"]) form.addEventListener("change", (event) => event.target.name === name && show());
 form.addEventListener("change", (event) => ["gates", "schedule", "valid_from", "valid_until", "valid_from_time", "valid_until_time"].includes(event.target.name) && check());
 form.addEventListener("submit", (event) => {

@@ -5,7 +5,7 @@ import { $, chip, el, icon, note } from "./dom.js";
 import { listen } from "./events.js";
 import { advice, stateOf } from "./gates.js";
 import { complain, session } from "./shell.js";
-import { since } from "./times.js";
+import { day, since } from "./times.js";
 import { CAMERAS } from "./words.js";
 
 const MODES = { identify: "finds people by their face", verify: "compares with a badge", both: "by face, and with a badge" };
@@ -30,7 +30,13 @@ function copyable(text, about) {
   return el("span", { class: "copy" }, el("code", {}, text), button);
 }
 
-const isCalibrated = (status) => !status.reasons.some((reason) => reason.startsWith("uncalibrated"));
+const CALIBRATIONS = { gate: "measured at this gate", photos: "from photos by other cameras", fixed: "fixed by the configuration" };
+
+/** Where the threshold comes from. */
+const calibration = (status) => {
+  const words = CALIBRATIONS[status.calibration] ?? status.calibration;
+  return status.calibrated_at ? `${words}, ${day(status.calibrated_at)}` : words;
+};
 
 function card(entry) {
   const { gate, status } = entry;
@@ -41,14 +47,15 @@ function card(entry) {
     parts.push(
       facts(["Camera", CAMERAS[status.camera] ?? status.camera], ["Said", status.at && since(status.at)], ["Mode", status.mode && (MODES[status.mode] ?? status.mode)], ["Version", status.version]),
       el("h3", {}, "How it decides"),
-      facts(["Threshold", number(status.threshold)], ["Threshold for badges", status.mode && status.mode !== "identify" ? number(status.claim_threshold) : null], ["Calibrated at this gate", isCalibrated(status) ? "yes" : "no"], ["Model", status.model], ["Runs on", status.provider?.toUpperCase()]),
+      facts(["Threshold", number(status.threshold)], ["Threshold for badges", status.mode && status.mode !== "identify" ? number(status.claim_threshold) : null], ["Calibration", calibration(status)], ["Model", status.model], ["Runs on", status.provider?.toUpperCase()]),
       el("h3", {}, "Whom it knows"),
       facts(["People", count(status.people)], ["Templates", count(status.templates)], ["Revision", count(status.gallery_revision)], ["Change of model", status.reembedding && `${status.reembedding.done} of ${status.reembedding.of} with ${status.reembedding.model}`]),
       el("h3", {}, "What it says and hears"),
       facts(
         ["Messages that wait", count(status.outbox_depth)],
         ["Commands", status.commands === "signed" ? "must be signed" : status.commands === "unsigned" ? "need no signature" : null],
-        ["Metrics", url && el("a", { href: url, rel: "noreferrer" }, "Open metrics")],
+        ["Metrics", url ? el("a", { href: url, rel: "noreferrer" }, "Open metrics") : status.metrics && `${status.metrics}, on the gate's box`],
+        ["Unknown visitors", status.share_unknown ? `shared for ${status.share_unknown} min` : null],
         ["Signs with", status.public_key && copyable(status.public_key, `the public key of ${gate}`), true],
         [`Audit head${status.audit ? ` (record ${status.audit.number.toLocaleString("en-GB")})` : ""}`, status.audit ? copyable(status.audit.head, `the audit head of ${gate}`) : "cannot be read", true],
       ),

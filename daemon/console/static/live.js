@@ -40,7 +40,7 @@ function row(entry, isNew) {
   const marks = [
     isReplaced && el("span", { class: "chip" }, "replaced by a later answer"),
     one.supersedes && el("span", { class: "chip" }, "replaces an earlier answer"),
-    !one.live && el("span", { class: "chip ask" }, icon("clock"), "not live: opens nothing"),
+    !one.live && el("span", { class: "chip ask" }, icon("clock"), one.decision === "accept" ? "not live: opens nothing" : "not live"),
     one.decision === "unknown" && may("desk") && !isReplaced && el("a", { class: "enrol-link", href: `/enrol?gate=${encodeURIComponent(one.gate)}` }, "Enrol at this gate"),
   ];
   return el(
@@ -141,10 +141,10 @@ async function load() {
     gates.show(state.gates);
     offer(form.gate);
     // A decision that came while the console was being asked is in neither list for sure, so both count.
-    const decisions = new Map([...entries.map((entry) => entry.decision), ...past.decisions].filter(Boolean).map((one) => [one.event_id, one]));
+    const decisions = new Map([...entries.map((entry) => entry.decision), ...past.decisions].filter(Boolean).map((one) => [one.event_id, one]).reverse());
     entries = [];
     newest.clear();
-    const told = [...[...decisions.values()].map((one) => [one.decided_at, one]), ...(past.gaps ?? []).map((gap) => [gap.at, gap])];
+    const told = [...[...decisions.values()].map((one) => [one.decided_at, one]), ...(past.gaps ?? []).toReversed().map((gap) => [gap.at, gap])];
     told.sort(([a], [b]) => Date.parse(a) - Date.parse(b));
     for (const [, one] of told) {
       if (one.decision) take(one);

@@ -3,7 +3,7 @@
 import { answers } from "./answers.js";
 import { api, may, person } from "./api.js";
 import { $, busy, chip, el, icon, listed, mark, note, trouble } from "./dom.js";
-import { changes, fill, read } from "./record.js";
+import { changes, choicesOf, fill, read } from "./record.js";
 import { revoke } from "./revoke.js";
 import { day, validity } from "./times.js";
 import { PEOPLE, known } from "./words.js";
@@ -26,7 +26,7 @@ export async function open(number) {
   shown = number;
   said.replaceChildren();
   isEdited = false;
-  place.replaceChildren(top({ person: number }), el("p", { class: "muted" }, "Asking the gates…"));
+  put(top({ person: number }), el("p", { class: "muted" }, "Asking the gates…"));
   if (!sheet.open) sheet.showModal();
   await load(number);
 }
@@ -36,13 +36,22 @@ export function refresh(number) {
   if (number === shown && !isEdited) load(number);
 }
 
+/** Put this into the sheet. Whatever had the focus keeps it, by its words, although it is drawn anew. */
+function put(...made) {
+  const label = (one) => one.getAttribute("aria-label") ?? one.textContent;
+  const focused = sheet.contains(document.activeElement) ? label(document.activeElement) : null;
+  place.replaceChildren(...made);
+  const all = [...place.querySelectorAll("button, a")];
+  if (focused !== null) (all.find((one) => label(one) === focused) ?? all[0])?.focus();
+}
+
 async function load(number) {
   try {
     const record = await api("GET", person(number));
     if (number === shown) draw(record);
   } catch (error) {
     if (number !== shown) return;
-    place.replaceChildren(top({ person: number }), said, error.status === 404 ? note("", "No gate knows this number.", "It may have been revoked.") : trouble(error));
+    put(top({ person: number }), said, error.status === 404 ? note("", "No gate knows this number.", "It may have been revoked.") : trouble(error));
   }
 }
 
@@ -57,7 +66,7 @@ const top = (record, state = null) =>
 
 function draw(record) {
   const fact = (name, value, isWide) => el("div", { class: isWide ? "wide" : null }, el("dt", {}, name), el("dd", {}, value));
-  place.replaceChildren(
+  put(
     top(record, known(PEOPLE, record.state)),
     said,
     record.differs ? note("ask", "The gates do not say the same about this person.", "See below what each has; save the record once more to make them agree.") : "",
@@ -81,19 +90,13 @@ function records(record) {
   const rows = Object.entries(record.records ?? {}).sort(([a], [b]) => a.localeCompare(b));
   if (!rows.length) return el("p", { class: "muted" }, `Known at ${listed(record.at ?? [])}.`);
   return el(
-    "table",
+    "ul",
     { class: "at" },
-    el("caption", { class: "visually-hidden" }, "The record at each gate"),
-    el("thead", {}, el("tr", {}, ...["Gate", "State", "Pictures", "May pass"].map((name) => el("th", { scope: "col" }, name)))),
-    el(
-      "tbody",
-      {},
-      rows.map(([gate, one]) => {
-        if (!one) return el("tr", {}, el("td", {}, gate), el("td", { colspan: 3, class: "muted" }, "does not know this number"));
-        const state = known(PEOPLE, one.state);
-        return el("tr", {}, el("td", {}, gate), el("td", {}, chip(state.look, state.sign, state.words)), el("td", {}, one.templates), el("td", {}, validity(one.valid_from, one.valid_until)));
-      }),
-    ),
+    rows.map(([gate, one]) => {
+      const state = known(PEOPLE, one.state);
+      const pictures = `${one.templates} ${one.templates === 1 ? "picture" : "pictures"}`;
+      return el("li", {}, el("b", {}, gate), chip(state.look, state.sign, state.words), el("span", { class: "muted" }, `${pictures}, ${validity(one.valid_from, one.valid_until)}`));
+    }),
   );
 }
 
@@ -128,13 +131,12 @@ async function tell(given, done, number) {
   said.replaceChildren(answers(given, done));
   isEdited = false;
   await load(number);
-  sheet.querySelector("[aria-label=Close]").focus();
 }
 
 async function edit(record) {
   const form = $("edit").content.cloneNode(true).querySelector("form");
   const { gates } = await api("GET", "/gates").catch(() => ({ gates: [] }));
-  fill(form, record, gates.map((one) => one.gate));
+  fill(form, record, choicesOf(gates));
   isEdited = true;
   said.replaceChildren();
   const back = () => {

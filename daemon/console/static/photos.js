@@ -92,15 +92,15 @@ function judged(photo, judgement) {
 
 /** A photo as it is sent: upright, not larger than a gate needs. What this browser cannot read is sent as it is. Raises an Error. */
 async function prepared(file) {
-  const wrong = (message, hint) => Object.assign(new Error(`${file.name}: ${message}`), { hint });
-  if (!file.size) throw wrong("the file is empty", "was the photo copied to its end?");
-  if (file.size > MOST_BYTES) throw wrong(`the file has ${Math.round(file.size / 1e6)} MB`, "save the photo smaller: 2000 pixels a side are enough");
+  const wrong = (message, hint) => Object.assign(new Error(`“${file.name}” ${message}`), { hint });
+  if (!file.size) throw wrong("is empty", "was the photo copied to its end?");
+  if (file.size > MOST_BYTES) throw wrong(`has ${Math.round(file.size / 1e6)} MB`, "save the photo smaller: 2000 pixels a side are enough");
   let picture;
   try {
     picture = await createImageBitmap(file, { imageOrientation: "from-image" });
   } catch {
     if (await isFromPhone(file)) return { blob: file, name: file.name, url: null };
-    throw wrong("this is not a photo that can be read", "give a JPEG, PNG, WebP or HEIC file that shows one face");
+    throw wrong("is not a photo that can be read", "give a JPEG, PNG, WebP or HEIC file that shows one face");
   }
   const scale = Math.min(1, LONGEST_PX / Math.max(picture.width, picture.height));
   const canvas = document.createElement("canvas");
@@ -112,7 +112,7 @@ async function prepared(file) {
   paper.drawImage(picture, 0, 0, canvas.width, canvas.height);
   picture.close();
   const blob = await new Promise((done) => canvas.toBlob(done, "image/jpeg", QUALITY));
-  if (!blob) throw wrong("this browser cannot shrink it", "save the photo smaller: 2000 pixels a side are enough");
+  if (!blob) throw wrong("cannot be shrunk by this browser", "save the photo smaller: 2000 pixels a side are enough");
   return { blob, name: `${file.name.replace(/\.[^.]*$/, "")}.jpg`, url: URL.createObjectURL(blob) };
 }
 

@@ -6,18 +6,39 @@ import { fromFields, toFields } from "./times.js";
 const TEXTS = ["name", "schedule", "consent"];
 const MOMENTS = ["valid_from", "valid_until"];
 
+/** The gates and schedules that a record may name, by what the gates say of themselves (entries of /api/gates). */
+export function choicesOf(entries) {
+  const all = (name) => entries.flatMap((entry) => entry.status?.[name] ?? []);
+  const sorted = (words) => [...new Set(words)].sort();
+  return { gates: sorted([...entries.map((entry) => entry.gate), ...all("gates")]), schedules: sorted(all("schedules")) };
+}
+
+/** Offer gates and schedules; what is chosen stays, also what no gate names any more. */
+export function offerChoices(form, choices) {
+  offerGates(form, choices.gates, [...form.querySelectorAll("[name=gates]:checked")].map((tick) => tick.value));
+  offerSchedules(form, choices.schedules, form.elements.schedule.value);
+}
+
+function offerSchedules(form, schedules, chosen) {
+  const all = [...new Set([...schedules, ...(chosen ? [chosen] : [])])];
+  form.elements.schedule.replaceChildren(el("option", { value: "" }, "At any time"), ...all.map((name) => el("option", { value: name }, name)));
+  form.elements.schedule.value = chosen;
+}
+
 /** A tick for each gate; gates that only the record names get one too. */
-export function offerGates(form, gates, ticked = []) {
+function offerGates(form, gates, ticked = []) {
   const all = [...new Set([...gates, ...ticked])].sort();
   form.querySelector("[data-gates]").replaceChildren(
     ...all.map((gate) => el("label", { class: "tick" }, el("input", { type: "checkbox", name: "gates", value: gate, checked: ticked.includes(gate) }), gate)),
   );
 }
 
-export function fill(form, record, gates) {
+/** Write a record into the fields. */
+export function fill(form, record, choices) {
+  offerSchedules(form, choices.schedules, record.schedule ?? "");
   for (const name of TEXTS) form.elements[name].value = record[name] ?? "";
   for (const name of MOMENTS) [form.elements[name].value, form.elements[`${name}_time`].value] = toFields(record[name], name === "valid_until");
-  offerGates(form, gates, record.gates ?? []);
+  offerGates(form, choices.gates, record.gates ?? []);
 }
 
 /** What the fields say, null for what is empty. Raises an Error about fields that make no sense. */

@@ -13,7 +13,7 @@ export function revoke(record, then) {
   const where = record.at?.length ? `at ${listed(record.at)}` : "at every gate";
   const form = el(
     "form",
-    { method: "dialog", novalidate: true },
+    { method: "dialog", novalidate: true, "aria-labelledby": "revoke-title" },
     el("h2", { id: "revoke-title" }, `Revoke ${record.name ? `${record.name} (${record.person})` : record.person}?`),
     note("bad", el("b", {}, `Templates and pictures ${where} are erased. This cannot be undone.`), "From the next frame on the gates do not know this face. The number and the audit record stay. To lock somebody out for a while, suspend them instead."),
     el("label", { class: "field" }, el("span", {}, "Type the number ", el("code", {}, record.person), " to confirm"), typed),

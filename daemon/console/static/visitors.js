@@ -77,7 +77,7 @@ function assign(one) {
   const save = el("button", { class: "primary" }, "Enrol");
   const form = el(
     "form",
-    { novalidate: true },
+    { novalidate: true, "aria-labelledby": "assign-title" },
     el("h2", { id: "assign-title" }, "Who is it?"),
     el("div", { class: "top" }, el("img", { class: "face-mark big", src: `/api${path(one)}/picture`, alt: "The visitor" }), el("p", { class: "muted" }, "A number that the gates know gets one more picture. A new number becomes a new person.")),
     el("label", { class: "field" }, el("span", {}, "Number"), number),

@@ -1,19 +1,17 @@
 """A browser, and consoles for it to look at. They serve all tests of a file, because a browser takes long to start."""
 
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from daemon.console.server import Served
 from daemon.demo.brokers import Running
 from daemon.demo.console import console
+from daemon.demo.frames import enrolment_photo
 from tests.fixtures.chromium import Page, chromium
 from tests.fixtures.mosquitto import Mosquitto
+from tests.fixtures.peopled_gate import PeopledGate
+from tests.fixtures.served import served
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -33,25 +31,16 @@ def site(folder: Path) -> Iterator[Running]:
         yield Running("mosquitto", mosquitto.port, "5")
 
 
-@contextmanager
-def served(made: Served) -> Iterator[None]:
-    """The console runs for the length of a `with`."""
-    thread = threading.Thread(target=made.run)
-    thread.start()
-    try:
-        _until(lambda: made.server.started)
-        yield
-    finally:
-        made.stop()
-        thread.join(30)
-        assert not thread.is_alive()
+HTML = "<img src=x onerror=alert(1)>"
+SCRIPT = "</script><script>window.broken=1</script>{{7*7}}"
+"""Names that a careless page would run."""
 
 
 class At:
     """A console, and a browser that looks at it."""
 
-    def __init__(self, page: Page, passwords: dict[str, str]) -> None:
-        self.page, self.passwords = page, passwords
+    def __init__(self, page: Page, passwords: dict[str, str], opener: str | None = None) -> None:
+        self.page, self.passwords, self.opener = page, passwords, opener
 
     def login(self, user: str, path: str = "/") -> Page:
         return self.page.login(user, self.passwords[user], path)
@@ -60,9 +49,9 @@ class At:
 @pytest.fixture(scope="module")
 def at(folder: Path, site: Running) -> Iterator[At]:
     """A console at the broker, and a browser."""
-    made, passwords = console(site, folder)
+    made, passwords, opener = console(site, folder)
     with served(made), chromium(folder / "browser", made.address) as page:
-        yield At(page, passwords)
+        yield At(page, passwords, opener)
 
 
 @pytest.fixture(autouse=True)
@@ -74,8 +63,19 @@ def nothing_wrong(request: pytest.FixtureRequest) -> Iterator[None]:
         assert seen.page.wrongs() == []
 
 
-def _until(condition: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+@pytest.fixture
+def gate(site: Running) -> Iterator[PeopledGate]:
+    """Gate north with a few people; two of them have names that a careless page would run."""
+    with PeopledGate(site.port, site="demo") as made:
+        made.add("E1001", "Grace Hopper")
+        made.add("E1002", HTML, schedule=SCRIPT, consent=HTML)
+        made.add("E1003", SCRIPT)
+        made.tell()
+        yield made
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    path = tmp_path / f"{HTML}.jpg"
+    path.write_bytes(enrolment_photo("collins"))
+    return path

@@ -13,8 +13,9 @@ pytest.importorskip("fastapi", reason="the extra `console` is not installed")
 from daemon.demo.brokers import Running
 from daemon.demo.console import Made, playing
 from daemon.demo.frames import enrolment_photo
-from tests.console.browser.conftest import At, served
+from tests.console.browser.conftest import At
 from tests.fixtures.chromium import chromium
+from tests.fixtures.served import served
 
 pytestmark = [pytest.mark.browser, pytest.mark.broker]
 
@@ -42,6 +43,11 @@ def test_from_a_stranger_to_a_stranger(at: At, made: Made, tmp_path: Path) -> No
     stage.enter("collins", 1)
     page.reads("Somebody unknown", "#feed")
     page.reads("no enrolled person is similar enough", "#feed")
+
+    page.open("/visitors")
+    page.until(lambda: page.script("return document.querySelector('#visitors img')?.naturalWidth > 0"), "the visitor's picture is seen")
+    page.press("Dismiss")
+    page.reads("No unknown visitor.")
 
     page.open("/enrol").choose([photo])
     page.write("[name=person]", "E1042")
