@@ -20,6 +20,8 @@ DOCUMENTS = (
     "CONTRIBUTING.md",
     "deploy/README.md",
     "deploy/fleet.md",
+    "deploy/home-assistant/README.md",
+    "deploy/integrations/README.md",
     "daemon/README.md",
     "trainer/README.md",
     "bench/README.md",
@@ -83,8 +85,8 @@ def test_every_command_and_option_that_is_shown_exists(program: str, module: str
             words = line.split()
             plain = (word for i, word in enumerate(words) if not (i and words[i - 1].startswith("--")))
             named = [word for word in plain if re.fullmatch(r"[a-z]+(-[a-z]+)*", word)]
-            command = named[: 2 if named[0] == "roster" else 1]
-            shown.setdefault(tuple(command), set()).update(re.findall(r"--[a-z-]+", line))
+            step = named[: 2 if named[0] == "roster" else 1]
+            shown.setdefault(tuple(step), set()).update(re.findall(r"--[a-z-]+", line))
     for command, options in shown.items():
         told = subprocess.run(
             [sys.executable, "-m", module, *command, "--help"], cwd=ROOT, capture_output=True, text=True, check=True
