@@ -13,8 +13,8 @@ from daemon.core.people.roster_head import Head, Part, head_said, made_head
 from daemon.core.people.roster_wire import topic
 from daemon.core.signing import private_key
 from daemon.edges.store import open_store
-from tests.fixtures.desk import MODELS
 from tests.fixtures.boxes import SITE, Box, Fleet, fleet
+from tests.fixtures.desk import MODELS
 
 ALICE, BOB, CAROL = 100, 140, 180
 
