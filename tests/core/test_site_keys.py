@@ -105,7 +105,7 @@ def test_what_a_store_and_a_file_keep_is_read_as_it_was_written() -> None:
     assert from_bytes(to_bytes(SECOND)) == SECOND
     boxes = {
         "box.a-1": Box(signing.public_text(STRANGER), sealed_box.public_text(NORTH)),
-        "B_2": Box(signing.public_text(ADMIN), sealed_box.public_text(SOUTH), retired=True),
+        "B_2": Box(signing.public_text(ADMIN), sealed_box.public_text(SOUTH), keeper=True, retired=True),
     }
     for fleet in (Fleet(SITE, FIRST), Fleet("a.b", SECOND, boxes)):
         assert from_text(to_text(fleet)) == fleet

@@ -18,10 +18,11 @@ from daemon.core.people.site_keys import Edition, Key, Number, Sealing
 class Box(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A box of the fleet: the public key that signs its records (Ed25519), and the one that the site keys are sealed to (X25519).
 
-    One that is `retired` gets no keys any more; what it wrote is still read."""
+    A `keeper` makes heads. One that is `retired` gets no keys any more; what it wrote is still read."""
 
     public: str
     exchange: str
+    keeper: bool = False
     retired: bool = False
 
 
@@ -57,8 +58,26 @@ def to_text(fleet: Fleet) -> str:
     ]
     for name, box in sorted(fleet.boxes.items()):
         lines += ["", f'[boxes."{name}"]', f'public = "{box.public}"', f'exchange = "{box.exchange}"']
-        lines += ["retired = true"] if box.retired else []
+        lines += _flags(box)
     return "\n".join(lines) + "\n"
+
+
+def section(fleet: Fleet, name: str, admin: str) -> str:
+    """`[roster]` for the configuration of the box of this name (TOML). `admin` is the administrator's public key."""
+    keeper = "true" if name in fleet.boxes and fleet.boxes[name].keeper else "false"
+    lines = ["[roster]", f'name = "{name}"', f"keeper = {keeper}", f'admin = "{admin}"']
+    for other, box in sorted(fleet.boxes.items()):
+        lines += ["", *writer(other, box)] if other != name else []
+    return "\n".join(lines) + "\n"
+
+
+def writer(name: str, box: Box) -> list[str]:
+    """What the other boxes' configuration says of a box: the lines of its table (TOML)."""
+    return [f'[roster.writers."{name}"]', f'public = "{box.public}"', *_flags(box)]
+
+
+def _flags(box: Box) -> list[str]:
+    return [f"{flag} = true" for flag in ("keeper", "retired") if getattr(box, flag)]
 
 
 def from_text(text: str) -> Fleet:

@@ -16,7 +16,7 @@ from daemon.client.failures import DONE, REFUSED, USAGE, ClientError
 from daemon.client.keys import Gates, believed
 from daemon.core import sealed_box, signing
 from daemon.core.people import site_keys
-from daemon.core.people.fleet_file import Box, Fleet, to_text
+from daemon.core.people.fleet_file import Box, Fleet, section, to_text, writer
 from daemon.core.people.roster_wire import KEY_BYTES
 from daemon.ctl.asking import TIMEOUT_S
 from daemon.ctl.roster.fleet import FIRST_S, Known, administrator, boxes, fleet_of, one_box, whole_site, write_fleet
@@ -68,9 +68,15 @@ def admit(args: argparse.Namespace, out: Console) -> int:
         out.print(Text(to_json({"box": args.box, "public": box.public, "edition": fleet.edition.number})))
         return DONE
     out.print(Text.assemble(("✓", "bold green"), " ", safe(args.box, "cyan"), " has the keys of the fleet. Add this at all other boxes:"))
-    out.print(
-        Text(f'[roster.writers."{args.box}"]\npublic = "{box.public}"\nkeeper = {"true" if found[args.box][0].roster.keeper else "false"}')
-    )
+    out.print(Text("\n".join(writer(args.box, box))))
+    return DONE
+
+
+def show_section(args: argparse.Namespace, out: Console) -> int:
+    """roster config: what the configuration of a box has to say."""
+    fleet, admin = fleet_of(args, whole_site(args)), administrator(args)
+    text = section(fleet, args.box, signing.public_text(admin.key))
+    out.print(Text(to_json({"box": args.box, "toml": text}) if hasattr(args, "json") else text.rstrip()), soft_wrap=True)
     return DONE
 
 
@@ -100,4 +106,4 @@ def _believed(known: Known, gates: Gates, out: Console) -> Box:
         out.print(Text.assemble("The box ", safe(known.roster.name, "cyan"), " signs with ", safe(public, "bold")))
         if input("Does `ostiaryd check` at the box show the same key? (yes/no) ").strip().lower() != "yes":
             raise ClientError(REFUSED, f"{known.roster.name} was not admitted", hint)
-    return Box(public, exchange)
+    return Box(public, exchange, keeper=known.roster.keeper)

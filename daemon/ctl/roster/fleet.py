@@ -12,6 +12,7 @@ from daemon.client.keys import Gates, Signer, read_signer
 from daemon.client.seen import Seen, read_status
 from daemon.client.target import Target, target
 from daemon.core import messages as m
+from daemon.core import signing
 from daemon.core.people.fleet_file import Fleet, from_text, to_text
 from daemon.core.people.roster_wire import RosterError
 
@@ -82,6 +83,20 @@ def boxes(broker: Broker, gates: Gates, first_s: float) -> tuple[dict[str, list[
         elif (seen := read_status(heard.payload)).roster is not None:
             found.setdefault(seen.roster.name, {})[gate] = Known(gate, seen, seen.roster, heard.topic, heard.payload)
     return {name: [them[gate] for gate in sorted(them)] for name, them in sorted(found.items())}, sorted(forged)
+
+
+def of_fleet(found: dict[str, list[Known]], fleet: Fleet) -> tuple[dict[str, list[Known]], list[str]]:
+    """The boxes of the fleet that said this themselves, and the gates of others. Those that are retired are left out."""
+    own: dict[str, list[Known]] = {}
+    others = []
+    for name, them in found.items():
+        for one in them:
+            box = fleet.boxes.get(name)
+            if box is None or not signing.said_by(signing.public_key(box.public), one.topic, one.payload):
+                others.append(one.gate)
+            elif not box.retired:
+                own.setdefault(name, []).append(one)
+    return own, others
 
 
 def one_box(found: dict[str, list[Known]], name: str, forged: list[str]) -> Known:

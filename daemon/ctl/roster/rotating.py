@@ -19,7 +19,7 @@ from daemon.core.people.fleet_file import Fleet
 from daemon.core.people.roster_wire import KEY_BYTES, RosterError
 from daemon.ctl.asking import TIMEOUT_S
 from daemon.ctl.roster.admitting import give
-from daemon.ctl.roster.fleet import FIRST_S, administrator, boxes, fleet_of, whole_site, write_fleet
+from daemon.ctl.roster.fleet import FIRST_S, administrator, boxes, fleet_of, of_fleet, whole_site, write_fleet
 from daemon.ctl.roster.reading import read_all
 from daemon.ctl.text import safe, to_json
 
@@ -55,7 +55,9 @@ def rotate(args: argparse.Namespace, out: Console) -> int:
         line = f'add `retired = true` to [roster.writers."{args.retire}"] at every box, and take its login from the broker'
         out.print(Text.assemble(("!", "bold yellow"), " ", safe(line)))
     elif not args.forget:
-        out.print(Text("  The boxes seal their records anew. When `roster status` shows 0 under old key: `rotate-key --forget`.", "dim"))
+        out.print(
+            Text("  The boxes seal their records anew. When `roster status` shows 0 under old key: `roster rotate-key --forget`.", "dim")
+        )
     return REFUSED if failed else DONE
 
 
@@ -70,13 +72,12 @@ def _renewed(retire: str | None, fleet: Fleet) -> Fleet:
 
 def _forgetting(args: argparse.Namespace, to: Target, fleet: Fleet, broker: Broker, timeout_s: float) -> Fleet:
     """Without the keys that seal no record at the broker. Raises ClientError where a box may still send records under an old key."""
-    active = {name: box.public for name, box in fleet.boxes.items() if not box.retired}
-    found, _ = boxes(broker, believed(list(active.values())), getattr(args, "timeout", FIRST_S))
-    for name in sorted(active):
-        them = found.get(name)
-        if them is None or not them[0].seen.is_well or them[0].roster.old_key or them[0].roster.waiting:
-            why = "is silent" if them is None or not them[0].seen.is_well else "has records under an old key, or some that are not sent yet"
-            raise ClientError(REFUSED, f"{name} {why}", "wait until `ostiaryctl roster status` shows 0 waiting and 0 under old key there")
+    found, _ = of_fleet(boxes(broker, believed(()), getattr(args, "timeout", FIRST_S))[0], fleet)
+    for name in sorted(name for name, box in fleet.boxes.items() if not box.retired):
+        one = found[name][0] if name in found else None
+        if one is None or not one.seen.is_well or one.roster.waiting:
+            why = "is silent" if one is None or not one.seen.is_well else "has records that are not sent yet"
+            raise ClientError(REFUSED, f"{name} {why}", "wait until `ostiaryctl roster status` shows it well, and 0 waiting")
     reading = read_all(broker, fleet, timeout_s)
     if "unknown_key" in reading.broken or reading.coverage.standing(time.time()) != "complete":
         raise ClientError(REFUSED, "the broker does not have the whole roster", "see `ostiaryctl roster verify`; then ask again")
@@ -84,9 +85,8 @@ def _forgetting(args: argparse.Namespace, to: Target, fleet: Fleet, broker: Brok
     edition = fleet.edition.forgetting(used.keys(), time.time())
     if edition.keys.sealing.keys() == fleet.edition.keys.sealing.keys():
         kept = [f"{counted(sum(by.values()), 'record')} of {', '.join(sorted(by))} under key {n}" for n, by in sorted(used.items())]
-        raise ClientError(
-            REFUSED, f"there is no key to forget: {'; '.join(kept) or 'there is one only'}", "records of a retired box stay as they are"
-        )
+        hint = "boxes seal their records anew by themselves, unless they are switched off; those of a retired box stay as they are"
+        raise ClientError(REFUSED, f"there is no key to forget: {'; '.join(kept) or 'there is only one'}", hint)
     return replace(fleet, edition=edition)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from daemon.ctl.roster.admitting import admit, start_fleet
+from daemon.ctl.roster.admitting import admit, show_section, start_fleet
 from daemon.ctl.roster.rebuilding import rebuild
 from daemon.ctl.roster.rotating import rotate
 from daemon.ctl.roster.standing import show_standing
@@ -14,6 +14,7 @@ from daemon.ctl.roster.verifying import verify
 _STEPS: dict[str, Callable[[argparse.Namespace, Console], int]] = {
     "roster init": start_fleet,
     "roster admit": admit,
+    "roster config": show_section,
     "roster status": show_standing,
     "roster verify": verify,
     "roster rebuild": rebuild,

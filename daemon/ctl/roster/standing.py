@@ -8,10 +8,11 @@ from rich.text import Text
 
 from daemon.client.broker import Broker
 from daemon.client.failures import DONE, NO_ANSWER, REFUSED, ClientError
-from daemon.client.keys import FORGED, believed
-from daemon.ctl.roster.fleet import FIRST_S, Known, boxes, fleet_of, whole_site
+from daemon.client.keys import believed
+from daemon.ctl.roster.fleet import FIRST_S, Known, boxes, fleet_of, of_fleet, whole_site
 from daemon.ctl.text import brief, safe, table, to_json
 
+_FORGED = "its status is not signed with the key of a box that is believed (--keys, --gate-key)"
 _SHOWN = 8
 """How many digits of a sum tell two apart."""
 
@@ -20,33 +21,26 @@ def show_standing(args: argparse.Namespace, out: Console) -> int:
     """roster status; the exit code says whether all boxes hold the whole roster, and the same one."""
     to = whole_site(args)
     fleet = fleet_of(args, to) if args.keys is not None else None
-    keys = [*getattr(args, "gate_key", ()), *([box.public for box in fleet.boxes.values() if not box.retired] if fleet is not None else [])]
     with Broker(to.address, [to.topic("status")]) as broker:
-        found, forged = boxes(broker, believed(keys), getattr(args, "timeout", FIRST_S))
-    silent = sorted({name for name, box in fleet.boxes.items() if not box.retired} - found.keys()) if fleet is not None else []
+        found, forged = boxes(broker, believed(getattr(args, "gate_key", ())), getattr(args, "timeout", FIRST_S))
+    silent: list[str] = []
+    if fleet is not None:
+        found, others = of_fleet(found, fleet)
+        forged = sorted({*forged, *others})
+        silent = sorted(name for name, box in fleet.boxes.items() if not box.retired and name not in found)
     if not found and not silent and not forged:
         raise ClientError(NO_ANSWER, "no box shares its people", "set roster.name in the configuration of the boxes (deploy/fleet.md)")
     first = [them[0] for them in found.values()]
     usual = Counter(one.roster.sum for one in first).most_common(1)[0][0] if first else ""
     if hasattr(args, "json"):
         for one in first:
-            out.print(
-                Text(
-                    to_json(
-                        {
-                            "box": one.roster.name,
-                            "gate": one.gate,
-                            "well": _is_well(one),
-                            "same": one.roster.sum == usual,
-                            "roster": one.roster,
-                        }
-                    )
-                )
-            )
+            same = one.roster.sum == usual
+            said = {"box": one.roster.name, "gate": one.gate, "well": _is_well(one), "same": same, "roster": one.roster}
+            out.print(Text(to_json(said)))
         for name in silent:
             out.print(Text(to_json({"box": name, "error": "it is silent"})))
         for name in forged:
-            out.print(Text(to_json({"gate": name, "error": f"its status {FORGED}"})))
+            out.print(Text(to_json({"gate": name, "error": _FORGED})))
     else:
         _show(first, usual, silent, forged, out)
     well = bool(first) and not silent and not forged and all(_is_well(one) and one.roster.sum == usual for one in first)
@@ -86,4 +80,4 @@ def _show(first: list[Known], usual: str, silent: list[str], forged: list[str], 
     for name in silent:
         out.print(Text.assemble(("✗", "bold red"), " ", safe(name, "cyan"), safe(": no gate of this box has said anything", "red")))
     for name in forged:
-        out.print(Text.assemble(("✗", "bold red"), " gate ", safe(name, "cyan"), safe(f": its status {FORGED}", "red")))
+        out.print(Text.assemble(("✗", "bold red"), " gate ", safe(name, "cyan"), safe(f": {_FORGED}", "red")))

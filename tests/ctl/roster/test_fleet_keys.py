@@ -6,6 +6,7 @@ import json
 import stat
 import sys
 import time
+import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -145,6 +146,16 @@ def test_keys_change_and_a_stolen_box_gets_none(run: Ctl, admin: Path, keys: Pat
     assert not retained(speaking["north"], site_keys.key_topic(SITE, "west"), broker)
     code, _, err = run("roster", "admit", "west", "--keys", str(keys), "--key", str(admin), "--gate-key", boxes[2].public)
     assert code == 1 and "retired" in err
+    code, out, _ = run("roster", "config", "south", "--keys", str(keys), "--key", str(admin))
+    roster = tomllib.loads(out)["roster"]
+    assert code == 0 and roster["name"] == "south" and signing.public_key(roster["admin"]) == public_of(admin)
+    assert roster["writers"] == {"north": {"public": boxes[0].public}, "west": {"public": boxes[2].public, "retired": True}}
+    code, out, _ = run("roster", "status", "--keys", str(keys))
+    assert code == 0 and "west" not in out, out
+    # The stolen box speaks in the name of another one.
+    speaking["west"].status(public_key=boxes[0].public, roster=boxes[0].status())
+    code, out, _ = run("roster", "status", "--keys", str(keys))
+    assert code == 1 and "gate-west: its status is not signed" in out, out
     assert run("roster", "rotate-key", "--keys", str(keys), "--key", str(admin), "--retire", "east")[0] == 2
     assert fleet(keys) == after
 
@@ -156,10 +167,10 @@ def test_old_keys_are_forgotten_when_nothing_needs_them(run: Ctl, admin: Path, k
     assert run("roster", "admit", "north", *args, "--gate-key", north.public)[0] == 0
     say(gate, *north.writes(Card(person="E1", faces=face(b"1"))))
     assert run("roster", "rotate-key", *args)[0] == 0
-    gate.status(public_key=north.public, roster=north.status(old_key=1))
+    gate.status(public_key=north.public, roster=north.status(old_key=1, waiting=1))
     code, _, err = run("roster", "rotate-key", *args, "--forget")
-    assert code == 1 and "old key" in err
-    gate.status(public_key=north.public, roster=north.status())  # a box that is wrong
+    assert code == 1 and "not sent yet" in err
+    gate.status(public_key=north.public, roster=north.status(old_key=1))
     say(gate, *north.says_head(1))
     code, _, err = run("roster", "rotate-key", *args, "--forget")
     assert code == 1 and "1 record of north under key 1" in err
