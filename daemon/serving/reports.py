@@ -39,14 +39,14 @@ INCIDENT_S = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class SharingState:
-    """The roster that the box shares: why it has no connection, what else is wrong, about whom desks disagree, whether it changes so fast
+    """The roster that the box shares: why it has no connection, what else is wrong, about whom desks disagree, what changes so often
     that not every change is news, and what the status says of it."""
 
     down: str | None
     troubles: Mapping[Word, str]
     disputed: Sequence[str]
     standing: str
-    busy: bool
+    figures: object
     status: Callable[[], RosterStatus | None]
 
 
@@ -86,6 +86,7 @@ class Facts:
     pair: float | None
     reembedding: str | None
     roster: str | None = None
+    figures: object = None
 
     @property
     def state(self) -> status.GateState:
@@ -128,7 +129,7 @@ class Reports:
                 noted, gate.noted = True, facts.trouble
                 self._note(name, gate, facts)
             news = gate.status is None or facts != gate.facts
-            if news and condition.sharing is not None and condition.sharing.busy and _but_counts(facts) == _but_counts(gate.facts):
+            if news and condition.sharing is not None and _but_counts(facts) == _but_counts(gate.facts):
                 news = self.clock() - gate.status_at_s >= PROGRESS_EVERY_S
             every_s = STATUS_EVERY_S if condition.reembedding is None else PROGRESS_EVERY_S
             if not gate.link.connected or not (news or self.clock() - gate.status_at_s >= every_s):
@@ -197,7 +198,7 @@ class Reports:
         return Facts(
             trouble, gate.camera, serving.model.id, serving.model.provider, len(self.current.people), serving.gallery.templates,
             condition.revision, gate.keeper.rules.threshold, gate.keeper.rules.pair, reembedding,
-            sharing.standing if sharing is not None else None,
+            *((sharing.standing, sharing.figures) if sharing is not None else ()),
         )  # fmt: skip
 
     def _composed(self, gate: Gate, facts: Facts, condition: Condition) -> StatusMessage:
@@ -245,7 +246,7 @@ class Line:
 
 def _but_counts(facts: object) -> object:
     """What is news even while thousands of people come in."""
-    return replace(facts, people=0, templates=0, revision=0, threshold=None, pair=None) if isinstance(facts, Facts) else facts
+    return replace(facts, people=0, templates=0, revision=0, threshold=None, pair=None, figures=None) if isinstance(facts, Facts) else facts
 
 
 def _line(reason: Reason, *, opening: bool) -> Line:

@@ -166,7 +166,7 @@ def test_every_other_alert_is_raised_too(installed: None, tmp_path: Path) -> Non
 def fill(metrics: Metrics) -> None:
     """Everything that a gate may say."""
     metrics.frame("north")
-    metrics.roster(complete=True, head_age_s=3.0, records=7, waiting=0)
+    metrics.roster("box-north", complete=True, head_age_s=3.0, records=7, waiting=0)
     metrics.roster_rejected("bad_signature")
     metrics.dropped("north", "overrun")
     metrics.face("north", Quality.OK)

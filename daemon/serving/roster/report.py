@@ -26,7 +26,8 @@ class Report:
     shared: int = 0
     waiting: int = 0
     disputed: Sequence[str] = ()
-    _counted: object = None
+    figures: object = None
+    """What has changed if they have: what is held, and what waits."""
     _counted_s: float = float("-inf")
 
     def tend(self, now_s: float, now: float) -> None:
@@ -36,14 +37,14 @@ class Report:
         roster, coverage, self._counted_s = self.roster, self.roster.book.coverage, now_s
         table, total = roster.store.roster, coverage.sum
         self.waiting = table.dues() + table.unwritten_total()
-        if (state := (total, self.waiting)) != self._counted:
-            self._counted = state
+        if (figures := (total, self.waiting)) != self.figures:
+            self.figures = figures
             people = roster.changes.current.people.values()
             self.shared = sum(one.shared for one in people)
             self.disputed = sorted(one.person for one in people if one.disputed)
         age_s = now - coverage.head.made_at if coverage.head is not None else None
         roster.metrics.roster(
-            complete=roster.standing(now) == "complete", head_age_s=age_s, records=total.records, waiting=self.waiting
+            roster.book.name, complete=roster.standing(now) == "complete", head_age_s=age_s, records=total.records, waiting=self.waiting
         )  # fmt: skip
 
     def status(self, now: float) -> RosterStatus:

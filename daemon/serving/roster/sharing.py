@@ -34,7 +34,7 @@ class Sharing:
         self._roster, self._order, self._rules, self._gates, self._disk = roster, order, rules, gates, disk
         self._clock, self._wall, self._forget = clock, wall, forget
         self._report = Report(roster, clock())
-        self._adopted_s, self._unadopted, self._busy = clock(), False, False
+        self._adopted_s, self._unadopted = clock(), False
 
     def whole(self) -> bool:
         """Whether the box holds the whole roster now."""
@@ -59,7 +59,6 @@ class Sharing:
                 gate.keeper.forget(person)
         for person in turned.revoked:
             self._forget(person)
-        self._busy = turned.more or self._roster.reading.busy
         self._unadopted = self._unadopted or turned.changed
         if self._unadopted and (not turned.more or now_s - self._adopted_s >= ADOPT_EVERY_S):
             self._adopted_s, self._unadopted = now_s, False
@@ -75,7 +74,7 @@ class Sharing:
         now = self._now()
         standing = self._roster.standing(now)
         return SharingState(
-            self._roster.down, self._report.troubles(self._clock(), now), self._report.disputed, standing, self._busy, self._status
+            self._roster.down, self._report.troubles(self._clock(), now), self._report.disputed, standing, self._report.figures, self._status
         )  # fmt: skip
 
     def close(self) -> None:
