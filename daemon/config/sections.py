@@ -273,8 +273,8 @@ class WriterConfig:
     retired: Annotated[
         bool,
         Meta(
-            description="The box is gone, stolen perhaps: its records still shut out and let nobody in, until another desk decides about the "
-            "person. Leave its entry here."
+            description="The box is gone, stolen perhaps: its records still shut out and let nobody in, until another desk decides about "
+            "the person. Leave its entry here."
         ),
     ] = False
 
