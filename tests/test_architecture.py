@@ -41,6 +41,7 @@ CORE_MAY = {
     "tomllib",
 }
 SHARED = ("daemon.core", "daemon.pages", "daemon.runtime", "daemon.edges.detector", "daemon.edges.files", "daemon.edges.visibility")
+CONSOLES = ("fastapi", "starlette", "uvicorn", "argon2", "itsdangerous", "python_multipart", "pydantic")
 CV2_TOUCHES_THE_WORLD = {
     "VideoCapture",
     "VideoWriter",
@@ -76,7 +77,8 @@ ROOMS: dict[str, set[str]] = {
     },
     "daemon.client": {"daemon.core", "daemon.config"},
     "daemon.ctl": {"daemon.core", "daemon.config", "daemon.client"},
-    "daemon.demo": {"daemon.core", "daemon.edges", "daemon.client", "daemon.ctl"},
+    "daemon.console": {"daemon.core", "daemon.pages", "daemon.config", "daemon.client"},
+    "daemon.demo": {"daemon.core", "daemon.config", "daemon.edges", "daemon.client", "daemon.ctl", "daemon.console"},
     "daemon.__main__": {"daemon.core", "daemon.cli", "daemon.serving", "daemon.runtime", "daemon.version"},
     "trainer.terminal": {"daemon.core"},
     "trainer.recipes": {"daemon.core"},
@@ -162,6 +164,11 @@ def test_the_daemon_never_imports_the_trainer_nor_tensorflow(path: Path) -> None
     assert not [name for name in imports(path) if name.split(".")[0] in foreign]
 
 
+def test_only_the_console_uses_the_libraries_for_the_web() -> None:
+    users = {room(".".join(p.relative_to(ROOT).parts)) for p in MODULES if {name.split(".")[0] for name in imports(p)} & {*CONSOLES}}
+    assert users == {"daemon.console"}
+
+
 @pytest.mark.parametrize("path", [p for p in MODULES if inside(p, "daemon/core")], ids=lambda p: p.name)
 def test_the_core_is_pure(path: Path) -> None:
     for name in imports(path):
@@ -196,9 +203,9 @@ def test_the_trainer_shares_the_core_pages_detector_and_files_with_the_daemon_an
             assert name == "daemon" or name.startswith(SHARED), f"{path.name} imports {name}"
 
 
-def test_the_daemon_starts_without_the_trainers_libraries() -> None:
-    trainers = ("tensorflow", "keras", "tf2onnx", "onnx", "jax", "sklearn")
-    blocked = f"import sys\nfor m in {trainers}: sys.modules[m] = None\nimport daemon.__main__, daemon.ctl.__main__"
+def test_the_daemon_starts_without_the_libraries_of_trainer_and_console() -> None:
+    others = ("tensorflow", "keras", "tf2onnx", "onnx", "jax", "sklearn", *CONSOLES)
+    blocked = f"import sys\nfor m in {others}: sys.modules[m] = None\nimport daemon.__main__, daemon.ctl.__main__"
     subprocess.run([sys.executable, "-c", blocked], check=True, cwd=ROOT)
 
 

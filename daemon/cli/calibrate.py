@@ -4,6 +4,7 @@ import argparse
 import os
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -188,13 +189,14 @@ def gate_named(gate: str | None, config: Config) -> str:
     return gate
 
 
-def text_of(site: Site, model: str, gate: str, how: str = "") -> str:
+def text_of(site: Site, model: str, gate: str, how: str = "", at: datetime | None = None) -> str:
     """The file, for a person to read before a gate uses it."""
     lines = [
         f"# The threshold of gate {gate}, from people who walked past it (`ostiaryd calibrate`). Read it, then name it in the gate's own",
         "# decision.site_calibration. It only ever raises the threshold of a model's card.",
         f"# {counted(site.passages, 'passage')} of {persons(site.people)}.{how}",
         f'gates = ["{gate}"]',
+        f"measured_at = {(at or datetime.now(UTC)).isoformat(timespec='seconds')}",
         "[thresholds]",
         f'"{model}" = {site.threshold:.4f}',
         "",

@@ -1,4 +1,5 @@
-"""Keys for commands: a file with a name and a secret. And the public keys of gates that are believed."""
+"""Keys for commands, and the one for pictures of unknown people: files with a name and a secret. And the public keys of gates that are
+believed."""
 
 import base64
 from collections.abc import Sequence
@@ -6,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from daemon.client import secret_files
 from daemon.client.failures import USAGE, ClientError
+from daemon.core import key_texts, sealed_box, signing
 from daemon.core import messages as m
-from daemon.core import signing
 
 FORGED = "is not signed with --gate-key"
 _LONGEST = 200
@@ -50,12 +52,35 @@ def believed(texts: Sequence[str]) -> Gates:
 
 def read_signer(path: Path) -> Signer:
     """The key in a file of `keygen`. Raises ClientError, also for a file that others may read."""
-    content = secret_files.read(path, _LONGEST + 1, "give the file that `ostiaryctl keygen --out FILE` made")
+    words = _words(path, "keygen --out FILE")
     try:
-        name, secret = content.decode("ascii").split()
+        name, secret = words
         key = signing.private_key(base64.b64decode(secret, validate=True))
     except ValueError:
         name, key = "", None
     if key is None or not m.is_topic_segment(name):
         raise ClientError(USAGE, f"{path} does not hold a key for commands", "give the file that `ostiaryctl keygen --out FILE` made")
     return Signer(name, key)
+
+
+def read_visitor_key(path: Path) -> X25519PrivateKey:
+    """The key that opens pictures of unknown people, in a file of `keygen --visitors`. Raises ClientError as `read_signer` does."""
+    words = _words(path, "keygen --visitors --out FILE")
+    try:
+        _, secret, what = words
+        key = sealed_box.private_key(base64.b64decode(secret, validate=True))
+    except ValueError:
+        what, key = "", None
+    if key is None or what != key_texts.VISITORS:
+        hint = "give the file that `ostiaryctl keygen --visitors --out FILE` made"
+        raise ClientError(USAGE, f"{path} does not hold a key for pictures of unknown people", hint)
+    return key
+
+
+def _words(path: Path, maker: str) -> list[str]:
+    """The words in a file that `ostiaryctl` made by `maker`; none in another file. Raises ClientError, also if others may read the file."""
+    content = secret_files.read(path, _LONGEST + 1, f"give the file that `ostiaryctl {maker}` made")
+    try:
+        return content.decode("ascii").split()
+    except ValueError:
+        return []

@@ -88,9 +88,15 @@ def _own() -> Path:
 def _read(path: Path, text: str) -> dict[str, Any]:
     try:
         table = tomllib.loads(text)
-        read = settings.build(ClientSettings, table)
     except tomllib.TOMLDecodeError as error:
         raise ClientError(USAGE, f"{path} is not valid TOML: {error}", 'for instance a line `site = "acme"`') from None
+    return given_in(path, table)
+
+
+def given_in(path: Path, table: Mapping[str, Any]) -> dict[str, Any]:
+    """What the table of the settings file at `path` says: only keys that it has, with absolute paths. Raises ClientError."""
+    try:
+        read = settings.build(ClientSettings, dict(table))
     except settings.SettingError as error:
         raise ClientError(USAGE, f"{path}: {error.message}", error.hint) from None
     given = {field.name: getattr(read, field.name) for field in fields(read) if field.name in table}

@@ -12,6 +12,9 @@ from daemon.core.faces.visibility import MAX_COVERED, MIN_UPRIGHT
 from daemon.core.passages import defaults
 from daemon.core.people.policy import Schedule, window
 
+LONGEST_SHARE_MIN = 1440.0
+"""A picture of a stranger that is kept for longer than a day serves no desk."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DetectorConfig:
@@ -110,6 +113,18 @@ class DecisionConfig:
         defaults.LOST_S
     )
     accept_valid_s: Annotated[Seconds, Meta(description="For how many seconds after its capture an accept may open the gate.")] = 3.0
+    share_unknown: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=LONGEST_SHARE_MIN,
+            description="For how many minutes the broker keeps a sealed picture of somebody whom the gate does not know, for a desk that "
+            "enrols or dismisses them. 0: no such picture leaves the gate.",
+        ),
+    ] = 0.0
+    share_unknown_to: Annotated[
+        str, Meta(description="The public key that these pictures are sealed to: X25519, 32 bytes in base64. Only its holder sees them.")
+    ] = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

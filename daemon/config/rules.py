@@ -6,8 +6,8 @@ from zoneinfo import ZoneInfoNotFoundError
 
 from daemon.config.errors import ConfigError
 from daemon.config.policy import DecisionConfig, LivenessConfig
-from daemon.config.sections import Config
-from daemon.core import camera_address
+from daemon.config.sections import Config, MqttConfig
+from daemon.core import camera_address, sealed_box
 from daemon.core.messages import is_topic_segment
 from daemon.core.passages import defaults
 from daemon.core.people.policy import ScheduleError
@@ -33,10 +33,10 @@ def _broken(config: Config) -> Iterator[tuple[str, str]]:
     yield from _cameras(config)
     yield from _schedules(config)
     live, gates = config.liveness, len(config.gates)
-    yield from _decision("decision", config.decision, live)
+    yield from _decision("decision", config.decision, live, config.mqtt)
     for name, gate in config.gates.items():
         if gate.decision is not None:
-            yield from _decision(f"gates.{name}.decision", gate.decision, live)
+            yield from _decision(f"gates.{name}.decision", gate.decision, live, config.mqtt)
         try:
             region(gate.region)
         except RegionError as error:
@@ -54,6 +54,7 @@ def _broken(config: Config) -> Iterator[tuple[str, str]]:
         yield "mqtt.cert_file and mqtt.key_file belong together", "give both or neither"
     yield from _keys(config)
     yield from _roster(config)
+    yield from _home_assistant(config)
     if not config.commands.keys and not config.mqtt.allow_unsigned_commands and not is_loopback(config.mqtt.host):
         yield (
             f"mqtt.host = {config.mqtt.host!r} is not on this machine, and commands are not signed",
@@ -62,7 +63,7 @@ def _broken(config: Config) -> Iterator[tuple[str, str]]:
         )
 
 
-def _decision(section: str, decision: DecisionConfig, live: LivenessConfig) -> Iterator[tuple[str, str]]:
+def _decision(section: str, decision: DecisionConfig, live: LivenessConfig, mqtt: MqttConfig) -> Iterator[tuple[str, str]]:
     if decision.threshold is not None and decision.site_calibration:
         yield (
             f"{section}.threshold replaces the card's threshold, and {section}.site_calibration raises it",
@@ -74,6 +75,24 @@ def _decision(section: str, decision: DecisionConfig, live: LivenessConfig) -> I
             " similarity",
             f"earlier versions took a cosine, 0.05 by default, which is {defaults.MARGIN} now; 0 asks for no difference",
         )
+    if decision.share_unknown and mqtt.protocol != "5":
+        yield (
+            f"{section}.share_unknown needs a broker that drops the pictures in time, and mqtt.protocol is {mqtt.protocol!r}",
+            'set mqtt.protocol = "5", or share_unknown = 0',
+        )
+    if decision.share_unknown and not decision.share_unknown_to:
+        yield (
+            f"{section}.share_unknown = {decision.share_unknown:g} without {section}.share_unknown_to: nobody could open the pictures",
+            "make the desk's key with `ostiaryctl keygen --visitors`, and copy the line that it prints",
+        )
+    if decision.share_unknown_to:
+        try:
+            sealed_box.public_key(decision.share_unknown_to)
+        except ValueError as error:
+            yield (
+                f"{section}.share_unknown_to is not an X25519 public key: {error}",
+                "take the line that `ostiaryctl keygen --visitors` printed",
+            )
     if decision.patience < decision.min_frames:
         yield (
             f"{section}.patience = {decision.patience} is less than {section}.min_frames = {decision.min_frames}",
@@ -167,6 +186,18 @@ def _keys(config: Config) -> Iterator[tuple[str, str]]:
             "mqtt.allow_unsigned_commands = true, but with [commands.keys] every command must be signed",
             "remove mqtt.allow_unsigned_commands, or the keys",
         )
+
+
+def _home_assistant(config: Config) -> Iterator[tuple[str, str]]:
+    if not config.home_assistant.capture_button:
+        return
+    if config.commands.keys:
+        yield (
+            "home_assistant.capture_button = true, but with [commands.keys] every command must be signed, and Home Assistant cannot sign",
+            "remove home_assistant.capture_button; `ostiaryctl enroll PERSON --capture` signs",
+        )
+    if "capture" not in config.commands.grants:
+        yield "home_assistant.capture_button = true without the grant", 'add "capture" to commands.grants; it then holds for every command'
 
 
 def _schedules(config: Config) -> Iterator[tuple[str, str]]:

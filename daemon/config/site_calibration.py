@@ -1,5 +1,6 @@
 """The file of `ostiaryd calibrate` that `decision.site_calibration` names."""
 
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
@@ -8,11 +9,12 @@ from daemon.config.errors import ConfigError
 
 
 class SiteCalibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a file of `ostiaryd calibrate` says: a threshold for each model, by its id, and the gates it was measured at. Without `gates`,
-    as in earlier files, it holds for every gate."""
+    """What a file of `ostiaryd calibrate` says: a threshold for each model, by its id, and the gates it was measured at, and when. Without
+    `gates`, as in earlier files, it holds for every gate; earlier files do not say when either."""
 
     thresholds: dict[str, float]
     gates: tuple[str, ...] = ()
+    measured_at: datetime | None = None
 
 
 def read_site_calibration(path: str) -> SiteCalibration:

@@ -67,13 +67,15 @@ class Probe:
     """A face of one frame that needs an answer. `crop` is uint8 [112, 112, 3] RGB, aligned.
 
     `surroundings` is the face with what is around it, uint8 [80, 80, 3] BGR. It is there if the face can be scored and a liveness model is
-    used.
+    used. `portrait` is the face with more around it, uint8 [H, W, 3] BGR, if it can be scored and the gate shares unknown faces
+    (`portrait.py`).
     """
 
     face: Face
     crop: Image
     quality: Quality
     surroundings: Image | None = None
+    portrait: Image | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

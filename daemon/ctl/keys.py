@@ -1,4 +1,4 @@
-"""keygen: a new key that signs commands."""
+"""keygen: a new key that signs commands, or one that opens the pictures of unknown people."""
 
 import argparse
 import secrets
@@ -9,7 +9,7 @@ from rich.text import Text
 
 from daemon.client import secret_files
 from daemon.client.failures import DONE, USAGE, ClientError
-from daemon.core import key_texts, signing
+from daemon.core import key_texts, sealed_box, signing
 from daemon.core import messages as m
 from daemon.ctl.text import to_json
 
@@ -21,11 +21,13 @@ def make_key(args: argparse.Namespace, out: Console) -> int:
     if not m.is_topic_segment(name):
         raise ClientError(USAGE, f"{name!r} is not the name of a key", "give --name with 1 to 64 letters, digits, '.', '_' and '-'")
     secret = secrets.token_bytes(signing.KEY_BYTES)
-    secret_files.make(path, key_texts.secret_line(name, secret))
-    public = signing.public_text(signing.private_key(secret))
+    visitors: bool = args.visitors
+    secret_files.make(path, key_texts.secret_line(name, secret, visitors=visitors))
+    public = sealed_box.public_text(sealed_box.private_key(secret)) if visitors else signing.public_text(signing.private_key(secret))
     if hasattr(args, "json"):
         out.print(Text(to_json({"name": name, "public": public, "file": str(path)})))
         return DONE
-    out.print(Text(f"# Add this to the configuration of the gates, without the ops that it need not sign. {path} is secret.", "dim"))
-    out.print(Text(key_texts.table(name, secret)), soft_wrap=True)  # to be copied
+    what = " that share pictures of unknown people" if visitors else ", without the ops that it need not sign"
+    out.print(Text(f"# Add this to the configuration of the gates{what}. {path} is secret.", "dim"))
+    out.print(Text(key_texts.visitors_lines(secret) if visitors else key_texts.table(name, secret)), soft_wrap=True)  # to be copied
     return DONE

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import deque
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -21,15 +22,15 @@ class Taken:
 
 
 class Stage:
-    """A gate and its camera. `enter` and `leave` change who is there; `taken` keeps every picture that was sent."""
+    """A gate and its camera. `enter` and `leave` change who is there; `taken` has the last `keep` pictures, or all."""
 
-    def __init__(self) -> None:
-        self.taken: list[Taken] = []
+    def __init__(self, keep: int | None = None) -> None:
+        self.taken: deque[Taken] = deque(maxlen=keep)
         self._changed = threading.Condition()
         self._who: tuple[str, int] | None = None
         self._entered = 0
         self._left: int | None = None
-        self._number = 0
+        self.count = 0
         self._closed = False
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
@@ -46,17 +47,17 @@ class Stage:
     def enter(self, name: str, seed: int) -> None:
         """Let somebody walk up from the far end; they then stand at the gate until they leave."""
         with self._changed:
-            self._who, self._entered, self._left = (name, seed), self._number, None
+            self._who, self._entered, self._left = (name, seed), self.count, None
 
     def leave(self) -> None:
         with self._changed:
-            self._left = self._number
+            self._left = self.count
 
     def newer_than(self, count: int) -> tuple[int, bytes] | None:
         """Wait until there are more than `count` pictures: their number and the newest, or None when the camera is closed."""
         with self._changed:
-            self._changed.wait_for(lambda: len(self.taken) > count or self._closed)
-            return None if self._closed else (len(self.taken), self.taken[-1].jpeg)
+            self._changed.wait_for(lambda: self.count > count or self._closed)
+            return None if self._closed else (self.count, self.taken[-1].jpeg)
 
     def close(self) -> None:
         with self._changed:
@@ -71,7 +72,7 @@ class Stage:
         due = time.monotonic()
         while not self._closed:
             with self._changed:
-                who, number, left = self._who, self._number, self._left
+                who, number, left = self._who, self.count, self._left
                 leaving = None if left is None else number - left
                 if leaving is not None and leaving > LEAVING_FRAMES:
                     self._who = who = None
@@ -80,7 +81,7 @@ class Stage:
             data = jpeg(shot.image)
             with self._changed:
                 self.taken.append(Taken(time.time(), data, shot.face))
-                self._number += 1
+                self.count += 1
                 self._changed.notify_all()
             due = max(due + 1 / FPS, time.monotonic() - 1 / FPS)
             time.sleep(max(0.0, due - time.monotonic()))
@@ -92,7 +93,7 @@ def _handler(stage: Stage) -> type[BaseHTTPRequestHandler]:
             self.send_response(200)
             self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
             self.end_headers()
-            count = len(stage.taken)
+            count = stage.count
             try:
                 while (newer := stage.newer_than(count)) is not None:
                     count, data = newer

@@ -54,7 +54,8 @@ def thresholds(config: Config, gate: str | None, card: Thresholds, model: str) -
     site = read_site_calibration(path)
     if site.gates and gate is not None and gate not in site.gates:
         return card
-    return Raised(card, site.thresholds.get(model), here=bool(site.gates) or len(config.gates) == 1)
+    at = site.measured_at.timestamp() if site.measured_at is not None else None
+    return Raised(card, site.thresholds.get(model), here=bool(site.gates) or len(config.gates) == 1, at=at)
 
 
 def policy(config: Config) -> Policy:

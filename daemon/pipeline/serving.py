@@ -8,7 +8,7 @@ from daemon.core.passages.rules import Rules
 from daemon.core.values import Person
 from daemon.edges.gallery import Gallery
 from daemon.pipeline.model import Model
-from daemon.pipeline.steps import Thresholds
+from daemon.pipeline.steps import Raised, Thresholds
 
 Policy = Callable[[str | None, Thresholds, int, Mode], Rules]
 """Makes the rules of a gate from its name, a model's thresholds there, the number of templates and the gate's mode. It knows the
@@ -35,6 +35,11 @@ class Serving:
     def uncalibrated(self, rules: Rules, gate: str) -> bool:
         """Whether these rules of a gate come from photos alone, and nobody has measured it with this model."""
         return rules.adapts is not None and not self.model.thresholds(gate).measured_here
+
+    def measured(self, gate: str) -> tuple[bool, float | None]:
+        """Whether somebody has measured this gate with this model, and when (UTC seconds, None if that is not known)."""
+        here = self.model.thresholds(gate)
+        return here.measured_here, here.at if isinstance(here, Raised) and here.measured_here else None
 
 
 @dataclass(slots=True)

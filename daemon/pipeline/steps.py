@@ -4,7 +4,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Protocol
 
 import msgspec
@@ -19,6 +19,7 @@ from daemon.core.passages import defaults
 from daemon.core.passages.claims import Mode
 from daemon.core.passages.cohort import Known
 from daemon.core.passages.liveness import LivenessRules, surroundings
+from daemon.core.passages.portrait import portrait
 from daemon.core.passages.rules import Adapting, Rules
 from daemon.core.region import Region
 from daemon.core.timing import Stage
@@ -81,12 +82,13 @@ class Thresholds(Protocol):
 class Raised:
     """A card's calibration, raised by a gate's own one. `floor` None closes the gate: it was calibrated, but not with this model.
 
-    `here`: it was measured at this very gate, as far as anybody can tell.
+    `here`: it was measured at this very gate, as far as anybody can tell; `at` (UTC seconds) says when, None if the file does not.
     """
 
     card: Thresholds
     floor: float | None
     here: bool = True
+    at: float | None = None
 
     @property
     def strangers(self) -> Spread | None:
@@ -152,8 +154,10 @@ def look(
     attention: Attention | None = None,
     region: Region | None = None,
     liveness: bool = False,
+    portraits_px: float | None = None,
 ) -> View:
-    """Frame to View: find, cut out and judge every face in the region. With `liveness`, good faces are cut out with their surroundings too.
+    """Frame to View: find, cut out and judge every face in the region. With `liveness`, good faces are cut out with their surroundings too,
+    and with `portraits_px` good faces of at least so many pixels as a desk would see them.
 
     `attention` is that of the frame's camera, which chooses the parts of the picture that are searched; without it, the whole is."""
     with timed(observe, "detect"):
@@ -169,10 +173,12 @@ def look(
                 continue
             faces.append(face)
         qualities = judge.judge(faces, (frame.image.shape[0], frame.image.shape[1]), crops)
-        probes = [
-            Probe(face, crop, quality, surroundings(frame.image, face) if liveness and quality is Quality.OK else None)
-            for face, crop, quality in zip(faces, crops, qualities, strict=True)
-        ]
+        probes = []
+        for face, crop, quality in zip(faces, crops, qualities, strict=True):
+            good = quality is Quality.OK
+            around = surroundings(frame.image, face) if liveness and good else None
+            desk = portrait(frame.image, face, portraits_px) if portraits_px is not None and good else None
+            probes.append(Probe(face, crop, quality, around, desk))
     thorough = attention is None or attention.thorough
     return View(frame.gate, frame.number, frame.at_s, frame.captured_at, tuple(probes), thorough)
 
@@ -233,8 +239,13 @@ def _adapting(calibration: Thresholds, templates: int, config: Config) -> Adapti
     return Adapting(card.strangers, card.threshold(max(1, templates), d.target_fpir), card.claim_threshold(d.target_fmr))
 
 
+SHARING = ("share_unknown", "share_unknown_to")
+"""What a gate does with pictures of unknown people decides nothing."""
+
+
 def policy_digest(config: Config, rules: Rules, region: Region | None = None) -> str:
     """Names the policy behind a gate's decision (`config` is `Config.at` the gate). Equal digests mean equal rules."""
-    parts = [config.decision, config.quality, config.detector, config.liveness, config.schedules, config.clock, rules]
+    decision = {key: value for key, value in asdict(config.decision).items() if key not in SHARING}
+    parts = [decision, config.quality, config.detector, config.liveness, config.schedules, config.clock, rules]
     text = msgspec.json.encode(parts if region is None else [*parts, region])
     return hashlib.sha256(text).hexdigest()[:12]

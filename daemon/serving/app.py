@@ -36,12 +36,14 @@ from daemon.pipeline.model import Model
 from daemon.pipeline.opening import bundles, liveness_model, load_gallery, open_gallery, open_model, policy
 from daemon.pipeline.serving import Current, Serving
 from daemon.serving.ages import Ages
+from daemon.serving.announced import shared
 from daemon.serving.disk import Room
 from daemon.serving.engine import Engine, EngineFailed
 from daemon.serving.flight import Flight
 from daemon.serving.former_gates import FormerGates
 from daemon.serving.gate_state import Gate
 from daemon.serving.gate_worker import GateWorker
+from daemon.serving.home_assistant import HomeAssistant
 from daemon.serving.mailbox import Mailbox
 from daemon.serving.recorders import Recorders, open_recorders
 from daemon.serving.roster import open_roster
@@ -63,7 +65,7 @@ def run(config: Config, until_end: bool = False) -> None:
         log.warning("%s", exposed)
     stop = threading.Event()
     with ExitStack() as stack:
-        engine, links, workers, sign, former, shared = _build(config, stack)
+        engine, links, workers, sign, aside, others = _build(config, stack)
         if until_end and any(worker.live for worker in workers):
             raise ConfigError("--until-end: a live camera has no end", "give every gate a video file or a folder of pictures")
 
@@ -77,8 +79,8 @@ def run(config: Config, until_end: bool = False) -> None:
         signal.signal(signal.SIGHUP, _on_hangup)
         for link in links.values():
             link.start()
-        for one in shared:
-            one.start()
+        for other in others:
+            other.start()
         if until_end:
             # Connect first: a short recording must not be over before anybody can hear of it.
             _turn_while(engine, lambda: not stop.is_set() and not all(link.ready for link in links.values()), 10.0)
@@ -86,10 +88,14 @@ def run(config: Config, until_end: bool = False) -> None:
             worker.start()
         systemd.ready()
         log.info("serving gates %s of site %s", ", ".join(config.gates), config.site)
+        for name in config.gates:
+            if (shares := shared(config, name)) is not None:
+                log.info("gate %s: %s", name, shares, extra=fields(gate=name))
         try:
             while not stop.is_set() and not (until_end and engine.idle()):
                 engine.turn(TURN_S)
-                former.tend()
+                for one in aside:
+                    one.tend()
                 systemd.alive()
             if until_end and not stop.is_set():
                 engine.finish()
@@ -99,7 +105,7 @@ def run(config: Config, until_end: bool = False) -> None:
             raise EngineFailed(error.message) from error
         finally:
             systemd.stopping()
-            _stop(engine, links, workers, config, sign, shared)
+            _stop(engine, links, workers, config, sign, others)
 
 
 def _on_hangup(number: int, _: object) -> None:
@@ -114,7 +120,7 @@ def _turn_while(engine: Engine, holds: Callable[[], bool], longest_s: float) -> 
 
 
 def _stop(
-    engine: Engine, links: dict[str, Lanes], workers: list[GateWorker], config: Config, sign: Sign, shared: Sequence[MqttLink]
+    engine: Engine, links: dict[str, Lanes], workers: list[GateWorker], config: Config, sign: Sign, others: Sequence[MqttLink]
 ) -> None:
     """End everything within 5 seconds, also with a hanging camera or a frozen broker."""
     for worker in workers:
@@ -130,7 +136,7 @@ def _stop(
         farewell = Outgoing(0, to, sign(to, encode(offline(status))), retain=True) if status is not None else None
         partings.append(threading.Thread(target=link.stop, args=(farewell, LAST_WORDS_S)))
         partings[-1].start()
-    for one in shared:
+    for one in others:
         partings.append(threading.Thread(target=one.stop, args=(None, LAST_WORDS_S)))
         partings[-1].start()
     for parting in partings:
@@ -138,7 +144,9 @@ def _stop(
     engine.settle()
 
 
-def _build(config: Config, stack: ExitStack) -> tuple[Engine, dict[str, Lanes], list[GateWorker], Sign, FormerGates, Sequence[MqttLink]]:
+def _build(
+    config: Config, stack: ExitStack
+) -> tuple[Engine, dict[str, Lanes], list[GateWorker], Sign, tuple[FormerGates, HomeAssistant], Sequence[MqttLink]]:
     """The engine and what it needs. The last are connections beside those of the gates."""
     models = {model.id: model for model in (open_model(config, path) for path in bundles(config))}
     liveness = liveness_model(config)
@@ -173,7 +181,8 @@ def _build(config: Config, stack: ExitStack) -> tuple[Engine, dict[str, Lanes], 
     mailbox = Mailbox(len(config.gates))
     tag = _client_tag(store)
     links = _links(config, tag, mailbox, sign)
-    former = FormerGates(config, store, partial(client_id, config.site, tag=tag), sign)
+    ids = partial(client_id, config.site, tag=tag)
+    former = FormerGates(config, store, ids, sign)
     gates, workers = {}, []
     for name, gate in config.gates.items():
         keeper = Gatekeeper(name, current.serving.rules(gate.mode, name), config.at(name).decision.lost_s)
@@ -200,7 +209,8 @@ def _build(config: Config, stack: ExitStack) -> tuple[Engine, dict[str, Lanes], 
     early.daemon = True
     stack.callback(early.cancel)
     early.start()
-    return engine, links, workers, sign, former, () if roster is None else (roster[1],)
+    home = HomeAssistant(config, store, ids, version(), lambda gate: gates[gate].connections)
+    return engine, links, workers, sign, (former, home), () if roster is None else (roster[1],)
 
 
 def _prepare(sandbox: Sandbox) -> None:
@@ -292,4 +302,5 @@ def _worker(
         recorders.record,
         region=region(gate.region),
         liveness=liveness,
+        portraits_px=here.enrolment.min_face_px if here.decision.share_unknown else None,
     )

@@ -23,6 +23,7 @@ from daemon.serving.flight import Flight
 from daemon.serving.gate_state import Gate
 from daemon.serving.rules_in_force import RulesInForce
 from daemon.serving.sender import Sender
+from daemon.serving.visitors import Visitors
 
 log = logging.getLogger("ostiary")
 
@@ -46,12 +47,13 @@ class Deciding:
         clock_trusted: Callable[[], bool],
         wall_clock: WallClock,
         who: Callable[[str], str],
+        visitors: Visitors,
         whole: Callable[[], bool] = lambda: False,
     ) -> None:
         self._current, self._gates, self._rules, self._decisions, self._sender = current, gates, rules, decisions, sender
         self._flight, self._metrics, self._liveness = flight, metrics, liveness
         self._wall, self._clock_trusted, self._wall_clock = wall, clock_trusted, wall_clock
-        self._who, self._whole = who, whole
+        self._who, self._whole, self._visitors = who, whole, visitors
         self._live_s = {gate: config.at(gate).decision.accept_valid_s for gate in config.gates}
         self._schedules = {name: schedule.schedule() for name, schedule in config.schedules.items()}
 
@@ -105,6 +107,8 @@ class Deciding:
             live_until_s = decision.at_s + self._live_s[decision.gate] if trusted else None
             self._sender.decided(decision.gate, row, decision.at_s if gate.live else None, live_until_s)
             self._flight.decided(decision)
+            event_id = self._decisions.event_of(decision.gate, decision.passage)
+            self._visitors.decided(decision, self._decisions.passage_name(decision.passage), event_id)
             self._metrics.decision(decision.gate, decision.verdict, decision.reason)
             log.info(
                 "gate %s: passage %d: %s (%s)", decision.gate, decision.passage, decision.verdict, decision.reason,

@@ -58,7 +58,7 @@ class Decisions:
             previous=sequence - 1,
             boot_id=self.boot_id,
             gate=decision.gate,
-            passage=f"{self.boot_id[:8]}-{decision.passage}",
+            passage=self.passage_name(decision.passage),
             supersedes=self._events.get(passage),
             decision=decision.verdict.value,
             reason=decision.reason.value,
@@ -80,6 +80,14 @@ class Decisions:
         store.audit.append(now, decided(message, rules.pair if decision.claimed else rules.threshold, pseudonym))
         self._events[passage] = message.event_id
         return row
+
+    def event_of(self, gate: str, passage: int) -> str:
+        """The id of the last stored decision about a passage that goes on, or has just ended."""
+        return self._events[gate, passage]
+
+    def passage_name(self, passage: int) -> str:
+        """What messages call a passage."""
+        return f"{self.boot_id[:8]}-{passage}"
 
     def forget(self, gate: str, passages: Container[int]) -> None:
         """Only these passages of a gate go on: nothing will supersede the decisions about others."""

@@ -34,6 +34,7 @@ from daemon.pipeline.model import Model
 from daemon.pipeline.serving import Current
 from daemon.serving import reports
 from daemon.serving.ages import Ages
+from daemon.serving.announced import announced
 from daemon.serving.answering import Answering
 from daemon.serving.deciding import Deciding
 from daemon.serving.decisions import Decisions
@@ -49,6 +50,7 @@ from daemon.serving.roster import Resyncing, Roster, Sharing
 from daemon.serving.rules_in_force import RulesInForce
 from daemon.serving.sender import Sender
 from daemon.serving.signature import Sign, unsigned
+from daemon.serving.visitors import Visitors
 
 log = logging.getLogger("ostiary")
 
@@ -135,9 +137,10 @@ class Engine:
         )  # fmt: skip
         self._walks = Path(config.state_dir) / FOLDER
         decisions = Decisions(config, store, self.boot_id)
+        self._visitors = Visitors(config, gates, metrics, clock, wall, sign)
         self._deciding = Deciding(
             config, current, gates, self._rules, decisions, self._sender, self._flight, metrics, liveness, wall, clock_trusted,
-            self._wall_clock, who, self._sharing.whole if self._sharing is not None else lambda: False,
+            self._wall_clock, who, self._visitors, self._sharing.whole if self._sharing is not None else lambda: False,
         )  # fmt: skip
         self._overflow = Overflow(config.site, store, tuple(gates), config.outbox.most, config.outbox.keep_days * 86_400.0, metrics)
         for name, gate in gates.items():
@@ -148,6 +151,7 @@ class Engine:
         self._reports = Reports(
             config.site, store, current, self._sender, metrics, self.boot_id, version, standing or {}, clock, wall,
             commands="signed" if config.commands.keys else "unsigned", public_key=public_key, sign=sign, who=who, tell=tell,
+            announced={name: announced(config, name) for name in gates},
         )  # fmt: skip
 
     # ---- one turn
@@ -179,6 +183,8 @@ class Engine:
         if not self._store.settle_due:
             self._report()
         if self._send() or self._store.settle_due or self._answering.has_more:
+            self.mailbox.wake.set()
+        if self._visitors.tend(idle=not self.mailbox.views_wait()):
             self.mailbox.wake.set()
         self._note_claims()
         self._note_doubles()
@@ -267,6 +273,7 @@ class Engine:
             gate.down[link.name] = link.detail
         if link.name == "out":
             gate.status = None
+            gate.connections += link.up
             try:
                 self._sender.reconnected(link.gate)
             except StoreError as error:

@@ -11,7 +11,7 @@ from daemon.core.passages.gatekeeper import Gatekeeper
 from daemon.core.passages.rules import Rules
 from daemon.core.status import Reason, Trouble, Word
 from daemon.core.values import OPENING, CameraTrouble, Incident, LinkName
-from daemon.serving.sender import Broker
+from daemon.serving.sender import GateBroker
 
 
 @dataclass(slots=True)
@@ -23,7 +23,7 @@ class Gate:
     manager know, and `told` its reasons."""
 
     keeper: Gatekeeper
-    link: Broker
+    link: GateBroker
     camera: Literal["up", "down", "ended"] = "down"
     camera_trouble: CameraTrouble | None = "down"
     camera_detail: str | None = OPENING
@@ -32,6 +32,8 @@ class Gate:
     mode: Mode = "identify"
     turns: Turns = field(default_factory=Turns)
     down: dict[LinkName, str] = field(default_factory=dict)
+    connections: int = 0
+    """How often the connection came up on which the gate speaks."""
     incidents: dict[Incident, float] = field(default_factory=dict)
     rules: Rules = field(init=False)
     pace: Pace | None = None

@@ -21,7 +21,7 @@ PACE_EVERY_S = 1.0
 
 class GateWorker:
     """Runs `look` on the newest frame of one camera, where its `attention` says, for faces in its `region`. With `liveness`, faces are cut
-    out with their surroundings too.
+    out with their surroundings too, and with `portraits_px` faces of at least so many pixels as a desk would see them.
 
     `offer` takes views, and waits while the engine is behind. `tell` takes events, and `record` takes every frame before it is looked at;
     neither waits for a disk.
@@ -41,8 +41,10 @@ class GateWorker:
         *,
         region: Region | None = None,
         liveness: bool = False,
+        portraits_px: float | None = None,
     ) -> None:
-        self.gate, self._record, self._region, self._liveness = gate, record, region, liveness
+        self.gate, self._record, self._region = gate, record, region
+        self._liveness, self._portraits_px = liveness, portraits_px
         self._camera, self._attention, self._detector, self._judge = camera, attention, detector, judge
         self._offer, self._tell, self._metrics = offer, tell, metrics
         self._stop = threading.Event()
@@ -93,6 +95,7 @@ class GateWorker:
                     attention=self._attention,
                     region=self._region,
                     liveness=self._liveness,
+                    portraits_px=self._portraits_px,
                 )
                 for probe in view.probes:
                     self._metrics.face(self.gate, probe.quality)

@@ -4,7 +4,7 @@ service manager too, in the same words."""
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from daemon.core import status
@@ -15,6 +15,7 @@ from daemon.edges.journal import fields
 from daemon.edges.metrics import Metrics
 from daemon.edges.store import Store, StoreError
 from daemon.pipeline.serving import Current
+from daemon.serving.announced import Announced
 from daemon.serving.gate_state import Gate
 from daemon.serving.sender import Sender
 from daemon.serving.signature import Sign, unsigned
@@ -96,8 +97,9 @@ class Facts:
 class Reports:
     """Owned by the engine. `clock` never steps (seconds), `wall` is UTC seconds; `standing` are the faults that the start found.
 
-    `who` says how the journal calls a person. `tell` takes the state of all gates in one line, for the service manager. `commands` says
-    whether these must be signed, and `public_key` whose signature `sign` makes.
+    `announced` is what each gate's status says of its configuration. `who` says how the journal calls a person. `tell` takes the state of
+    all gates in one line, for the service manager. `commands` says whether these must be signed, and `public_key` whose signature `sign`
+    makes.
     """
 
     site: str
@@ -115,6 +117,7 @@ class Reports:
     sign: Sign = unsigned
     who: Callable[[str], str] = str
     tell: Callable[[str], object] = lambda line: None
+    announced: Mapping[str, Announced] = field(default_factory=dict)
     _told: str = ""
 
     def publish(self, gates: Mapping[str, Gate], condition: Condition) -> None:
@@ -199,6 +202,7 @@ class Reports:
         )  # fmt: skip
 
     def _composed(self, gate: Gate, facts: Facts, condition: Condition) -> StatusMessage:
+        here, (measured, measured_at) = self.announced[gate.keeper.gate], self.current.serving.measured(gate.keeper.gate)
         return StatusMessage(
             online=True,
             state=facts.state,
@@ -221,6 +225,12 @@ class Reports:
             commands=self.commands,
             public_key=self.public_key,
             roster=condition.sharing.status() if condition.sharing is not None else None,
+            calibration="gate" if measured else "fixed" if here.fixed else "photos",
+            calibrated_at=utc(measured_at) if measured_at is not None else None,
+            share_unknown=here.share_unknown,
+            metrics=here.metrics,
+            schedules=here.schedules,
+            gates=here.gates,
         )
 
 

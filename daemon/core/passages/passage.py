@@ -18,6 +18,7 @@ from math import inf, isfinite
 from daemon.core.passages.claims import Claim
 from daemon.core.passages.evidence import Evidence
 from daemon.core.passages.liveness import Votes
+from daemon.core.passages.portrait import Best
 from daemon.core.passages.rules import DOUBTS, HOLD, Rules, clear, near
 from daemon.core.passages.ruling import AMBIGUOUS, NO_MATCH, UNSCORABLE, Permit, Ruling, mismatch, permitted
 from daemon.core.passages.states import Event, PassageState, after
@@ -32,7 +33,8 @@ class Passage:
     `named` is the person it was recognised as, also after the answer was taken back; None again once that person is forgotten. `claimed` is
     the person whose claim was answered: since then the passage is compared with nobody else. `last` is the frame that showed the face last,
     with the match of the last look, and `faces` the number of faces in it. `seen` counts its frames, good or poor. `aside_shows` is what
-    the liveness model would be shown of `evidence.aside`, and `shown` what the last embedded frame showed, if it was evidence.
+    the liveness model would be shown of `evidence.aside`, and `shown` what the last embedded frame showed, if it was evidence. `best`
+    is the picture for a desk, where the gate shares unknown faces.
     """
 
     evidence: Evidence
@@ -49,6 +51,7 @@ class Passage:
     votes: Votes = field(default_factory=Votes)
     aside_shows: Image | None = None
     shown: Shown | None = None
+    best: Best = field(default_factory=Best)
 
     # ---- when to look
 

@@ -46,7 +46,7 @@ class Standards:
     max_templates: int
 
 
-_ADVICE: dict[str, str] = {
+ADVICE: dict[str, str] = {
     "bad_image": "the JPEG file cannot be decoded; save it again as a usual photo",
     "no_face": "no face was found; use an upright frontal photo",
     "several_faces": "more than one face was found; use a photo of one person",
@@ -61,13 +61,13 @@ _ADVICE: dict[str, str] = {
 }
 
 
-PHOTO_REASONS = tuple(_ADVICE)
+PHOTO_REASONS = tuple(ADVICE)
 """Everything that can be wrong with one picture by itself."""
 
 
 def bad_photo(reason: str, photo: int | None) -> EnrolError:
     """The error for one of PHOTO_REASONS. `photo` is the number of the photo, or None for the live camera."""
-    return EnrolError(reason, f"image {photo}: {_ADVICE[reason]}" if photo is not None else _ADVICE[reason])
+    return EnrolError(reason, f"image {photo}: {ADVICE[reason]}" if photo is not None else ADVICE[reason])
 
 
 def the_face(faces: list[Face], photo: int) -> Face:

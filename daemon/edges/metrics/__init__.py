@@ -45,6 +45,12 @@ METRICS = (
     Metric("ostiary_faces_total", "counter", ("gate", "quality"), "Faces found, by whether they could be scored or why not."),
     Metric("ostiary_faces_spared_total", "counter", ("gate",), "Good faces not embedded: surely still there, or at a closed gate."),
     Metric("ostiary_decisions_total", "counter", ("gate", "decision", "reason"), "Decisions by kind and reason."),
+    Metric(
+        "ostiary_visitors_total",
+        "counter",
+        ("gate", "outcome"),
+        "Pictures of unknown people: shared, limited (too many at once) or unsent (no broker).",
+    ),
     Metric("ostiary_stage_seconds", "histogram", ("stage",), "Time a stage of the line took."),
     Metric("ostiary_capture_to_publish_seconds", "histogram", ("gate",), "From a live frame's capture to the broker's acknowledgement."),
     Metric("ostiary_gallery_people", "gauge", (), "People enrolled."),
@@ -133,6 +139,9 @@ class Metrics:
 
     def decision(self, gate: str, decision: Verdict, reason: Reason) -> None:
         self._counters["ostiary_decisions_total"].labels(gate, decision.value, reason.value).inc()
+
+    def visitor(self, gate: str, outcome: Literal["shared", "limited", "unsent"]) -> None:
+        self._counters["ostiary_visitors_total"].labels(gate, outcome).inc()
 
     def stage(self, name: Stage, seconds: float) -> None:
         self._histograms["ostiary_stage_seconds"].labels(name).observe(seconds)

@@ -59,6 +59,10 @@ class Lanes:
         """Hand a message over; see `MqttLink.publish`."""
         return self._out.publish(message)
 
+    def publish_aside(self, message: Outgoing) -> bool:
+        """Hand over a large message that nobody waits for: it leaves on the connection for commands, and no decision waits behind it."""
+        return self._in[0].publish(message)
+
     def acknowledge(self, receipt: tuple[int, int, int]) -> None:
         """Acknowledge a Delivery on the connection that it came on: the other one does not know the receipt."""
         for one in self._in:

@@ -251,6 +251,14 @@ class Store:
         """Note them."""
         self.tables.meta.put_gates(gates)
 
+    def discovered(self) -> dict[str, list[str]]:
+        """What Home Assistant may have been told: the topics of retained messages, by gate."""
+        return self.tables.meta.discovered()
+
+    def put_discovered(self, topics: Mapping[str, Sequence[str]]) -> None:
+        """Note it."""
+        self.tables.meta.put_discovered(topics)
+
     def signing_key(self) -> bytes | None:
         """The secret that the box signs with, where there is one that opens."""
         return self.secret(SIGNING)

@@ -1,0 +1,72 @@
+"""The console's link to the gates, for the console's own loop. This is the one place where the link's thread and the loop meet."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+from daemon.client.asked import Answer, NoAnswer
+from daemon.client.failures import REFUSED, USAGE, ClientError
+from daemon.client.link import Link, LinkState, Said
+from daemon.console.problem import Problem
+from daemon.core import messages as m
+
+LIFETIME_S, CAPTURE_LIFETIME_S = 60, 15
+"""How long a command may wait for its gate. A capture waits less: later, somebody else may stand there."""
+MOST_ASKED = 64
+"""Commands that wait for their answers at a time."""
+
+
+class Line:
+    """Asks the gates. Used in one loop only; `Line.hears` is for the link's thread."""
+
+    def __init__(self, link: Link, timeout_s: float) -> None:
+        self._link, self._timeout_s = link, timeout_s
+        self._places = asyncio.Semaphore(MOST_ASKED)
+
+    @property
+    def state(self) -> LinkState:
+        """Whether the broker is there."""
+        return self._link.state
+
+    def need(self) -> None:
+        """Raises Problem while there is no broker."""
+        if not (state := self._link.state).connected:
+            raise Problem(503, "link_down", state.trouble or "the broker is not there", state.hint or "try again later")
+
+    async def ask(self, command: m.Command, gate: str | None = None) -> list[Answer]:
+        """The answer of the gate, or of every gate that is online. Raises NoAnswer, with those that have come, and Problem."""
+        self.need()
+        async with self._places:
+            try:
+                return await asyncio.wrap_future(self._link.ask(command, gate, self._timeout_s))
+            except NoAnswer:
+                raise
+            except ClientError as error:
+                status, code = {USAGE: (422, "malformed"), REFUSED: (502, "refused")}.get(error.code, (503, "no_answer"))
+                raise Problem(status, code, error.message, error.hint) from None
+
+    async def publish(self, topic: str, payload: bytes, *, retain: bool) -> None:
+        """Publish something else than a command. Raises Problem."""
+        self.need()
+        try:
+            await asyncio.wrap_future(self._link.publish(topic, payload, retain=retain))
+        except ClientError as error:
+            raise Problem(503 if error.code != REFUSED else 502, "refused", error.message, error.hint) from None
+
+
+def hears(loop: asyncio.AbstractEventLoop, heard: Callable[[Said], None]) -> Callable[[Said], None]:
+    """What the link's thread calls: `heard` is called in the loop, in the same order, until the loop ends."""
+
+    def call(said: Said) -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(heard, said)
+
+    return call
+
+
+def times(lifetime_s: float = LIFETIME_S) -> dict[str, Any]:
+    """The fields that every command has: a new id, issued now."""
+    now = datetime.now(UTC)
+    return {"command_id": uuid4(), "issued_at": now, "expires_at": now + timedelta(seconds=lifetime_s)}
