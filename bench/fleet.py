@@ -51,7 +51,7 @@ class Coded:
         means = crops.reshape(len(crops), SQUARES, 14, SQUARES, 14, 3).mean((2, 4, 5)).reshape(len(crops), -1)
         means = means - means.mean(1, keepdims=True)
         lengths = np.linalg.norm(means, axis=1, keepdims=True)
-        return (means / np.where(lengths > 0, lengths, 1)).astype(np.float32)
+        return np.asarray(means / np.where(lengths > 0, lengths, 1), np.float32)
 
 
 MODELS = {"coded": Model("coded", Coded(), "cpu", SQUARES * SQUARES, NoThreshold(), STANDARDS)}

@@ -28,6 +28,7 @@ from daemon.core.messages import (
     Update,
     Verify,
     parse_command,
+    to_all,
 )
 from daemon.edges.store import Store, StoreError
 from daemon.pipeline.serving import Current
@@ -88,6 +89,11 @@ class Desk:
                 return self._answers.unsaid(request, "repeated", "its answer was given before")
             self._order.check(command, now, signed=authority.key is not None)
             self._check_names(command)
+            if isinstance(command, Enroll) and to_all(came_on) and self.store.roster.exists():
+                # Each would make templates of its own, and the boxes would disagree about the person.
+                raise Refusal(
+                    "not_for_all", "this box shares its people with others: send an enrolment to one gate, and all know the person"
+                )
             self._check_grants(request, command)
             self._check_reach(request, command)
             match command:

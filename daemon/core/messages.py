@@ -66,6 +66,11 @@ def leaf_of(topic: str) -> str:
     return "/".join(topic.split("/")[4:])
 
 
+def to_all(topic: str) -> bool:
+    """Whether a topic for commands is that of all gates."""
+    return topic.split("/")[3:4] == ["all"]
+
+
 def command_topics(site: str, gate: str) -> tuple[str, ...]:
     """The topics from which a gate takes commands, without the urgent ones: its own, and those for all gates of the site."""
     return tuple(topic(site, to, leaf) for leaf in LANES if leaf != URGENT for to in (gate, "all"))

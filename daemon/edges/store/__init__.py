@@ -4,6 +4,7 @@ from daemon.edges.store.audit import AuditTable, Walked
 from daemon.edges.store.backup import back_up
 from daemon.edges.store.dossier import Dossier, dossier_of
 from daemon.edges.store.errors import BackupError, StoreError, VaultError
+from daemon.edges.store.flushing import flush
 from daemon.edges.store.meta import EXCHANGE, SITE, new_tag
 from daemon.edges.store.opening import gallery_file, open_store
 from daemon.edges.store.outbox import Pending
@@ -30,6 +31,7 @@ __all__ = [
     "Walked",
     "back_up",
     "dossier_of",
+    "flush",
     "gallery_file",
     "new_tag",
     "open_store",

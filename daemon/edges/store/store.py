@@ -7,6 +7,7 @@ it; with a person's record that does not open go all their templates.
 
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import TextIO
 
 from daemon.core.values import Embedded, Person, Template, Vector
@@ -48,6 +49,15 @@ class Store:
     def transaction(self) -> AbstractContextManager[None]:
         """All or nothing, durable when the block has ended. Raises StoreError when the disk does not take it."""
         return self.database.transaction()
+
+    def unhurried(self) -> AbstractContextManager[None]:
+        """All or nothing, durable with the next `transaction`, or when a thread aside has flushed the file (`flush`). Raises StoreError."""
+        return self.database.unhurried()
+
+    @property
+    def path(self) -> Path:
+        """The file of the database."""
+        return Path(self.database.row("PRAGMA database_list")[2])
 
     def settle_later(self) -> None:
         """From now on a transaction that changes the gallery leaves its change in SQLite's log. The owner calls `settle` before it says

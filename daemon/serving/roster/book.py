@@ -103,10 +103,10 @@ class Book:
         return found
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self, *, unhurried: bool = False) -> Iterator[None]:
         """A transaction of the store, after which the coverage follows. Raises StoreError."""
         try:
-            with self.store.transaction():
+            with self.store.unhurried() if unhurried else self.store.transaction():
                 yield
         except BaseException:
             self._changes.clear()

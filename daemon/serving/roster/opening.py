@@ -19,13 +19,17 @@ from daemon.pipeline.model import Model
 from daemon.pipeline.serving import Current
 from daemon.serving.roster.book import Book
 from daemon.serving.roster.changes import Changes
+from daemon.serving.roster.inbox import Inbox
 from daemon.serving.roster.keeper import Keeper
 from daemon.serving.roster.link import roster_link
 from daemon.serving.roster.mail import Mail
 from daemon.serving.roster.post import Post
 from daemon.serving.roster.reading import Reading
+from daemon.serving.roster.receipts import Receipts
 from daemon.serving.roster.roster import Roster
+from daemon.serving.roster.state import State
 from daemon.serving.roster.vectors import Vectors
+from daemon.serving.roster.writing import Writing
 
 
 def open_roster(
@@ -66,24 +70,15 @@ def open_roster(
     mail = Mail(wake)
     link = roster_link(config, tag, mail.deliver)
     keeper = Keeper(site, own.name, signer, own.head_life_s, coverage, link) if own.keeper else None
-    roster = Roster(
-        book,
-        Changes(store, current, models),
-        Post(site, store, link),
-        Reading(site, link.replay),
-        Vectors(store, current, aside if aside is not None else Background("ostiary-roster", wake), wake),
-        mail,
-        link,
-        sealed_box.private_key(_exchange(store)),
-        signing.public_key(own.admin),
-        keepers,
-        metrics,
-        views_wait,
-        keeper,
-        edition,
-        whole=whole,
-    )
-    return roster, link
+    state, changes, post = State(edition, whole), Changes(store, current, models), Post(site, store, link)
+    reading, receipts = Reading(site, link.replay), Receipts(link, store, Background("ostiary-flush", wake))
+    inbox = Inbox(
+        book, changes, post, reading, receipts, mail, link, state, sealed_box.private_key(_exchange(store)), signing.public_key(own.admin),
+        keepers, metrics, views_wait, keeper,
+    )  # fmt: skip
+    vectors = Vectors(store, current, aside if aside is not None else Background("ostiary-roster", wake), wake)
+    writing = Writing(book, current, post, state)
+    return Roster(book, changes, writing, inbox, post, reading, vectors, receipts, mail, link, state, keeper), link
 
 
 def _exchange(store: Store) -> bytes:

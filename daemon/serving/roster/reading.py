@@ -90,8 +90,6 @@ class Comparison:
 
     store: Store
     seen: dict[tuple[str, str], bytes]
-    own: str | None
-    """Only this writer's records; None for all."""
     _row: int = 0
 
     def page(self) -> tuple[list[int], bool]:
@@ -99,5 +97,5 @@ class Comparison:
         rows = self.store.roster.digests(self._row, PAGE)
         if rows:
             self._row = rows[-1][0]
-        lost = [row for row, ident, writer, digest in rows if self.own in (None, writer) and self.seen.get((ident, writer)) != digest]
+        lost = [row for row, ident, writer, digest in rows if self.seen.get((ident, writer)) != digest]
         return lost, len(rows) < PAGE

@@ -35,7 +35,7 @@ class Report:
         if now_s - self._counted_s < COUNT_EVERY_S:
             return
         roster, coverage, self._counted_s = self.roster, self.roster.book.coverage, now_s
-        table, total = roster.store.roster, coverage.sum
+        table, total = roster.book.store.roster, coverage.sum
         self.waiting = table.dues() + table.unwritten_total()
         if (figures := (total, self.waiting)) != self.figures:
             self.figures = figures
@@ -43,7 +43,7 @@ class Report:
             self.shared = sum(one.shared for one in people)
             self.disputed = sorted(one.person for one in people if one.disputed)
         age_s = now - coverage.head.made_at if coverage.head is not None else None
-        roster.metrics.roster(
+        roster.inbox.metrics.roster(
             roster.book.name, complete=roster.standing(now) == "complete", head_age_s=age_s, records=total.records, waiting=self.waiting
         )  # fmt: skip
 
@@ -51,7 +51,7 @@ class Report:
         """For the status, at `now` (UTC seconds). Raises StoreError."""
         roster, coverage = self.roster, self.roster.book.coverage
         total, head = coverage.sum, coverage.head
-        newest = roster.edition.keys.newest if roster.edition is not None else 0
+        newest = roster.state.edition.keys.newest if roster.state.edition is not None else 0
         return RosterStatus(
             name=roster.book.name,
             standing=roster.standing(now),
@@ -62,8 +62,8 @@ class Report:
             head=head.number if head is not None else None,
             head_age_s=round(now - head.made_at, 1) if head is not None else None,
             waiting=self.waiting,
-            old_key=roster.store.roster.sealed_before(newest),
-            exchange_key=sealed_box.public_text(roster.exchange),
+            old_key=roster.book.store.roster.sealed_before(newest),
+            exchange_key=sealed_box.public_text(roster.inbox.exchange),
             keeper=roster.keeper is not None,
         )
 

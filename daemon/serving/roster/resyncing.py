@@ -33,7 +33,7 @@ class Resyncing:
         roster = self._roster
         if roster is None:
             raise Refusal("no_roster", "this box shares nobody: its configuration has no roster.name")
-        if roster.edition is None:
+        if roster.state.edition is None:
             raise Refusal("no_key", "this box has no keys of the site yet: `ostiaryctl roster admit`")
         if roster.keeper is not None:
             raise Refusal("keeper", "this box says what the roster is; what it holds is not thrown away. Send it to the other boxes")

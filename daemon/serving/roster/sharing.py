@@ -71,11 +71,9 @@ class Sharing:
 
     def condition(self) -> SharingState:
         """For the status of the gates."""
-        now = self._now()
-        standing = self._roster.standing(now)
-        return SharingState(
-            self._roster.down, self._report.troubles(self._clock(), now), self._report.disputed, standing, self._report.figures, self._status
-        )  # fmt: skip
+        roster, report, now = self._roster, self._report, self._now()
+        troubles = report.troubles(self._clock(), now)
+        return SharingState(roster.state.down, troubles, report.disputed, roster.standing(now), report.figures, self._status)
 
     def close(self) -> None:
         """End what goes on aside."""
