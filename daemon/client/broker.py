@@ -208,7 +208,8 @@ class Broker:
             client.subscribe([(topic, 1) for topic in (*self._topics, *self._optional)])
 
     def _on_subscribe(self, client: paho.Client, userdata: object, mid: int, reasons: list[ReasonCode], properties: object) -> None:
-        self._answers.put("; ".join(f"{t}: {r}" for t, r in zip(self._required, reasons, strict=False) if r.is_failure))
+        refused = [f"{topic}: {reason}" for topic, reason in zip(self._required, reasons, strict=False) if reason.is_failure]
+        self._answers.put("; ".join(refused[:3]) + (f"; and {len(refused) - 3} more" if len(refused) > 3 else ""))
 
     def _on_publish(self, client: paho.Client, userdata: object, mid: int, reason: ReasonCode, properties: object) -> None:
         self._published.put((mid, reason))

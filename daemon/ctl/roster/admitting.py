@@ -33,13 +33,14 @@ def start_fleet(args: argparse.Namespace, out: Console) -> int:
         out.print(Text(to_json({"site": to.site, "admin": public, "file": str(args.out)})))
         return DONE
     out.print(Text(f"# {args.out} is secret, and the fleet cannot be changed without it: keep a copy elsewhere.", "dim"))
-    out.print(
-        Text("# Add this to the configuration of every box, each with a name of its own, and start it. One box is the keeper.", "dim")
+    said = (
+        ("# Begin with the box that is the keeper. Add this to its configuration, and start it:", "dim"),
+        (f'[roster]\nname = "NAME OF THE BOX"\nkeeper = true\nadmin = "{public}"', ""),
+        ("# Then: ostiaryctl roster admit NAME --keys FILE --gate-key KEY, with the key that `ostiaryd check` shows there.", "dim"),
+        ("# For every other box: ostiaryctl roster config NAME --keys FILE, start it, and admit it too (deploy/fleet.md).", "dim"),
     )
-    out.print(Text(f'[roster]\nname = "NAME OF THE BOX"\nkeeper = false\nadmin = "{public}"'), soft_wrap=True)
-    out.print(
-        Text("# Then: ostiaryctl roster admit NAME --keys FILE --gate-key KEY, with the key that `ostiaryd check` shows there.", "dim")
-    )
+    for text, style in said:
+        out.print(Text(text, style), soft_wrap=True)
     return DONE
 
 

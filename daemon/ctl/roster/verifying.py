@@ -20,7 +20,7 @@ from daemon.ctl.text import brief, safe, to_json
 _SOME = 3
 _WORDS = {
     "complete": "the broker has everything that the head counts",
-    "no_head": "there is no head that is fresh and signed by a box of the fleet; is the keeper running?",
+    "no_head": "there is no head that is fresh and signed by a box of the fleet; is the keeper running, and may this login read roster/#?",
     "stale": "the head has expired; is the keeper running?",
     "incomplete": "the broker lacks records that the head counts; the keeper puts them back when it connects: restart it, and verify again",
 }
