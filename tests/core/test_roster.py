@@ -139,15 +139,33 @@ def test_a_writer_without_memory_does_not_split_the_others() -> None:
 
 
 def test_a_retired_writer_lets_nobody_in_and_keeps_out_whom_it_shut_out() -> None:
-    start = {"a": record("a", {}, name="A")}
-    north = {"north": record("north", start, state="revoked")}
-    thief = {"north": record("north", joined(start, north), state="active")}
-    retired = ("north",)
-    for records, state in ((joined(start, north), "revoked"), (joined(start, north, thief), "suspended")):
-        card = effective(records, retired)
-        assert card is not None and card.state == state
-        other = effective({**records, "b": record("b", records, state="active")}, retired)
-        assert other is not None and other.state == "active", "another desk decides, knowing what there is"
+    mine, other = {"1": Face(b"1", {})}, {"2": Face(b"2", {})}
+    start = {"a": record("a", {}, name="A", faces=mine)}
+    edited = joined(start, {"north": record("north", start, name="N", faces=mine)})
+    revoked = joined(start, {"north": record("north", start, state="revoked")})
+    # Whoever has the key of north says that they know everything, and puts another face in the place of the person's.
+    thief = joined(edited, {"north": record("north", edited, name="thief", faces=other)})
+    again = joined(start, {"north": record("north", joined(start, revoked), faces=other)})
+    for records, state, faces in (
+        (edited, "suspended", mine),
+        (revoked, "revoked", {}),
+        (thief, "suspended", mine),
+        (again, "suspended", mine),
+    ):
+        card = effective(records, ["north"])
+        assert card is not None and (card.state, card.faces, card.disputed) == (state, faces, False)
+        decided = {**records, "b": record("b", records, faces=card.faces)}
+        card = effective(decided, ["north"])
+        assert card is not None and (card.state, card.faces) == ("active", faces), "another desk decides, knowing what there is"
+        later = joined(decided, {"north": record("north", decided, faces=other)})
+        card = effective(later, ["north"])
+        assert card is not None and (card.state, card.faces) == ("suspended", faces)
+    alone = effective({"north": record("north", {}, faces=other)}, ["north"])
+    assert alone is not None and (alone.state, alone.faces) == ("suspended", {}), "enrolled by nobody else: to be enrolled again"
+    barred = joined(start, {"b": record("b", start, state="suspended")})
+    lifted = joined(barred, {"north": record("north", barred, faces=mine)})
+    card = effective(lifted, ["north"])
+    assert card is not None and card.state == "suspended"
 
 
 def test_a_claim_to_know_what_nobody_has_written_yet_says_nothing() -> None:

@@ -103,19 +103,24 @@ def joined(*sides: Records) -> dict[str, Record]:
     return found
 
 
-def standing(records: Records) -> list[Record]:
-    """The records that no other one knew of, the one whose name and consent are shown first."""
-    found = [one for one in records.values() if not any(other is not one and other.stamp.knows(one.stamp) for other in records.values())]
+def standing(records: Records, retired: Collection[str] = ()) -> list[Record]:
+    """The records that no other one knew of, the one whose name and consent are shown first. What a `retired` writer says that it knew says
+    nothing."""
+    believed = [one.stamp for one in records.values() if one.stamp.writer not in retired]
+    found = [one for one in records.values() if not any(other is not one.stamp and other.knows(one.stamp) for other in believed)]
     return sorted(found, key=lambda one: (sum(one.stamp.seen.values()), one.stamp.writer, one.digest), reverse=True)
 
 
 def effective(records: Records, retired: Collection[str] = ()) -> Card | None:
     """What holds for the person: what all standing records allow. None if there are no records.
 
-    A record of a `retired` writer, whose key somebody else may have, lets nobody in: until another desk has decided, whoever it is about is
-    suspended at the least. It still shuts out, so that nobody comes back because the box that revoked them is gone.
+    A record of a `retired` writer, whose key somebody else may have, lets nobody in and brings no face: until another desk has decided,
+    whoever it is about is suspended at the least. It still shuts out, so that nobody comes back because the box that revoked them is gone.
     """
-    cards = [_shut(record.card) if record.stamp.writer in retired else record.card for record in standing(records)]
+    found = standing(records, retired)
+    cards = [record.card for record in found if record.stamp.writer not in retired]
+    faces = reduce(_common, cards).faces if cards else {}
+    cards += [_shut(record.card, faces) for record in found if record.stamp.writer in retired]
     return reduce(_common, cards) if cards else None
 
 
@@ -132,8 +137,8 @@ def next_stamp(writer: str, records: Records) -> Stamp:
     return Stamp(writer, {**{name: record.stamp.number for name, record in records.items()}, writer: number})
 
 
-def _shut(card: Card) -> Card:
-    return card if card.state == "revoked" else replace(card, state="suspended")
+def _shut(card: Card, faces: dict[str, Face]) -> Card:
+    return replace(card, state="revoked" if card.state == "revoked" else "suspended", faces=faces)
 
 
 def _common(one: Card, other: Card) -> Card:

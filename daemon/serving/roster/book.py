@@ -89,7 +89,7 @@ class Book:
         if card is None:  # each of two records claims to know the other: nobody can tell which is newer
             one = next(iter(records.values())).card
             return Word(Card(person=one.person, state="suspended", disputed=True), shared=True)
-        return Word(card, any(record.stamp.writer != self.name for record in standing(records)))
+        return Word(card, any(record.stamp.writer != self.name for record in standing(records, self.retired)))
 
     def records(self, ident: str) -> dict[str, Record]:
         """The records of a person that open, by writer. Raises StoreError."""
