@@ -143,14 +143,14 @@ class Inbox:
         return self.changes.write(word if self.state.whole else Word(word.card, shared=True), now)
 
     def _review(self, now: float) -> list[Change]:
-        """This box holds everything now: who is only its own counts as its own again."""
-        if self.state.reviewed is None:
+        """This box holds everything now: who is only its own counts as its own again. And whom a retired box let in is let in no more."""
+        if self.state.reviewed is None or self.state.edition is None:
             return []
         found: list[Change] = []
         rows = self.book.store.roster.digests(self.state.reviewed, REVIEWED)
-        if mine := [ident for _, ident, writer, _ in rows if writer == self.book.name]:
+        if due := [ident for _, ident, writer, _ in rows if writer == self.book.name or writer in self.book.retired]:
             with self.book.transaction(unhurried=True):
-                found = [change for ident in mine if (change := self._apply(ident, now)) is not None]
+                found = [change for ident in dict.fromkeys(due) if (change := self._apply(ident, now)) is not None]
             self.changes.enter(found)
         self.state.reviewed = rows[-1][0] if rows else None
         return found

@@ -70,7 +70,7 @@ def open_roster(
     mail = Mail(wake)
     link = roster_link(config, tag, mail.deliver)
     keeper = Keeper(site, own.name, signer, own.head_life_s, coverage, link) if own.keeper else None
-    state, changes, post = State(edition, whole), Changes(store, current, models), Post(site, store, link)
+    state, changes, post = State(edition, whole, reviewed=0 if retired else None), Changes(store, current, models), Post(site, store, link)
     reading, receipts = Reading(site, link.replay), Receipts(link, store, Background("ostiary-flush", wake))
     inbox = Inbox(
         book, changes, post, reading, receipts, mail, link, state, sealed_box.private_key(_exchange(store)), signing.public_key(own.admin),

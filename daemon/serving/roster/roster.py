@@ -55,7 +55,11 @@ class Roster:
 
     def standing(self, now: float) -> At:
         """Whether this box holds the whole roster at `now` (UTC seconds)."""
-        return "no_key" if self.state.edition is None else self.book.coverage.standing(now)
+        if self.state.edition is None:
+            return "no_key"
+        if self.state.reviewed is not None and self.book.retired:
+            return "incomplete"  # a box was retired since the last start, perhaps
+        return self.book.coverage.standing(now)
 
     def turn(self, now_s: float, now: float) -> Turned:
         """Go on a little, at `now_s` (a clock that never steps) and `now` (UTC seconds). Raises StoreError."""

@@ -1,20 +1,26 @@
 """Boxes that share their people through one broker."""
 
+import json
 import os
+import shutil
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from daemon.config import WriterConfig
 from daemon.core.people import site_keys
 from daemon.core.people.roster_head import Head, Part, head_said, made_head
 from daemon.core.people.roster_wire import topic
 from daemon.core.signing import private_key
-from daemon.edges.store import open_store
+from daemon.edges.store import StoreError, back_up, open_store, restore
+from daemon.edges.store.database import Database
+from tests.fixtures.backups import PASSPHRASE
 from tests.fixtures.boxes import SITE, Box, Fleet, fleet
-from tests.fixtures.desk import MODELS
+from tests.fixtures.desk import MODELS, command, painted
 
 ALICE, BOB, CAROL = 100, 140, 180
 
@@ -113,7 +119,7 @@ def test_a_box_that_was_wiped_is_built_anew_from_the_broker(site: Fleet) -> None
     site.wipe("south")
     anew = site.box("south2")
     for box in (north, anew):
-        box.writers = {**site.writers(box.name), "south": north_knows(old)}
+        box.writers = {**site.writers(box.name), "south": WriterConfig(public=old.public)}
     north.restart()
     anew.start()
     site.admit(anew)
@@ -122,12 +128,6 @@ def test_a_box_that_was_wiped_is_built_anew_from_the_broker(site: Fleet) -> None
     assert anew.accepts(ALICE) and anew.accepts(BOB) and anew.sees(CAROL)[0] == "unknown"
     anew.do("revoke", "E1")
     knows(north, "E1", known=False)
-
-
-def north_knows(box: Box):  # type: ignore[no-untyped-def]
-    from daemon.config import WriterConfig
-
-    return WriterConfig(public=box.public)
 
 
 def test_a_broker_with_an_old_backup_gets_back_what_it_lost_and_nobody_revoked_is_accepted(site: Fleet, tmp_path: Path) -> None:
@@ -388,3 +388,88 @@ def test_a_box_without_a_roster_has_no_tables_of_it(tmp_path: Path) -> None:
         assert db.execute("PRAGMA user_version").fetchone() == (2,)
     db.close()
     assert not names & {"roster", "unwritten"}
+
+
+def test_a_box_that_was_restored_lets_nobody_in_who_was_revoked_since(site: Fleet, tmp_path: Path) -> None:
+    north, south = two(site)
+    south.do("enroll", "E1", face=ALICE)
+    south.do("enroll", "E2", face=BOB)
+    knows(north, "E2")
+    site.agree(north, south)
+    south.stop()
+    backup = tmp_path / "backup"
+    back_up(south.folder, backup, PASSPHRASE, time.time())
+    south.start()
+    south.complete()
+    north.do("revoke", "E1")
+    south.do("enroll", "E3", face=CAROL)
+    knows(south, "E1", known=False)
+    knows(north, "E3")
+    site.agree(north, south)
+    south.stop()
+    shutil.rmtree(south.folder)
+    restore(south.folder, backup, PASSPHRASE, time.time(), active=True)
+    site.broker.stop()
+    south.start()
+    assert south.accepts(BOB), "who chose `active` takes the risk until the roster is heard"
+    site.broker.start()
+    site.until(lambda: not south.accepts(ALICE) and south.standing() == "complete" and south.roster.state.reviewed is None)
+    assert "E1" not in south.people and south.accepts(CAROL) and south.accepts(BOB)
+    assert not south.people["E2"].shared, "it was enrolled here"
+    south.do("revoke", "E2")
+    knows(north, "E2", known=False)
+    site.agree(north, south)
+
+
+def test_a_box_that_is_gone_keeps_nobody_in(site: Fleet) -> None:
+    north, south = two(site)
+    north.do("enroll", "E1", face=ALICE)
+    north.do("enroll", "E2", face=BOB)
+    knows(south, "E2")
+    south.do("revoke", "E1")
+    south.do("enroll", "E3", face=CAROL)
+    knows(north, "E1", known=False)
+    knows(north, "E3")
+    site.agree(north, south)
+    south.stop()
+    north.writers = {"south": WriterConfig(public=south.public, retired=True)}
+    north.restart()
+    north.complete()
+    assert "E1" not in north.people, "a box that is gone still shuts out"
+    assert north.accepts(BOB)
+    assert north.sees(CAROL) == ("reject", "suspended", "E3"), "and lets nobody in"
+    north.do("resume", "E3")
+    site.until(lambda: not north.people["E3"].shared)
+    assert north.accepts(CAROL), "until another desk has decided"
+
+
+def test_while_the_disk_takes_nothing_records_wait_and_nobody_is_let_in(site: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    north, south = two(site)
+    north.do("enroll", "E1", face=ALICE)
+    knows(south, "E1")
+    site.agree(north, south)
+    real, fails = Database._transaction, threading.Event()
+
+    def transaction(self: Database):  # type: ignore[no-untyped-def]
+        if fails.is_set() and self is south.store.database:
+            raise StoreError("the gallery cannot be written: no room", "make room")
+        return real(self)
+
+    monkeypatch.setattr(Database, "_transaction", transaction)
+    fails.set()
+    north.do("revoke", "E1")
+    north.do("enroll", "E2", face=BOB)
+    site.until(lambda: south.ask(lambda: not south.engine.disk.works))
+    fails.clear()
+    knows(south, "E1", known=False)
+    knows(south, "E2")
+    site.agree(north, south)
+    site.until(lambda: south.accepts(BOB))
+
+
+def test_an_enrolment_for_all_gates_is_refused(site: Fleet) -> None:
+    (north, _) = two(site)
+    body = command("enroll", "E1", [painted(ALICE)], now=time.time())
+    site.watcher.say(body, f"ostiary/v1/{SITE}/all/command")
+    assert site.watcher.answer(json.loads(body)["command_id"])[0]["reason"] == "not_for_all"
+    assert north.do("enroll", "E1", face=ALICE)["status"] == "done"
