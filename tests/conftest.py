@@ -26,7 +26,7 @@ LONG = (
     "deploy/test_whole_line.py", "faults/test_machine.py", "faults/test_kill.py", "demo/test_demo.py", "pipeline/test_drawn.py",
     "cli/test_recordings.py", "commands/test_reembedding_live.py", "edges/test_gallery_graph.py",
     "trainer/bundle/test_adopt.py", "trainer/learn/test_train.py", "trainer/learn/test_survival.py", "trainer/commands/test_commands.py",
-    "trainer/people/test_prepare.py", "trainer/bundle/test_adopt_any.py",
+    "trainer/people/test_prepare.py", "console/browser/test_pages.py", "console/browser/test_story.py", "trainer/bundle/test_adopt_any.py",
 )  # fmt: skip
 """Files that take long, the longest first."""
 

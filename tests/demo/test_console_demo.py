@@ -52,9 +52,8 @@ def test_it_says_where_the_console_is_and_ends_cleanly(tmp_path: Path) -> None:
 
 
 def test_a_port_that_is_taken_ends_it_with_one_line(tmp_path: Path) -> None:
+    ask = [sys.executable, "-m", "daemon.demo.console", "--broker", "amqtt", "--out", str(tmp_path), "--port"]
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        done = subprocess.run(
-            [sys.executable, "-m", "daemon.demo.console", "--broker", "amqtt", "--out", str(tmp_path), "--port", str(taken.getsockname()[1])],
-            cwd=ROOT, capture_output=True, text=True, timeout=90, check=False,
-        )  # fmt: skip
+        port = str(taken.getsockname()[1])
+        done = subprocess.run([*ask, port], cwd=ROOT, capture_output=True, text=True, timeout=90, check=False)
     assert done.returncode == 1 and "cannot listen" in done.stdout and "Traceback" not in done.stdout + done.stderr, done
