@@ -84,7 +84,7 @@ def test_the_wheel_has_every_module_and_data_file_and_no_other(wheel: Path) -> N
         found = {name for name in content.namelist() if ".dist-info/" not in name}
         metadata = {name.split("/")[-1] for name in content.namelist() if ".dist-info/" in name}
     assert found == wanted
-    assert {Path(name).suffix for name in found} == {".py", ".onnx", ".toml", ".json", ".html", ".css", ".js"}
+    assert {Path(name).suffix for name in found} == {".py", ".onnx", ".toml", ".json", ".html", ".css", ".js", ".svg"}
     assert {"METADATA", "entry_points.txt", "RECORD"} <= metadata
 
 
@@ -94,9 +94,12 @@ def test_every_command_has_its_entry_point(installed: Path) -> None:
     entries.read(file)
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["scripts"]
     assert dict(entries["console_scripts"]) == scripts
-    assert set(scripts) <= {path.name for path in (installed / "bin").iterdir()} and {"ostiaryd", "ostiaryctl", "ostiary-train"} == set(
-        scripts
-    )
+    assert set(scripts) <= {path.name for path in (installed / "bin").iterdir()} and {
+        "ostiaryd",
+        "ostiaryctl",
+        "ostiary-console",
+        "ostiary-train",
+    } == set(scripts)
 
 
 def test_the_installed_daemon_says_its_version(installed: Path, tmp_path: Path) -> None:

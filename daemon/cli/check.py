@@ -19,8 +19,9 @@ from daemon.config import Config, ConfigError, exposed_passwords, load
 from daemon.core import reach, signing
 from daemon.core.bundle import Calibration
 from daemon.core.counts import counted, persons
+from daemon.core.messages import visitor_topic
 from daemon.core.status import Reason, Word
-from daemon.core.values import Frame
+from daemon.core.values import Frame, Outgoing, Published
 from daemon.edges import clock
 from daemon.edges.camera import Camera, CameraError, open_camera
 from daemon.edges.detector import open_detector
@@ -232,9 +233,14 @@ def check(config: Config, cameras: bool = True, local: bool = False) -> list[Fin
     def broker(gate: str) -> str:
         mqtt = config.mqtt.of(gate)
         heard: list[str] = []
-        up = threading.Event()
+        up, taken = threading.Event(), threading.Event()
+        refused: list[str] = []
 
         def deliver(event: object) -> bool:
+            if isinstance(event, Published):
+                refused.extend([event.error] if event.error is not None else [])
+                taken.set()
+                return True
             heard.append(str(getattr(event, "detail", "")))
             if getattr(event, "up", False):
                 up.set()
@@ -250,6 +256,13 @@ def check(config: Config, cameras: bool = True, local: bool = False) -> list[Fin
                     f"{mqtt.host}:{mqtt.port} does not answer ({heard[-1] if heard else 'no connection'})",
                     "is the broker running, and are user and password right?",
                 )
+            if shared(config, gate) is not None:
+                link.publish(Outgoing(1, visitor_topic(config.site, gate, "check"), b"", retain=True))  # nothing, in the place of nothing
+                if not taken.wait(5.0) or refused:
+                    raise ConfigError(
+                        f"{mqtt.host}:{mqtt.port} takes no pictures of unknown people ({refused[0] if refused else 'no answer'})",
+                        "make its access list again with deploy/make-acl.sh",
+                    )
             return f"{mqtt.host}:{mqtt.port}, commands subscribed" + (f", as {mqtt.username}" if mqtt.username else "")
         finally:
             link.stop(None, 1.0)

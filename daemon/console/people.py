@@ -1,6 +1,7 @@
 """Who is enrolled, at all gates together. The gates' lists are read whole and kept until a gate says that something has changed."""
 
 import asyncio
+import time
 from bisect import bisect_right, insort
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,21 +20,27 @@ MOST_DIRTY = 50
 """So many changed people are asked for one by one. With more, the list is read again."""
 PATIENCE = 30
 """How often a page is asked for again, a second later, at a gate that has had too many commands."""
+AGAIN_S = 5.0
+"""A gate that did not answer is asked again only after so long: nobody waits in a row for the same."""
 _SAME = ("name", "state", "valid_from", "valid_until", "gates", "schedule")
 """What should be the same at all gates."""
 
 
 @dataclass(slots=True)
 class _Box:
-    """The people of one gate, or of several gates of one daemon, which share them."""
+    """The people of one gate, or of several gates of one daemon, which share them: in one run of the daemon, whose revisions only grow."""
 
     gates: tuple[str, ...]
+    boot_id: str | None
     people: dict[str, m.PersonEntry] = field(default_factory=dict)
     dirty: set[str] = field(default_factory=set)
     reads: int = 0
     """How often the list was read whole."""
     revision: int = -2
     """Of the gallery when the list was read or last mended; -2 before that."""
+    trouble: Exception | None = None
+    trouble_s: float = 0.0
+    """Why the list could not be read lately, and when."""
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
@@ -47,7 +54,7 @@ class People:
 
     def __init__(self, line: Line, state: State) -> None:
         self._line, self._state = line, state
-        self._boxes: dict[tuple[str, ...], _Box] = {}
+        self._boxes: dict[tuple[tuple[str, ...], str | None], _Box] = {}
         self._all = Everybody(())
         self._renewed: set[str] = set()
         """People whose record was read again since everybody was merged."""
@@ -123,7 +130,7 @@ class People:
             hint = troubles[0].hint if troubles else "see the health of the gates; nobody is online"
             raise Problem(503, "no_answer", "no gate has told who is enrolled", hint)
         async with self._merging:
-            key = tuple((box.gates, box.reads) for box in good)
+            key = tuple((box.gates, box.boot_id, box.reads) for box in good)
             if self._all.key != key:
                 self._renewed.clear()
                 copies = [(box.gates, dict(box.people)) for box in good]
@@ -134,13 +141,15 @@ class People:
 
     def _boxes_now(self) -> list[_Box]:
         """The gates that are online. Those with the same public key are of one daemon, and share their people."""
-        groups: dict[str, list[str]] = {}
+        groups: dict[tuple[str, str | None], list[str]] = {}
         for gate, seen in sorted(self._state.statuses.items()):
             if seen.online and not seen.is_stale:
-                groups.setdefault(seen.public_key or f"gate {gate}", []).append(gate)
+                boot_id = seen.said.get("boot_id")
+                groups.setdefault((seen.public_key or f"gate {gate}", boot_id if isinstance(boot_id, str) else None), []).append(gate)
         found = {}
-        for gates in map(tuple, groups.values()):
-            found[gates] = self._boxes.get(gates) or _Box(gates)
+        for (_, boot_id), gates in groups.items():
+            key = tuple(gates), boot_id
+            found[key] = self._boxes.get(key) or _Box(*key)
         self._boxes = found
         return [*found.values()]
 
@@ -148,21 +157,31 @@ class People:
         return sorted(gate for gate, seen in self._state.statuses.items() if not seen.online or seen.is_stale)
 
     async def _refresh(self, box: _Box) -> None:
-        """Make the box's list what its gate has now. Raises Problem and NoAnswer."""
+        """Make the box's list what its gate has now. Raises Problem and NoAnswer; for some seconds also to those who ask again."""
         async with box.lock:
-            told = max((seen.gallery_revision for gate in box.gates if (seen := self._state.statuses.get(gate)) is not None), default=-1)
-            if box.revision < told or len(box.dirty) > MOST_DIRTY:
-                await self._read(box)
-            while box.dirty:
-                person = box.dirty.pop()
-                try:
-                    result = await self._result(box, m.Get(**times(), person=person))
-                except BaseException:
-                    box.dirty.add(person)
-                    raise
-                box.people.pop(person, None)
-                box.people.update((entry.person, entry) for entry in result.people or ())
-                self._renewed.add(person)
+            if box.trouble is not None and time.monotonic() - box.trouble_s < AGAIN_S:
+                raise box.trouble
+            try:
+                await self._mend(box)
+                box.trouble = None
+            except (Problem, NoAnswer) as error:
+                box.trouble, box.trouble_s = error, time.monotonic()
+                raise
+
+    async def _mend(self, box: _Box) -> None:
+        told = max((seen.gallery_revision for gate in box.gates if (seen := self._state.statuses.get(gate)) is not None), default=-1)
+        if box.revision < told or len(box.dirty) > MOST_DIRTY:
+            await self._read(box)
+        while box.dirty:
+            person = box.dirty.pop()
+            try:
+                result = await self._result(box, m.Get(**times(), person=person))
+            except BaseException:
+                box.dirty.add(person)
+                raise
+            box.people.pop(person, None)
+            box.people.update((entry.person, entry) for entry in result.people or ())
+            self._renewed.add(person)
 
     async def _read(self, box: _Box) -> None:
         people: dict[str, m.PersonEntry] = {}

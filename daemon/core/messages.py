@@ -366,7 +366,7 @@ class VisitorMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     gate: Annotated[str, Meta(description="the gate's name")]
     passage: Annotated[str, Meta(description="the passage, as in its decisions")]
     event_id: Annotated[str, Meta(description="the decision that says unknown")]
-    seen_at: Annotated[str, Meta(description="when the gate decided")]
+    seen_at: Annotated[str, Meta(description="when the picture was chosen")]
     gone_at: Annotated[str, Meta(description="show and keep nothing of it from then on")]
     key: Annotated[str, Meta(description="whose it is: 16 hexadecimal digits of the SHA-256 of the public key")]
     sealed: Annotated[

@@ -6,7 +6,7 @@ no gate runs. While this one runs it clears them, at the end of their time or wh
 
 import secrets
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 
@@ -30,16 +30,27 @@ AT_ONCE, EVERY_S = 10, 5.0
 """So many may come at once, and one in so many seconds in the long run. The others are counted and not shared."""
 
 
+PATIENCE_S = 2.0
+"""For so long a picture lets every view go first. A box that is always busy shares it all the same."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Waiting:
     """A picture that is to be shared, and what its message says. `since_s` is `seen_at` on a clock that never steps."""
 
     passage: int
-    name: str
-    event_id: str
+    said: "_Said"
     seen_at: float
     since_s: float
     image: Image
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What was said last about a passage: unknown. `name` is what messages call the passage."""
+
+    name: str
+    event_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,34 +75,41 @@ class Sharing:
         self._waiting: deque[_Waiting] = deque()
         self._shared: deque[_Shared] = deque()
         self._over: deque[_Shared] = deque()
-        self._once: set[int] = set()
+        self._unknown: dict[int, _Said] = {}
 
     def decided(self, decision: Decision, name: str, event_id: str) -> None:
         """A decision about a passage of this name is stored."""
         passage = decision.passage
-        if decision.reason is not Reason.NO_MATCH:
-            self._waiting = deque(one for one in self._waiting if one.passage != passage)
-            self._end([one for one in self._shared if one.passage == passage])
-        elif decision.portrait is not None and passage not in self._once:
-            self._once.add(passage)
+        if decision.reason is Reason.NO_MATCH:
+            self._unknown[passage] = _Said(name, event_id)
+            return
+        self._unknown.pop(passage, None)
+        self._waiting = deque(one for one in self._waiting if one.passage != passage)
+        self._end([one for one in self._shared if one.passage == passage])
+
+    def take(self, strangers: Sequence[tuple[int, Image]], passages: Collection[int]) -> None:
+        """The portraits of people whom nobody knows, each of its passage; `passages` go on. Those whose decision the disk did not take are
+        left out."""
+        for passage, image in strangers:
+            said = self._unknown.get(passage)
+            if said is None:
+                continue
             now_s = self._clock()
             if self._rate.allows(now_s):
-                self._waiting.append(_Waiting(passage, name, event_id, self._wall(), now_s, decision.portrait))
+                self._waiting.append(_Waiting(passage, said, self._wall(), now_s, image))
             else:
                 self._metrics.visitor(self._gate, "limited")
-
-    def keep(self, passages: Mapping[int, object]) -> None:
-        """Only these passages go on. A number never comes again, so nothing need be known of the others."""
-        self._once &= passages.keys()
+        for ended in self._unknown.keys() - set(passages):
+            del self._unknown[ended]
 
     def tend(self, *, idle: bool) -> bool:
-        """Clear what is over, and, if nothing else waits, share one picture: encoding and sealing it takes two milliseconds. Returns
-        whether there is more to share."""
+        """Clear what is over, and share one picture, which takes two milliseconds, if nothing else waits or it has waited for PATIENCE_S.
+        Returns whether there is more to share."""
         now_s = self._clock()
         self._end([one for one in self._shared if one.gone_s <= now_s])
         while self._over and (self._over[0].gone_s + self._seconds <= now_s or self._clear(self._over[0])):
             self._over.popleft()  # the broker has dropped by itself what it could not be asked to clear
-        if idle and self._waiting:
+        if self._waiting and (idle or now_s - self._waiting[0].since_s >= PATIENCE_S):
             waiting = self._waiting.popleft()
             left_s = waiting.since_s + self._seconds - now_s
             if left_s > 0:
@@ -104,8 +122,8 @@ class Sharing:
         message = VisitorMessage(
             id=ident,
             gate=self._gate,
-            passage=waiting.name,
-            event_id=waiting.event_id,
+            passage=waiting.said.name,
+            event_id=waiting.said.event_id,
             seen_at=utc(waiting.seen_at),
             gone_at=utc(waiting.seen_at + self._seconds),
             key=sealed_box.fingerprint(self._key),
@@ -152,6 +170,8 @@ class Visitors:
         """Go on a little; `idle` says that nothing else waits. Returns whether there is more to share."""
         more = False
         for gate, sharing in self._sharing.items():
-            sharing.keep(self._gates[gate].keeper.passages)
+            keeper = self._gates[gate].keeper
+            strangers, keeper.strangers = keeper.strangers, []
+            sharing.take(strangers, keeper.passages)
             more |= sharing.tend(idle=idle)
         return more

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import cv2
@@ -37,7 +38,9 @@ def test_the_file_reads_back_and_names_who_was_left_out(tmp_path: Path) -> None:
     passings = [walks("A", "B", 0.55), *map(walks, "BCDE"), Passing("A-2", PEOPLE["A"][None])]
     site = judge(passings, {**TEMPLATES, "A-2": TEMPLATES["A"]}, 0.01)
     file = tmp_path / "site.toml"
-    file.write_text(text_of(site, "faces-0123", "north"))
+    at = datetime(2027, 3, 1, 8, 0, tzinfo=UTC)
+    file.write_text(text_of(site, "faces-0123", "north", at=at))
+    assert read_site_calibration(str(file)).measured_at == at
     assert read_site_calibration(str(file)).gates == ("north",)
     assert read_site_calibration(str(file)).thresholds == {"faces-0123": pytest.approx(site.threshold, abs=1e-4)}
     assert "A and A-2: 1.000" in file.read_text() and "Are they?" in file.read_text()

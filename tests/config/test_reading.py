@@ -56,6 +56,21 @@ def test_the_least_configuration_has_the_documented_defaults() -> None:
         ({"decision": {"threshold": 1.5}}, "decision.threshold = 1.5 is not a similarity (above 0 and below 1)", "Default: none."),
         ({"decision": {"threshold": NAN}}, "decision.threshold = nan is not a similarity (above 0 and below 1)", "the card's"),
         (
+            {"decision": {"share_unknown": 15}},
+            "decision.share_unknown = 15 without decision.share_unknown_to: nobody could open the pictures",
+            "`ostiaryctl keygen --visitors`",
+        ),
+        (
+            {"decision": {"share_unknown_to": "A" * 43 + "="}},
+            "decision.share_unknown_to is not an X25519 public key: a weak key, and anybody can open what is sealed to it",
+            "`ostiaryctl keygen --visitors` printed",
+        ),
+        (
+            {"decision": {"share_unknown": 15, "share_unknown_to": "CQ" + "A" * 41 + "="}, "mqtt": {"protocol": "3.1.1"}},
+            "decision.share_unknown needs a broker that drops the pictures in time, and mqtt.protocol is '3.1.1'",
+            'set mqtt.protocol = "5", or share_unknown = 0',
+        ),
+        (
             {"decision": {"threshold": 0.3, "site_calibration": "site.toml"}},
             "decision.threshold replaces the card's threshold, and decision.site_calibration raises it",
             "give one of the two",
@@ -261,6 +276,7 @@ def test_a_gate_has_what_it_gives_and_else_what_the_site_has() -> None:
         ({"decision": {"treshold": 0.6}}, "unknown key `gates.north.decision.treshold`"),
         ({"decision": {"patience": 2}}, "gates.north.decision.patience = 2 is less than gates.north.decision.min_frames = 5"),
         ({"decision": {"threshold": 0.6, "site_calibration": "a"}}, "gates.north.decision.threshold replaces the card's threshold"),
+        ({"decision": {"share_unknown": 1}}, "gates.north.decision.share_unknown = 1 without gates.north.decision.share_unknown_to"),
         ({"detector": {"min_face_px": 2}}, "gates.north.detector.min_face_px = 2 is out of range"),
         ({"quality": 3}, "gates.north.quality = 3 is not a table"),
         ({"region": [[0.5, 0.5]]}, "gates.north.region has one corner"),

@@ -121,11 +121,21 @@ def test_a_revision_that_nobody_told_is_read_anew(both: Rig, north: Desk) -> Non
     until(lambda: "E8" in [one["person"] for one in client.get("/api/people").json()["people"]])
 
 
+def test_another_run_of_a_daemon_is_read_anew_also_with_a_lower_revision(both: Rig, north: Desk) -> None:
+    client = both.logged_in("guard")
+    client.get("/api/people")
+    north.people, north.revision = {"E7": "From a backup"}, 3
+    north.gate.status(gallery_revision=3, boot_id="another")
+    until(lambda: [one["person"] for one in client.get("/api/people", params={"gate": "north"}).json()["people"]] == ["E7"])
+
+
 def test_a_silent_gate_is_named_and_a_revocation_says_what_may_still_be(both: Rig, south: Desk) -> None:
     client = both.logged_in("desk")
     south.gate.silent = True
     page = client.get("/api/people").json()
     assert page["silent"] == ["south"] and [one["person"] for one in page["people"]] == ["E1", "E2", "E3"]
+    asked = len(south.gate.commands)
+    assert client.get("/api/people").json()["silent"] == ["south"] and len(south.gate.commands) == asked, "it was asked again at once"
     answer = client.delete("/api/people/E2")
     said = answer.json()
     assert answer.status_code == 503 and said["error"].startswith("E2 may still be accepted: no answer from south")

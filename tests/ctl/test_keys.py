@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from daemon.client.failures import ClientError
+from daemon.client.keys import read_signer, read_visitor_key
 from daemon.config import parse
-from daemon.core import signing
+from daemon.core import sealed_box, signing
 from daemon.ctl import __main__ as ctl
 from daemon.ctl import asking
 from tests.ctl.conftest import Ctl, Later
@@ -319,3 +321,30 @@ def test_another_command_without_an_answer_says_nothing_of_that(gate: FakeGate, 
     gate.silent = True
     code, _, err = run("resume", "E1042", "--timeout", "0.5")
     assert code == 3 and "may still be accepted" not in err
+
+
+# ---- the key for pictures of unknown people
+
+
+def test_a_key_for_visitors_is_one_that_the_configuration_takes_and_no_key_for_commands(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], key_file: Path
+) -> None:
+    path = tmp_path / "desk.key"
+    assert ctl.main(["keygen", "--visitors", "--out", str(path)]) == 0
+    out = capsys.readouterr().out
+    config = parse({"site": "acme", "gates": {"north": {"source": "x"}}, **tomllib.loads(out)})
+    key = read_visitor_key(path)
+    assert config.decision.share_unknown == 15 and config.decision.share_unknown_to == sealed_box.public_text(key)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600 and path.read_text().split()[1] not in out
+    with pytest.raises(ClientError, match="does not hold a key for commands"):
+        read_signer(path)
+    with pytest.raises(ClientError, match="does not hold a key for pictures"):
+        read_visitor_key(key_file)
+    path.chmod(0o644)
+    with pytest.raises(ClientError, match="others may read the key"):
+        read_visitor_key(path)
+    with pytest.raises(ClientError, match="No such file"):
+        read_visitor_key(tmp_path / "absent.key")
+    assert ctl.main(["--json", "keygen", "--visitors", "--out", str(tmp_path / "second.key")]) == 0
+    second = json.loads(capsys.readouterr().out)
+    assert second["public"] == sealed_box.public_text(read_visitor_key(tmp_path / "second.key"))

@@ -21,7 +21,7 @@ from daemon.core.passages.liveness import Lives, with_liveness
 from daemon.core.passages.match import NOBODY
 from daemon.core.passages.passage import Passage
 from daemon.core.passages.rules import Rules
-from daemon.core.passages.ruling import Permit, Ruling
+from daemon.core.passages.ruling import NO_MATCH, Permit, Ruling
 from daemon.core.passages.steadiness import shown_by
 from daemon.core.passages.tracks import Likeness, Track, Tracker
 from daemon.core.values import Image, Liveness, Match, Probe, Quality, Reason, Sighting, Vector, Verdict, View
@@ -30,8 +30,7 @@ from daemon.core.values import Image, Liveness, Match, Probe, Quality, Reason, S
 @dataclass(frozen=True, slots=True)
 class Decision:
     """The answer to one passage, and the frame that settled it. `changes` is True if it replaces an earlier answer, and `claimed` if the
-    passage was judged by a claim, and so by `Rules.pair`. `similarity` and `centred` are those of its last look (see `Match`). `portrait`
-    comes with an `unknown no_match` where the gate shares unknown faces."""
+    passage was judged by a claim, and so by `Rules.pair`. `similarity` and `centred` are those of its last look (see `Match`)."""
 
     gate: str
     passage: int
@@ -47,7 +46,6 @@ class Decision:
     claimed: bool = False
     liveness: Liveness = Liveness.NOT_EVALUATED
     centred: float | None = None
-    portrait: Image | None = field(default=None, compare=False, repr=False)
 
 
 Find = Callable[[npt.NDArray[np.float32]], list[Match]]
@@ -71,6 +69,8 @@ class Gatekeeper:
     claims: Claims = field(default_factory=Claims)
     cohort: Cohort = field(default_factory=Cohort)
     doubles: Doubles = field(default_factory=Doubles)
+    strangers: list[tuple[int, Image]] = field(default_factory=list)
+    """Passages of people whom nobody knows, and their portraits, each once; for whoever takes them out."""
 
     def __post_init__(self) -> None:
         self.tracker = Tracker(self.lost_s)
@@ -120,6 +120,11 @@ class Gatekeeper:
                 ruling = passage.seen_twice()
             decisions.append(self._decision(passage, ruling, had_one))
         self.sightings = tuple(passage.last for passage in shown if passage.last is not None)
+        for passage in shown:
+            if passage.ruling not in (None, NO_MATCH):
+                passage.best.image = None
+            elif passage.best.settled(view.at_s) and passage.last is not None:
+                self._give(passage.last.track, passage)
         return decisions
 
     def wants(self, view: View) -> list[bool]:
@@ -213,8 +218,8 @@ class Gatekeeper:
                 passage.votes.take(aside_shows, liveness)
             if adds:
                 passage.votes.take(probe.surroundings, liveness)
-                if passage.ruling is None:
-                    passage.best.take(probe)
+                if passage.ruling in (None, NO_MATCH):
+                    passage.best.take(probe, view.at_s)
             elif passage.evidence.aside is vector:
                 passage.aside_shows = probe.surroundings
             passage.shown = shown_by(probe.crop, view.at_s, passage.shown) if adds else None
@@ -289,9 +294,19 @@ class Gatekeeper:
             had_one = passage.ruling is not None
             failed = passage.mismatched(claim.person) if claim is not None else None
             ruling = passage.leave(self.rules) or failed
+            self._give(number, passage)
             if ruling is not None:
                 decisions.append(self._decision(passage, ruling, had_one))
         return decisions
+
+    def _give(self, number: int, passage: Passage) -> None:
+        """Hand the portrait over, if nobody knows the face. Where nobody is searched for, an enrolled person without a claim is unknown
+        too, so there it means nothing."""
+        if passage.ruling != NO_MATCH or self.rules.threshold is None or passage.best.image is None:
+            return
+        image = passage.best.give()
+        if image is not None:
+            self.strangers.append((number, image))
 
     def _decision(self, passage: Passage, ruling: Ruling, changes: bool) -> Decision:
         sighting = passage.last
@@ -312,8 +327,6 @@ class Gatekeeper:
             claimed=passage.claimed is not None,
             liveness=passage.votes.verdict,
             centred=sighting.match.centred if sighting.match is not None else None,
-            # Where nobody is searched for, an enrolled person without a claim is unknown too.
-            portrait=passage.best.image if ruling.reason is Reason.NO_MATCH and self.rules.threshold is not None else None,
         )
 
 
