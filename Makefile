@@ -19,7 +19,9 @@ console-demo: $(VENV)/.console-demo
 test: $(VENV)/.test
 	@deploy/get-mosquitto.sh
 	@tests/get-rtsp-server.sh
+	@PYTHON=$(BIN)/python tests/get-home-assistant.sh
 	@tests/get-chromium.sh
+	@tests/get-node-red.sh
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest --numprocesses $$(( $$(nproc) + 1 )) --dist loadfile --no-loadscope-reorder
@@ -54,7 +56,7 @@ $(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build *.egg-info demo-out .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-home-assistant build *.egg-info demo-out .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 # A Debian booted in a folder, from the installation to the removal. Needs root, debootstrap, systemd-nspawn and GStreamer's RTSP server.
 system-test: $(VENV)/.demo

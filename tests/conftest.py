@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import pytest
 
 import daemon  # noqa: F401  sets the environment that onnxruntime and OpenCV read at import
 from daemon.edges.store import Store, open_store
+from tests.fixtures.home_assistant import INSTALLED, HomeAssistant
 from tests.fixtures.mosquitto import Mosquitto, binary
 from tests.fixtures.rtsp import RtspCamera
 from tests.fixtures.rtsp import missing as rtsp_missing
@@ -24,7 +25,7 @@ hypothesis.settings.load_profile("untimed")
 LONG = (
     "faults/test_production.py", "pipeline/test_goldens.py", "trainer/learn/test_fit.py", "serving/test_app.py", "pipeline/test_clips.py",
     "deploy/test_whole_line.py", "faults/test_machine.py", "faults/test_kill.py", "demo/test_demo.py", "pipeline/test_drawn.py",
-    "cli/test_recordings.py", "commands/test_reembedding_live.py", "edges/test_gallery_graph.py",
+    "deploy/test_home_assistant.py", "cli/test_recordings.py", "commands/test_reembedding_live.py", "edges/test_gallery_graph.py",
     "trainer/bundle/test_adopt.py", "trainer/learn/test_train.py", "trainer/learn/test_survival.py", "trainer/commands/test_commands.py",
     "trainer/people/test_prepare.py", "console/browser/test_pages.py", "console/browser/test_story.py", "trainer/bundle/test_adopt_any.py",
 )  # fmt: skip
@@ -84,6 +85,19 @@ def own_broker(mosquitto_installed: None, tmp_path: Path) -> Iterator[Callable[.
 
         def make(*args: Any, **options: Any) -> Mosquitto:
             return stack.enter_context(Mosquitto(tmp_path, *args, **options))
+
+        yield make
+
+
+@pytest.fixture
+def home_assistant(mosquitto_installed: None, tmp_path: Path) -> Iterator[Callable[..., HomeAssistant]]:
+    """Makes Home Assistants with the arguments of `HomeAssistant` behind its folder; each is stopped when the test ends."""
+    if not INSTALLED.is_file():
+        _missing("Home Assistant is not installed (tests/get-home-assistant.sh)")
+    with ExitStack() as stack:
+
+        def make(*args: Any, **options: Any) -> HomeAssistant:
+            return stack.enter_context(closing(HomeAssistant(tmp_path / "home", *args, **options)))
 
         yield make
 

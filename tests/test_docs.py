@@ -19,6 +19,8 @@ DOCUMENTS = (
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
     "deploy/README.md",
+    "deploy/home-assistant/README.md",
+    "deploy/integrations/README.md",
     "daemon/README.md",
     "trainer/README.md",
     "bench/README.md",

@@ -2,6 +2,7 @@
 
 from daemon.config.errors import ConfigError
 from daemon.config.exposed import exposed_passwords
+from daemon.config.home_assistant import HomeAssistantConfig
 from daemon.config.policy import ClockConfig, DecisionConfig, DetectorConfig, LivenessConfig, QualityConfig, ScheduleConfig
 from daemon.config.reading import keys, load, parse
 from daemon.config.rules import is_loopback
@@ -35,6 +36,7 @@ __all__ = [
     "EnrolmentConfig",
     "FlightConfig",
     "GateConfig",
+    "HomeAssistantConfig",
     "KeyConfig",
     "LivenessConfig",
     "LogConfig",

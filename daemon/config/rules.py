@@ -52,6 +52,7 @@ def _broken(config: Config) -> Iterator[tuple[str, str]]:
     if bool(config.mqtt.cert_file) != bool(config.mqtt.key_file):
         yield "mqtt.cert_file and mqtt.key_file belong together", "give both or neither"
     yield from _keys(config)
+    yield from _home_assistant(config)
     if not config.commands.keys and not config.mqtt.allow_unsigned_commands and not is_loopback(config.mqtt.host):
         yield (
             f"mqtt.host = {config.mqtt.host!r} is not on this machine, and commands are not signed",
@@ -153,6 +154,18 @@ def _keys(config: Config) -> Iterator[tuple[str, str]]:
             "mqtt.allow_unsigned_commands = true, but with [commands.keys] every command must be signed",
             "remove mqtt.allow_unsigned_commands, or the keys",
         )
+
+
+def _home_assistant(config: Config) -> Iterator[tuple[str, str]]:
+    if not config.home_assistant.capture_button:
+        return
+    if config.commands.keys:
+        yield (
+            "home_assistant.capture_button = true, but with [commands.keys] every command must be signed, and Home Assistant cannot sign",
+            "remove home_assistant.capture_button; `ostiaryctl enroll PERSON --capture` signs",
+        )
+    if "capture" not in config.commands.grants:
+        yield "home_assistant.capture_button = true without the grant", 'add "capture" to commands.grants; it then holds for every command'
 
 
 def _schedules(config: Config) -> Iterator[tuple[str, str]]:

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from daemon.config.home_assistant import HomeAssistantConfig
 from daemon.config.kinds import NOT_A_PATH, Corner, FilePath, Seconds
 from daemon.config.policy import ClockConfig, DecisionConfig, DetectorConfig, LivenessConfig, QualityConfig, ScheduleConfig
 from daemon.config.secret import read_secret
@@ -299,6 +300,7 @@ class Config:
     recording: RecordingConfig = field(default_factory=RecordingConfig)
     flight: FlightConfig = field(default_factory=FlightConfig)
     mqtt: MqttConfig = field(default_factory=MqttConfig)
+    home_assistant: HomeAssistantConfig = field(default_factory=HomeAssistantConfig)
     metrics: MetricsConfig = field(default_factory=MetricsConfig)
     log: LogConfig = field(default_factory=LogConfig)
 

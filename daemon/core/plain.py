@@ -16,9 +16,7 @@ _PLAIN, _ESCAPED = "ostiary.plain", "ostiary.json"
 
 def printable(text: str) -> str:
     """`text` without control characters: other people's text must not move the cursor, colour the screen or change its direction."""
-    return "".join(
-        c if c.isprintable() or c in JOINERS or unicodedata.category(c) == "Zs" else "\N{REPLACEMENT CHARACTER}" for c in text
-    )
+    return "".join(c if c.isprintable() or c in JOINERS or unicodedata.category(c) == "Zs" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def plain(text: str, encoding: str) -> str:

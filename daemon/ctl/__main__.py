@@ -17,6 +17,9 @@ from daemon.client.settings import completed
 from daemon.config import ConfigError
 from daemon.core.plain import printable, show_anywhere
 from daemon.ctl.arguments import Run, parser
+from daemon.ctl.bulk.rows import ListedError
+from daemon.ctl.bulk.sync import sync
+from daemon.ctl.enroll import enroll
 from daemon.ctl.keys import make_key
 from daemon.ctl.people import show_one, show_people
 from daemon.ctl.requests import change_model, send
@@ -25,7 +28,9 @@ from daemon.ctl.status import show_status
 from daemon.ctl.watch import watch
 
 RUNS: dict[str, Run] = {
-    **dict.fromkeys(("enroll", "update", "revoke", "suspend", "resume", "verify", "ping"), send),
+    "enroll": enroll,
+    "sync": sync,
+    **dict.fromkeys(("update", "revoke", "suspend", "resume", "verify", "ping"), send),
     "reembed": change_model,
     "get": show_one,
     "list": show_people,
@@ -53,9 +58,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         run: Run = args.run
         return run(args, out)
     except (ClientError, ConfigError) as error:
+        lines = error.lines if isinstance(error, ListedError) else ()
         if "--json" in argv:
-            out.print(Text(json.dumps({"error": error.message, "hint": error.hint})))
+            out.print(Text(json.dumps({"error": error.message, "hint": error.hint, **({"lines": lines} if lines else {})})))
         else:
+            for line in lines:
+                err.print(Text(printable(line)))
             err.print(Text(printable(f"ostiaryctl: {error.message}"), "red"))
             err.print(Text(printable(f"  hint: {error.hint}")))
         return error.code if isinstance(error, ClientError) else USAGE

@@ -2,16 +2,19 @@
 
 import argparse
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NoReturn
 
 from rich.console import Console
 
 from daemon.client.failures import USAGE, ClientError
+from daemon.ctl.instants import instant, last_instant
 
 Run = Callable[[argparse.Namespace, Console], int]
 """Carries one command out; returns the exit code."""
+
+STDOUT = Path("-")
+"""Stands for the screen, where a file could be given."""
 
 _ABOUT = "Enrol, revoke, suspend, list and watch over MQTT."
 _CLEARABLE = ("name", "valid-from", "valid-until", "gates", "schedule", "consent")
@@ -59,18 +62,26 @@ def parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
         command.set_defaults(run=runs[name], op=name)
         return command
 
-    enroll = add("enroll", "enrol a person or add pictures of one, from picture files with one face each or from the gate's own camera")
-    enroll.add_argument("person", metavar="PERSON", help="an employee number, never a name")
+    enroll = add("enroll", "enrol a person, or many, from picture files with one face each or from the gate's own camera")
+    enroll.add_argument("person", nargs="?", metavar="PERSON", help="an employee number, never a name; with --image or --capture")
     pictures = enroll.add_mutually_exclusive_group(required=True)
-    what = "JPEG, PNG, WebP, BMP or TIFF of any size; may be given several times"
+    what = "JPEG, PNG, WebP, HEIC, AVIF, GIF, BMP or TIFF of any size; may be given several times"
     pictures.add_argument("--image", type=Path, action="append", metavar="A.jpg", help=what)
     pictures.add_argument(
         "--capture", type=_seconds, metavar="SECONDS", help="look at the person in front of the gate's camera for this many seconds"
     )
+    pictures.add_argument("--csv", type=Path, metavar="PEOPLE.csv", help="enrol everybody in a CSV file; its first line names the columns")
+    pictures.add_argument(
+        "--folder",
+        type=Path,
+        metavar="PEOPLE/",
+        help="enrol everybody in a folder: a sub-folder of pictures each: `E1042` or `E1042 Name`",
+    )
     enroll.add_argument("--force", action="store_true", help="enrol even if the face looks like another enrolled person's")
     enroll.add_argument("--replace", action="store_true", help="delete the person's earlier templates; the new face may differ from them")
-    enroll.add_argument("--dry-run", action="store_true", help="ask what the gate would say, and change nothing")
+    enroll.add_argument("--dry-run", action="store_true", help="let the gate judge the pictures, and change nothing")
     _add_record(enroll)
+    _add_many(enroll)
     update = add("update", "change a person's record; what is not given stays the same")
     update.add_argument("person", metavar="PERSON")
     _add_record(update)
@@ -92,6 +103,24 @@ def parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
     people = add("list", "list who is enrolled")
     people.add_argument("--after", metavar="PERSON", help="begin after this id")
     people.add_argument("--limit", type=_count, metavar="N", help="stop after N people; the last line says how to continue")
+    people.add_argument(
+        "--csv", nargs="?", const=STDOUT, type=Path, metavar="FILE", help="as CSV, which `sync` reads again; to the screen without FILE"
+    )
+    sync = add("sync", "make the gate's people those of a CSV file: revoke, update and enrol, after showing the difference")
+    sync.add_argument(
+        "--csv", type=Path, required=True, metavar="PEOPLE.csv", help="everybody who is to be enrolled, as for `enroll --csv`"
+    )
+    sync.add_argument("--yes", action="store_true", help="do it without asking")
+    sync.add_argument("--dry-run", action="store_true", help="show the difference, and change nothing")
+    sync.add_argument("--no-revoke", action="store_true", help="revoke nobody")
+    sync.add_argument(
+        "--revoke-many",
+        type=_count,
+        metavar="N",
+        help="revoke up to N people, also if that is everybody, or more than 10 and a fifth",
+    )
+    sync.add_argument("--force", action="store_true", help="enrol even if a face looks like another enrolled person's")
+    _add_many(sync)
     status = add("status", "show what the gates last said about themselves")
     status.add_argument("--forget", metavar="NAME", help="clear the last status of a gate that is gone, with a login that may write it")
     watch = add("watch", "show decisions as they are made")
@@ -111,12 +140,23 @@ def parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
 def _add_record(command: argparse.ArgumentParser) -> None:
     command.add_argument("--name", help="the name that is shown to people")
     command.add_argument(
-        "--valid-from", type=_instant, metavar="TIME", help="such as 2026-12-01 or 2026-12-01T08:00+01:00; local time if no offset is given"
+        "--valid-from", type=instant, metavar="TIME", help="such as 2026-12-01 or 2026-12-01T08:00+01:00; local time if no offset is given"
     )
-    command.add_argument("--valid-until", type=_last_instant, metavar="TIME", help="a day without a time counts until its end")
+    command.add_argument("--valid-until", type=last_instant, metavar="TIME", help="a day without a time counts until its end")
     command.add_argument("--gate-allowed", action="append", metavar="GATE", help="may be given several times")
     command.add_argument("--schedule", metavar="NAME", help="when the person may pass: the name of a schedule in the gate's configuration")
     command.add_argument("--consent", help="where the person's consent is filed")
+
+
+def _add_many(command: argparse.ArgumentParser) -> None:
+    many = command.add_argument_group("many people")
+    many.add_argument("--report", type=Path, metavar="OUT.csv", help="write what came of everybody as CSV")
+    many.add_argument(
+        "--journal", type=Path, metavar="FILE", help="where to note the answers, to go on after a break (PEOPLE.csv.progress)"
+    )
+    many.add_argument(
+        "--wait", type=_seconds, default=300.0, metavar="SECONDS", help="how long to wait for a broker or gate that is gone (300)"
+    )
 
 
 def _usage(message: str) -> NoReturn:
@@ -137,15 +177,3 @@ def _count(text: str) -> int:
     if not text.isdecimal() or not int(text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
     return int(text)
-
-
-def _instant(text: str) -> datetime:
-    try:
-        return datetime.fromisoformat(text).astimezone()
-    except (ValueError, OverflowError):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a time such as 2026-12-01 or 2026-12-01T08:00+01:00") from None
-
-
-def _last_instant(text: str) -> datetime:
-    value = _instant(text)
-    return value + timedelta(days=1, milliseconds=-1) if len(text) <= len("2026-12-01") else value

@@ -6,10 +6,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from daemon.client.failures import DONE
+from daemon.client.failures import DONE, USAGE, ClientError
 from daemon.core.counts import counted, persons
 from daemon.core.messages import PersonEntry
-from daemon.ctl.asking import ask
+from daemon.ctl.arguments import STDOUT
+from daemon.ctl.asking import TIMEOUT_S, ask
+from daemon.ctl.bulk.opening import connected
+from daemon.ctl.bulk.roster import as_csv, rosters, write_csv
 from daemon.ctl.commands import build, list_page
 from daemon.ctl.requests import show_answers
 from daemon.ctl.text import local, safe, table, to_json
@@ -32,6 +35,8 @@ def show_one(args: argparse.Namespace, out: Console) -> int:
 
 def show_people(args: argparse.Namespace, out: Console) -> int:
     """list, a page after the other."""
+    if args.csv is not None:
+        return _as_csv(args, out)
     people: list[PersonEntry] = []
     after: str | None = args.after
     while True:
@@ -53,6 +58,22 @@ def show_people(args: argparse.Namespace, out: Console) -> int:
     out.print(Text(f"{said}, gallery revision {result.gallery_revision}"))
     if more is not None:
         out.print(safe(f"there are more people: continue with --after {more}", "yellow"))
+    return DONE
+
+
+def _as_csv(args: argparse.Namespace, out: Console) -> int:
+    """list --csv: everybody, of all gates that are asked together."""
+    if args.after is not None or args.limit is not None or hasattr(args, "json"):
+        raise ClientError(USAGE, "--csv has everybody, and no other form", "leave --after, --limit and --json out")
+    with connected(args) as (link, gate):
+        people = {
+            person: one for roster in rosters(link, gate, getattr(args, "timeout", TIMEOUT_S)).values() for person, one in roster.items()
+        }
+    found = [people[person] for person in sorted(people)]
+    if args.csv == STDOUT:
+        out.file.write(as_csv(found))
+    else:
+        write_csv(args.csv, found, out)
     return DONE
 
 

@@ -43,6 +43,7 @@ from daemon.serving.flight import Flight
 from daemon.serving.former_gates import FormerGates
 from daemon.serving.gate_state import Gate
 from daemon.serving.gate_worker import GateWorker
+from daemon.serving.home_assistant import HomeAssistant
 from daemon.serving.mailbox import Mailbox
 from daemon.serving.recorders import Recorders, open_recorders
 from daemon.serving.signature import Sign, box_key, signer
@@ -63,7 +64,7 @@ def run(config: Config, until_end: bool = False) -> None:
         log.warning("%s", exposed)
     stop = threading.Event()
     with ExitStack() as stack:
-        engine, links, workers, sign, former = _build(config, stack)
+        engine, links, workers, sign, aside = _build(config, stack)
         if until_end and any(worker.live for worker in workers):
             raise ConfigError("--until-end: a live camera has no end", "give every gate a video file or a folder of pictures")
 
@@ -90,7 +91,8 @@ def run(config: Config, until_end: bool = False) -> None:
         try:
             while not stop.is_set() and not (until_end and engine.idle()):
                 engine.turn(TURN_S)
-                former.tend()
+                for one in aside:
+                    one.tend()
                 systemd.alive()
             if until_end and not stop.is_set():
                 engine.finish()
@@ -134,7 +136,7 @@ def _stop(engine: Engine, links: dict[str, Lanes], workers: list[GateWorker], co
     engine.settle()
 
 
-def _build(config: Config, stack: ExitStack) -> tuple[Engine, dict[str, Lanes], list[GateWorker], Sign, FormerGates]:
+def _build(config: Config, stack: ExitStack) -> tuple[Engine, dict[str, Lanes], list[GateWorker], Sign, tuple[FormerGates, HomeAssistant]]:
     models = {model.id: model for model in (open_model(config, path) for path in bundles(config))}
     liveness = liveness_model(config)
     if liveness is not None:
@@ -168,7 +170,8 @@ def _build(config: Config, stack: ExitStack) -> tuple[Engine, dict[str, Lanes], 
     mailbox = Mailbox(len(config.gates))
     tag = _client_tag(store)
     links = _links(config, tag, mailbox, sign)
-    former = FormerGates(config, store, partial(client_id, config.site, tag=tag), sign)
+    ids = partial(client_id, config.site, tag=tag)
+    former = FormerGates(config, store, ids, sign)
     gates, workers = {}, []
     for name, gate in config.gates.items():
         keeper = Gatekeeper(name, current.serving.rules(gate.mode, name), config.at(name).decision.lost_s)
@@ -189,7 +192,8 @@ def _build(config: Config, stack: ExitStack) -> tuple[Engine, dict[str, Lanes], 
     early.daemon = True
     stack.callback(early.cancel)
     early.start()
-    return engine, links, workers, sign, former
+    home = HomeAssistant(config, store, ids, version(), lambda gate: gates[gate].connections)
+    return engine, links, workers, sign, (former, home)
 
 
 def _prepare(sandbox: Sandbox) -> None:

@@ -263,6 +263,7 @@ class Engine:
             gate.down[link.name] = link.detail
         if link.name == "out":
             gate.status = None
+            gate.connections += link.up
             try:
                 self._sender.reconnected(link.gate)
             except StoreError as error:

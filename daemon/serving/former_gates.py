@@ -13,7 +13,7 @@ from daemon.core.counts import counted
 from daemon.core.messages import DecisionMessage, encode, topic
 from daemon.core.values import Outgoing
 from daemon.edges.journal import fields
-from daemon.edges.mqtt import LeavingError, take_leave
+from daemon.edges.mqtt import VisitError, take_leave
 from daemon.edges.store import Store, StoreError
 from daemon.serving.signature import Sign
 
@@ -30,7 +30,7 @@ class _Try:
     rows: Sequence[int]
     complete: bool
     taken: Sequence[int] = ()
-    error: LeavingError | None = None
+    error: VisitError | None = None
 
 
 class FormerGates:
@@ -75,10 +75,10 @@ class FormerGates:
         def leave() -> None:
             try:
                 tried.taken = take_leave(mqtt, client_id, topic(site, gate, "status"), [one for one in messages if one is not None])
-            except LeavingError as error:
+            except VisitError as error:
                 tried.error = error
             except Exception as error:  # noqa: BLE001  a thread's mouth: the gates go on
-                tried.error = LeavingError(f"{type(error).__name__}: {error}", "it is tried again")
+                tried.error = VisitError(f"{type(error).__name__}: {error}", "it is tried again")
 
         self._tried = tried
         self._thread = threading.Thread(target=leave, name=f"former-{gate}", daemon=True)

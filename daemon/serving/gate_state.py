@@ -32,6 +32,8 @@ class Gate:
     mode: Mode = "identify"
     turns: Turns = field(default_factory=Turns)
     down: dict[LinkName, str] = field(default_factory=dict)
+    connections: int = 0
+    """How often the connection came up on which the gate speaks."""
     incidents: dict[Incident, float] = field(default_factory=dict)
     rules: Rules = field(init=False)
     pace: Pace | None = None

@@ -1,17 +1,20 @@
 """What people have as photos, and what ostiaryctl sends of them."""
 
+import io
+import os
 import struct
 import subprocess
 import sys
 import zlib
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
 from daemon.client.failures import ClientError
-from daemon.client.pictures import BUDGET_BYTES, photos
+from daemon.client.pictures import BUDGET_BYTES, fitted, photos
 from daemon.core import messages as m
 from daemon.core.faces.photo import MAX_PIXELS, check_jpeg, decode_jpeg, jpeg_header
 from daemon.core.values import Image
@@ -135,10 +138,96 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     cut.write_bytes(cut.read_bytes()[:40])
     for name, content, says in (
         ("cut.png", cut.read_bytes(), "damaged"),
-        ("heic.jpg", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC"),
+        ("heic.jpg", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "damaged|HEIC"),
         ("text.jpg", b"not a picture", "not a picture"),
         ("none.jpg", b"", "empty"),
     ):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(ClientError, match=says):
             photos([tmp_path / name])
+
+
+def heic(image: Image, orientation: int | None = None) -> bytes:
+    """A HEIC file; `orientation` as EXIF says it, which the library writes as `irot` and `imir`."""
+    heif, pillow = pytest.importorskip("pillow_heif"), pytest.importorskip("PIL.Image")
+    file, picture = io.BytesIO(), pillow.fromarray(image[:, :, ::-1])
+    heif.register_heif_opener()
+    exif = pillow.Exif()
+    if orientation is not None:
+        exif[0x0112] = orientation
+    picture.save(file, "HEIF", quality=95, exif=exif.tobytes())
+    return file.getvalue()
+
+
+def test_a_phones_heic_photo_is_sent_upright() -> None:
+    for orientation in (None, 3, 6, 8):
+        (sent,) = fitted([("a.heic", heic(quarters(), orientation))])
+        image = decode_jpeg(sent)
+        turns = {None: 0, 3: 2, 6: 3, 8: 1}[orientation]
+        right = np.rot90(quarters(), turns)
+        assert image.shape == right.shape
+        assert np.median(np.abs(image[5:-5:20, 5:-5:20].astype(int) - right[5:-5:20, 5:-5:20])) < 6, orientation
+
+
+def test_a_damaged_heic_photo_and_one_of_too_many_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = heic(quarters())
+    for cut in (24, 60, 300, len(whole) // 2, len(whole) - 40):
+        with pytest.raises(ClientError, match=r"a\.heic"):
+            fitted([("a.heic", whole[:cut])])
+    monkeypatch.setattr("daemon.client.pictures._MOST_HEIC_PIXELS", 100)
+    with pytest.raises(ClientError, match="too many pixels"):
+        fitted([("a.heic", whole)])
+
+
+def test_without_its_package_a_heic_photo_is_refused_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(ClientError) as raised:
+        fitted([("a.heic", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")])
+    assert "HEIC" in raised.value.message and "pip install pillow-heif" in raised.value.hint
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "GIF", "WEBP", "AVIF", "TIFF"])
+def test_what_programs_save(kind: str) -> None:
+    """Print shops' four colours, and animations, of which the first frame counts."""
+    pillow = pytest.importorskip("PIL.Image")
+    picture = pillow.fromarray(quarters()[:, :, ::-1])
+    file, options = io.BytesIO(), dict[str, Any]()
+    if kind in ("GIF", "WEBP"):
+        options = {"save_all": True, "append_images": [pillow.new("RGB", picture.size, (9, 9, 9))], "duration": 100}
+    (picture.convert("CMYK") if kind in ("JPEG", "TIFF") else picture).save(file, kind, **options)
+    (sent,) = fitted([("a", file.getvalue())])
+    assert np.median(np.abs(decode_jpeg(sent)[5:-5:20, 5:-5:20].astype(int) - quarters()[5:-5:20, 5:-5:20])) < 16
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF"])
+def test_other_files_that_say_how_they_are_turned(kind: str) -> None:
+    pillow = pytest.importorskip("PIL.Image")
+    exif, file = pillow.Exif(), io.BytesIO()
+    exif[0x0112] = 6
+    pillow.fromarray(quarters()[:, :, ::-1]).save(file, kind, exif=exif)
+    right = np.rot90(quarters(), 3)
+    image = decode_jpeg(fitted([("a", file.getvalue())])[0])
+    assert image.shape == right.shape
+    assert np.median(np.abs(image[5:-5:20, 5:-5:20].astype(int) - right[5:-5:20, 5:-5:20])) < 16
+
+
+def test_what_is_no_file_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "folder.jpg").mkdir()
+    (tmp_path / "circle.jpg").symlink_to("circle.jpg")
+    for path in (
+        tmp_path / "pipe.jpg",
+        tmp_path / "folder.jpg",
+        Path("/dev/zero"),
+        tmp_path / "circle.jpg",
+        Path("a\0.jpg"),
+        tmp_path / "no",
+    ):
+        with pytest.raises(ClientError) as raised:
+            photos([path])
+        assert raised.value.code == 2 and raised.value.hint
+
+
+def test_importing_the_pictures_needs_no_heic_library() -> None:
+    code = "import sys; import daemon.client.pictures; sys.exit('pillow_heif' in sys.modules or 'PIL' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=60, check=False).returncode == 0

@@ -9,26 +9,22 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import paho.mqtt.client as paho
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 from paho.mqtt.enums import CallbackAPIVersion
 
 from daemon.core import signing
-from daemon.core.messages import DecisionMessage, StatusMessage, encode, utc
+from daemon.core.messages import DecisionMessage
 from tests.fixtures.deployed import DEPLOY
+from tests.fixtures.gate_says import DECISION, HOSTILE, KEY, START, STATUS, decision, status
 from tests.fixtures.mosquitto import Mosquitto
 
 PROGRAM = DEPLOY / "lock_controller.py"
-KEY, OTHER = (signing.private_key(bytes([number]) * 32) for number in (1, 2))
-DECISION, STATUS = (f"ostiary/v1/acme/north/{leaf}" for leaf in ("decision", "status"))
-START = datetime(2027, 3, 1, 8, tzinfo=UTC).timestamp()
 
 
 def program() -> Any:
@@ -41,26 +37,6 @@ def program() -> Any:
 
 
 LOCK = program()
-
-
-def status(at: float, key: Ed25519PrivateKey = KEY, topic: str = STATUS, **fields: Any) -> bytes:
-    """A status as the gate publishes it at `at` on its wall clock."""
-    usual: dict[str, Any] = {
-        "online": True, "state": "serving", "reasons": [], "at": utc(at), "boot_id": "b1", "camera": "up", "model": "m", "provider": "cpu",
-        "people": 1, "templates": 1, "gallery_revision": 1, "threshold": 0.4, "outbox_depth": 0, "version": "1",
-    }  # fmt: skip
-    return signing.signed(key, topic, encode(StatusMessage(**usual | fields)))
-
-
-def decision(at: float, sequence: int, key: Ed25519PrivateKey = KEY, topic: str = DECISION, **fields: Any) -> bytes:
-    """A decision that the gate made at `at` on its wall clock: a live accept but for `fields`."""
-    usual: dict[str, Any] = {
-        "event_id": f"e{sequence}", "sequence": sequence, "previous": sequence - 1, "boot_id": "b1", "gate": "north", "passage": "p",
-        "supersedes": None, "decision": "accept", "reason": "matched", "person": "E1", "captured_at": utc(at - 0.2), "decided_at": utc(at),
-        "valid_until": utc(at + 2.8), "live": True, "liveness": "not_evaluated", "faces_in_view": 1, "model": "m", "gallery_revision": 1,
-        "policy": "d",
-    }  # fmt: skip
-    return signing.signed(key, topic, encode(DecisionMessage(**usual | fields)))
 
 
 class Door:
@@ -103,31 +79,6 @@ def test_the_right_message_opens_once(door: Door) -> None:
     door.restarted()
     door.status()
     assert door.hear(right) != "open" and door.kept == 7
-
-
-HOSTILE: dict[str, tuple[Callable[[float], bytes], str]] = {
-    "forged by another key": (lambda at: decision(at, 7, OTHER), "forged"),
-    "unsigned": (lambda at: decision(at, 7)[: -len(',"sig":""}') - 88] + b"}", "forged"),
-    "of another gate": (lambda at: decision(at, 7, topic="ostiary/v1/acme/south/decision"), "forged"),
-    "of another site": (lambda at: decision(at, 7, topic="ostiary/v1/beta/north/decision"), "forged"),
-    "that names another gate": (lambda at: decision(at, 7, gate="south"), "not live"),
-    "changed from reject": (lambda at: decision(at, 7, decision="reject").replace(b'"reject"', b'"accept"'), "forged"),
-    "with a longer validity": (lambda at: decision(at, 7).replace(utc(at + 2.8).encode(), utc(at + 9.8).encode()), "forged"),
-    "with a number of its own": (lambda at: decision(at, 7).replace(b'"sequence":7', b'"sequence":9'), "forged"),
-    "with something behind it": (lambda at: decision(at, 7) + b" ", "forged"),
-    "whose signature is for a status": (lambda at: decision(at, 7, topic=STATUS), "forged"),
-    "late": (lambda at: decision(at - 3.0, 7), "late"),
-    "sent late": (lambda at: decision(at, 7, live=False), "not live"),
-    "by a clock that stepped": (lambda at: decision(at, 7, clock_trusted=False), "not live"),
-    "by a clock that is an hour ahead": (lambda at: decision(at + 3600, 7), "late, or from the future"),
-    "good for an hour": (lambda at: decision(at, 7, valid_until=utc(at + 3600)), "late, or from the future"),
-    "that is a reject": (lambda at: decision(at, 7, decision="reject", reason="suspended"), "no accept"),
-    "that is unknown": (lambda at: decision(at, 7, decision="unknown", reason="no_match"), "no accept"),
-    "empty": (lambda at: b"", "forged"),
-    "signed, and no object": (lambda at: signing.signed(KEY, DECISION, b"[1]"), "forged"),
-    "signed, and with nothing in it": (lambda at: signing.signed(KEY, DECISION, b'{"a":1}'), "not understood"),
-    "without a time zone": (lambda at: decision(at, 7, decided_at="2027-03-01T08:00:00"), "not understood"),
-}
 
 
 @pytest.mark.parametrize("name", HOSTILE)

@@ -1,8 +1,9 @@
 """A gate in a process of its own, with everything real but camera and models: store, engine, connections, and people who walk past.
 
-    python -m tests.faults.rig FOLDER PORT [--passages-a-second N] [--host-port PORT]
+    python -m tests.faults.rig FOLDER PORT [--a-second N] [--site SITE] [--login NAME] [--mode both] [--key NAME=PUBLIC_KEY]
 
-The brightness of a face says who it is. One passage after another is made of ALICE, who may be enrolled, and of a stranger.
+The brightness of a face says who it is. One passage after another is made of ALICE, who may be enrolled, and of a stranger. With --login
+the password is the one of tests.fixtures.deployed; with --key commands must be signed.
 """
 
 import argparse
@@ -11,14 +12,18 @@ import logging
 import signal
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from daemon.commands.authority import Key
 from daemon.commands.desk import Desk
-from daemon.config import CommandsConfig, Config, DecisionConfig, GateConfig, MetricsConfig, MqttConfig
+from daemon.config import CommandsConfig, Config, DecisionConfig, GateConfig, KeyConfig, MetricsConfig, MqttConfig
+from daemon.config.sections import Grants, Ops
+from daemon.core import signing
 from daemon.core.boxes import Box
-from daemon.core.messages import encode, offline_status
+from daemon.core.messages import encode, offline_status, topic
 from daemon.core.passages.gatekeeper import Gatekeeper
 from daemon.core.values import Face, Probe, Quality, View
 from daemon.edges.metrics import Metrics
@@ -28,7 +33,8 @@ from daemon.pipeline import opening
 from daemon.serving.engine import Engine
 from daemon.serving.gate_state import Gate
 from daemon.serving.mailbox import CameraState, Mailbox
-from tests.fixtures.desk import MODELS, current, desk, painted_crops
+from daemon.serving.signature import box_key, signer
+from tests.fixtures.desk import MODELS, NoThreshold, current, desk, painted_crops
 
 ALICE, STRANGER = 100, 240
 FRAMES = 3
@@ -54,6 +60,32 @@ def walk(mailbox: Mailbox, stop: threading.Event, a_second: float) -> None:
         passage += 1
 
 
+class Claims(NoThreshold):
+    """A card that can only judge claims."""
+
+    def claim_threshold(self, target_fmr: float) -> float | None:
+        return 0.99
+
+
+GRANTS: Grants = ("force", "replace", "verify")
+OPS: Ops = ("enroll", "revoke", "suspend", "resume", "update", "verify", "list", "get", "ping")
+
+
+def commands(key: str) -> CommandsConfig:
+    """Who may ask something: everybody, or whoever has the key of --key."""
+    if not key:
+        return CommandsConfig(grants=GRANTS)
+    name, _, public = key.partition("=")
+    return CommandsConfig(keys={name: KeyConfig(public=public, ops=OPS, grants=GRANTS)})
+
+
+def keys(config: CommandsConfig) -> dict[str, Key]:
+    return {
+        name: Key(signing.public_key(key.public), frozenset(key.ops), key.gates, frozenset(key.grants), key.rate)
+        for name, key in config.keys.items()
+    }
+
+
 def main() -> None:
     faulthandler.register(signal.SIGUSR1)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
@@ -62,26 +94,35 @@ def main() -> None:
     parser.add_argument("port", type=int)
     parser.add_argument("--a-second", type=float, default=4.0)
     parser.add_argument("--session-s", type=int, default=86_400)
+    parser.add_argument("--site", default="hq")
+    parser.add_argument("--login", default="")
+    parser.add_argument("--mode", choices=("identify", "verify", "both"), default="identify")
+    parser.add_argument("--key", default="")
     asked = parser.parse_args()
     frames_s = 1.0 / (asked.a_second * (FRAMES + 4))
     config = Config(
-        site="hq",
-        gates={"north": GateConfig(source="x")},
+        site=asked.site,
+        gates={"north": GateConfig(source="x", mode=asked.mode)},
         decision=DecisionConfig(threshold=0.99, min_frames=FRAMES, patience=FRAMES, min_s=0.0, lost_s=2.5 * frames_s),
-        commands=CommandsConfig(grants=("force", "replace", "verify")),
-        mqtt=MqttConfig(port=asked.port, keepalive_s=5, session_expiry_s=asked.session_s),
+        commands=commands(asked.key),
+        mqtt=MqttConfig(port=asked.port, username=asked.login, keepalive_s=5, session_expiry_s=asked.session_s),
         metrics=MetricsConfig(port=0),
     )
     store = open_store(asked.folder)
-    memory = current(store, MODELS, opening.policy(config))
-    mailbox, tag = Mailbox(1), store.client_tag()
+    models = {ident: replace(model, calibration=Claims()) for ident, model in MODELS.items()}
+    memory = current(store, models, opening.policy(config))
+    box = box_key(store)
+    mailbox, tag, sign = Mailbox(1), store.client_tag(), signer(box)
     lanes = Lanes(
-        config.mqtt, site="hq", gate="north", client_id=f"rig-{tag}", password=None, offline=encode(offline_status("1")),
-        deliver=mailbox.deliver,
+        config.mqtt, site=asked.site, gate="north", client_id=f"rig-{tag}", password=f"secret of {asked.login}" if asked.login else None,
+        offline=sign(topic(asked.site, "north", "status"), encode(offline_status("1"))), deliver=mailbox.deliver,
     )  # fmt: skip
-    gate = Gate(Gatekeeper("north", memory.serving.rules(), config.decision.lost_s), lanes)
-    the_desk = desk(store, frozenset(config.commands.grants), memory, kind=Desk)
-    engine = Engine(config, store, memory, the_desk, {"north": gate}, mailbox, Metrics(), MODELS, painted_crops, "1")
+    gate = Gate(Gatekeeper("north", memory.serving.rules(asked.mode), config.decision.lost_s), lanes, mode=asked.mode)
+    the_desk = desk(store, frozenset(config.commands.grants), memory, keys(config.commands), kind=Desk)
+    engine = Engine(
+        config, store, memory, the_desk, {"north": gate}, mailbox, Metrics(), models, painted_crops, "1", sign=sign,
+        public_key=signing.public_text(box),
+    )  # fmt: skip
     stop = threading.Event()
 
     def on_signal(*_: object) -> None:

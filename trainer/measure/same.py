@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 
 from daemon.core.counts import counted
 from daemon.core.faults import Fault
+from daemon.core.file_names import PICTURES
 from trainer import terminal
 from trainer.measure import scoring
 from trainer.measure.metrics import Floats
 from trainer.measure.scoring import Scorer
 from trainer.people import comparable
-from trainer.people.pictures import SUFFIXES
 
 
 class SameError(Fault):
@@ -151,9 +151,9 @@ def expanded(given: Sequence[Path]) -> list[Path]:
     """Pictures as they are, and for a folder all pictures below it. Raises SameError for a folder without any."""
     found: list[Path] = []
     for path in given:
-        inside = sorted(one for one in path.rglob("*") if one.suffix.lower() in SUFFIXES and one.is_file()) if path.is_dir() else [path]
+        inside = sorted(one for one in path.rglob("*") if one.suffix.lower() in PICTURES and one.is_file()) if path.is_dir() else [path]
         if not inside:
-            raise SameError(f"{path} contains no pictures", f"give pictures, or folders with pictures: {', '.join(SUFFIXES)}")
+            raise SameError(f"{path} contains no pictures", f"give pictures, or folders with pictures: {', '.join(PICTURES)}")
         found += inside
     return found
 
@@ -166,7 +166,7 @@ def owners(folder: Path) -> dict[str, list[Path]]:
     for entry in sorted(folder.iterdir()):
         person = entry.name if entry.is_dir() else entry.stem
         own = sorted(entry.iterdir()) if entry.is_dir() else [entry]
-        own = [path for path in own if path.suffix.lower() in SUFFIXES and path.is_file()]
+        own = [path for path in own if path.suffix.lower() in PICTURES and path.is_file()]
         if own and person in owned:
             raise SameError(f"{folder} has {person} twice: {owned[person][0].name} and {entry.name}", "keep one of them")
         if own:

@@ -5,18 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import unicodedata
-from collections.abc import Sequence
 
-SYSTEM_FILES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "picasa.ini", "icon\r"})
-SYSTEM_FOLDERS = frozenset({"__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found"})
 LONGEST = 180
 """A file name may have 255 bytes. The rest is for what is put behind it."""
-
-
-def left_by_a_system(parts: Sequence[str]) -> bool:
-    """Whether a path, as its parts, is what an operating system or a network drive leaves beside pictures, or inside of what it leaves:
-    `._a.png`, `__MACOSX`, `.DS_Store`, `Thumbs.db`, and everything else that is hidden by a dot."""
-    return any(part.startswith(".") or part.lower() in SYSTEM_FILES or part.lower() in SYSTEM_FOLDERS for part in parts)
 
 
 def decoded(name: str) -> str:

@@ -21,10 +21,6 @@ MAX_PIXELS = 120_000_000
 """Phones give 12 to 108 million. One such picture takes 360 MB."""
 MAX_BYTES = 256 << 20
 HEAD_BYTES = 32
-SUFFIXES = (
-    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".webp", ".tif", ".tiff", ".gif", ".heic", ".heif", ".hif", ".avif", ".jp2",
-)  # fmt: skip
-"""A file with such a name that is no picture is damaged, and not something else."""
 RAW_SUFFIXES = (".dng", ".nef", ".nrw", ".cr2", ".cr3", ".arw", ".srf", ".sr2", ".orf", ".rw2", ".raf", ".pef", ".srw", ".x3f", ".raw")
 
 _STARTS = {

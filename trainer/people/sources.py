@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from daemon.core.faults import first_line
+from daemon.core.file_names import left_by_a_system
 from trainer.people import walking
 from trainer.people.errors import DataError
-from trainer.people.names import decoded, left_by_a_system, one_line
+from trainer.people.names import decoded, one_line
 from trainer.people.walking import UNREADABLE
 
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import codecs
 import csv
 import io
 from collections.abc import Sequence
 from pathlib import Path
 
+from daemon.core.table_text import text_of
 from trainer.people.errors import DataError
 
 
@@ -15,7 +15,7 @@ def rows(table: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     """The lines of a CSV file by the names of its first line, among which must be `columns`. Raises DataError."""
     expected = f"expected a CSV file with the columns {', '.join(columns)}"
     try:
-        text = _text(table.read_bytes())
+        text = text_of(table.read_bytes())
         first = text.split("\n", 1)[0]
         separator = max(",;\t", key=first.count) if len(columns) > 1 else ","
         reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True)
@@ -32,13 +32,3 @@ def rows(table: Path, columns: Sequence[str]) -> list[dict[str, str]]:
         if any(row.get(name) is None for name in columns):
             raise DataError(f"{table}: row {number} has too few values", expected)
     return found
-
-
-def _text(content: bytes) -> str:
-    """UTF-8 with or without a mark, UTF-16 with one, else the letters of Windows in western Europe. Raises UnicodeDecodeError."""
-    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return content.decode("utf-16")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return content.decode("cp1252")

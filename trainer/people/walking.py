@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainer.people.names import left_by_a_system
+from daemon.core.file_names import left_by_a_system
 
 UNREADABLE, NO_TARGET = "it cannot be read", "a link that leads to nothing"
 

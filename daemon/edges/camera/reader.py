@@ -138,9 +138,7 @@ def confined(source: str) -> Lacks:
         return confine_reader(MEMORY_BYTES, FILES, code, Path(source), (), listens=False)
     scheme, port = source.partition("://")[0].lower(), camera_address.host_and_port(source)[1]
     port = port or PORTS.get(scheme)
-    return confine_reader(
-        MEMORY_BYTES, FILES, code, None, {DNS, port} if port else {DNS}, listens=scheme in camera_address.LISTENING
-    )
+    return confine_reader(MEMORY_BYTES, FILES, code, None, {DNS, port} if port else {DNS}, listens=scheme in camera_address.LISTENING)
 
 
 def _at_the_line(told: Told) -> None:

@@ -79,9 +79,7 @@ def _session(path: Path) -> Any:
 def _find(session: Any, takes: str, image: Image) -> list[Face]:
     height, width = (-(-side // GRID_PX) * GRID_PX for side in image.shape[:2])
     if (height, width) != image.shape[:2]:
-        image = np.asarray(
-            cv2.copyMakeBorder(image, 0, height - image.shape[0], 0, width - image.shape[1], cv2.BORDER_CONSTANT), np.uint8
-        )
+        image = np.asarray(cv2.copyMakeBorder(image, 0, height - image.shape[0], 0, width - image.shape[1], cv2.BORDER_CONSTANT), np.uint8)
     picture = cv2.dnn.blobFromImage(image)  # float32 [1, 3, height, width], BGR, 0 to 255
     answers = dict(zip(OUTPUTS, session.run(OUTPUTS, {takes: picture}), strict=True))
     rows = np.concatenate([_rows(answers, stride, height // stride, width // stride) for stride in STRIDES])

@@ -36,9 +36,7 @@ INSTALL = "run deploy/install.sh --cuda, or set model.provider to cpu or auto"
 
 def audit(session: Any, provider: str = CUDA) -> None:
     """Raises EmbedderError unless every node of the session runs on this provider. The session was opened with SESSION_OPTIONS."""
-    placed = Counter(
-        (part.ep_name, node.op_type) for part in session.get_provider_graph_assignment_info() for node in part.get_nodes()
-    )
+    placed = Counter((part.ep_name, node.op_type) for part in session.get_provider_graph_assignment_info() for node in part.get_nodes())
     elsewhere = sorted(f"{kind} on {where}" for where, kind in placed if where != provider)
     if elsewhere or not placed:
         raise EmbedderError(

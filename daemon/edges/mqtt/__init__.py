@@ -10,7 +10,8 @@ mailbox never calls back.
 """
 
 from daemon.edges.mqtt.lanes import Lanes, client_id
-from daemon.edges.mqtt.leaving import LeavingError, take_leave
+from daemon.edges.mqtt.leaving import take_leave
 from daemon.edges.mqtt.link import MqttLink
+from daemon.edges.mqtt.visit import Visit, VisitError
 
-__all__ = ["Lanes", "LeavingError", "MqttLink", "client_id", "take_leave"]
+__all__ = ["Lanes", "MqttLink", "Visit", "VisitError", "client_id", "take_leave"]

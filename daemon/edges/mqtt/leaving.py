@@ -1,102 +1,26 @@
 """The end of a gate that is no longer configured: what it still has to say, its retained status, and its sessions at the broker."""
 
-import queue
 from collections.abc import Sequence
 
-import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
-from paho.mqtt.reasoncodes import ReasonCode
-
-from daemon.config import ConfigError, MqttConfig
-from daemon.core.faults import Fault
+from daemon.config import MqttConfig
 from daemon.core.values import LinkName, Outgoing
-from daemon.edges.mqtt.client import tls_context
+from daemon.edges.mqtt.visit import Visit
 
-ANSWER_S = 5.0
 LINKS: tuple[LinkName, ...] = ("commands", "urgent", "out")
-
-
-class LeavingError(Fault):
-    """The broker does not let the gate take its leave. `hint` says what to do about it."""
 
 
 def take_leave(config: MqttConfig, client_id: str, status_topic: str, messages: Sequence[Outgoing]) -> list[int]:
     """Log in as the gate, drop the commands that wait for it, publish these messages in order, and clear its retained status. Returns the
-    rows of the messages that the broker has taken. Waits for the broker, so it is not for the engine's thread. Raises LeavingError.
+    rows of the messages that the broker has taken. Waits for the broker, so it is not for the engine's thread. Raises VisitError.
 
     `config` is the gate's own form, and `client_id` the beginning of the ids of its connections.
     """
     taken: list[int] = []
     for link in LINKS:
-        with _Session(config, f"{client_id}-{link}") as session:
+        with Visit(config, f"{client_id}-{link}", "keep its login and its part of the ACL until its status is gone") as visit:
             if link == "out":
                 for message in messages:
-                    session.publish(message.topic, message.payload, retain=False)
+                    visit.publish(message.topic, message.payload, retain=False)
                     taken.append(message.row)
-                session.publish(status_topic, b"", retain=True)
+                visit.publish(status_topic, b"", retain=True)
     return taken
-
-
-class _Session:
-    """A connection that begins a new session in the place of an old one, and leaves none."""
-
-    def __init__(self, config: MqttConfig, client_id: str) -> None:
-        self._config = config
-        self._answers: queue.Queue[tuple[str, int, ReasonCode]] = queue.Queue()
-        v5 = config.protocol == "5"
-        self._client = client = paho.Client(
-            CallbackAPIVersion.VERSION2, client_id, clean_session=None if v5 else True,
-            protocol=MQTTProtocolVersion.MQTTv5 if v5 else MQTTProtocolVersion.MQTTv311,
-        )  # fmt: skip
-        client.on_connect = lambda c, u, flags, reason, properties: self._answers.put(("connect", 0, reason))
-        client.on_publish = lambda c, u, mid, reason, properties: self._answers.put(("publish", mid, reason))
-        client.suppress_exceptions = True
-        client.connect_timeout = ANSWER_S
-
-    def __enter__(self) -> "_Session":
-        config, client = self._config, self._client
-        try:
-            if config.username:
-                client.username_pw_set(config.username, config.password())
-            if (tls := tls_context(config)) is not None:
-                client.tls_set_context(tls)
-            if config.protocol == "5":
-                properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # a session that ends with the connection
-                client.connect(config.host, config.port, keepalive=15, clean_start=True, properties=properties)
-            else:
-                client.connect(config.host, config.port, keepalive=15)
-        except ConfigError as error:
-            raise LeavingError(error.message, error.hint) from None
-        except (OSError, ValueError) as error:
-            raise LeavingError(f"the broker cannot be reached ({error})", "it is tried again") from None
-        client.loop_start()
-        try:
-            self._need("connect", 0, "the login")
-        except LeavingError:
-            self._close()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._close()
-
-    def publish(self, topic: str, payload: bytes, *, retain: bool) -> None:
-        """At QoS 1, and wait for the answer. Raises LeavingError."""
-        self._need("publish", self._client.publish(topic, payload, qos=1, retain=retain).mid, f"a message to {topic}")
-
-    def _need(self, what: str, mid: int, named: str) -> None:
-        try:
-            while True:
-                kind, number, reason = self._answers.get(timeout=ANSWER_S)
-                if kind == what and number == mid:
-                    break
-        except queue.Empty:
-            raise LeavingError("the broker does not answer", "it is tried again") from None
-        if reason.is_failure:
-            raise LeavingError(f"the broker refuses {named}: {reason}", "keep its login and its part of the ACL until its status is gone")
-
-    def _close(self) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()

@@ -3,7 +3,9 @@ the key that seals."""
 
 import secrets
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+import msgspec
 
 from daemon.edges.store.database import Database, counter
 from daemon.edges.store.errors import VaultError
@@ -80,6 +82,19 @@ class MetaTable:
         """Note them. No name has a slash."""
         value = "/".join(gates)
         self._database.execute("INSERT INTO meta VALUES ('gates', ?) ON CONFLICT(key) DO UPDATE SET value = excluded.value", (value,))
+
+    def discovered(self) -> dict[str, list[str]]:
+        """What Home Assistant may have been told: the topics of retained messages, by gate. Raises StoreError."""
+        row = self._database.row("SELECT value FROM meta WHERE key = 'discovered'")
+        try:
+            return msgspec.json.decode(row[0], type=dict[str, list[str]]) if row is not None else {}
+        except (msgspec.MsgspecError, TypeError):  # damaged: what it named stays at the broker
+            return {}
+
+    def put_discovered(self, topics: Mapping[str, Sequence[str]]) -> None:
+        """Note it. Within a transaction."""
+        value = msgspec.json.encode(topics).decode()
+        self._database.execute("INSERT INTO meta VALUES ('discovered', ?) ON CONFLICT(key) DO UPDATE SET value = excluded.value", (value,))
 
     def signing_key(self) -> bytes | None:
         """The secret that the box signs with, 32 bytes; None where there is none that opens. Raises StoreError."""

@@ -5,7 +5,7 @@ writer. What names or shows somebody is sealed (records.py) and bound to its row
 it; with a person's record that does not open go all their templates.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TextIO
 
@@ -222,6 +222,14 @@ class Store:
     def put_gates(self, gates: Sequence[str]) -> None:
         """Note them."""
         self.tables.meta.put_gates(gates)
+
+    def discovered(self) -> dict[str, list[str]]:
+        """What Home Assistant may have been told: the topics of retained messages, by gate."""
+        return self.tables.meta.discovered()
+
+    def put_discovered(self, topics: Mapping[str, Sequence[str]]) -> None:
+        """Note it."""
+        self.tables.meta.put_discovered(topics)
 
     def signing_key(self) -> bytes | None:
         """The secret that the box signs with, where there is one that opens."""

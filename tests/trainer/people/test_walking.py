@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from trainer.people.names import file_name, left_by_a_system, one_line, readable
+from daemon.core.file_names import left_by_a_system
+from trainer.people.names import file_name, one_line, readable
 from trainer.people.walking import walk
 
 

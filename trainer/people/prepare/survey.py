@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from daemon.core.file_names import PICTURES, left_by_a_system
 from trainer.people import pictures, walking
-from trainer.people.names import file_name, left_by_a_system, one_line, readable
-from trainer.people.pictures import RAW_SUFFIXES, SUFFIXES, PictureError
+from trainer.people.names import file_name, one_line, readable
+from trainer.people.pictures import RAW_SUFFIXES, PictureError
 from trainer.people.prepare import table
 from trainer.people.prepare.errors import PrepareError
 from trainer.people.prepare.table import Outcome, Row
@@ -104,7 +105,7 @@ def _no_picture(suffix: str, empty: bool) -> tuple[Outcome, str]:
     if suffix in ARCHIVES:
         return Outcome.REFUSED, "an archive; unpack it"
     reason = "an empty file" if empty else "a video" if suffix in VIDEOS else "not a picture"
-    return (Outcome.REFUSED if suffix in SUFFIXES else Outcome.USELESS), reason
+    return (Outcome.REFUSED if suffix in PICTURES else Outcome.USELESS), reason
 
 
 def _wrapping(photos: list[Photo]) -> str | None:
