@@ -121,7 +121,7 @@ def test_no_older_longer_or_early_head_counts() -> None:
     box = covered(a=2)
     assert box.standing(NOW) == "no_head"
     for bad in (
-        head(life_s=0.0), head(life_s=-1.0), head(life_s=LONGEST_LIFE_S + 1), head(now=NOW + 61), head(now=NOW - 300), head(now=NOW + 1e9),
+        head(life_s=0.0), head(life_s=-1.0), head(now=NOW + 50, life_s=-40.0), head(life_s=LONGEST_LIFE_S + 1), head(now=NOW + 61), head(now=NOW - 300), head(now=NOW + 1e9),
         head(now=NOW - 1e9, life_s=2e9), head(now=1e308, life_s=300), head(now=-1e308, life_s=1e308),
     ):  # fmt: skip
         assert not box.hear(bad, NOW) and box.standing(NOW) == "no_head" and box.highest == 0
@@ -164,6 +164,19 @@ def test_what_no_head_counts_yet_takes_nothing_away() -> None:
     assert box.standing(NOW + 3000) == "complete"
     assert box.sum == total(box.writers) and box.sum.records == 29_998 + 2
     assert box.hear(head(2, sums(a=2), NOW), NOW) and box.standing(NOW) == "complete", "the keeper has not heard them"
+
+
+def test_a_keeper_that_lags_behind_takes_nothing_away() -> None:
+    """The box has gone past what the head counts: it has written more itself, or heard more."""
+    box = covered(a=2)
+    assert box.hear(head(1, life_s=3600.0), NOW)
+    for number in range(2, 9):
+        box.change("a", None, digest("a", number))
+    box.change("a", digest("a", 0), digest("a", "0 anew"))
+    for number in (2, 5, 8):
+        assert box.hear(head(number, sums(a=number), NOW, 3600.0), NOW)
+        assert box.standing(NOW + 3000) == "complete" and not box.lacking()
+    assert box.hear(head(9, sums(a=9), NOW, 3600.0), NOW) and box.standing(NOW + 3000) == "incomplete"
 
 
 def test_a_flood_of_heads_takes_no_room() -> None:
