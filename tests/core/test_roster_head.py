@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass, field
+from random import Random
 
 import msgspec
 import pytest
@@ -60,6 +61,9 @@ def test_every_changed_byte_cut_and_move_is_noticed() -> None:
     ):
         with pytest.raises(RosterError):
             read_head(moved, payload, KEEPERS)
+    for elsewhere in (topic("acme", "key", "box"), topic("acme", "0" * 32, "box")):
+        with pytest.raises(RosterError, match="not among"):
+            read_head(elsewhere, signing.signed(KEEPER, elsewhere, msgspec.json.encode(head())), KEEPERS)
     for other in (OTHER, KEEPER):
         with pytest.raises(RosterError, match="not among the roster's keepers"):
             read_head(*head_said(head(), "acme", "desk", other), KEEPERS)
@@ -121,7 +125,8 @@ def test_no_older_longer_or_early_head_counts() -> None:
     box = covered(a=2)
     assert box.standing(NOW) == "no_head"
     for bad in (
-        head(life_s=0.0), head(life_s=-1.0), head(now=NOW + 50, life_s=-40.0), head(life_s=LONGEST_LIFE_S + 1), head(now=NOW + 61), head(now=NOW - 300), head(now=NOW + 1e9),
+        head(life_s=0.0), head(life_s=-1.0), head(now=NOW + 50, life_s=-40.0),
+        head(life_s=LONGEST_LIFE_S + 1), head(now=NOW + 61), head(now=NOW - 300), head(now=NOW + 1e9),
         head(now=NOW - 1e9, life_s=2e9), head(now=1e308, life_s=300), head(now=-1e308, life_s=1e308),
     ):  # fmt: skip
         assert not box.hear(bad, NOW) and box.standing(NOW) == "no_head" and box.highest == 0
@@ -176,7 +181,21 @@ def test_a_keeper_that_lags_behind_takes_nothing_away() -> None:
     for number in (2, 5, 8):
         assert box.hear(head(number, sums(a=number), NOW, 3600.0), NOW)
         assert box.standing(NOW + 3000) == "complete" and not box.lacking()
-    assert box.hear(head(9, sums(a=9), NOW, 3600.0), NOW) and box.standing(NOW + 3000) == "incomplete"
+    assert box.hear(head(9, sums(a=10), NOW, 3600.0), NOW) and box.standing(NOW + 3000) == "incomplete"
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_newer_head_that_is_held_ends_the_wait_for_an_older_one(late: bool) -> None:
+    """A box that was away gets the newest record of each person, and never holds what the head in between counted."""
+    box, start = covered(a=2), sums(a=2)["a"]
+    between = start.changed(digest("a", 0), digest("x"))
+    end = between.changed(digest("x"), digest("y"))
+    assert box.hear(head(1), NOW) and box.hear(head(2, {"a": between}), NOW)
+    if late:
+        assert box.hear(head(3, {"a": end}), NOW)
+    box.change("a", digest("a", 0), digest("y"))
+    assert box.hear(head(3, {"a": end}), NOW)
+    assert box.standing(NOW + 100) == "complete" and not box.lacking()
 
 
 def test_a_flood_of_heads_takes_no_room() -> None:
@@ -228,21 +247,25 @@ class Site:
 
 STEPS = st.lists(
     st.one_of(
-        st.tuples(st.just("write"), st.sampled_from(WRITERS), st.integers(0, 2)),
-        st.tuples(st.just("keeper"), st.sampled_from(WRITERS), st.just(0)),
-        st.tuples(st.just("box"), st.sampled_from(WRITERS), st.just(0)),
-        st.tuples(st.just("rest"), st.sampled_from(WRITERS), st.integers(0, 1)),
-        st.tuples(st.just("head"), st.just(""), st.just(0)),
-        st.tuples(st.just("hear"), st.just(""), st.integers(0, 9)),
-        st.tuples(st.just("wait"), st.just(""), st.sampled_from([1, 9, 15, 21])),
+        # Somebody writes, and keeper, box, both or nobody hear it at once.
+        st.tuples(st.just("write"), st.sampled_from(WRITERS), st.integers(0, 2), st.sampled_from(["keeper", "box", "keeper box", ""])),
+        st.tuples(st.just("next"), st.sampled_from(WRITERS), st.just(0), st.sampled_from(["keeper", "box"])),
+        st.tuples(st.just("rest"), st.sampled_from(WRITERS), st.integers(0, 1), st.just("box")),
+        # A head is made, and the box hears it, an older one, or none.
+        st.tuples(st.just("head"), st.just(""), st.integers(0, 5), st.just("")),
+        st.tuples(st.just("hear"), st.just(""), st.integers(0, 9), st.just("")),
+        st.tuples(st.just("wait"), st.just(""), st.sampled_from([1, 9, 15, 21]), st.just("")),
     ),
+    min_size=10,
     max_size=60,
 )
 
 
 @given(STEPS)
 @settings(max_examples=500)
-def test_a_box_is_never_complete_while_what_a_believed_head_counts_has_been_missing_for_too_long(steps: list[tuple[str, str, int]]) -> None:
+def test_a_box_is_never_complete_while_what_a_believed_head_counts_has_been_missing_for_too_long(
+    steps: list[tuple[str, str, int, str]],
+) -> None:
     """Whatever interleaving of records and heads, late, lost, out of order and repeated; and it is complete again when all is quiet."""
     site, now, number = Site(), NOW, 0
     box = site.coverages["box"]
@@ -254,17 +277,18 @@ def test_a_box_is_never_complete_while_what_a_believed_head_counts_has_been_miss
         number += 1
         made.append((made_head(site.coverages["keeper"].writers, number=number, now=now, life_s=60.0), dict(site.held["keeper"])))
 
-    for what, writer, which in steps:
+    for what, writer, which, to in steps:
         if what == "write":
             site.write(writer, which)
-        elif what in ("keeper", "box"):
-            site.hear_next(what, writer)
+        if what in ("write", "next"):
+            for who in to.split():
+                site.hear_next(who, writer)
         elif what == "rest":
             site.hear_rest("box", writer, bool(which))
         elif what == "head":
             new_head()
-        elif what == "hear" and made:
-            one, counted = made[-1 - which % len(made)]
+        if what == "hear" or (what == "head" and which < 5):
+            one, counted = made[-1 - which % len(made)] if made else (made_head({}, number=1, now=now, life_s=-1.0), Held())
             if box.hear(one, now):
                 believed.append((now, counted))
         elif what == "wait":
@@ -284,11 +308,8 @@ def test_a_box_is_never_complete_while_what_a_believed_head_counts_has_been_miss
 
 @given(st.lists(st.tuples(st.sampled_from(WRITERS), st.integers(0, 3), st.integers(0, 8)), max_size=80), st.randoms(use_true_random=False))
 @settings(max_examples=200)
-def test_desks_that_work_without_a_pause_close_nothing(work: list[tuple[str, int, int]], chance: "object") -> None:
+def test_desks_that_work_without_a_pause_close_nothing(work: list[tuple[str, int, int]], chance: Random) -> None:
     """Box and keeper hear the desks in different orders, each record some seconds late, and a head is made every second."""
-    import random
-
-    assert isinstance(chance, random.Random)
     site, box = Site(), Coverage()
     site.coverages["box"] = box
     due: list[tuple[float, str, str]] = []
