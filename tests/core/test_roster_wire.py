@@ -126,6 +126,12 @@ def test_the_stolen_box_of_these_attacks_can_write() -> None:
     assert wire.read(*sealed(said(of_a_later_version=[1])), KEYS, WRITERS).card == Card(person="E1")
 
 
+def test_a_record_of_another_form_is_none() -> None:
+    on, payload = sealed(said())
+    body = b"OR2" + payload[3:-64]
+    assert refused(on, body + NORTH.sign(on.encode() + b"\0" + body)) == "malformed"
+
+
 DIGEST = hashlib.sha256(b"x").hexdigest()
 
 
