@@ -15,8 +15,8 @@ class State:
 
     `whole`: this box has once held the whole roster. Before that it writes nothing and keeps nothing: it may have forgotten what it wrote.
     `missed`: records have come that it had no key for. `wanted`: all records have to be read from the broker. `anew`: and what only this
-    box has of others goes then. `reviewed` is the last row that was looked at again, after everything has come or at a start with retired boxes; None
-    if that is over.
+    box has of others goes then. `reviewed` is the last row that was looked at again, after everything has come or at a start with retired
+    boxes; None if that is over.
     """
 
     edition: Edition | None
