@@ -94,7 +94,8 @@ def playing(running: Running, folder: Path, log: Path, port: int = 0, gates: Seq
         cameras = "".join(f'[gates.{gate}]\nsource = "{stage.url}"\n' for gate, stage in stages.items())
         config.write_text(
             f'site = "{SITE}"\nstate_dir = "state"\n{cameras}'
-            f'[mqtt]\nport = {running.port}\nprotocol = "{running.protocol}"\n[metrics]\nport = 0\n{unknown}'
+            f'[mqtt]\nport = {running.port}\nprotocol = "{running.protocol}"\n[metrics]\nport = 0\n'
+            f'[commands]\ngrants = ["capture", "force", "replace"]\n{unknown}'
         )
         stack.enter_context(running_daemon(config, log))
         if people:
