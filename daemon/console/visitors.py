@@ -14,7 +14,7 @@ from daemon.console.problem import Problem
 from daemon.console.roles import Role
 from daemon.console.streams import Streams
 from daemon.core import sealed_box
-from daemon.core.messages import VisitorMessage
+from daemon.core.messages import VisitorMessage, utc
 from daemon.core.values import Reason
 
 MOST = 500
@@ -34,7 +34,13 @@ class Visitor:
     def told(self) -> dict[str, Any]:
         """The visitor as the API tells it."""
         one = self.message
-        return {"id": one.id, "gate": one.gate, "seen_at": one.seen_at, "gone_at": one.gone_at, "reason": Reason.NO_MATCH.value}
+        return {
+            "id": one.id,
+            "gate": one.gate,
+            "seen_at": one.seen_at,
+            "gone_at": utc(self.gone_at.timestamp()),
+            "reason": Reason.NO_MATCH.value,
+        }
 
 
 class Visitors:
