@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import paho.mqtt.client as paho
 import pytest
+from paho.mqtt.enums import CallbackAPIVersion
 
 from daemon.client import link
 from daemon.core import messages as m
@@ -60,7 +61,7 @@ def site(request: pytest.FixtureRequest, mosquitto_installed: None, tmp_path_fac
     quick_users(folder / "users.json")
     signed = request.param == "gate_key"
     client = f'gate_key = ["{signing.public_text(KEY)}"]' if signed else ""
-    evil = paho.Client(paho.CallbackAPIVersion.VERSION2, "evil", protocol=paho.MQTTv5)
+    evil = paho.Client(CallbackAPIVersion.VERSION2, "evil", protocol=paho.MQTTv5)
     with Mosquitto(folder, NO_LIMITS) as broker, PeopledGate(broker.port) as gate, Program(folder, broker.port, client=client) as program:
         gate.key = KEY if signed else None
         gate.add("E1", "Ada")

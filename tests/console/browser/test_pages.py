@@ -111,7 +111,7 @@ def test_no_sign_turns_a_name_round(at: At, gate: PeopledGate) -> None:
 @pytest.mark.parametrize("where", ["//evil.example", "https://evil.example/", "javascript:window.broken=1", "/\\evil.example", "/../evil"])
 def test_the_login_leads_to_the_consoles_own_pages_alone(at: At, where: str) -> None:
     page = at.login("viewer", where)
-    page.reads("viewer")
+    page.reads("Live", "nav")
     assert page.script("return location.origin + location.pathname") == page.address + "/"
     unbroken(page)
 
