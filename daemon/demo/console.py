@@ -97,6 +97,7 @@ def playing(running: Running, folder: Path, log: Path, port: int = 0, gates: Seq
         cameras = "".join(f'[gates.{gate}]\nsource = "{stage.url}"\n' for gate, stage in stages.items())
         config.write_text(
             f'site = "{SITE}"\nstate_dir = "state"\n{cameras}'
+            f'[commands]\ngrants = ["capture", "force", "replace"]\n[clock]\ntrust = "always"\n'
             f'[mqtt]\nport = {running.port}\nprotocol = "{running.protocol}"\n[metrics]\nport = 0\n{unknown}'
         )
         stack.enter_context(running_daemon(config, log))
