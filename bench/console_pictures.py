@@ -86,9 +86,9 @@ def _play(page: Page, made: Made, folder: Path, album: Album) -> None:
     page.until(lambda: page.text("#gates").count("Camera works") == 2, "both cameras work")
     north.enter("collins", 1)
     page.reads("Somebody unknown", "#feed")
-    north.leave()
     page.open("/visitors").find("#visitors img")
     album.take("visitors")
+    north.leave()
     for person, name, photo in (("E1042", "Eileen Collins", "collins"), ("E1001", "Grace Hopper", "hopper")):
         page.open("/enrol").choose([photos[photo]])
         page.write("[name=person]", person)

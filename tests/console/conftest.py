@@ -13,11 +13,35 @@ from argon2 import PasswordHasher
 
 from daemon.console import users
 from daemon.console.config import read_settings
+from daemon.console.roles import Role
 from daemon.console.server import Served
 from tests.fixtures.fake_gate import FakeGate
 
 PASSWORD = "correct horse battery"
 ROLES = ("viewer", "guard", "desk", "admin")
+
+NEEDS = {
+    ("GET", "/api/session"): Role.VIEWER,
+    ("DELETE", "/api/session"): Role.VIEWER,
+    ("GET", "/api/gates"): Role.VIEWER,
+    ("GET", "/api/decisions"): Role.VIEWER,
+    ("GET", "/api/events"): Role.VIEWER,
+    ("GET", "/api/openapi.json"): Role.VIEWER,
+    ("GET", "/api/people"): Role.GUARD,
+    ("GET", "/api/people/{person}"): Role.GUARD,
+    ("POST", "/api/people/{person}/suspend"): Role.GUARD,
+    ("POST", "/api/people/{person}/resume"): Role.DESK,
+    ("PATCH", "/api/people/{person}"): Role.DESK,
+    ("DELETE", "/api/people/{person}"): Role.DESK,
+    ("POST", "/api/people/{person}/pictures"): Role.DESK,
+    ("POST", "/api/people/{person}/capture"): Role.DESK,
+    ("GET", "/api/visitors"): Role.DESK,
+    ("GET", "/api/visitors/{id}/picture"): Role.DESK,
+    ("POST", "/api/visitors/{id}/dismiss"): Role.DESK,
+    ("POST", "/api/visitors/{id}/assign"): Role.DESK,
+}
+OPEN = {("POST", "/api/session")}
+"""What needs no session."""
 
 
 @pytest.fixture(autouse=True, scope="session")

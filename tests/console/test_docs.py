@@ -11,7 +11,7 @@ import pytest
 from daemon.console.config import ConsoleConfig, read_settings
 from daemon.core.settings import keys, shown
 from tests.conftest import ROOT
-from tests.console.test_roles import NEEDS, OPEN
+from tests.console.conftest import NEEDS, OPEN
 
 README = (ROOT / "daemon/console/README.md").read_text("utf-8")
 UNIT = ROOT / "deploy/console/ostiary-console.service"

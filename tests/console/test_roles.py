@@ -2,33 +2,9 @@
 
 import pytest
 
-from daemon.console.roles import Role
-from tests.console.conftest import ROLES, Rig
+from tests.console.conftest import NEEDS, OPEN, ROLES, Rig
 
 pytestmark = pytest.mark.broker
-
-NEEDS = {
-    ("GET", "/api/session"): Role.VIEWER,
-    ("DELETE", "/api/session"): Role.VIEWER,
-    ("GET", "/api/gates"): Role.VIEWER,
-    ("GET", "/api/decisions"): Role.VIEWER,
-    ("GET", "/api/events"): Role.VIEWER,
-    ("GET", "/api/openapi.json"): Role.VIEWER,
-    ("GET", "/api/people"): Role.GUARD,
-    ("GET", "/api/people/{person}"): Role.GUARD,
-    ("POST", "/api/people/{person}/suspend"): Role.GUARD,
-    ("POST", "/api/people/{person}/resume"): Role.DESK,
-    ("PATCH", "/api/people/{person}"): Role.DESK,
-    ("DELETE", "/api/people/{person}"): Role.DESK,
-    ("POST", "/api/people/{person}/pictures"): Role.DESK,
-    ("POST", "/api/people/{person}/capture"): Role.DESK,
-    ("GET", "/api/visitors"): Role.DESK,
-    ("GET", "/api/visitors/{id}/picture"): Role.DESK,
-    ("POST", "/api/visitors/{id}/dismiss"): Role.DESK,
-    ("POST", "/api/visitors/{id}/assign"): Role.DESK,
-}
-OPEN = {("POST", "/api/session")}
-"""What needs no session."""
 
 
 def test_every_route_of_the_api_is_in_the_table(rig: Rig) -> None:

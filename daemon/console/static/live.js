@@ -136,6 +136,7 @@ const dropped = (gap) => {
 /** Ask for everything: at the beginning, and after a lost connection. */
 async function load() {
   try {
+    complain(null);
     const [state, past] = await Promise.all([api("GET", "/gates"), api("GET", `/decisions?limit=${MOST}`)]);
     isLoading = true;
     gates.show(state.gates);

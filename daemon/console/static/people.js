@@ -5,7 +5,7 @@ import { $, chip, el, listed, mark, note, settled } from "./dom.js";
 import { listen } from "./events.js";
 import { offer } from "./gates.js";
 import { open, refresh } from "./person.js";
-import { complain } from "./shell.js";
+import { complain, tell } from "./shell.js";
 import { day, validity } from "./times.js";
 import { PEOPLE, known } from "./words.js";
 
@@ -65,9 +65,8 @@ async function load(isMore = false) {
     const page = await api("GET", `/people?${wanted}`, undefined, mine.signal);
     people = isMore ? [...people, ...page.people] : page.people;
     nextAfter = page.next_after;
-    $("notices").replaceChildren(
-      ...(page.silent?.length ? [note("ask", `${listed(page.silent)} did not answer, so somebody may be missing here.`, "Look at the health page; the list is asked for again by itself.")] : []),
-    );
+    complain(null);
+    tell("silent", page.silent.length ? note("ask", `${listed(page.silent)} did not answer, so somebody may be missing here.`, "Look at the health page.") : null);
     draw();
   } catch (error) {
     complain(error);

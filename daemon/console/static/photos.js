@@ -14,6 +14,7 @@ export function album(changed, complain) {
   const draw = () => $("thumbs").replaceChildren(...photos.map((photo, at) => thumb(photo, at, () => remove(photo))));
 
   async function add(files) {
+    complain(null);
     for (const file of files) {
       if (photos.length >= MOST) {
         complain(Object.assign(new Error(`more than ${MOST} photos`), { hint: `a gate takes ${MOST} at a time; the first ones are kept` }));

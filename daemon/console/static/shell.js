@@ -9,15 +9,18 @@ const THEMES = { auto: "as the system", light: "light", dark: "dark" };
 /** This session: user, role, expires_at, site, visitors, metrics. */
 export const session = api("GET", "/session");
 
-/** Say something above the content; it goes when it is dismissed. */
-export function notice(made) {
-  made.append(el("button", { type: "button", class: "quiet small", on: { click: () => made.remove() } }, "Dismiss"));
+/** Say something above the content, in place of what was said there of this kind; with null only that goes. */
+export function tell(kind, made) {
+  document.querySelector(`#notices [data-kind=${kind}]`)?.remove();
+  if (!made) return;
+  made.dataset.kind = kind;
   $("notices").append(made);
 }
 
-/** Show an error above the content. A page that is left is not told what it missed. */
+/** Show an error above the content, or with null take it away. A page that is left is not told what it missed. */
 export function complain(error) {
-  if (error.name !== "AbortError" && error.status !== 401) $("notices").replaceChildren(trouble(error));
+  if (!error) tell("error", null);
+  else if (error.name !== "AbortError" && error.status !== 401) tell("error", trouble(error));
 }
 
 function theme() {
@@ -46,7 +49,9 @@ function theme() {
 function watch(expires) {
   const left = Date.parse(expires) - now();
   if (Number.isNaN(left)) return;
-  setTimeout(() => notice(note("ask", el("b", {}, "Your session ends soon."), "Finish what you are doing. You will then be asked to sign in again.")), Math.max(0, left - NOTICE_MS));
+  const dismiss = el("button", { type: "button", class: "quiet small", on: { click: () => tell("session", null) } }, "Dismiss");
+  const soon = note("ask", el("b", {}, "Your session ends soon."), "Finish what you are doing. You will then be asked to sign in again.", dismiss);
+  setTimeout(() => tell("session", soon), Math.max(0, left - NOTICE_MS));
   const ask = () => api("GET", "/session").then(() => setTimeout(ask, 5000), (error) => error.status === 401 || setTimeout(ask, 5000));
   // Browsers take no longer delay than 2^31 ms.
   setTimeout(ask, Math.min(left + 500, 2 ** 31 - 1));

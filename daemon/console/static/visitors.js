@@ -4,7 +4,7 @@ import { answers } from "./answers.js";
 import { api, now, person } from "./api.js";
 import { $, busy, el, icon, note, trouble } from "./dom.js";
 import { listen } from "./events.js";
-import { complain } from "./shell.js";
+import { complain, tell } from "./shell.js";
 import { clock, since } from "./times.js";
 import { why } from "./words.js";
 
@@ -98,7 +98,7 @@ function assign(one) {
         if (!given.answers.some((answer) => answer.status === "done")) return;
         asked.close();
         gone(one.id);
-        $("notices").replaceChildren(note("good", `${fields.person} is enrolled.`, null, el("a", { class: "button small", href: `/people?person=${encodeURIComponent(fields.person)}` }, "See the record")));
+        tell("done", note("good", `${fields.person} is enrolled.`, null, el("a", { class: "button small", href: `/people?person=${encodeURIComponent(fields.person)}` }, "See the record")));
       } catch (error) {
         said.replaceChildren(trouble(error));
       }
