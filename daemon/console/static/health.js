@@ -75,7 +75,7 @@ function draw() {
 }
 
 function broker(link) {
-  $("broker").replaceChildren(link.connected ? note("good", "This console hears the broker.") : note("bad", el("b", {}, "This console does not hear the broker."), link.trouble));
+  $("broker").replaceChildren(link.connected ? note("good", "This console hears the broker.") : "");
 }
 
 async function load() {

@@ -69,6 +69,7 @@ async function load(isMore = false) {
     tell("silent", page.silent.length ? note("ask", `${listed(page.silent)} did not answer, so somebody may be missing here.`, "Look at the health page.") : null);
     draw();
   } catch (error) {
+    if (error.name !== "AbortError" && !people.length) $("count").textContent = "";
     complain(error);
   }
 }
