@@ -97,7 +97,8 @@ class Asked:
             message = f"no answer in {timeout_s:g} s" + (" from any gate" if gate == "all" else f", and no status of gate {gate}")
             hint = "check --site and --gate, and whether the broker's ACL lets this login read status and result"
         elif not any(asked.values()):
-            message, hint = f"no answer in {timeout_s:g} s: gate {', '.join(sorted(asked))} is offline", "start its daemon"
+            what = f"gate {next(iter(asked))} is" if len(asked) == 1 else f"gates {', '.join(sorted(asked))} are"
+            message, hint = f"no answer in {timeout_s:g} s: {what} offline", "start the daemon there"
         else:
             message = f"no answer in {timeout_s:g} s"
             hint = "the gate is busy, or does not get its commands, or this login may not read its results; see `ostiaryctl status`"

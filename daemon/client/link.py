@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import paho.mqtt.client as paho
 from paho.mqtt.packettypes import PacketTypes
@@ -77,6 +77,7 @@ class Link:
         self._published: dict[int, _Waiting | _Publish] = {}
         self._statuses: dict[str, Seen] = {}
         self._state = LinkState(False, "the broker has not answered yet", "wait a moment")
+        self._step: Literal["begun", "refused", "up"] = "begun"  # how far this connection has come; the network thread's alone
         self._client = paho_client(target.address, program)
         log_in(self._client, target.address)
         self._thread = threading.Thread(target=self._run, name="link", daemon=True)
@@ -87,7 +88,7 @@ class Link:
         client.on_connect = self._on_connect
         client.on_connect_fail = lambda *_: put(_unreachable(address))
         client.on_subscribe = self._on_subscribe
-        client.on_disconnect = lambda client, userdata, flags, reason, properties: put(_lost(reason, flags))
+        client.on_disconnect = self._on_disconnect
         client.on_publish = lambda client, userdata, mid, reason, properties: put((mid, reason))
         client.on_message = self._on_message
         longest = None
@@ -101,6 +102,7 @@ class Link:
 
     def __exit__(self, *_: object) -> None:
         self._room.close()
+        self._client.on_disconnect = None  # this end is no loss
         self._client.disconnect()
         self._client.loop_stop()
         self._events.put(None)
@@ -281,6 +283,7 @@ class Link:
 
     def _on_connect(self, client: paho.Client, userdata: object, flags: object, reason: ReasonCode, properties: object) -> None:
         if reason.is_failure:
+            self._step = "refused"
             address = self.target.address
             trouble = f"the broker at {address.host}:{address.port} refused the connection: {reason}"
             self._events.put(LinkState(False, trouble, advice(str(reason), "connection")))
@@ -289,8 +292,16 @@ class Link:
 
     def _on_subscribe(self, client: paho.Client, userdata: object, mid: int, reasons: list[ReasonCode], properties: object) -> None:
         refused = [f"{t}: {r}" for t, r in zip(self._required, reasons, strict=False) if r.is_failure]
+        self._step = "refused" if refused else "up"
         trouble = f"the broker refused the subscription: {'; '.join(refused)}"
         self._events.put(LinkState(False, trouble, advice("", "subscription")) if refused else LinkState(True))
+
+    def _on_disconnect(self, client: paho.Client, userdata: object, flags: Any, reason: ReasonCode, properties: object) -> None:
+        step, self._step = self._step, "begun"
+        if step == "begun" and not flags.is_disconnect_packet_from_server:
+            self._events.put(_silent(self.target.address))
+        elif step != "refused":  # a refusal says more than the end of its connection
+            self._events.put(_lost(reason, flags))
 
 
 def _size(message: paho.MQTTMessage) -> int:
@@ -300,6 +311,11 @@ def _size(message: paho.MQTTMessage) -> int:
 def _unreachable(address: Address) -> LinkState:
     hint = "check host, port and the TLS settings, and that the broker runs"
     return LinkState(False, f"the broker at {address.host}:{address.port} cannot be reached", hint)
+
+
+def _silent(address: Address) -> LinkState:
+    hint = "check that it is an MQTT broker, and whether it wants TLS (ca_file) or a certificate (cert_file, key_file)"
+    return LinkState(False, f"{address.host}:{address.port} takes connections but does not answer", hint)
 
 
 def _lost(reason: ReasonCode, flags: Any) -> LinkState:

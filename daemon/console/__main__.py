@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     shared = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
-    shared.add_argument("--settings", type=Path, metavar="FILE", help="the settings (/etc/ostiary/console.toml)")
+    shared.add_argument("--settings", type=Path, metavar="FILE", help="the settings (/etc/ostiary-console/console.toml)")
     whole = argparse.ArgumentParser(prog="ostiary-console", description="Serve the console, or change its users.", parents=[shared])
     whole.set_defaults(run=_serve)
     commands = whole.add_subparsers(metavar="COMMAND")
@@ -104,7 +104,7 @@ def _list(args: argparse.Namespace) -> int:
 
 
 def _place(args: argparse.Namespace) -> Path:
-    return Path(getattr(args, "settings", "/etc/ostiary/console.toml"))
+    return Path(getattr(args, "settings", "/etc/ostiary-console/console.toml"))
 
 
 def _users(args: argparse.Namespace) -> Path:

@@ -1,5 +1,6 @@
 """What the console knows of the gates: their statuses, and the last decisions. It is in memory and begins anew with every start."""
 
+import logging
 from collections import OrderedDict, deque
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +12,10 @@ from daemon.client.seen import Seen
 from daemon.console.roles import Role
 from daemon.console.streams import Streams
 from daemon.core import messages as m
+from daemon.core.plain import printable
 from daemon.core.status import CONNECTION_LOST, STOPPED, TABLE
+
+log = logging.getLogger("ostiary.console")
 
 KEPT, GAPS_KEPT = 1000, 200
 CHANGES = ("enroll", "update", "revoke", "suspend", "resume")
@@ -87,6 +91,10 @@ class State:
         now = {"connected": link.connected, "trouble": trouble}
         if now != self._link:
             self._link = now
+            if trouble is None:
+                log.info("connected to the broker")
+            else:
+                log.warning("no connection to the broker: %s", printable(trouble))
             self._streams.tell("link", now)
         for gate, seen in self._statuses.items():
             if self._told[gate]["stale"] != seen.is_stale:

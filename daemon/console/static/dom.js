@@ -47,7 +47,7 @@ export const sentence = (words) => (words ? words[0].toUpperCase() + words.slice
 
 /** Two letters for a round mark: of the name, else the end of the number. */
 export function mark(name, person, look = "face-mark") {
-  const parts = (name ?? "").trim().split(/\s+/).filter(Boolean);
+  const parts = (name ?? "").match(/\p{L}[^\s]*/gu) ?? [];
   const first = (word) => [...word][0] ?? "";
   const letters = parts.length ? first(parts[0]) + (parts.length > 1 ? first(parts.at(-1)) : "") : (person ?? "?").slice(-2);
   return el("span", { class: look, "aria-hidden": "true" }, letters.toUpperCase());
@@ -75,4 +75,4 @@ export function settled(does, ms) {
 }
 
 /** a, b and c */
-export const listed = (words) => new Intl.ListFormat("en").format(words);
+export const listed = (words) => new Intl.ListFormat("en-GB").format(words);

@@ -41,7 +41,7 @@ function card(entry) {
       { class: "line" },
       status.camera ? el("span", {}, icon("camera"), CAMERAS[status.camera] ?? status.camera) : null,
       status.online ? el("span", {}, icon("people"), `${status.people} enrolled`) : null,
-      status.at ? el("span", {}, icon("clock"), "said ", since(status.at)) : null,
+      status.at ? el("span", {}, icon("clock"), "heard ", since(status.at)) : null,
     ),
     ...advice(entry),
     decision(gate),

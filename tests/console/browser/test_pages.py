@@ -173,6 +173,15 @@ def test_nothing_is_wider_than_a_phone(at: At, gate: PeopledGate) -> None:
         page.look()
 
 
+def test_a_validity_that_is_over_or_has_not_begun_is_not_called_active(at: At, gate: PeopledGate) -> None:
+    gate.add("E1010", "Annie Easley", valid_until="2026-01-01T00:00:00Z")
+    gate.add("E1011", "Katherine Johnson", valid_from="2999-01-01T00:00:00Z")
+    gate.add("E1012", "Mary Jackson", state="suspended", valid_until="2026-01-01T00:00:00Z")
+    page = at.login("guard", "/people")
+    for person, word in (("E1010", "Expired"), ("E1011", "Not valid yet"), ("E1012", "Suspended"), ("E1001", "Active")):
+        page.reads(word, f"[data-person={person}]")
+
+
 def test_colours_follow_the_system_or_the_button_and_are_told_apart(at: At, gate: PeopledGate) -> None:
     gate.tell(state="degraded", reasons=["camera_down: x"])
     page = at.login("admin")
