@@ -63,13 +63,14 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _serve(args: argparse.Namespace) -> int:
-    from daemon.console.server import Served  # who changes a user need not wait for the web server
+    from daemon.console.server import Served, take_files  # who changes a user need not wait for the web server
 
     settings = read_settings(_place(args))
     if settings.console.users:
         users.need_somebody(Path(settings.console.users))
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(message)s")
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)  # a line for each broken request would be a flood
+    take_files()
     served = Served(settings)
     logging.getLogger("ostiary.console").info("the console is at %s", served.address)
     served.run()

@@ -16,7 +16,8 @@ from daemon.client.asked import NoAnswer
 from daemon.client.broker import Address
 from daemon.client.failures import USAGE, ClientError
 from daemon.client.keys import believed
-from daemon.client.link import Answered, GateStatus, Link, LinkState, Odd, Said, Shared
+from daemon.client.link import Link
+from daemon.client.said import Answered, GateStatus, LinkState, Odd, Said, Shared
 from daemon.client.target import Target
 from daemon.core import messages as m
 from daemon.core import signing

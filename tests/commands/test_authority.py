@@ -417,6 +417,15 @@ def test_a_key_has_its_rate_and_shutting_out_is_not_counted(store: Store, monkey
     refused(the_desk, signed("hr-1", command("ping")), "too_many")
 
 
+def test_a_dry_run_counts_as_the_enrolment_does(store: Store) -> None:
+    """Whoever asks again and again whose face a picture shows is slowed down."""
+    the_desk = keyed_desk(store, {"hr-1": key("hr-1", rate=3.0)})
+    for number in range(3):
+        done(the_desk, signed("hr-1", command("enroll", f"E{number}", [ALICE], dry_run=True)))
+    refused(the_desk, signed("hr-1", command("enroll", "E9", [BOB], dry_run=True)), "too_many")
+    refused(the_desk, signed("hr-1", command("enroll", "E9", [BOB])), "too_many")
+
+
 @pytest.mark.parametrize("op", ["ping", "list"])
 def test_a_command_that_comes_again_does_not_use_up_the_rate_of_its_key(store: Store, op: str) -> None:
     """Whoever may publish can record what a key has signed, and send it again."""

@@ -4,14 +4,17 @@ const SVG = "http://www.w3.org/2000/svg";
 
 export const $ = (id) => document.getElementById(id);
 
+/** Others' text without signs that nobody sees: they could turn it round, so that it reads as something else. Joiners spell names. */
+export const plain = (text) => (typeof text === "string" ? text.replace(/(?![\n\t\u200c\u200d])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, "\ufffd") : text);
+
 /** An element. `props` are attributes; `on` has listeners; null, undefined and false are left out. Children are nodes or text. */
 export function el(tag, props = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(props)) {
     if (name === "on") for (const [event, does] of Object.entries(value)) made.addEventListener(event, does);
-    else if (value !== null && value !== undefined && value !== false) made.setAttribute(name, value === true ? "" : String(value));
+    else if (value !== null && value !== undefined && value !== false) made.setAttribute(name, value === true ? "" : name === "value" ? String(value) : plain(String(value)));
   }
-  made.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  made.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false).map(plain));
   return made;
 }
 

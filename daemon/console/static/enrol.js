@@ -3,7 +3,7 @@
 import { all, answers, gatesWith } from "./answers.js";
 import { isStranger, pair, stranger, twin } from "./alike.js";
 import { api, person } from "./api.js";
-import { $, busy, el, listed, note, settled, trouble } from "./dom.js";
+import { $, busy, el, listed, note, plain, settled, trouble } from "./dom.js";
 import { listen } from "./events.js";
 import { brief, opinions } from "./opinions.js";
 import { album } from "./photos.js";
@@ -144,7 +144,7 @@ async function look() {
   $("known").hidden = !record;
   if (record) {
     const count = `${record.templates} ${record.templates === 1 ? "picture" : "pictures"}`;
-    $("known").querySelector("span").textContent = `${record.person}${record.name ? ` is ${record.name} and` : ""} is already enrolled with ${count}. New photos are added to this record.`;
+    $("known").querySelector("span").textContent = `${record.person}${record.name ? ` is ${plain(record.name)} and` : ""} is already enrolled with ${count}. New photos are added to this record.`;
   }
   check();
 }
