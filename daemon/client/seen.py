@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from daemon.core.messages import AuditHead, Reembedding
+from daemon.core.messages import AuditHead, Reembedding, RosterStatus
 
 DEEPEST = 16
 """So many lists and tables may lie in each other in a status: not every program can read more."""
@@ -36,6 +36,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     claim_threshold: float | None = None
     commands: str | None = None
     public_key: str | None = None
+    roster: RosterStatus | None = None
     odd: tuple[str, ...] = ()
     said: dict[str, Any] = {}
 
