@@ -73,7 +73,7 @@ def test_all_errors_are_told_at_once(tmp_path: Path) -> None:
         ",nobody,,,",
         "E1,a,2027-02-01,2027-01-01,",
         f"E2,{'x' * 201},,,",
-        "E3,a,31.12.2027,,",
+        "E3,a,12/31/2027,,",
         "E3,a,,,",
         f"E4,a,,,{'y' * 65}",
         "E5,a,,",
@@ -81,10 +81,17 @@ def test_all_errors_are_told_at_once(tmp_path: Path) -> None:
         "E7,Doe, John,,,",
     ]
     said = errors(tmp_path, "\n".join(lines))
-    words = ("no employee number", "not after", "200", "31.12.2027", "line 5", "64", "4 cells", "years", "6 cells")
+    words = ("no employee number", "not after", "200", "12/31/2027", "line 5", "64", "4 cells", "years", "6 cells")
     for number, word in enumerate(words, 2):
         assert any(line.startswith(f"line {number}: ") and word in line for line in said), (number, said)
     assert len(said) == 9
+
+
+def test_days_are_read_as_europeans_write_them_too(tmp_path: Path) -> None:
+    one, other = rows(tmp_path, "person;valid_from;valid_until\nE1;1.12.2026;31.03.2027\nE2;2026-12-01;2027-03-31\n")
+    assert one.fields == other.fields
+    for wrong in ("31.02.2027", "3/31/2027", "31.03.27", "31.03.2027 08:00"):
+        assert wrong in errors(tmp_path, f"person;valid_until\nE1;{wrong}\n")[0]
 
 
 @pytest.mark.parametrize(
