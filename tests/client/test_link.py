@@ -1,6 +1,7 @@
 """The lasting connection: answers, losses of the broker, who is believed, and what is refused."""
 
 import queue
+import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -158,6 +159,21 @@ def test_what_waits_at_the_end_is_told(broker: int) -> None:
         waiting = site.ask(command(), "north", 60)
     with pytest.raises(ClientError, match="closed"):
         waiting.result(10)
+
+
+def test_who_asks_at_the_end_or_later_is_told(broker: int) -> None:
+    waiting = []
+    with link(broker) as site:
+        until(lambda: site.state.connected)
+        asking = threading.Thread(target=lambda: [waiting.append(site.ask(command(), "north", 60)) for _ in range(2000)])
+        asking.start()
+        until(lambda: len(waiting) > 20)
+    asking.join()
+    waiting.append(site.publish("ostiary/v1/acme/north/visitor/v1", b""))  # type: ignore[arg-type]
+    assert len(waiting) == 2001
+    for one in waiting:
+        with pytest.raises(ClientError, match="closed"):
+            one.result(10)
 
 
 def test_a_retained_message_is_cleared(broker: int, north: FakeGate) -> None:
