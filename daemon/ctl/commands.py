@@ -1,6 +1,7 @@
 """Arguments to commands: what ostiaryctl sends."""
 
 import argparse
+from typing import Any
 
 from daemon.client.failures import USAGE, ClientError
 from daemon.client.pictures import photos
@@ -51,7 +52,8 @@ def _update(args: argparse.Namespace) -> m.Update:
     if both or not given | cleared:
         message = f"{both[0]} is both given and cleared" if both else "no change is given"
         raise ClientError(USAGE, message, "give what is to change, for instance --valid-until 2026-12-31 or --clear valid-until")
-    return m.Update(**times(), person=args.person, **given, **cleared)
+    changes: dict[str, Any] = given | cleared
+    return m.Update(**times(), person=args.person, **changes)
 
 
 def _enroll(args: argparse.Namespace) -> m.Enroll:
