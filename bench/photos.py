@@ -1,6 +1,6 @@
 """What it takes to look at enrolment photos: in this process, and in the sandbox beside the daemon; and the worst that a header allows.
 
-    python -m bench.photos
+python -m bench.photos
 """
 
 import time

@@ -36,6 +36,9 @@ CORE_MAY = {
     "cryptography",
     "binascii",
     "urllib",
+    "functools",
+    "hmac",
+    "tomllib",
 }
 SHARED = ("daemon.core", "daemon.pages", "daemon.runtime", "daemon.edges.detector", "daemon.edges.files", "daemon.edges.visibility")
 CONSOLES = ("fastapi", "starlette", "uvicorn", "argon2", "itsdangerous", "python_multipart", "pydantic")

@@ -19,6 +19,7 @@ DOCUMENTS = (
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
     "deploy/README.md",
+    "deploy/fleet.md",
     "deploy/home-assistant/README.md",
     "deploy/integrations/README.md",
     "daemon/README.md",
@@ -48,7 +49,7 @@ def test_every_reason_and_every_command_is_named() -> None:
 
 
 def test_every_reason_for_a_refusal_has_its_row_and_no_row_is_of_nothing() -> None:
-    code = [*(ROOT / "daemon/commands").glob("*.py"), *(ROOT / "daemon/core").rglob("*.py")]
+    code = [path for room in ("commands", "core", "serving/roster") for path in (ROOT / "daemon" / room).rglob("*.py")]
     names = "Refusal|EnrolError|MessageError|_refuse|refused|_unkept|unkept|replace"
     raised = rf"""(?:{names})\(\s*(?:\w+, )?(?:reason=)?"(\w+)\"|Done\(.*reason="(\w+)\""""
     reasons = {one or other for path in code for one, other in re.findall(raised, path.read_text("utf-8"))} | {*PHOTO_REASONS}
@@ -78,15 +79,16 @@ def test_the_table_of_rooms_is_the_arrows_that_are_tested() -> None:
 
 @pytest.mark.parametrize(("program", "module"), [("ostiaryd", "daemon"), ("ostiaryctl", "daemon.ctl"), ("ostiary-train", "trainer")])
 def test_every_command_and_option_that_is_shown_exists(program: str, module: str) -> None:
-    shown: dict[str, set[str]] = {}
+    shown: dict[tuple[str, ...], set[str]] = {}
     for text in TEXTS.values():
-        for line in re.findall(rf"^    {program} (.+?)(?: +#.*)?$", text, re.M):
+        for line in re.findall(rf"^ +{program} (.+?)(?: +#.*)?$", text, re.M):
             words = line.split()
             plain = (word for i, word in enumerate(words) if not (i and words[i - 1].startswith("--")))
-            command = next(word for word in plain if re.fullmatch(r"[a-z]+(-[a-z]+)*", word))
-            shown.setdefault(command, set()).update(re.findall(r"--[a-z-]+", line))
+            named = [word for word in plain if re.fullmatch(r"[a-z]+(-[a-z]+)*", word)]
+            step = named[: 2 if named[0] == "roster" else 1]
+            shown.setdefault(tuple(step), set()).update(re.findall(r"--[a-z-]+", line))
     for command, options in shown.items():
         told = subprocess.run(
-            [sys.executable, "-m", module, command, "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+            [sys.executable, "-m", module, *command, "--help"], cwd=ROOT, capture_output=True, text=True, check=True
         ).stdout
-        assert options <= set(re.findall(r"--[a-z-]+", told)), f"{program} {command}"
+        assert options <= set(re.findall(r"--[a-z-]+", told)), f"{program} {' '.join(command)}"

@@ -113,7 +113,7 @@ class Scene:
 
         def permit(person: str, now: float) -> Reason | None:
             # A recording's times are what they are.
-            return forbids(self.people[person], self.gate, now, schedules, clock_trusted=True)
+            return forbids(self.people[person], self.gate, now, schedules, clock_trusted=True, whole=True)
 
         camera = open_source(self.gate, source, fps, config)
         try:

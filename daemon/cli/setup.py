@@ -394,7 +394,7 @@ def _name(text: str) -> str:
 
 
 def _wrong_name(answer: str) -> str | None:
-    if is_topic_segment(answer) and answer != "all":
+    if is_topic_segment(answer) and answer not in ("all", "roster"):
         return None
     return f"{answer!r} cannot be part of an MQTT topic: use 1 to 64 letters, digits, '.', '_' and '-', and not 'all'"
 

@@ -57,12 +57,12 @@ class Asked:
 
     def hear(self, gate: str, payload: bytes, took_ms: float) -> bool:
         """Take an answer; whether it was one to this command. Raises ClientError for an answer to it that cannot be read."""
+        if str(self.command.command_id).encode() not in payload:
+            return False  # to somebody else: it costs no more than a look
         try:
             result = msgspec.json.decode(payload, type=m.Result)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            if str(self.command.command_id).encode() in payload:
-                raise ClientError(REFUSED, f"the gate's answer cannot be read: {error}", SAME_VERSION) from None
-            return False
+            raise ClientError(REFUSED, f"the gate's answer cannot be read: {error}", SAME_VERSION) from None
         if result.command_id != str(self.command.command_id) or not (self.to.is_every_gate or gate == self.to.gate):
             return False
         self.answers[gate] = Answer(gate, result, took_ms)
@@ -97,7 +97,8 @@ class Asked:
             message = f"no answer in {timeout_s:g} s" + (" from any gate" if gate == "all" else f", and no status of gate {gate}")
             hint = "check --site and --gate, and whether the broker's ACL lets this login read status and result"
         elif not any(asked.values()):
-            message, hint = f"no answer in {timeout_s:g} s: gate {', '.join(sorted(asked))} is offline", "start its daemon"
+            what = f"gate {next(iter(asked))} is" if len(asked) == 1 else f"gates {', '.join(sorted(asked))} are"
+            message, hint = f"no answer in {timeout_s:g} s: {what} offline", "start the daemon there"
         else:
             message = f"no answer in {timeout_s:g} s"
             hint = "the gate is busy, or does not get its commands, or this login may not read its results; see `ostiaryctl status`"

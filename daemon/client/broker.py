@@ -87,6 +87,8 @@ class Broker:
         self._mail: queue.Queue[Heard | Lost] = queue.Queue()
         self._answers: queue.Queue[str] = queue.Queue()  # one per CONNACK and SUBACK: "" or what the broker refused
         self._published: queue.Queue[tuple[int, ReasonCode]] = queue.Queue()
+        self._required: Sequence[str] = topics
+        """What the newest subscription needs."""
         self._client = paho_client(address, "ostiaryctl")
 
     def __enter__(self) -> "Broker":
@@ -154,6 +156,27 @@ class Broker:
             )
             raise ClientError(REFUSED, f"the broker refused to clear the status: {reason}", hint)
 
+    def retain(self, topic: str, payload: bytes, timeout_s: float) -> None:
+        """Publish what stays at the broker, and wait until the broker has taken it. Raises ClientError."""
+        reason = self._published_as(topic, payload, time.monotonic() + timeout_s, retain=True)
+        if reason.is_failure:
+            raise refusal(self._address, topic, reason)
+
+    def subscribe(self, topics: Sequence[str], timeout_s: float) -> None:
+        """Subscribe to more topics; a connection that comes back has only those of the beginning. Raises ClientError."""
+        while not self._answers.empty():
+            self._answers.get()
+        self._required = topics
+        self._client.subscribe([(topic, 1) for topic in topics])
+        try:
+            refused = self._answers.get(timeout=timeout_s)
+        except queue.Empty:
+            raise ClientError(
+                NO_ANSWER, "the broker did not answer the subscription", "try again; in a slow network raise --timeout"
+            ) from None
+        if refused:
+            raise ClientError(NO_ANSWER, f"the broker refused the subscription: {refused}", advice(refused, "subscription"))
+
     def _published_as(self, topic: str, payload: bytes, deadline_s: float, *, retain: bool = False) -> ReasonCode:
         mid = self._client.publish(topic, payload, qos=1, retain=retain).mid
         try:
@@ -181,10 +204,12 @@ class Broker:
     def _on_connect(self, client: paho.Client, userdata: object, flags: object, reason: ReasonCode, properties: object) -> None:
         self._answers.put(str(reason) if reason.is_failure else "")
         if not reason.is_failure:
+            self._required = self._topics
             client.subscribe([(topic, 1) for topic in (*self._topics, *self._optional)])
 
     def _on_subscribe(self, client: paho.Client, userdata: object, mid: int, reasons: list[ReasonCode], properties: object) -> None:
-        self._answers.put("; ".join(f"{t}: {r}" for t, r in zip(self._topics, reasons, strict=False) if r.is_failure))
+        refused = [f"{topic}: {reason}" for topic, reason in zip(self._required, reasons, strict=False) if reason.is_failure]
+        self._answers.put("; ".join(refused[:3]) + (f"; and {len(refused) - 3} more" if len(refused) > 3 else ""))
 
     def _on_publish(self, client: paho.Client, userdata: object, mid: int, reason: ReasonCode, properties: object) -> None:
         self._published.put((mid, reason))

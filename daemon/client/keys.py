@@ -2,8 +2,6 @@
 believed."""
 
 import base64
-import os
-import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +9,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from daemon.client import secret_files
 from daemon.client.failures import USAGE, ClientError
 from daemon.core import key_texts, sealed_box, signing
 from daemon.core import messages as m
@@ -80,19 +79,7 @@ def read_visitor_key(path: Path) -> X25519PrivateKey:
 
 def _words(path: Path, maker: str) -> list[str]:
     """The words in a file that `ostiaryctl` made by `maker`; none in another file. Raises ClientError, also if others may read the file."""
-    try:
-        # NONBLOCK: a pipe in its place must not stop the command.
-        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        try:
-            seen = os.fstat(file)
-            content = os.read(file, _LONGEST + 1) if stat.S_ISREG(seen.st_mode) else b""
-        finally:
-            os.close(file)
-    except OSError as error:
-        raise ClientError(USAGE, f"{path}: {error.strerror}", f"give the file that `ostiaryctl {maker}` made") from None
-    if stat.S_ISREG(seen.st_mode) and seen.st_mode & 0o077:
-        message = f"{path} has mode {stat.S_IMODE(seen.st_mode):04o}: others may read the key"
-        raise ClientError(USAGE, message, f"`chmod 600 {path}`, and make a new key if somebody may have read this one")
+    content = secret_files.read(path, _LONGEST + 1, f"give the file that `ostiaryctl {maker}` made")
     try:
         return content.decode("ascii").split()
     except ValueError:

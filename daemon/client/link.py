@@ -7,9 +7,8 @@ from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
-import msgspec
 import paho.mqtt.client as paho
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
@@ -17,60 +16,21 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from daemon.client.asked import AGAIN_S, Answer, Asked
 from daemon.client.broker import DENIED, NOBODY, Address, advice, log_in, paho_client, refusal
-from daemon.client.failures import NO_ANSWER, SAME_VERSION, ClientError
+from daemon.client.failures import NO_ANSWER, ClientError
 from daemon.client.keys import FORGED, Gates, Signer
-from daemon.client.seen import Seen, read_status
+from daemon.client.room import Room
+from daemon.client.said import LONGEST, GateStatus, LinkState, Odd, Said, place, read
+from daemon.client.seen import Seen
 from daemon.client.target import Target
 from daemon.core import messages as m
 
 TURN_S = 0.2
 KEEPALIVE_S = 15
-
-
-@dataclass(frozen=True, slots=True)
-class LinkState:
-    """Whether the broker is there. `trouble` and `hint` are why not, and what to do."""
-
-    connected: bool
-    trouble: str | None = None
-    hint: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class GateStatus:
-    """What a gate said of itself; `seen` is None when its status was cleared: the gate is gone."""
-
-    gate: str
-    seen: Seen | None
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """A gate's answer to anybody's command."""
-
-    gate: str
-    result: m.Result
-
-
-@dataclass(frozen=True, slots=True)
-class Shared:
-    """The sealed picture of an unknown visitor, as the gate published it; an empty `payload` takes it back."""
-
-    gate: str
-    visitor: str
-    topic: str
-    payload: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Odd:
-    """A message that nobody can believe or read; `why` in words."""
-
-    topic: str
-    why: str
-
-
-Said = LinkState | GateStatus | Answered | Shared | Odd | m.DecisionMessage | m.GapMessage
+MOST_GATES = 1000
+"""Whoever may write to the topics of gates can invent some; no more than this are listened to."""
+WAITING_BYTES = 16 << 20
+"""What the link's thread has not looked at yet. With more, the broker has to wait."""
+_OVERHEAD_BYTES = 1 << 10
 
 
 @dataclass(slots=True, eq=False)
@@ -112,11 +72,13 @@ class Link:
         self._required = [every.topic(leaf) for leaf in ("status", "result")]
         self._topics = [*self._required, *(every.topic(leaf) for leaf in optional)]
         self._events: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._room = Room(WAITING_BYTES)
         self._waiting: list[_Waiting] = []
         self._published: dict[int, _Waiting | _Publish] = {}
         self._statuses: dict[str, Seen] = {}
         self._is_over = False
         self._state = LinkState(False, "the broker has not answered yet", "wait a moment")
+        self._step: Literal["begun", "refused", "up"] = "begun"  # how far this connection has come; the network thread's alone
         self._client = paho_client(target.address, program)
         log_in(self._client, target.address)
         self._thread = threading.Thread(target=self._run, name="link", daemon=True)
@@ -127,15 +89,21 @@ class Link:
         client.on_connect = self._on_connect
         client.on_connect_fail = lambda *_: put(_unreachable(address))
         client.on_subscribe = self._on_subscribe
-        client.on_disconnect = lambda client, userdata, flags, reason, properties: put(_lost(reason, flags))
+        client.on_disconnect = self._on_disconnect
         client.on_publish = lambda client, userdata, mid, reason, properties: put((mid, reason))
-        client.on_message = lambda client, userdata, message: put(message)
-        client.connect_async(address.host, address.port, keepalive=KEEPALIVE_S)
+        client.on_message = self._on_message
+        longest = None
+        if address.protocol == "5":
+            longest = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+            longest.MaximumPacketSize = max(LONGEST.values()) + (64 << 10)
+        client.connect_async(address.host, address.port, keepalive=KEEPALIVE_S, properties=longest)
         client.loop_start()
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._room.close()
+        self._client.on_disconnect = None  # this end is no loss
         self._client.disconnect()
         self._client.loop_stop()
         self._events.put(None)
@@ -198,6 +166,7 @@ class Link:
                     self._say(event)
                 case paho.MQTTMessage():
                     self._heard(event.topic, bytes(event.payload))
+                    self._room.give(_size(event))
                 case (int(mid), ReasonCode() as reason):
                     self._on_answered(self._published.pop(mid, None), reason)
             self._tend(time.monotonic())
@@ -254,31 +223,28 @@ class Link:
                 self._end(one, refusal(self.target.address, one.messages[0][0], reason))
 
     def _heard(self, topic: str, payload: bytes) -> None:
-        parts = topic.split("/")
-        if len(parts) < 5:
+        where = place(topic)
+        if where is None:
+            self._hear(Odd(topic, "no gate has such a name, or such a topic"))
             return
-        gate, leaf = parts[3], parts[4]
-        if not payload and leaf in ("status", "visitor"):  # cleared: an empty message cannot be signed
-            if leaf == "status":
-                self._statuses.pop(gate, None)
-            self._hear(GateStatus(gate, None) if leaf == "status" else Shared(gate, parts[-1], topic, b""))
-            return
-        if not self._gates.said(topic, payload):
+        gate, leaf = where
+        cleared = not payload and leaf in ("status", "visitor")  # an empty message cannot be signed
+        if not cleared and not self._gates.said(topic, payload):
             for one in self._waiting:
                 one.forged = True
             self._hear(Odd(topic, f"a message {FORGED}"))
             return
-        match leaf:
-            case "status":
-                self._statuses[gate] = seen = read_status(payload)
-                self._hear(GateStatus(gate, seen))
-            case "visitor":
-                self._hear(Shared(gate, parts[-1], topic, payload))
-            case "result":
-                self._answer(gate, payload)
-                self._hear(_decoded(topic, payload, gate))
-            case _:
-                self._hear(_decoded(topic, payload, gate))
+        said = read(topic, payload)
+        if isinstance(said, GateStatus):
+            if gate not in self._statuses and len(self._statuses) >= MOST_GATES:
+                said = Odd(topic, f"a status of one gate more than {MOST_GATES:,}")
+            elif said.seen is None:
+                self._statuses.pop(gate, None)
+            else:
+                self._statuses[gate] = said.seen
+        if leaf == "result" and len(payload) <= LONGEST[leaf]:
+            self._answer(gate, payload)
+        self._hear(said)
 
     def _answer(self, gate: str, payload: bytes) -> None:
         now_s = time.monotonic()
@@ -322,8 +288,13 @@ class Link:
 
     # ---- on the network thread
 
+    def _on_message(self, client: paho.Client, userdata: object, message: paho.MQTTMessage) -> None:
+        self._room.take(_size(message))
+        self._events.put(message)
+
     def _on_connect(self, client: paho.Client, userdata: object, flags: object, reason: ReasonCode, properties: object) -> None:
         if reason.is_failure:
+            self._step = "refused"
             address = self.target.address
             trouble = f"the broker at {address.host}:{address.port} refused the connection: {reason}"
             self._events.put(LinkState(False, trouble, advice(str(reason), "connection")))
@@ -332,13 +303,30 @@ class Link:
 
     def _on_subscribe(self, client: paho.Client, userdata: object, mid: int, reasons: list[ReasonCode], properties: object) -> None:
         refused = [f"{t}: {r}" for t, r in zip(self._required, reasons, strict=False) if r.is_failure]
+        self._step = "refused" if refused else "up"
         trouble = f"the broker refused the subscription: {'; '.join(refused)}"
         self._events.put(LinkState(False, trouble, advice("", "subscription")) if refused else LinkState(True))
+
+    def _on_disconnect(self, client: paho.Client, userdata: object, flags: Any, reason: ReasonCode, properties: object) -> None:
+        step, self._step = self._step, "begun"
+        if step == "begun" and not flags.is_disconnect_packet_from_server:
+            self._events.put(_silent(self.target.address))
+        elif step != "refused":  # a refusal says more than the end of its connection
+            self._events.put(_lost(reason, flags))
+
+
+def _size(message: paho.MQTTMessage) -> int:
+    return len(message.payload) + _OVERHEAD_BYTES
 
 
 def _unreachable(address: Address) -> LinkState:
     hint = "check host, port and the TLS settings, and that the broker runs"
     return LinkState(False, f"the broker at {address.host}:{address.port} cannot be reached", hint)
+
+
+def _silent(address: Address) -> LinkState:
+    hint = "check that it is an MQTT broker, and whether it wants TLS (ca_file) or a certificate (cert_file, key_file)"
+    return LinkState(False, f"{address.host}:{address.port} takes connections but does not answer", hint)
 
 
 def _lost(reason: ReasonCode, flags: Any) -> LinkState:
@@ -352,23 +340,6 @@ def _unsent(state: LinkState) -> ClientError:
 
 def _closed() -> ClientError:
     return ClientError(NO_ANSWER, "the connection was closed", "ask again")
-
-
-_DECODERS: dict[str, msgspec.json.Decoder[m.Result] | msgspec.json.Decoder[m.DecisionMessage] | msgspec.json.Decoder[m.GapMessage]] = {
-    "result": msgspec.json.Decoder(m.Result),
-    "decision": msgspec.json.Decoder(m.DecisionMessage),
-    "gap": msgspec.json.Decoder(m.GapMessage),
-}
-
-
-def _decoded(topic: str, payload: bytes, gate: str) -> Said:
-    try:
-        said = _DECODERS[topic.rsplit("/", 1)[-1]].decode(payload)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        return Odd(topic, f"a message that cannot be read: {error}; {SAME_VERSION}")
-    if isinstance(said, m.Result):
-        return Answered(gate, said)
-    return said if said.gate == gate else Odd(topic, f"a message of gate {said.gate} on the topic of gate {gate}")
 
 
 def _settle(future: "Future[Any]", value: object) -> None:

@@ -6,8 +6,10 @@ from typing import Any
 
 import msgspec
 
-from daemon.core.messages import AuditHead, Reembedding
+from daemon.core.messages import AuditHead, Reembedding, RosterStatus
 
+DEEPEST = 16
+"""So many lists and tables may lie in each other in a status: not every program can read more."""
 STALE_S = 90.0
 """A gate publishes its status every 30 s. One that has missed three is stale."""
 
@@ -36,6 +38,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     public_key: str | None = None
     calibration: str | None = None
     calibrated_at: str | None = None
+    roster: RosterStatus | None = None
     odd: tuple[str, ...] = ()
     said: dict[str, Any] = {}
 
@@ -55,7 +58,7 @@ def read_status(payload: bytes) -> Seen:
         said = msgspec.json.decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         said = None
-    if not isinstance(said, dict):
+    if not isinstance(said, dict) or _is_deep(said, DEEPEST):
         return Seen(odd=("the whole status",), said={"error": "its status cannot be read"})
     read: dict[str, Any] = {}
     odd = []
@@ -69,6 +72,11 @@ def read_status(payload: bytes) -> Seen:
         odd.append("at")
         del read["at"]
     return Seen(**read, odd=tuple(odd), said=said)
+
+
+def _is_deep(value: object, most: int) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return not most or any(_is_deep(one, most - 1) for one in inner)
 
 
 def age_s(instant: str) -> float:

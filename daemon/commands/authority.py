@@ -20,6 +20,7 @@ from daemon.core.messages import (
     Command,
     MessageError,
     Reembed,
+    Resync,
     Revoke,
     Suspend,
     leaf_of,
@@ -140,5 +141,7 @@ class Authorities:
             raise Refusal("not_authorised", f"`{op}` is not among commands.keys.{authority.name}.ops in this gate's configuration")
         if key.gates and gate not in key.gates:
             raise Refusal("wrong_gate", f"the key {authority.name} may act at {' and '.join(key.gates)}, and this is {gate}")
+        if key.gates and isinstance(command, Resync):
+            raise Refusal("wrong_gate", f"the roster is for all gates, and the key {authority.name} may act at {' and '.join(key.gates)}")
         if key.gates and isinstance(command, Reembed):
             raise Refusal("wrong_gate", f"the model serves all gates, and the key {authority.name} may act at {' and '.join(key.gates)}")

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from daemon.commands.answers import Answer, Request
-from daemon.core.messages import Enroll, Reembed, Verify
+from daemon.core.messages import Enroll, Reembed, Resync, Verify
 from daemon.core.passages.claims import Mode
 from daemon.core.passages.gatekeeper import Gatekeeper
 from daemon.core.values import Delivery
 
-C_co = TypeVar("C_co", bound=Enroll | Reembed | Verify, covariant=True)
-C_contra = TypeVar("C_contra", bound=Enroll | Reembed | Verify, contravariant=True)
+C_co = TypeVar("C_co", bound=Enroll | Reembed | Resync | Verify, covariant=True)
+C_contra = TypeVar("C_contra", bound=Enroll | Reembed | Resync | Verify, contravariant=True)
 
 
 @dataclass(frozen=True, slots=True)

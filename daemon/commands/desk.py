@@ -14,7 +14,22 @@ from daemon.commands.handlers import Handlers
 from daemon.commands.order import Order
 from daemon.commands.outcome import Done, Refusal
 from daemon.core.buckets import Refusals
-from daemon.core.messages import Command, Enroll, Get, List, MessageError, Reembed, Revoke, Suspend, Update, Verify, parse_command
+from daemon.core.messages import (
+    Command,
+    Enroll,
+    Get,
+    List,
+    MessageError,
+    Reembed,
+    Resume,
+    Resync,
+    Revoke,
+    Suspend,
+    Update,
+    Verify,
+    parse_command,
+    to_all,
+)
 from daemon.edges.store import Store, StoreError
 from daemon.pipeline.serving import Current
 
@@ -74,10 +89,15 @@ class Desk:
                 return self._answers.unsaid(request, "repeated", "its answer was given before")
             self._order.check(command, now, signed=authority.key is not None)
             self._check_names(command)
+            if isinstance(command, Enroll) and to_all(came_on) and self.store.roster.exists():
+                # Each would make templates of its own, and the boxes would disagree about the person.
+                raise Refusal(
+                    "not_for_all", "this box shares its people with others: send an enrolment to one gate, and all know the person"
+                )
             self._check_grants(request, command)
             self._check_reach(request, command)
             match command:
-                case Enroll() | Reembed() | Verify():
+                case Enroll() | Reembed() | Resync() | Verify():
                     return Deferred(request, command)
                 case _:
                     return self._carry_out(request, command, self._handlers.handle(command, now, authority), now)
@@ -145,9 +165,16 @@ class Desk:
         with self.store.transaction():
             enter = done.write()
             self._order.note(command, now)
+            self._share(request, command)
             answer = self._answers.done(request, done, now)
         enter()
         return answer
+
+    def _share(self, request: Request, command: Command) -> None:
+        """The other boxes have to know of it, where there are any."""
+        changes = (isinstance(command, Enroll) and not command.dry_run) or isinstance(command, Revoke | Suspend | Resume | Update)
+        if changes and request.person is not None:
+            self.store.roster.note(request.person)
 
     def _shut_out(self, request: Request, command: Command) -> bool:
         """Shut somebody out in memory, although the disk failed. Returns whether this is what the command asks for, and may ask for."""
@@ -188,6 +215,8 @@ class Desk:
                 used = {"force": command.force, "replace": command.replace, "capture": command.capture is not None}
             case Reembed():
                 used = {"reembed": True, "force": command.force}
+            case Resync():
+                used = {"roster": True}
             case Verify():
                 used = {"verify": True}
             case _:

@@ -166,7 +166,7 @@ class Reembedder:
         if running.asked:
             crops = [template.crop for template in running.asked]
             try:
-                running.aside.start(lambda stopped: _embedded(model.embedder, model.dimension, crops))
+                running.aside.start(lambda stopped: embedded_crops(model.embedder, model.dimension, crops))
             except RuntimeError as error:
                 raise _failed(f"no thread: {error}") from None
         return False
@@ -254,8 +254,8 @@ def _failed(why: str) -> Refusal:
     return Refusal("model_failed", f"nothing was changed: {why.splitlines()[0][:300]}")
 
 
-def _embedded(embedder: Embeds, dimension: int, crops: Sequence[bytes]) -> Made:
-    """Runs in the thread aside. Raises what the model raises."""
+def embedded_crops(embedder: Embeds, dimension: int, crops: Sequence[bytes]) -> Made:
+    """The vectors of stored crops. Runs in a thread aside. Raises what the model raises."""
     images = [decoded(crop) for crop in crops]
     whole = [image for image in images if image is not None]
     vectors = iter(embedder.embed(np.stack(whole)) if whole else ())

@@ -21,7 +21,9 @@ from daemon.config.sections import (
     MqttConfig,
     OutboxConfig,
     RecordingConfig,
+    RosterConfig,
     StoreConfig,
+    WriterConfig,
 )
 from daemon.config.site_calibration import SiteCalibration, read_site_calibration
 
@@ -46,9 +48,11 @@ __all__ = [
     "OutboxConfig",
     "QualityConfig",
     "RecordingConfig",
+    "RosterConfig",
     "ScheduleConfig",
     "SiteCalibration",
     "StoreConfig",
+    "WriterConfig",
     "exposed_passwords",
     "is_loopback",
     "keys",

@@ -11,6 +11,7 @@ from daemon.core import camera_address, sealed_box
 from daemon.core.messages import is_topic_segment
 from daemon.core.passages import defaults
 from daemon.core.people.policy import ScheduleError
+from daemon.core.people.roster_wire import LEAF
 from daemon.core.region import RegionError, region
 from daemon.core.signing import public_key
 
@@ -52,6 +53,7 @@ def _broken(config: Config) -> Iterator[tuple[str, str]]:
     if bool(config.mqtt.cert_file) != bool(config.mqtt.key_file):
         yield "mqtt.cert_file and mqtt.key_file belong together", "give both or neither"
     yield from _keys(config)
+    yield from _roster(config)
     yield from _home_assistant(config)
     if not config.commands.keys and not config.mqtt.allow_unsigned_commands and not is_loopback(config.mqtt.host):
         yield (
@@ -104,7 +106,7 @@ def _decision(section: str, decision: DecisionConfig, live: LivenessConfig, mqtt
 
 
 def _names(config: Config) -> Iterator[tuple[str, str]]:
-    hint = "use 1 to 64 letters, digits, '.', '_' and '-'; the name 'all' is taken"
+    hint = "use 1 to 64 letters, digits, '.', '_' and '-'; the names 'all' and 'roster' are taken"
     if not _is_name(config.site):
         yield f"site = {config.site!r} cannot be part of an MQTT topic", hint
     if not config.gates:
@@ -127,7 +129,37 @@ def _cameras(config: Config) -> Iterator[tuple[str, str]]:
 
 
 def _is_name(text: str) -> bool:
-    return is_topic_segment(text) and text != "all"
+    return is_topic_segment(text) and text not in ("all", LEAF)
+
+
+def _roster(config: Config) -> Iterator[tuple[str, str]]:
+    roster, known = config.roster, dict[bytes, str]()
+    for name in (*([roster.name] if roster.name else []), *roster.writers):
+        if not is_topic_segment(name):
+            yield f"the roster has no writer {name!r}", "use 1 to 64 letters, digits, '.', '_' and '-' for the name of a box"
+    for name, writer in roster.writers.items():
+        try:
+            public = public_key(writer.public).public_bytes_raw()
+        except ValueError as error:
+            yield f"roster.writers.{name}.public is not an Ed25519 public key: {error}", "take `public_key` from the status of that box"
+            continue
+        if public in known:
+            yield f"roster.writers.{name}.public is the key of {known[public]}", "each box has a key of its own"
+        known[public] = name
+    if not roster.name:
+        return
+    if not roster.admin:
+        yield "roster.admin is missing", "the key of whoever gives the boxes the site's keys: `ostiaryctl roster init`"
+    else:
+        try:
+            public_key(roster.admin)
+        except ValueError as error:
+            yield f"roster.admin is not an Ed25519 public key: {error}", "take the line that `ostiaryctl roster init` printed"
+    if not roster.keeper and not any(writer.keeper for writer in roster.writers.values()):
+        yield (
+            "the roster has no keeper, so nobody of another box would ever be accepted",
+            "set roster.keeper = true at one box, and roster.writers.NAME.keeper = true for it at all others",
+        )
 
 
 def _keys(config: Config) -> Iterator[tuple[str, str]]:

@@ -11,9 +11,10 @@ from daemon.config.policy import ClockConfig, DecisionConfig, DetectorConfig, Li
 from daemon.config.secret import read_secret
 from daemon.core.faces.quality import MIN_ENROLMENT_PX
 from daemon.core.passages.claims import Mode
+from daemon.core.people.roster_head import LONGEST_LIFE_S
 
-Grants = tuple[Literal["force", "replace", "capture", "reembed", "verify"], ...]
-Ops = tuple[Literal["enroll", "revoke", "suspend", "resume", "update", "verify", "list", "get", "reembed", "ping"], ...]
+Grants = tuple[Literal["force", "replace", "capture", "reembed", "verify", "roster"], ...]
+Ops = tuple[Literal["enroll", "revoke", "suspend", "resume", "update", "verify", "list", "get", "reembed", "resync", "ping"], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,9 +149,9 @@ class CommandsConfig:
     grants: Annotated[
         Grants,
         Meta(
-            description="`force` enrols somebody who looks like another person, or changes the model though templates are lost. "
+            description="`force` enrols somebody like another person, or changes the model though templates are lost. "
             "`replace` puts another face on a record. `capture` uses the camera. `reembed` changes the model. "
-            "`verify` names the next person."
+            "`verify` names the next person. `roster` reads it anew."
         ),
     ] = ()
     keys: dict[str, KeyConfig] = field(default_factory=dict)
@@ -265,6 +266,44 @@ class MetricsConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WriterConfig:
+    """Another box of the fleet."""
+
+    public: Annotated[str, Meta(description="The key that the box signs with: `public_key` in its status, Ed25519, 32 bytes in base64.")]
+    keeper: Annotated[bool, Meta(description="The box is a keeper: it says what the whole roster is.")] = False
+    retired: Annotated[
+        bool,
+        Meta(
+            description="The box is gone, stolen perhaps: its records still shut out and let nobody in, until another desk decides about "
+            "the person. Leave its entry here."
+        ),
+    ] = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RosterConfig:
+    """The people whom the boxes of a site share through the broker."""
+
+    name: Annotated[
+        str, Meta(description="The name of this box in the roster. Empty: it shares nobody, and nothing of the other keys counts.")
+    ] = ""
+    keeper: Annotated[bool, Meta(description="This box says what the whole roster is. At least one box of the fleet must.")] = False
+    admin: Annotated[
+        str, Meta(description="The key of whoever gives the boxes the site's keys: Ed25519, 32 bytes in base64 (`ostiaryctl roster init`).")
+    ] = ""
+    head_life_s: Annotated[
+        float,
+        Meta(
+            ge=60,
+            le=LONGEST_LIFE_S,
+            description="For how many seconds the word of this keeper counts. So long people of other boxes are accepted at boxes that do "
+            "not hear it any more.",
+        ),
+    ] = 300.0
+    writers: dict[str, WriterConfig] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogConfig:
     """What the journal says."""
 
@@ -300,6 +339,7 @@ class Config:
     recording: RecordingConfig = field(default_factory=RecordingConfig)
     flight: FlightConfig = field(default_factory=FlightConfig)
     mqtt: MqttConfig = field(default_factory=MqttConfig)
+    roster: RosterConfig = field(default_factory=RosterConfig)
     home_assistant: HomeAssistantConfig = field(default_factory=HomeAssistantConfig)
     metrics: MetricsConfig = field(default_factory=MetricsConfig)
     log: LogConfig = field(default_factory=LogConfig)

@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     shared = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
-    shared.add_argument("--settings", type=Path, metavar="FILE", help="the settings (/etc/ostiary/console.toml)")
+    shared.add_argument("--settings", type=Path, metavar="FILE", help="the settings (/etc/ostiary-console/console.toml)")
     whole = argparse.ArgumentParser(prog="ostiary-console", description="Serve the console, or change its users.", parents=[shared])
     whole.set_defaults(run=_serve)
     commands = whole.add_subparsers(metavar="COMMAND")
@@ -68,13 +68,14 @@ def _parser() -> argparse.ArgumentParser:
 
 def _serve(args: argparse.Namespace) -> int:
     from daemon.console import users
-    from daemon.console.server import Served  # who changes a user need not wait for the web server
+    from daemon.console.server import Served, take_files  # who changes a user need not wait for the web server
 
     settings = read_settings(_place(args))
     if settings.console.users:
         users.need_somebody(Path(settings.console.users))
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(message)s")
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)  # a line for each broken request would be a flood
+    take_files()
     served = Served(settings)
     logging.getLogger("ostiary.console").info("the console is at %s", served.address)
     served.run()
@@ -118,7 +119,7 @@ def _list(args: argparse.Namespace) -> int:
 
 
 def _place(args: argparse.Namespace) -> Path:
-    return Path(getattr(args, "settings", "/etc/ostiary/console.toml"))
+    return Path(getattr(args, "settings", "/etc/ostiary-console/console.toml"))
 
 
 def _users(args: argparse.Namespace) -> Path:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -15,14 +16,17 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 from daemon.client.keys import believed, read_signer, read_visitor_key
-from daemon.client.link import Answered, GateStatus, Link, LinkState, Odd, Said, Shared
+from daemon.client.link import Link
+from daemon.client.room import Room
+from daemon.client.said import Answered, GateStatus, LinkState, Odd, Said, Shared
 from daemon.client.target import target
 from daemon.console import pages
 from daemon.console.api import enrol, live, openapi, people, session, visitors
+from daemon.console.api.models import PERSON
 from daemon.console.config import Settings
 from daemon.console.console import Console
 from daemon.console.guard import Guard
-from daemon.console.line import Line, hears
+from daemon.console.line import WAITING, Line, hears
 from daemon.console.people import People
 from daemon.console.problem import Problem, invalid
 from daemon.console.sessions import Sessions
@@ -37,6 +41,7 @@ from daemon.core.plain import printable
 
 log = logging.getLogger("ostiary.console")
 TICK_S = 0.5
+LONGEST_WARNING = 300
 
 
 def build(settings: Settings, stopping: Callable[[], bool] = lambda: False) -> tuple[ASGIApp, FastAPI]:
@@ -65,7 +70,8 @@ def build(settings: Settings, stopping: Callable[[], bool] = lambda: False) -> t
         line = Line(link, settings.timeout_s)
         console = Console(config, to.site, users, sessions, Throttle(), streams, state, line, People(line, state), unknown)
         app.state.console = console
-        relay.append(hears(asyncio.get_running_loop(), lambda said: _hear(console, said)))
+        room = Room(WAITING)
+        relay.append(hears(asyncio.get_running_loop(), lambda said: _hear(console, said), room))
         await asyncio.to_thread(link.__enter__)
         ticking = asyncio.create_task(_tick(console, stopping))
         try:
@@ -73,6 +79,7 @@ def build(settings: Settings, stopping: Callable[[], bool] = lambda: False) -> t
         finally:
             ticking.cancel()
             streams.close()
+            room.close()
             await asyncio.to_thread(link.__exit__)
 
     app = FastAPI(
@@ -105,16 +112,33 @@ def _hear(console: Console, said: Said) -> None:
             console.state.missing(said)
         case GateStatus():
             console.state.said(said.gate, said.seen)
-        case Answered() if said.result.op in CHANGES:
+        case Answered() if said.result.op in CHANGES and _is_person(said.result.person):
             console.people.changed(said.gate, said.result)
             console.state.changed(said.gate, said.result)
         case Shared():
             if (why := console.visitors.heard(said)) is not None:
-                log.warning("%s: %s", printable(said.topic), why)
+                _warn(console, said.topic, why)
         case Odd():
-            log.warning("%s: %s", printable(said.topic), printable(said.why))
+            _warn(console, said.topic, said.why)
         case LinkState():
             console.state.tick(console.line.state)
+
+
+def _is_person(person: str | None) -> bool:
+    """Whether an answer is about somebody who can be asked for: nobody's text becomes a question to all gates."""
+    return person is not None and re.fullmatch(PERSON, person) is not None
+
+
+def _warn(console: Console, topic: str, why: str) -> None:
+    """A line about a message that cannot be used, and not one for each of a flood."""
+    now_s, odd = time.monotonic(), console.odd
+    if not odd.lines.allows(now_s):
+        odd.unsaid += 1
+        return
+    log.warning("%s: %s", printable(topic[:LONGEST_WARNING]), printable(why[:LONGEST_WARNING]))
+    if odd.unsaid:
+        log.warning("%d more messages that cannot be used", odd.unsaid)
+        odd.unsaid = 0
 
 
 async def _tick(console: Console, stopping: Callable[[], bool]) -> None:

@@ -10,6 +10,7 @@ from daemon.console.people import other
 from daemon.console.problem import Problem
 from daemon.console.sessions import Session
 from daemon.core import messages as m
+from daemon.core.plain import printable
 from daemon.core.refusals import words
 
 log = logging.getLogger("ostiary.console")
@@ -63,6 +64,7 @@ def _unanswered(command: m.Command, code: str, message: str, hint: str, answers:
 def _note(session: Session, command: m.Command, gate: str | None, answers: Sequence[Answer], more: str = "") -> None:
     """One line about who did what: no name, no picture."""
     said = " ".join(f"{one.gate}={one.result.status}" + (f":{one.result.reason}" if one.result.reason else "") for one in answers)
+    said = printable(said)  # a gate's reason is its own text
     log.info(
         "change user=%s role=%s op=%s person=%s at=%s command_id=%s %s",
         session.user, session.role.word, m.op_of(command), getattr(command, "person", None), gate or "all", command.command_id,

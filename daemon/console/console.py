@@ -15,6 +15,16 @@ from daemon.console.streams import Streams
 from daemon.console.throttle import Throttle
 from daemon.console.users import Users
 from daemon.console.visitors import Visitors
+from daemon.core.buckets import Bucket
+
+
+@dataclass(slots=True)
+class Odd:
+    """Warnings about messages that cannot be used: ten at once, then one in ten seconds."""
+
+    lines: Bucket = field(default_factory=lambda: Bucket(0.1, 10.0))
+    unsaid: int = 0
+    """How many have had no line since the last one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +45,7 @@ class Console:
     """Requests with pictures: each may take 200 MiB."""
     passwords: Places = field(default_factory=lambda: Places(2, 16))
     """Passwords that are checked: each takes 64 MiB."""
+    odd: Odd = field(default_factory=Odd)
 
 
 def console_of(request: Request) -> Console:

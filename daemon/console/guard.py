@@ -37,6 +37,7 @@ BODY_BYTES, UPLOAD_BYTES = 64 << 10, 96 << 20
 """How long the body of a request may be, and that of one with pictures."""
 BODY_S, UPLOAD_S = 15.0, 120.0
 """How long it may take to come."""
+_HOST = re.compile(r"([a-z0-9._-]{1,255}|\[[0-9a-f:.]{2,45}\])(:\d{1,5})?")
 _ORIGIN = re.compile(r"https?://([^/:@]+(?::\d+)?|\[[0-9a-f:.]+\](?::\d+)?)")
 SAFE = ("GET", "HEAD", "OPTIONS")
 
@@ -61,6 +62,7 @@ class Guard:
         begun = _Begun(request, self._shown, _send_with_headers(scope, send))
         try:
             _check_head(scope)
+            _check_end(request.headers)
             self._check_host(request.headers)
             proxied = self._is_proxy(scope)
             state["address"] = _address(scope, request.headers, proxied)
@@ -237,6 +239,15 @@ def _check_head(scope: Scope) -> None:
         raise Problem(431, "too_large", "the headers of the request are too long", "delete the cookies of this host in the browser")
 
 
+def _check_end(headers: Headers) -> None:
+    """A request that says in two ways where it ends may be two requests to a proxy before the console. Raises Problem."""
+    lengths = headers.getlist("content-length")
+    if len(lengths) > 1 or (lengths and ("transfer-encoding" in headers or not lengths[0].isdecimal())):
+        problem = Problem(400, "malformed", "the request says in two ways where it ends", "send Content-Length or chunks, not both")
+        problem.headers["Connection"] = "close"
+        raise problem
+
+
 def _check_length(headers: Headers, most: int) -> None:
     length = headers.get("content-length", "0")
     if length.isdecimal() and int(length[:20]) > most:
@@ -252,15 +263,13 @@ def _address(scope: Scope, headers: Headers, proxied: bool) -> str:
     peer = scope["client"][0] if scope.get("client") else ""
     said = headers.getlist("x-forwarded-for")
     last = said[-1].rsplit(",", 1)[-1].strip() if proxied and said else ""
-    return last if _is_address(last) else peer
+    return last if _is_address(last) and "%" not in last else peer
 
 
 def _hostname(host: str) -> str:
-    """The name in a Host header, without its port, in lower case."""
-    host = host.lower()
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.rpartition(":")[0] if ":" in host else host
+    """The name in a Host header, without its port, in lower case; empty for what is none."""
+    found = _HOST.fullmatch(host.lower())
+    return found[1].strip("[]") if found is not None else ""
 
 
 def _is_address(text: str) -> bool:

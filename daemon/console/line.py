@@ -6,12 +6,16 @@ from contextlib import suppress
 
 from daemon.client.asked import Answer, NoAnswer
 from daemon.client.failures import REFUSED, USAGE, ClientError
-from daemon.client.link import Link, LinkState, Said
+from daemon.client.link import Link
+from daemon.client.room import Room
+from daemon.client.said import LinkState, Said
 from daemon.console.problem import Problem
 from daemon.core import messages as m
 
-MOST_ASKED = 64
+MOST_ASKED = 256
 """Commands that wait for their answers at a time."""
+WAITING = 100
+"""Messages that the loop has not looked at yet. With more, the link's thread waits, and in the end the broker."""
 
 
 class Line:
@@ -52,11 +56,18 @@ class Line:
             raise Problem(503 if error.code != REFUSED else 502, "refused", error.message, error.hint) from None
 
 
-def hears(loop: asyncio.AbstractEventLoop, heard: Callable[[Said], None]) -> Callable[[Said], None]:
-    """What the link's thread calls: `heard` is called in the loop, in the same order, until the loop ends."""
+def hears(loop: asyncio.AbstractEventLoop, heard: Callable[[Said], None], room: Room) -> Callable[[Said], None]:
+    """What the link's thread calls: `heard` is called in the loop, in the same order. Once `room` is closed, nobody waits for the loop."""
+
+    def now(said: Said) -> None:
+        try:
+            heard(said)
+        finally:
+            room.give(1)
 
     def call(said: Said) -> None:
+        room.take(1)
         with suppress(RuntimeError):  # the loop has ended
-            loop.call_soon_threadsafe(heard, said)
+            loop.call_soon_threadsafe(now, said)
 
     return call

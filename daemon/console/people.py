@@ -65,7 +65,8 @@ class People:
         """Somebody has changed a record at this gate: it is read again before it is told."""
         for box in self._boxes.values():
             if gate in box.gates and result.person is not None:
-                box.dirty.add(result.person)
+                if len(box.dirty) <= MOST_DIRTY:
+                    box.dirty.add(result.person)
                 if result.gallery_revision == box.revision + 1:  # with a larger step, something was not heard
                     box.revision += 1
 

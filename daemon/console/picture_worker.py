@@ -41,6 +41,7 @@ class _Refused(Exception):
 
 
 def _confine() -> None:
+    os.nice(10)  # the pages come first
     Image.init()  # every decoder: later no file can be read
     Image.MAX_IMAGE_PIXELS = None  # what is too much is said below
     try:

@@ -1,6 +1,7 @@
 """The web server: uvicorn with limits for connections that bring nothing or take nothing."""
 
 import asyncio
+import resource
 import socket
 import ssl
 from typing import Any
@@ -18,6 +19,19 @@ MOST_CONNECTIONS = 1000
 STOP_S = 4
 STALLED_LOOKS = 6
 """Whoever has taken nothing for so many looks is gone."""
+HANDSHAKE_S = 5.0
+"""TLS has to be set up within so long; until then a connection is none of the MOST_CONNECTIONS."""
+MOST_FILES = 4096
+"""Files and connections of the process. With more connections, those that come have to wait."""
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    """Does not wait for a minute, as usual, for those who begin TLS and go no further."""
+
+    async def create_server(self, *given: Any, **more: Any) -> asyncio.Server:
+        if more.get("ssl") is not None:
+            more |= {"ssl_handshake_timeout": HANDSHAKE_S, "ssl_shutdown_timeout": HANDSHAKE_S}
+        return await super().create_server(*given, **more)
 
 
 class Patient(H11Protocol):
@@ -75,12 +89,18 @@ class Served:
 
     def run(self) -> None:
         """Until SIGTERM, SIGINT or `stop`."""
-        with self._socket:
-            self.server.run(sockets=[self._socket])
+        with self._socket, asyncio.Runner(loop_factory=_Loop) as runner:
+            runner.run(self.server.serve(sockets=[self._socket]))
 
     def stop(self) -> None:
         """Let `run` end, within some seconds. Any thread may call it."""
         self.server.should_exit = True
+
+
+def take_files() -> None:
+    """Let this process have MOST_FILES, if it may: most systems give 1024, and MOST_CONNECTIONS would take them all."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (MOST_FILES if hard == resource.RLIM_INFINITY else min(MOST_FILES, hard), hard))
 
 
 def _listening(config: ConsoleConfig) -> socket.socket:

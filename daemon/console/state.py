@@ -1,17 +1,21 @@
 """What the console knows of the gates: their statuses, and the last decisions. It is in memory and begins anew with every start."""
 
-from collections import deque
+import logging
+from collections import OrderedDict, deque
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
-from daemon.client.link import LinkState
+from daemon.client.said import LinkState
 from daemon.client.seen import Seen
 from daemon.console.roles import Role
 from daemon.console.streams import Streams
 from daemon.core import messages as m
+from daemon.core.plain import printable
 from daemon.core.status import CONNECTION_LOST, STOPPED, TABLE
+
+log = logging.getLogger("ostiary.console")
 
 KEPT, GAPS_KEPT = 1000, 200
 CHANGES = ("enroll", "update", "revoke", "suspend", "resume")
@@ -29,7 +33,7 @@ class State:
 
     def __init__(self, streams: Streams) -> None:
         self._streams = streams
-        self._decisions: deque[m.DecisionMessage] = deque(maxlen=KEPT)
+        self._decisions: OrderedDict[tuple[str, str], m.DecisionMessage] = OrderedDict()
         self._gaps: deque[m.GapMessage] = deque(maxlen=GAPS_KEPT)
         self._statuses: dict[str, Seen] = {}
         self._told: dict[str, dict[str, Any]] = {}
@@ -52,8 +56,11 @@ class State:
     def decided(self, message: m.DecisionMessage) -> None:
         """A decision has come. One that comes again is not told again."""
         message = msgspec.structs.replace(message, sig=msgspec.UNSET)
-        if not any(one.event_id == message.event_id and one.gate == message.gate for one in self._decisions):
-            self._decisions.append(message)
+        key = message.gate, message.event_id
+        if key not in self._decisions:
+            self._decisions[key] = message
+            if len(self._decisions) > KEPT:
+                self._decisions.popitem(last=False)
             self._streams.tell("decision", message)
 
     def missing(self, message: m.GapMessage) -> None:
@@ -84,6 +91,10 @@ class State:
         now = {"connected": link.connected, "trouble": trouble}
         if now != self._link:
             self._link = now
+            if trouble is None:
+                log.info("connected to the broker")
+            else:
+                log.warning("no connection to the broker: %s", printable(trouble))
             self._streams.tell("link", now)
         for gate, seen in self._statuses.items():
             if self._told[gate]["stale"] != seen.is_stale:
@@ -92,7 +103,7 @@ class State:
     def decisions(self, gate: str | None, decision: str | None, person: str | None, limit: int) -> dict[str, Any]:
         """The last decisions, newest first, and gaps."""
         found = []
-        for one in reversed(self._decisions):
+        for one in reversed(self._decisions.values()):
             if (gate, decision, person) == (gate and one.gate, decision and one.decision, person and one.person):
                 found.append(msgspec.to_builtins(one))
                 if len(found) == limit:

@@ -2,22 +2,25 @@
 
 from collections import OrderedDict
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from daemon.client.link import Shared
+from daemon.client.said import Shared
+from daemon.config.policy import LONGEST_SHARE_MIN
 from daemon.console.problem import Problem
 from daemon.console.roles import Role
 from daemon.console.streams import Streams
 from daemon.core import sealed_box
-from daemon.core.messages import VisitorMessage
+from daemon.core.messages import VisitorMessage, utc
 from daemon.core.values import Reason
 
-MOST, MOST_BYTES = 500, 1 << 20
-"""Pictures that are kept, and how long the message of one may be."""
+MOST = 500
+"""Pictures that are kept."""
+LONGEST = timedelta(minutes=LONGEST_SHARE_MIN)
+"""No picture stays longer, whatever its message says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,13 @@ class Visitor:
     def told(self) -> dict[str, Any]:
         """The visitor as the API tells it."""
         one = self.message
-        return {"id": one.id, "gate": one.gate, "seen_at": one.seen_at, "gone_at": one.gone_at, "reason": Reason.NO_MATCH.value}
+        return {
+            "id": one.id,
+            "gate": one.gate,
+            "seen_at": one.seen_at,
+            "gone_at": utc(self.gone_at.timestamp()),
+            "reason": Reason.NO_MATCH.value,
+        }
 
 
 class Visitors:
@@ -54,11 +63,13 @@ class Visitors:
             until = datetime.fromisoformat(message.gone_at).astimezone(UTC)
         except (msgspec.MsgspecError, ValueError, OverflowError) as error:
             return f"a picture that cannot be read: {error}"
-        if (message.id, message.gate) != (said.visitor, said.gate) or len(said.payload) > MOST_BYTES:
-            return "a picture of another gate, or too large a one"
+        if (message.id, message.gate) != (said.visitor, said.gate):
+            return "a picture of another gate"
         if message.key != self._mine:
             return "a picture that is sealed for another console: compare decision.share_unknown_to with console.visitor_key"
-        if until > datetime.now(UTC):
+        now = datetime.now(UTC)
+        until = min(until, now + LONGEST)
+        if until > now:
             self._here[message.id] = Visitor(said.topic, message, until)
             self._streams.tell("visitor", self._here[message.id].told(), Role.DESK)
             while len(self._here) > MOST:

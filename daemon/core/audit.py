@@ -130,6 +130,16 @@ class MessagesDropped:
 
 
 @dataclass(frozen=True, slots=True)
+class RosterApplied:
+    """Somebody was `enrolled`, `changed` or `revoked` here because another box said so. `op` has the word."""
+
+    KIND: ClassVar[str] = "roster"
+    op: str
+    pseudonym: str | None
+    gallery_revision: int
+
+
+@dataclass(frozen=True, slots=True)
 class BreakFound:
     """The records before this one do not end where the store's seal says: at `sealed`, or None where the seal does not open."""
 
@@ -155,7 +165,7 @@ def decided(message: DecisionMessage, threshold: float | None, pseudonym: str | 
     )
 
 
-Entry = CommandAnswered | DecisionMade | Started | KeyChanged | BackupRestored | MessagesDropped | BreakFound
+Entry = CommandAnswered | DecisionMade | Started | KeyChanged | BackupRestored | MessagesDropped | RosterApplied | BreakFound
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):

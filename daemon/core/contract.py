@@ -242,6 +242,7 @@ def _commands() -> list[tuple[str, m.Command]]:
         m.List(**_times(7), after="E1000", limit=100),
         m.Get(**_times(8), person="E1042"),
         m.Reembed(**_times(9), model="faces-2@0123456789ab"),
+        m.Resync(**_times(11)),
         m.Ping(**_times(10)),
     ]
     return [(str(command.__struct_config__.tag), command) for command in made]

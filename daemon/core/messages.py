@@ -41,7 +41,7 @@ class MessageError(ValueError):
 # ---- topics
 
 LANES: dict[str, frozenset[str]] = {
-    "command": frozenset(("enroll", "revoke", "suspend", "resume", "update", "verify", "list", "get", "reembed", "ping")),
+    "command": frozenset(("enroll", "revoke", "suspend", "resume", "update", "verify", "list", "get", "reembed", "resync", "ping")),
     "command/enrolment": frozenset(("enroll", "update", "resume", "list", "get", "ping")),
     "command/verify": frozenset(("verify", "ping")),
     "command/revoke": frozenset(("revoke", "suspend", "ping")),
@@ -64,6 +64,11 @@ def visitor_topic(site: str, gate: str, ident: str) -> str:
 def leaf_of(topic: str) -> str:
     """What stands behind the gate in a topic of `topic()`, e.g. `command/verify`."""
     return "/".join(topic.split("/")[4:])
+
+
+def to_all(topic: str) -> bool:
+    """Whether a topic for commands is that of all gates."""
+    return topic.split("/")[3:4] == ["all"]
 
 
 def command_topics(site: str, gate: str) -> tuple[str, ...]:
@@ -210,11 +215,16 @@ class Reembed(_Command, frozen=True, tag="reembed", kw_only=True, omit_defaults=
     force: Annotated[bool, Meta(description="change although somebody would have no template afterwards; needs a grant")] = False
 
 
+class Resync(_Command, frozen=True, tag="resync", kw_only=True, omit_defaults=True):
+    """Throw away what came from the roster, and read all of it from the broker anew. Nobody is let in by it: until the roster is whole
+    again, people of other boxes are rejected. It needs a grant (`roster`)."""
+
+
 class Ping(_Command, frozen=True, tag="ping", kw_only=True, omit_defaults=True):
     """Ask whether the whole line from broker to store works."""
 
 
-Command = Enroll | Revoke | Suspend | Resume | Update | Verify | List | Get | Reembed | Ping
+Command = Enroll | Revoke | Suspend | Resume | Update | Verify | List | Get | Reembed | Resync | Ping
 
 _decoder: msgspec.json.Decoder[Command] = msgspec.json.Decoder(Command)
 
@@ -288,6 +298,7 @@ class PersonEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     gates: Annotated[list[str] | None, Meta(description="the gates that the person may pass; null is all of them")] = None
     schedule: Annotated[str | None, Meta(description="the schedule of the configuration; null is any time")] = None
     consent: Annotated[str | None, Meta(description="where the person's consent is kept")] = None
+    disputed: Annotated[bool, Meta(description="two desks of the roster disagree about the person: send what holds once more")] = False
 
 
 class Result(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -383,6 +394,26 @@ class Reembedding(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     of: Annotated[int, Meta(description="all templates")]
 
 
+class RosterStatus(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a box knows of the roster that it shares with others."""
+
+    name: Annotated[str, Meta(description="the name under which the box writes")]
+    standing: Annotated[
+        Literal["complete", "no_key", "no_head", "stale", "incomplete"],
+        Meta(description="whether the box knows the whole roster; people in whom other boxes have a say pass only while it is `complete`"),
+    ]
+    records: Annotated[int, Meta(description="records held, of all writers; two boxes with the same `sum` hold the same")]
+    sum: Annotated[str, Meta(description="the sum of these records, 64 hexadecimal digits")]
+    people: Annotated[int, Meta(description="people here in whom another box has a say")]
+    disputed: Annotated[int, Meta(description="people about whom two desks disagree")]
+    head: Annotated[int | None, Meta(description="the number of the newest head; null if none was heard")]
+    head_age_s: Annotated[float | None, Meta(description="seconds since it was made")]
+    waiting: Annotated[int, Meta(description="changes made here that the other boxes do not know yet")]
+    old_key: Annotated[int, Meta(description="records that an earlier key of the site seals")]
+    exchange_key: Annotated[str, Meta(description="the X25519 key that the site's keys are sealed to, 32 bytes in base64")]
+    keeper: Annotated[bool, Meta(description="whether this box makes heads")] = False
+
+
 class AuditHead(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The number of the audit chain's newest record, and the SHA-256 digest (64 hexadecimal digits) over it and all records before it."""
 
@@ -429,6 +460,7 @@ class StatusMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     calibrated_at: Annotated[str | None, Meta(description="when the gate was measured; null if that is not known")] = None
     share_unknown: Annotated[float, Meta(description="for how many minutes pictures of unknown people are shared; 0 is never")] = 0.0
     metrics: Annotated[str | None, Meta(description="host:port of the Prometheus endpoint, seen from the gate's box; null is none")] = None
+    roster: Annotated[RosterStatus | None, Meta(description="the roster that the box shares; null where it shares none")] = None
     schedules: Annotated[list[str], Meta(description="the schedules that a person's record may name")] = []
     gates: Annotated[list[str], Meta(description="the gates that a person's record may name")] = []
     sig: Sig = msgspec.UNSET

@@ -39,7 +39,9 @@ TABLE: Mapping[str, Words] = {
     "threshold_unresolved": Words(
         "the gate has no threshold for this", "the gate's administrator sets decision.threshold, or calibrates it"
     ),
-    "not_granted": Words("this login's key may not do that", "the gate's administrator can add the grant to the key"),
+    "not_granted": Words(
+        "the gate does not allow this, or not with this key", "the gate's administrator can grant it, in commands.grants or to the key"
+    ),
     "unsigned": Words("the gate takes signed commands only", "give a key: `ostiaryctl keygen` makes one"),
     "unknown_key": Words(
         "the gate does not know the key of this login", "the gate's administrator adds its public half to the configuration"

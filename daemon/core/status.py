@@ -42,6 +42,14 @@ class Word(StrEnum):
     SESSION_LOST = "session_lost"
     PUBLISH_REFUSED = "publish_refused"
     OUTBOX_DROPPED = "outbox_dropped"
+    ROSTER_DOWN = "roster_down"
+    ROSTER_NO_KEY = "roster_no_key"
+    ROSTER_NO_HEAD = "roster_no_head"
+    ROSTER_STALE = "roster_stale"
+    ROSTER_INCOMPLETE = "roster_incomplete"
+    ROSTER_REFUSED = "roster_refused"
+    ROSTER_AGEING = "roster_ageing"
+    ROSTER_DISPUTED = "roster_disputed"
     STORE_DAMAGED = "store_damaged"
     AUDIT_BROKEN = "audit_broken"
     ERASURE_WAITS = "erasure_waits"
@@ -108,6 +116,44 @@ TABLE: Mapping[Word, Row] = {
     ),
     Word.PUBLISH_REFUSED: Row("critical", "{}", "check the broker's ACL for this gate; the message stays in the outbox"),
     Word.OUTBOX_DROPPED: Row("critical", "{} to the broker given up since the start", "`ostiaryd audit` has them; check the broker"),
+    Word.ROSTER_DOWN: Row(
+        "critical",
+        "{}; changes at other boxes do not arrive, and changes here wait",
+        "check the broker and its ACL for this box's login (`deploy/make-acl.sh --box`)",
+    ),
+    Word.ROSTER_NO_KEY: Row(
+        "critical",
+        "this box has no keys of the site, so it shares nobody and knows nobody of other boxes{}",
+        "admit the box: `ostiaryctl roster admit`",
+    ),
+    Word.ROSTER_NO_HEAD: Row(
+        "critical",
+        "no keeper has said what the whole roster is, so people of other boxes are rejected{}",
+        "start the box that is the keeper",
+    ),
+    Word.ROSTER_STALE: Row(
+        "critical",
+        "the keeper's word has run out, so people of other boxes are rejected{}",
+        "start the keeper, look at its connection, and at the clocks of both boxes",
+    ),
+    Word.ROSTER_INCOMPLETE: Row(
+        "critical",
+        "records of the roster are missing here, so people of other boxes are rejected{}",
+        "wait while the box reads them; if it does not end, see max_queued_messages of the broker, and try `ostiaryctl roster rebuild`",
+    ),
+    Word.ROSTER_REFUSED: Row(
+        "critical", "{}; changes here are not shared", "check the broker's ACL for this box (`deploy/make-acl.sh --box`)"
+    ),
+    Word.ROSTER_AGEING: Row(
+        "warning",
+        "the keeper is silent{}",
+        "start the keeper, and look at its connection to the broker",
+    ),
+    Word.ROSTER_DISPUTED: Row(
+        "warning",
+        "two desks disagree about {}, and the stricter word counts",
+        "send the person's record once more: update, resume or enroll",
+    ),
     Word.STORE_DAMAGED: Row("critical", "{}", "`ostiaryd check` names them; revoke and enrol these people again, or restore a backup"),
     Word.AUDIT_BROKEN: Row("critical", "at record {}", "`ostiaryd check --audit` shows more"),
     Word.ERASURE_WAITS: Row(
@@ -150,7 +196,7 @@ STOPPED, CONNECTION_LOST = "stopped", "connection_lost"
 """What an `offline` gate gives as its reason: the daemon was stopped, or the broker has lost it (the last will)."""
 
 _DOWN: dict[LinkName, Word] = {
-    "out": Word.BROKER_DOWN, "commands": Word.COMMANDS_DOWN, "urgent": Word.REVOCATIONS_DOWN,
+    "out": Word.BROKER_DOWN, "commands": Word.COMMANDS_DOWN, "urgent": Word.REVOCATIONS_DOWN, "roster": Word.ROSTER_DOWN,
 }  # fmt: skip
 
 
@@ -219,6 +265,8 @@ class Trouble:
     dropped: the number of messages that were dropped from the outbox since the start.
     incidents: what happened to the gate's session at the broker lately, and when (RFC 3339).
     two_faces: the people under whose ids two different faces were accepted here.
+    roster: what is wrong with the roster that the box shares.
+    disputed: the people about whom two desks disagree.
     """
 
     disk: str | None = None
@@ -246,6 +294,8 @@ class Trouble:
     stepped: bool = False
     dropped: int = 0
     two_faces: Sequence[str] = ()
+    roster: Mapping[Word, str] = field(default_factory=dict)
+    disputed: Sequence[str] = ()
 
     @property
     def reasons(self) -> tuple[Reason, ...]:
@@ -271,6 +321,7 @@ class Trouble:
             Word.UNCALIBRATED: _if(self.uncalibrated and not self.idle),
             **self.standing,
             **self.recorder,
+            **self.roster,
             **{_DOWN[name]: _more(detail) if name == "out" else detail for name, detail in self.down.items()},
             **{Word(incident): at for incident, at in self.incidents.items()},
         }
@@ -280,6 +331,8 @@ class Trouble:
         told = [Reason(word, detail, closes=word in closing) for word in Word if (detail := found.get(word)) is not None]
         if self.two_faces:
             told.append(Reason(Word.TWO_FACES, people=tuple(self.two_faces)))
+        if self.disputed:
+            told.append(Reason(Word.ROSTER_DISPUTED, people=tuple(self.disputed)))
         order = list(Word)
         return tuple(sorted(told, key=lambda reason: (not reason.closes, order.index(reason.word))))
 

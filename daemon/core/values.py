@@ -132,6 +132,7 @@ class Person:
     """Somebody enrolled. `person` is an employee number; times are UTC seconds; no `gates` means all of them, no `schedule` any time.
 
     `unconfirmed`: the templates come from photos, and a gate's camera has not yet seen the person whom they should show.
+    `shared`: another box has a say in it, so the record holds only while the box knows the whole roster. `disputed`: two desks disagree.
     """
 
     person: str
@@ -144,6 +145,8 @@ class Person:
     enrolled_at: float = 0.0
     schedule: str | None = None
     unconfirmed: bool = False
+    shared: bool = False
+    disputed: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -196,6 +199,7 @@ class Reason(StrEnum):
     NOT_YET_VALID = "not_yet_valid"
     NOT_PERMITTED_HERE = "not_permitted_here"
     NOT_PERMITTED_NOW = "not_permitted_now"
+    ROSTER_STALE = "roster_stale"
     CLOCK_UNTRUSTED = "clock_untrusted"
     CLAIM_MISMATCH = "claim_mismatch"
     SPOOF_SUSPECTED = "spoof_suspected"
@@ -243,8 +247,8 @@ Incident = Literal["session_taken_over", "session_lost"]
 """Another client used the gate's id, or the broker has forgotten the gate's session and with it the commands that waited there."""
 
 
-LinkName = Literal["out", "commands", "urgent"]
-"""A gate's connections: for what it says, for commands, and for the commands that shut somebody out."""
+LinkName = Literal["out", "commands", "urgent", "roster"]
+"""A gate's connections: for what it says, for commands, and for the commands that shut somebody out; and that of a box to the roster."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +260,8 @@ class Link:
     detail: str
     name: LinkName = "out"
     incident: Incident | None = None
+    begun: bool = False
+    """Nothing waited for the link at the broker: the session is a new one. Said only where the engine asks for what is retained."""
 
 
 @dataclass(frozen=True, slots=True)

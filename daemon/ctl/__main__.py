@@ -22,6 +22,7 @@ from daemon.ctl.enroll import enroll
 from daemon.ctl.keys import make_key
 from daemon.ctl.people import show_one, show_people
 from daemon.ctl.requests import change_model, send
+from daemon.ctl.roster.runs import run_roster
 from daemon.ctl.schema import show_schema
 from daemon.ctl.status import show_status
 from daemon.ctl.watch import watch
@@ -44,6 +45,7 @@ RUNS: dict[str, Run] = {
     "watch": watch,
     "schema": show_schema,
     "keygen": make_key,
+    "roster": run_roster,
 }
 
 NEED_NO_BROKER = ("schema", "keygen")

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from daemon.client.failures import USAGE, ClientError
 from daemon.ctl.instants import instant, last_instant
+from daemon.ctl.roster.arguments import add_roster
 
 Run = Callable[[argparse.Namespace, Console], int]
 """Carries one command out; returns the exit code."""
@@ -134,6 +135,7 @@ def parser(runs: Mapping[str, Run]) -> argparse.ArgumentParser:
     keygen.add_argument("--visitors", action="store_true", help=what)
     keygen.add_argument("--out", type=Path, required=True, metavar="FILE", help="the new file for the secret; never written over")
     keygen.add_argument("--name", help="what the gates call the key (the name of FILE without its ending)")
+    add_roster(commands, shared, runs["roster"], _usage)
     return whole
 
 

@@ -7,6 +7,7 @@ each is written for that. It says nothing about accuracy: two people in rendered
 import argparse
 import contextlib
 import secrets
+import signal
 import sys
 import tempfile
 import threading
@@ -54,6 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--port", type=int, default=0, help="the console's port (a free one)")
     args = parser.parse_args(argv)
     out = Console(highlight=False, soft_wrap=True)
+    for told in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(told, signal.default_int_handler)  # as Ctrl-C: the broker and the daemon end too
     try:
         args.out.mkdir(parents=True, exist_ok=True)
         for name, file in PHOTOS.items():
@@ -94,8 +97,8 @@ def playing(running: Running, folder: Path, log: Path, port: int = 0, gates: Seq
         cameras = "".join(f'[gates.{gate}]\nsource = "{stage.url}"\n' for gate, stage in stages.items())
         config.write_text(
             f'site = "{SITE}"\nstate_dir = "state"\n{cameras}'
-            f'[mqtt]\nport = {running.port}\nprotocol = "{running.protocol}"\n[metrics]\nport = 0\n'
-            f'[commands]\ngrants = ["capture", "force", "replace"]\n{unknown}'
+            f'[commands]\ngrants = ["capture", "force", "replace"]\n[clock]\ntrust = "always"\n'
+            f'[mqtt]\nport = {running.port}\nprotocol = "{running.protocol}"\n[metrics]\nport = 0\n{unknown}'
         )
         stack.enter_context(running_daemon(config, log))
         if people:

@@ -4,7 +4,7 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
@@ -27,7 +27,7 @@ from daemon.edges.detector import DetectorError, open_detector
 from daemon.edges.embedder import EmbedderError
 from daemon.edges.journal import fields
 from daemon.edges.metrics import Exporter, Metrics
-from daemon.edges.mqtt import Lanes, client_id
+from daemon.edges.mqtt import Lanes, MqttLink, client_id
 from daemon.edges.sandbox import Sandbox, SandboxError
 from daemon.edges.store import Store, StoreError, new_tag
 from daemon.edges.visibility import open_visibility
@@ -46,6 +46,7 @@ from daemon.serving.gate_worker import GateWorker
 from daemon.serving.home_assistant import HomeAssistant
 from daemon.serving.mailbox import Mailbox
 from daemon.serving.recorders import Recorders, open_recorders
+from daemon.serving.roster import open_roster
 from daemon.serving.signature import Sign, box_key, signer
 from daemon.version import version
 
@@ -64,7 +65,7 @@ def run(config: Config, until_end: bool = False) -> None:
         log.warning("%s", exposed)
     stop = threading.Event()
     with ExitStack() as stack:
-        engine, links, workers, sign, aside = _build(config, stack)
+        engine, links, workers, sign, aside, others = _build(config, stack)
         if until_end and any(worker.live for worker in workers):
             raise ConfigError("--until-end: a live camera has no end", "give every gate a video file or a folder of pictures")
 
@@ -78,6 +79,8 @@ def run(config: Config, until_end: bool = False) -> None:
         signal.signal(signal.SIGHUP, _on_hangup)
         for link in links.values():
             link.start()
+        for other in others:
+            other.start()
         if until_end:
             # Connect first: a short recording must not be over before anybody can hear of it.
             _turn_while(engine, lambda: not stop.is_set() and not all(link.ready for link in links.values()), 10.0)
@@ -102,7 +105,7 @@ def run(config: Config, until_end: bool = False) -> None:
             raise EngineFailed(error.message) from error
         finally:
             systemd.stopping()
-            _stop(engine, links, workers, config, sign)
+            _stop(engine, links, workers, config, sign, others)
 
 
 def _on_hangup(number: int, _: object) -> None:
@@ -116,7 +119,9 @@ def _turn_while(engine: Engine, holds: Callable[[], bool], longest_s: float) -> 
         systemd.alive()
 
 
-def _stop(engine: Engine, links: dict[str, Lanes], workers: list[GateWorker], config: Config, sign: Sign) -> None:
+def _stop(
+    engine: Engine, links: dict[str, Lanes], workers: list[GateWorker], config: Config, sign: Sign, others: Sequence[MqttLink]
+) -> None:
     """End everything within 5 seconds, also with a hanging camera or a frozen broker."""
     for worker in workers:
         worker.ask_to_stop()
@@ -131,12 +136,18 @@ def _stop(engine: Engine, links: dict[str, Lanes], workers: list[GateWorker], co
         farewell = Outgoing(0, to, sign(to, encode(offline(status))), retain=True) if status is not None else None
         partings.append(threading.Thread(target=link.stop, args=(farewell, LAST_WORDS_S)))
         partings[-1].start()
+    for one in others:
+        partings.append(threading.Thread(target=one.stop, args=(None, LAST_WORDS_S)))
+        partings[-1].start()
     for parting in partings:
         parting.join()
     engine.settle()
 
 
-def _build(config: Config, stack: ExitStack) -> tuple[Engine, dict[str, Lanes], list[GateWorker], Sign, tuple[FormerGates, HomeAssistant]]:
+def _build(
+    config: Config, stack: ExitStack
+) -> tuple[Engine, dict[str, Lanes], list[GateWorker], Sign, tuple[FormerGates, HomeAssistant], Sequence[MqttLink]]:
+    """The engine and what it needs. The last are connections beside those of the gates."""
     models = {model.id: model for model in (open_model(config, path) for path in bundles(config))}
     liveness = liveness_model(config)
     if liveness is not None:
@@ -180,11 +191,17 @@ def _build(config: Config, stack: ExitStack) -> tuple[Engine, dict[str, Lanes], 
     trusted = clock.synchronised if config.clock.trust == "synchronised" else lambda: True
     flight = Flight(recorders.flight, store.pseudonym)
     sandbox = _sandbox(config)
+    roster = None
+    if config.roster.name:
+        roster = open_roster(
+            config, store, current, models, key, metrics, tag=tag, wake=mailbox.wake.set, views_wait=mailbox.views_wait
+        )  # fmt: skip
     engine = Engine(
         config, store, current, desk, gates, mailbox, metrics, models, sandbox.crops, version(), _standing(config, store),
         clock_trusted=trusted, flight=flight, unrecorded=recorders.trouble, liveness=liveness, synchronised=clock.synchronised,
         sign=sign, public_key=signing.public_text(key), unserved=exporter.trouble if config.metrics.port else lambda: None,
         low=Room(Path(config.state_dir), metrics, time.monotonic).low, tell=systemd.status, ages=ages,
+        roster=roster[0] if roster is not None else None,
     )  # fmt: skip
     stack.callback(engine.close)
     stack.callback(sandbox.close)  # first: nothing that goes on aside waits for it
@@ -193,7 +210,7 @@ def _build(config: Config, stack: ExitStack) -> tuple[Engine, dict[str, Lanes], 
     stack.callback(early.cancel)
     early.start()
     home = HomeAssistant(config, store, ids, version(), lambda gate: gates[gate].connections)
-    return engine, links, workers, sign, (former, home)
+    return engine, links, workers, sign, (former, home), () if roster is None else (roster[1],)
 
 
 def _prepare(sandbox: Sandbox) -> None:

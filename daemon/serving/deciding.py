@@ -30,7 +30,7 @@ log = logging.getLogger("ostiary")
 
 class Deciding:
     """Owned by the engine. `wall` is UTC seconds, `clock_trusted` tells whether rules of time can be judged by it, and `wall_clock` whether
-    it has stepped. `who` says how the journal calls a person."""
+    it has stepped. `who` says how the journal calls a person, `whole` whether the box knows the whole roster."""
 
     def __init__(
         self,
@@ -48,11 +48,12 @@ class Deciding:
         wall_clock: WallClock,
         who: Callable[[str], str],
         visitors: Visitors,
+        whole: Callable[[], bool] = lambda: False,
     ) -> None:
         self._current, self._gates, self._rules, self._decisions, self._sender = current, gates, rules, decisions, sender
         self._flight, self._metrics, self._liveness = flight, metrics, liveness
         self._wall, self._clock_trusted, self._wall_clock = wall, clock_trusted, wall_clock
-        self._who, self._visitors = who, visitors
+        self._who, self._whole, self._visitors = who, whole, visitors
         self._live_s = {gate: config.at(gate).decision.accept_valid_s for gate in config.gates}
         self._schedules = {name: schedule.schedule() for name, schedule in config.schedules.items()}
 
@@ -136,6 +137,8 @@ class Deciding:
             # The gallery found somebody who has no record: that is doubt, and doubt forbids.
             if record is None:
                 return Reason.SUSPENDED
-            return forbids(record, gate, now, self._schedules, self._clock_trusted())
+            trusted = self._clock_trusted()
+            whole = record.shared and trusted and self._wall_clock.trusted and self._whole()
+            return forbids(record, gate, now, self._schedules, trusted, whole)
 
         return permit

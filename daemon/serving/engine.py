@@ -17,7 +17,7 @@ from daemon.commands.order import Order
 from daemon.commands.reembedding import Made, Reembedder
 from daemon.config import Config
 from daemon.core.audit import Started
-from daemon.core.messages import Enroll, Reembed, Verify
+from daemon.core.messages import Enroll, Reembed, Resync, Verify
 from daemon.core.pace import Pace, needed_fps
 from daemon.core.status import Word
 from daemon.core.values import Link, Published, View
@@ -46,6 +46,7 @@ from daemon.serving.mailbox import CameraState, Looked, Mailbox, WorkerFailed
 from daemon.serving.overflow import Overflow
 from daemon.serving.reports import Condition, Reports
 from daemon.serving.retention import Retention
+from daemon.serving.roster import Resyncing, Roster, Sharing
 from daemon.serving.rules_in_force import RulesInForce
 from daemon.serving.sender import Sender
 from daemon.serving.signature import Sign, unsigned
@@ -69,7 +70,7 @@ class Engine:
     `models` are those of the configured bundles, by id. `crops` looks at photos from outside. `standing` is what the start found, for the
     status. `unrecorded`, `unserved` and `low` say why recorders, metrics and disk are not well, and `tell` hands the state of all gates to
     the service manager, in one line. `sign` signs what the gates say, with the key whose public half is `public_key`.
-    By `ages` what is old is deleted.
+    By `ages` what is old is deleted. `roster` is there where the box shares its people with others.
     """
 
     def __init__(
@@ -100,6 +101,7 @@ class Engine:
         low: Callable[[], str | None] = lambda: None,
         tell: Callable[[str], object] = lambda line: None,
         ages: Ages | None = None,
+        roster: Roster | None = None,
     ) -> None:
         self.gates, self.mailbox, self.metrics = gates, mailbox, metrics
         self.boot_id = uuid.uuid4().hex
@@ -126,7 +128,9 @@ class Engine:
         pictures_aside = pictures_aside if pictures_aside is not None else Background("ostiary-enrol", mailbox.wake.set, ENROL_NICE)
         self._enrolling = Enrolling(desk, current, self._captures, crops, wall, pictures_aside)
         claiming = Claiming(desk, order, current, clock, wall)
-        waits: dict[type, Waits[Any]] = {Enroll: self._enrolling, Verify: claiming, Reembed: self._reembedder}
+        resyncing = Resyncing(desk, roster, wall)
+        waits: dict[type, Waits[Any]] = {Enroll: self._enrolling, Verify: claiming, Reembed: self._reembedder, Resync: resyncing}
+        self._sharing = Sharing(roster, order, self._rules, gates, self.disk, clock, wall, self._forget) if roster is not None else None
         self._answering = Answering(
             config.site, desk, waits, gates, mailbox.commands, self._crowded, self.disk, self._rules, metrics, wall, sign,
             ids=config.log.people, forget=self._forget,
@@ -136,7 +140,7 @@ class Engine:
         self._visitors = Visitors(config, gates, metrics, clock, wall, sign)
         self._deciding = Deciding(
             config, current, gates, self._rules, decisions, self._sender, self._flight, metrics, liveness, wall, clock_trusted,
-            self._wall_clock, who, self._visitors,
+            self._wall_clock, who, self._visitors, self._sharing.whole if self._sharing is not None else lambda: False,
         )  # fmt: skip
         self._overflow = Overflow(config.site, store, tuple(gates), config.outbox.most, config.outbox.keep_days * 86_400.0, metrics)
         for name, gate in gates.items():
@@ -169,6 +173,8 @@ class Engine:
             self._note_start()
             self._answering.take_owed()
         self._answering.turn()
+        if self._sharing is not None and self._sharing.turn():
+            self.mailbox.wake.set()
         self._tend_gallery()
         self._retention.tend(self._clock(), self._ages.now(), self._ages.reached())
         if not self.mailbox.views_wait():
@@ -186,6 +192,8 @@ class Engine:
         for name, gate in self.gates.items():
             if not gate.link.is_alive():
                 raise EngineFailed(f"gate {name}: the MQTT thread has ended")
+        if self._sharing is not None and not self._sharing.is_alive():
+            raise EngineFailed("the roster's MQTT thread has ended")
 
     def _note_start(self) -> None:
         """Before anything else is recorded. While the disk takes nothing the gate is closed, and the start is noted when the disk works."""
@@ -220,6 +228,8 @@ class Engine:
         """End what goes on aside."""
         self._reembedder.close()
         self._enrolling.close()
+        if self._sharing is not None:
+            self._sharing.close()
 
     def settle(self) -> None:
         """The connections are closed: forget what the broker has answered for, so that the next start does not send it again."""
@@ -383,5 +393,6 @@ class Engine:
             stepped=not self._wall_clock.trusted,
             dropped=self._overflow.dropped,
             revision=self._rules.revision,
+            sharing=self._sharing.condition() if self._sharing is not None else None,
         )
         self._reports.publish(self.gates, condition)

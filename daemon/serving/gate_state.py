@@ -11,7 +11,7 @@ from daemon.core.passages.gatekeeper import Gatekeeper
 from daemon.core.passages.rules import Rules
 from daemon.core.status import Reason, Trouble, Word
 from daemon.core.values import OPENING, CameraTrouble, Incident, LinkName
-from daemon.serving.sender import Broker
+from daemon.serving.sender import GateBroker
 
 
 @dataclass(slots=True)
@@ -23,7 +23,7 @@ class Gate:
     manager know, and `told` its reasons."""
 
     keeper: Gatekeeper
-    link: Broker
+    link: GateBroker
     camera: Literal["up", "down", "ended"] = "down"
     camera_trouble: CameraTrouble | None = "down"
     camera_detail: str | None = OPENING

@@ -3,12 +3,12 @@ service manager too, in the same words."""
 
 import logging
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from daemon.core import status
-from daemon.core.messages import AuditHead, Reembedding, StatusMessage, encode, topic, utc
+from daemon.core.messages import AuditHead, Reembedding, RosterStatus, StatusMessage, encode, topic, utc
 from daemon.core.status import Reason, Word
 from daemon.core.values import OPENING, STREAM_OPEN, Outgoing
 from daemon.edges.journal import fields
@@ -38,6 +38,19 @@ INCIDENT_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
+class SharingState:
+    """The roster that the box shares: why it has no connection, what else is wrong, about whom desks disagree, what changes so often
+    that not every change is news, and what the status says of it."""
+
+    down: str | None
+    troubles: Mapping[Word, str]
+    disputed: Sequence[str]
+    standing: str
+    figures: object
+    status: Callable[[], RosterStatus | None]
+
+
+@dataclass(frozen=True, slots=True)
 class Condition:
     """The state of the engine, the same for all gates; see `status.Trouble`."""
 
@@ -55,6 +68,7 @@ class Condition:
     stepped: bool
     dropped: int
     revision: int
+    sharing: SharingState | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +85,8 @@ class Facts:
     threshold: float | None
     pair: float | None
     reembedding: str | None
+    roster: str | None = None
+    figures: object = None
 
     @property
     def state(self) -> status.GateState:
@@ -113,10 +129,12 @@ class Reports:
                 noted, gate.noted = True, facts.trouble
                 self._note(name, gate, facts)
             news = gate.status is None or facts != gate.facts
+            if news and condition.sharing is not None and _but_counts(facts) == _but_counts(gate.facts):
+                news = self.clock() - gate.status_at_s >= PROGRESS_EVERY_S
             every_s = STATUS_EVERY_S if condition.reembedding is None else PROGRESS_EVERY_S
             if not gate.link.connected or not (news or self.clock() - gate.status_at_s >= every_s):
                 continue
-            to, said = topic(self.site, name, "status"), self._composed(gate, facts, condition.reembedding)
+            to, said = topic(self.site, name, "status"), self._composed(gate, facts, condition)
             if gate.link.publish(Outgoing(0, to, self.sign(to, encode(said)), retain=True)):
                 gate.facts, gate.status, gate.status_at_s = facts, said, self.clock()
         if noted and (line := status.summary({name: gate.told or () for name, gate in gates.items()})) != self._told:
@@ -146,7 +164,7 @@ class Reports:
         gate.told = reasons
 
     def _facts(self, gate: Gate, condition: Condition) -> Facts:
-        serving, rules = self.current.serving, gate.rules
+        serving, rules, sharing = self.current.serving, gate.rules, condition.sharing
         trouble = status.Trouble(
             disk=condition.disk,
             unresolved=gate.mode != "verify" and rules.threshold is None,
@@ -170,17 +188,20 @@ class Reports:
             unsound=condition.unsound,
             stepped=condition.stepped,
             dropped=condition.dropped,
-            down=dict(gate.down),
+            down=dict(gate.down) if sharing is None or sharing.down is None else {**gate.down, "roster": sharing.down},
             incidents={what: utc(at) for what, at in gate.incidents.items() if self.wall() - at < INCIDENT_S},
             two_faces=sorted(gate.keeper.doubles.found),
+            roster=sharing.troubles if sharing is not None else {},
+            disputed=sharing.disputed if sharing is not None else (),
         )
         reembedding = condition.reembedding.model if condition.reembedding is not None else None  # how far it is, is no news
         return Facts(
             trouble, gate.camera, serving.model.id, serving.model.provider, len(self.current.people), serving.gallery.templates,
             condition.revision, gate.keeper.rules.threshold, gate.keeper.rules.pair, reembedding,
+            *((sharing.standing, sharing.figures) if sharing is not None else ()),
         )  # fmt: skip
 
-    def _composed(self, gate: Gate, facts: Facts, reembedding: Reembedding | None) -> StatusMessage:
+    def _composed(self, gate: Gate, facts: Facts, condition: Condition) -> StatusMessage:
         here, (measured, measured_at) = self.announced[gate.keeper.gate], self.current.serving.measured(gate.keeper.gate)
         return StatusMessage(
             online=True,
@@ -197,12 +218,13 @@ class Reports:
             threshold=facts.threshold,
             outbox_depth=depth(self.store),
             version=self.version,
-            reembedding=reembedding,
+            reembedding=condition.reembedding,
             audit=_audit_head(self.store),
             mode=gate.mode,
             claim_threshold=facts.pair,
             commands=self.commands,
             public_key=self.public_key,
+            roster=condition.sharing.status() if condition.sharing is not None else None,
             calibration="gate" if measured else "fixed" if here.fixed else "photos",
             calibrated_at=utc(measured_at) if measured_at is not None else None,
             share_unknown=here.share_unknown,
@@ -220,6 +242,11 @@ class Line:
     level: int
     closes: bool
     detail: str
+
+
+def _but_counts(facts: object) -> object:
+    """What is news even while thousands of people come in."""
+    return replace(facts, people=0, templates=0, revision=0, threshold=None, pair=None, figures=None) if isinstance(facts, Facts) else facts
 
 
 def _line(reason: Reason, *, opening: bool) -> Line:

@@ -31,14 +31,19 @@ MOST_UNSENT = 64
 
 
 class Broker(Protocol):
-    """One gate's connection to the broker."""
+    """A connection to the broker."""
 
     @property
     def connected(self) -> bool: ...
     def publish(self, message: Outgoing) -> bool: ...
-    def publish_aside(self, message: Outgoing) -> bool: ...
     def acknowledge(self, receipt: tuple[int, int, int]) -> None: ...
     def is_alive(self) -> bool: ...
+
+
+class GateBroker(Broker, Protocol):
+    """What a gate has: a second lane for what must not stand before its decisions."""
+
+    def publish_aside(self, message: Outgoing) -> bool: ...
 
 
 @dataclass(slots=True)

@@ -21,7 +21,7 @@ from daemon.core.passages.portrait import jpeg
 from daemon.core.values import Image, Outgoing, Reason
 from daemon.edges.metrics import Metrics
 from daemon.serving.gate_state import Gate
-from daemon.serving.sender import Broker
+from daemon.serving.sender import GateBroker
 from daemon.serving.signature import Sign
 
 MOST = 50
@@ -66,7 +66,7 @@ class Sharing:
     """The pictures of one gate. `clock` never steps (seconds), `wall` is UTC seconds."""
 
     def __init__(
-        self, site: str, gate: str, minutes: float, key: X25519PublicKey, link: Broker, metrics: Metrics, clock: Callable[[], float],
+        self, site: str, gate: str, minutes: float, key: X25519PublicKey, link: GateBroker, metrics: Metrics, clock: Callable[[], float],
         wall: Callable[[], float], sign: Sign,
     ) -> None:  # fmt: skip
         self._site, self._gate, self._seconds, self._key, self._link = site, gate, minutes * 60, key, link

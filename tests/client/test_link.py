@@ -1,6 +1,7 @@
 """The lasting connection: answers, losses of the broker, who is believed, and what is refused."""
 
 import queue
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +16,8 @@ from daemon.client.asked import NoAnswer
 from daemon.client.broker import Address
 from daemon.client.failures import USAGE, ClientError
 from daemon.client.keys import believed
-from daemon.client.link import Answered, GateStatus, Link, LinkState, Odd, Said, Shared
+from daemon.client.link import Link
+from daemon.client.said import Answered, GateStatus, LinkState, Odd, Said, Shared
 from daemon.client.target import Target
 from daemon.core import messages as m
 from daemon.core import signing
@@ -152,6 +154,30 @@ def test_without_a_broker_it_says_so() -> None:
         with pytest.raises(ClientError, match="cannot be reached"):
             site.publish("ostiary/v1/acme/north/visitor/v1", b"", retain=True).result(10)
         assert not site.state.connected
+
+
+def test_why_the_broker_lets_nobody_in_is_not_lost_with_the_connection(own_broker: Callable[..., Mosquitto]) -> None:
+    strict = own_broker("allow_anonymous false\n")
+    with link(strict.port) as site:
+        until(lambda: "refused the connection" in (site.state.trouble or ""))
+        time.sleep(1.5)  # it is tried again meanwhile, and each time the broker ends the connection
+        assert "refused the connection: Not authorized" in (site.state.trouble or "") and "username" in (site.state.hint or "")
+
+
+def test_a_server_that_ends_every_connection_may_want_a_certificate() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        ended = threading.Event()
+
+        def end_them() -> None:
+            while not ended.is_set():
+                server.accept()[0].close()
+
+        threading.Thread(target=end_them, daemon=True).start()
+        with link(server.getsockname()[1]) as site:
+            until(lambda: "does not answer" in (site.state.trouble or ""))
+            assert "cert_file" in (site.state.hint or "")
+        ended.set()
+        socket.create_connection(server.getsockname()).close()
 
 
 def test_what_waits_at_the_end_is_told(broker: int) -> None:

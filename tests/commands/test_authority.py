@@ -111,7 +111,7 @@ def test_each_lane_takes_its_ops_and_no_others(store: Store, lane: str) -> None:
     topic = f"ostiary/v1/hq/north/{lane}"
     for the_desk, sign in ((desk(store, grants=GRANTS), False), (keyed_desk(store), True)):
         for op in LANES["command"]:
-            person = None if op in ("list", "reembed", "ping") else "E9"
+            person = None if op in ("list", "reembed", "resync", "ping") else "E9"
             payload = command(op, person, [ALICE] if op == "enroll" else None, **UPDATES.get(op, {}))
             answer = the_desk.handle("north", "t", signed("hr-1", payload, topic) if sign else payload, False, NOW + 1, topic)
             wrong = isinstance(answer, Answer) and answer.result.reason == "wrong_topic"
@@ -127,7 +127,7 @@ def test_a_topic_that_is_no_lane_takes_nothing(store: Store) -> None:
 def test_a_badge_reader_may_only_say_who_comes_next(the_desk: Desk, tmp_path: Path, op: str) -> None:
     done(the_desk, signed("hr-1", command("enroll", "E1", [ALICE])))
     before = tables(tmp_path)
-    person = None if op in ("list", "reembed", "ping") else "E1"
+    person = None if op in ("list", "reembed", "resync", "ping") else "E1"
     payload = command(op, person, [ALICE] if op == "enroll" else None, issued=0.5, **UPDATES.get(op, {}))
     refused(the_desk, signed("badge", payload), "not_authorised")
     assert tables(tmp_path) == before and who(the_desk, 100) == "E1"
@@ -415,6 +415,15 @@ def test_a_key_has_its_rate_and_shutting_out_is_not_counted(store: Store, monkey
     for _ in range(3):
         done(the_desk, signed("hr-1", command("ping")))
     refused(the_desk, signed("hr-1", command("ping")), "too_many")
+
+
+def test_a_dry_run_counts_as_the_enrolment_does(store: Store) -> None:
+    """Whoever asks again and again whose face a picture shows is slowed down."""
+    the_desk = keyed_desk(store, {"hr-1": key("hr-1", rate=3.0)})
+    for number in range(3):
+        done(the_desk, signed("hr-1", command("enroll", f"E{number}", [ALICE], dry_run=True)))
+    refused(the_desk, signed("hr-1", command("enroll", "E9", [BOB], dry_run=True)), "too_many")
+    refused(the_desk, signed("hr-1", command("enroll", "E9", [BOB])), "too_many")
 
 
 @pytest.mark.parametrize("op", ["ping", "list"])

@@ -12,8 +12,8 @@ from tests.conftest import ROOT
 
 EXAMPLE = ROOT / "deploy" / "config.toml"
 # A key without a value in TOML (None) is commented out; without the `#` the file must still be valid.
-TEXT = re.sub(r"^# ([a-z_]+ = |\[commands\.keys)", r"\1", EXAMPLE.read_text("utf-8"), flags=re.MULTILINE)
-NAMES = {"gates": "north", "schedules": "office", "commands.keys": "hr-1"}
+TEXT = re.sub(r"^# ([a-z_]+ = |\[commands\.keys|\[roster\.writers)", r"\1", EXAMPLE.read_text("utf-8"), flags=re.MULTILINE)
+NAMES = {"gates": "north", "schedules": "office", "commands.keys": "hr-1", "roster.writers": "box-south"}
 """What the example calls the tables of which there may be several."""
 KEYS = {key.path: key for key in keys()}
 

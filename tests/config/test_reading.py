@@ -142,7 +142,7 @@ def test_the_least_configuration_has_the_documented_defaults() -> None:
         (keys(hr={"public": PUBLIC, "ops": [], "gates": ["south"]}), "commands.keys.hr.gates names the gate 'south'", "this box has north"),
         (keys(hr={"public": PUBLIC, "ops": [], "rate": 0}), "commands.keys.hr.rate = 0 is out of range (at least 1)", "600"),
         (keys(hr={"public": PUBLIC, "ops": [], "rate": NAN}), "commands.keys.hr.rate = nan is out of range (at least 1)", "600"),
-        (keys(hr={"public": PUBLIC, "ops": [], "grants": ["roster"]}), "commands.keys.hr.grants", "commands.grants"),
+        (keys(hr={"public": PUBLIC, "ops": [], "grants": ["fleet"]}), "commands.keys.hr.grants", "commands.grants"),
         (keys(a={"public": PUBLIC, "ops": []}, b={"public": PUBLIC, "ops": []}), "commands.keys.b.public is the key of a", "keygen"),
         (keys(["force"], hr={"public": PUBLIC, "ops": []}), "commands.grants is for unsigned commands", "`grants` of the keys"),
         (

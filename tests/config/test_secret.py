@@ -65,7 +65,7 @@ def test_passwords_that_everybody_may_read_are_named(tmp_path: Path) -> None:
         '[gates]\nsource = "rtsp://guard:hunter2@h/x"',
         '[gates]\nnorth = "rtsp://guard:hunter2@h/x"',
         'source = "rtsp://guard:hunter2@h/x',
-        'source = rtsp://guard:hunter2@h/x',
+        "source = rtsp://guard:hunter2@h/x",
         'source = "rtsp://guard:hunter2@h/\\x"',
     ],
 )

@@ -22,6 +22,13 @@ TROUBLES: dict[Word, dict[str, Any]] = {
     **{Word(word): {"incidents": {word: "2027-03-01T08:00:00.000Z"}} for word in get_args(Incident)},
     Word.PUBLISH_REFUSED: {"refused": "Not authorized"},
     Word.OUTBOX_DROPPED: {"dropped": 7},
+    Word.ROSTER_DOWN: {"down": {"roster": "refused"}},
+    Word.ROSTER_DISPUTED: {"disputed": ["E1042"]},
+    **{
+        word: {"roster": {word: ": 3 people"}}
+        for word in Word
+        if word.startswith("roster_") and word not in ("roster_down", "roster_disputed")
+    },
     Word.STORE_DAMAGED: {"standing": {Word.STORE_DAMAGED: "1 template"}},
     Word.AUDIT_BROKEN: {"audit": 0},
     Word.ERASURE_WAITS: {"unerased": "60 s"},
@@ -45,7 +52,12 @@ def test_every_word_has_a_row_with_all_that_people_need() -> None:
     assert set(TABLE) == set(TROUBLES) == set(Word)
     for word, row in TABLE.items():
         assert row.severity in get_args(Severity) and row.text and row.step and row.text.count("{}") <= 1, word
-    assert {status._DOWN[name] for name in get_args(LinkName)} == {Word.BROKER_DOWN, Word.COMMANDS_DOWN, Word.REVOCATIONS_DOWN}
+    assert {status._DOWN[name] for name in get_args(LinkName)} == {
+        Word.BROKER_DOWN,
+        Word.COMMANDS_DOWN,
+        Word.REVOCATIONS_DOWN,
+        Word.ROSTER_DOWN,
+    }
 
 
 @pytest.mark.parametrize("word", Word)

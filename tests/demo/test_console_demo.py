@@ -1,4 +1,4 @@
-"""`make console-demo`: everything starts with one command, and Ctrl-C ends it."""
+"""`make console-demo`: everything starts with one command, and Ctrl-C or a SIGTERM ends it."""
 
 import re
 import signal
@@ -17,7 +17,8 @@ for library, extra in (("skimage", "demo"), ("amqtt", "demo"), ("fastapi", "cons
     pytest.importorskip(library, reason=f"the extra `{extra}` is not installed")
 
 
-def test_it_says_where_the_console_is_and_ends_cleanly(tmp_path: Path) -> None:
+@pytest.mark.parametrize("told", [signal.SIGINT, signal.SIGTERM])
+def test_it_says_where_the_console_is_and_ends_cleanly(tmp_path: Path, told: signal.Signals) -> None:
     heard = tmp_path / "heard"
     with heard.open("wb") as sink:
         process = subprocess.Popen(
@@ -40,7 +41,7 @@ def test_it_says_where_the_console_is_and_ends_cleanly(tmp_path: Path) -> None:
                 time.sleep(0.1)
         assert "Sign in" in page
         assert {path.name for path in (tmp_path / "out").iterdir()} >= {"eileen-collins.jpg", "grace-hopper.jpg"}
-        process.send_signal(signal.SIGINT)
+        process.send_signal(told)
         assert process.wait(60) == 0
     finally:
         if process.poll() is None:

@@ -139,6 +139,7 @@ RAISED: dict[str, tuple[list[tuple[str, str]], str]] = {
          for le, step in (("2", 1), ("5", 60), ("+Inf", 60))],
         "40m",
     ),
+    "OstiaryRosterRejected": ([('ostiary_roster_rejected_total{reason="bad_signature"}', "0x10 1x50")], "12m"),
     "OstiaryCommandsFail": ([('ostiary_commands_total{op="enroll",status="failed",reason="internal"}', "0x10 2x50")], "12m"),
 }  # fmt: skip
 """What raises each of the other alerts, and when it is looked at."""
@@ -165,6 +166,8 @@ def test_every_other_alert_is_raised_too(installed: None, tmp_path: Path) -> Non
 def fill(metrics: Metrics) -> None:
     """Everything that a gate may say."""
     metrics.frame("north")
+    metrics.roster("box-north", complete=True, head_age_s=3.0, records=7, waiting=0)
+    metrics.roster_rejected("bad_signature")
     metrics.dropped("north", "overrun")
     metrics.face("north", Quality.OK)
     metrics.spared("north", 2)

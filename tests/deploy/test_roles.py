@@ -186,7 +186,7 @@ def taken(port: int, the_desk: Desk, login: str, *, signs: bool) -> set[str]:
     for lane in LANES:
         for op in sorted(LANES["command"]):
             topic = f"ostiary/v1/acme/north/{lane}"
-            about: dict[str, Any] = {} if op in ("list", "ping", "reembed") else {"person": "E1"}
+            about: dict[str, Any] = {} if op in ("list", "ping", "reembed", "resync") else {"person": "E1"}
             about |= {"name": "Ada"} if op == "update" else {}
             payload = command(op, images=[painted(100)] if op == "enroll" else None, **about)
             if signs and login in HOLDERS:

@@ -322,6 +322,7 @@ def test_a_picture_of_another_size_is_one() -> None:
 
 def test_one_picture_is_no_stream() -> None:
     with MjpegServer(head=HEAD.replace(b"multipart/x-mixed-replace; boundary=part", b"image/jpeg"), part=lambda picture: picture) as server:
+
         def once(picture: bytes) -> bytes:
             server.mode = "gone"
             return picture

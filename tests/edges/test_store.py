@@ -322,7 +322,7 @@ def test_a_store_of_another_version_is_refused_as_it_is(tmp_path: Path, version:
         db.execute("CREATE TABLE people (person TEXT PRIMARY KEY, name TEXT) WITHOUT ROWID")
         db.execute(f"PRAGMA user_version = {version}")
     db.close()
-    with pytest.raises(StoreError, match=f"schema {version}, and this daemon knows only schema 2") as error:
+    with pytest.raises(StoreError, match=f"schema {version}, and this daemon knows only schemas 2 and 3") as error:
         open_store(tmp_path, read_only)
     assert "state_dir" in error.value.hint and "\n" not in error.value.message + error.value.hint
     assert {path.name for path in tmp_path.iterdir()} <= {"gallery.sqlite", "lock"}, "no key was made for it"

@@ -307,6 +307,7 @@ def _noticed(gate: Production, row: Row, since: int) -> float | None:
 
 def test_the_rig_itself_finds_wrong_and_lost_decisions(tmp_path: Path) -> None:
     """What the rows assert can fail."""
+
     class Heard:
         def of(self, leaf: str) -> list[Said]:
             return said

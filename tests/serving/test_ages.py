@@ -19,7 +19,6 @@ from tests.fixtures.engine_site import ALICE, Site
 YEARS_S = 10 * 365 * 86_400.0
 
 
-
 def test_no_record_and_no_message_goes_with_a_clock_that_jumps(store: Store) -> None:
     site = Site(store)
     site.asks(command("enroll", "E1", [painted(ALICE)], issued=100))

@@ -98,7 +98,7 @@ def test_eight_gates_end_in_time_while_the_network_swallows_what_they_send() -> 
             gates={gate: SimpleNamespace(status=None) for gate in links}, finish=lambda: None, settle=lambda: None
         )
         began_s = time.monotonic()
-        app._stop(engine, links, [], config, lambda topic, payload: payload)
+        app._stop(engine, links, [], config, lambda topic, payload: payload, ())
         assert time.monotonic() - began_s < 3
 
 

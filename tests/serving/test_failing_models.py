@@ -30,7 +30,9 @@ def test_it_is_no_fault_of_the_configuration(signals: None, monkeypatch: pytest.
     def turn(_: float) -> None:
         raise kind("out of memory", "install Ostiary again")
 
-    monkeypatch.setattr(app, "_build", lambda config, stack: (SimpleNamespace(turn=turn), {}, [], None, SimpleNamespace(tend=lambda: None)))
+    monkeypatch.setattr(
+        app, "_build", lambda config, stack: (SimpleNamespace(turn=turn), {}, [], None, SimpleNamespace(tend=lambda: None), ())
+    )
     monkeypatch.setattr(app, "_stop", lambda *_: None)
     with pytest.raises(EngineFailed, match="out of memory"):
         app.run(CONFIG)

@@ -290,4 +290,3 @@ END""")
             self._camera.kill()
             self._camera.wait(10)
             self._camera = None
-

@@ -34,7 +34,7 @@ export function pair(answer, { number, name, url }, does) {
       { class: "choices" },
       choice("cross", "Stop: do not enrol", "The photos go, nothing was changed.", does.stop),
       choice("people", `It is the same person: add to ${other.person}`, "The photos become part of that record, and no second one is made.", () => does.same(other.person)),
-      may("admin") ? choice("warn", "They are two people: enrol anyway", "The gate may confuse them. The audit keeps that you forced it.", does.force) : null,
+      may("admin") ? choice("warn", "They are two people: enrol anyway", "The gate may confuse them. The audit keeps that you forced it.", does.force) : el("p", { class: "hint" }, "If they are two people, somebody with the role admin can enrol them anyway."),
     ),
   );
 }
@@ -50,7 +50,7 @@ export function stranger(number, does) {
       "div",
       { class: "choices" },
       choice("cross", "Stop: do not enrol", "The photos go, nothing was changed.", does.stop),
-      may("admin") ? choice("warn", "Replace the earlier pictures", `All templates of ${number} go, and these photos take their place.`, does.replace) : null,
+      may("admin") ? choice("warn", "Replace the earlier pictures", `All templates of ${number} go, and these photos take their place.`, does.replace) : el("p", { class: "hint" }, "If the face has changed, somebody with the role admin can replace the pictures."),
     ),
   );
 }

@@ -4,14 +4,17 @@ const SVG = "http://www.w3.org/2000/svg";
 
 export const $ = (id) => document.getElementById(id);
 
+/** Others' text without signs that nobody sees: they could turn it round, so that it reads as something else. Joiners spell names. */
+export const plain = (text) => (typeof text === "string" ? text.replace(/(?![\n\t\u200c\u200d])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, "\ufffd") : text);
+
 /** An element. `props` are attributes; `on` has listeners; null, undefined and false are left out. Children are nodes or text. */
 export function el(tag, props = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(props)) {
     if (name === "on") for (const [event, does] of Object.entries(value)) made.addEventListener(event, does);
-    else if (value !== null && value !== undefined && value !== false) made.setAttribute(name, value === true ? "" : String(value));
+    else if (value !== null && value !== undefined && value !== false) made.setAttribute(name, value === true ? "" : name === "value" ? String(value) : plain(String(value)));
   }
-  made.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  made.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false).map(plain));
   return made;
 }
 
@@ -44,7 +47,7 @@ export const sentence = (words) => (words ? words[0].toUpperCase() + words.slice
 
 /** Two letters for a round mark: of the name, else the end of the number. */
 export function mark(name, person, look = "face-mark") {
-  const parts = (name ?? "").trim().split(/\s+/).filter(Boolean);
+  const parts = (name ?? "").match(/\p{L}[^\s]*/gu) ?? [];
   const first = (word) => [...word][0] ?? "";
   const letters = parts.length ? first(parts[0]) + (parts.length > 1 ? first(parts.at(-1)) : "") : (person ?? "?").slice(-2);
   return el("span", { class: look, "aria-hidden": "true" }, letters.toUpperCase());
@@ -72,4 +75,4 @@ export function settled(does, ms) {
 }
 
 /** a, b and c */
-export const listed = (words) => new Intl.ListFormat("en").format(words);
+export const listed = (words) => new Intl.ListFormat("en-GB").format(words);

@@ -3,8 +3,9 @@
 import { all, answers, gatesWith } from "./answers.js";
 import { isStranger, pair, stranger, twin } from "./alike.js";
 import { api, person } from "./api.js";
-import { $, busy, el, listed, note, settled, trouble } from "./dom.js";
+import { $, busy, el, listed, note, plain, settled, trouble } from "./dom.js";
 import { listen } from "./events.js";
+import { brief, opinions } from "./opinions.js";
 import { album } from "./photos.js";
 import { choicesOf, fill, offerChoices, read } from "./record.js";
 import { complain } from "./shell.js";
@@ -37,12 +38,12 @@ function missing() {
   return both.length ? `Add ${listed(both)}, and the gate says what it thinks. Nothing is changed before you press Enrol.` : null;
 }
 
-function body(isDry) {
+function body(isDry, sent = photos.usable()) {
   const said = read(form);
   const filled = Object.entries(said).filter(([, value]) => value !== null);
   if (isCapture()) return { gate: form.at.value, seconds: Number(form.seconds.value) || 5, ...Object.fromEntries(filled), ...grants };
   const data = new FormData();
-  for (const photo of photos.photos) data.append("pictures", photo.blob, photo.name);
+  for (const photo of sent) data.append("pictures", photo.blob, photo.name);
   for (const [name, value] of filled) for (const one of [value].flat()) data.append(name, one);
   for (const name of Object.keys(grants)) data.append(name, "true");
   if (isDry) data.append("dry_run", "true");
@@ -65,7 +66,8 @@ const check = settled(async () => {
   const lacks = missing();
   if (isLooking) return; // it comes here again
   if (!isNumberRight() || lacks) {
-    photos.judge(null);
+    photos.judge();
+    name();
     return say(note("", lacks ?? "This number cannot be used."));
   }
   if (isCapture()) {
@@ -77,33 +79,31 @@ const check = settled(async () => {
   say(note("", "Asking the gate…"));
   $("answer").setAttribute("aria-busy", "true");
   try {
-    judge(await api("POST", `${person(number())}/pictures`, body(true), mine.signal));
+    judge(...(await opinions(photos.photos, (some) => api("POST", `${person(number())}/pictures`, body(true, some), mine.signal), photos.judge)));
   } catch (error) {
-    if (error.name !== "AbortError") failed(error);
+    if (error.name !== "AbortError") failed(error, photos.photos);
   } finally {
     if (running === mine) $("answer").removeAttribute("aria-busy");
   }
 }, SETTLE_MS);
 
-/** What is known of each photo: those that the console could not read, those that a gate refused by their number, and all if all is well. */
-function perPhoto(said) {
-  const sent = said.pictures.map((one, at) => (one.taken ? at : null)).filter((at) => at !== null);
-  const isFine = all(said.answers, "done");
-  const known = said.pictures.map((one) => (one.taken ? (isFine ? { taken: true, words: "a good photo" } : null) : one));
-  for (const one of said.answers) {
-    const number = /^image (\d+)/.exec(one.detail ?? "")?.[1];
-    if (one.status === "refused" && number && number <= sent.length) known[sent[number - 1]] = { taken: false, words: one.words };
-  }
-  return known;
-}
-
-function judge(said) {
-  photos.judge(perPhoto(said));
-  const isFine = all(said.answers, "done");
-  say(tellable(said.answers) && answers(tellable(said.answers), record ? "it would add these photos" : "it would enrol this face"));
-  go.disabled = !said.answers.some((one) => one.status === "done");
+/** The button says what it would do. */
+function name() {
   go.textContent = grants.force ? "Enrol anyway" : grants.replace ? "Replace the pictures" : record ? `Add to ${number()}` : "Enrol";
   go.classList.toggle("danger", Boolean(grants.force || grants.replace));
+}
+
+function judge(said, known) {
+  photos.judge(known);
+  const isFine = all(said.answers, "done");
+  const told = tellable(said.answers);
+  const out = photos.photos.filter((photo) => known.get(photo)?.taken === false);
+  say(
+    told && answers(told, record ? "it would add these photos" : "it would enrol this face"),
+    out.length && isFine && note("ask", `Left out: ${listed(out.map((photo) => photo.name))}.`, "Each says why. Take another photo, or go on without."),
+  );
+  go.disabled = !said.answers.some((one) => one.status === "done");
+  name();
   $("alike").replaceChildren();
   if (isFine) return;
   choose(said.answers);
@@ -111,7 +111,7 @@ function judge(said) {
 
 /** The answers without those that `choose` shows as two people; null if none is left. */
 function tellable(given) {
-  const left = given.filter((one) => !twin([one]));
+  const left = given.filter((one) => !twin([one])).map(brief);
   return left.length ? left : null;
 }
 
@@ -144,7 +144,7 @@ async function look() {
   $("known").hidden = !record;
   if (record) {
     const count = `${record.templates} ${record.templates === 1 ? "picture" : "pictures"}`;
-    $("known").querySelector("span").textContent = `${record.person}${record.name ? ` is ${record.name} and` : ""} is already enrolled with ${count}. New photos are added to this record.`;
+    $("known").querySelector("span").textContent = `${record.person}${record.name ? ` is ${plain(record.name)} and` : ""} is already enrolled with ${count}. New photos are added to this record.`;
   }
   check();
 }
@@ -154,17 +154,17 @@ async function enrol() {
   try {
     const said = isCapture() ? await captured() : await api("POST", `${person(wanted)}/pictures`, body(false));
     if (said.answers.some((one) => one.status === "done")) return finish(wanted, said.answers);
-    if (said.pictures) photos.judge(perPhoto(said));
     say(tellable(said.answers) && answers(tellable(said.answers), ""));
     choose(said.answers);
   } catch (error) {
-    failed(error);
+    failed(error, photos.usable());
   }
 }
 
 /** No gate has carried it out: what is wrong, which pictures cannot be used, and what those gates said that answered. */
-function failed(error) {
-  photos.judge(error.content?.pictures);
+function failed(error, sent) {
+  const pictures = error.content?.pictures;
+  if (pictures?.length === sent.length) photos.judge(new Map(sent.map((photo, at) => [photo, pictures[at]])));
   say(trouble(error), error.content?.answers?.length && answers(error.content.answers, "done"));
 }
 

@@ -1,7 +1,8 @@
 // What the console tells by itself: server-sent events, joined again after every loss.
 
 import { api } from "./api.js";
-import { $ } from "./dom.js";
+import { $, el, note, sentence } from "./dom.js";
+import { tell } from "./shell.js";
 
 const AGAIN_MS = 3000;
 const KINDS = ["decision", "gap", "gate", "link", "people", "visitor", "visitor_gone"];
@@ -47,10 +48,10 @@ export function listen(handlers) {
   open();
 }
 
-/** Show whether the console hears the broker. */
+/** Show whether the console hears the broker, and if not, that nothing on the page is of now. */
 function showLink(link) {
-  if (link.connected) show("up", "Live");
-  else show("down", `No connection to the broker${link.trouble ? `: ${link.trouble}` : ""}`);
+  show(link.connected ? "up" : "down", link.connected ? "Live" : "No connection to the broker");
+  tell("link", link.connected ? null : note("bad", el("b", {}, "The console has no connection to the broker. What you see here may be old."), sentence(link.trouble)));
 }
 
 function show(state, words) {

@@ -1,6 +1,6 @@
 // Gates as cards, each with its state, what is wrong, what to do, and its last decision.
 
-import { $, chip, el, icon, note, sentence } from "./dom.js";
+import { $, chip, el, icon, note, plain, sentence } from "./dom.js";
 import { named } from "./names.js";
 import { since } from "./times.js";
 import { CAMERAS, STATES, VERDICTS, known } from "./words.js";
@@ -19,7 +19,7 @@ function decision(gate) {
   if (!one) return el("p", { class: "last muted" }, "No decision yet");
   const verdict = known(VERDICTS, one.decision);
   const who = el("span", {}, one.name || one.person || verdict.words);
-  if (one.person && !one.name) named(one.person, (name) => name && (who.textContent = name));
+  if (one.person && !one.name) named(one.person, (name) => name && (who.textContent = plain(name)));
   return el(
     "p",
     { class: "last" },
@@ -41,7 +41,7 @@ function card(entry) {
       { class: "line" },
       status.camera ? el("span", {}, icon("camera"), CAMERAS[status.camera] ?? status.camera) : null,
       status.online ? el("span", {}, icon("people"), `${status.people} enrolled`) : null,
-      status.at ? el("span", {}, icon("clock"), "said ", since(status.at)) : null,
+      status.at ? el("span", {}, icon("clock"), "heard ", since(status.at)) : null,
     ),
     ...advice(entry),
     decision(gate),

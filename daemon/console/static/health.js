@@ -45,7 +45,7 @@ function card(entry) {
   const parts = [el("header", {}, icon("gate"), el("h2", { id: `gate-${gate}` }, gate), chip(state.look, state.sign, state.words)), ...advice(entry)];
   if (status.online && status.model)
     parts.push(
-      facts(["Camera", CAMERAS[status.camera] ?? status.camera], ["Said", status.at && since(status.at)], ["Mode", status.mode && (MODES[status.mode] ?? status.mode)], ["Version", status.version]),
+      facts(["Camera", CAMERAS[status.camera] ?? status.camera], ["Heard", status.at && since(status.at)], ["Mode", status.mode && (MODES[status.mode] ?? status.mode)], ["Version", status.version]),
       el("h3", {}, "How it decides"),
       facts(["Threshold", number(status.threshold)], ["Threshold for badges", status.mode && status.mode !== "identify" ? number(status.claim_threshold) : null], ["Calibration", calibration(status)], ["Model", status.model], ["Runs on", status.provider?.toUpperCase()]),
       el("h3", {}, "Whom it knows"),
@@ -60,7 +60,7 @@ function card(entry) {
         [`Audit head${status.audit ? ` (record ${status.audit.number.toLocaleString("en-GB")})` : ""}`, status.audit ? copyable(status.audit.head, `the audit head of ${gate}`) : "cannot be read", true],
       ),
     );
-  else parts.push(facts(["Version", status.version], ["Said", status.at && since(status.at)]));
+  else parts.push(facts(["Version", status.version], ["Heard", status.at && since(status.at)]));
   return el("section", { class: "card health", "aria-labelledby": `gate-${gate}`, "data-gate": gate }, ...parts);
 }
 
@@ -75,7 +75,7 @@ function draw() {
 }
 
 function broker(link) {
-  $("broker").replaceChildren(link.connected ? note("good", "This console hears the broker.") : note("bad", el("b", {}, "This console does not hear the broker."), link.trouble));
+  $("broker").replaceChildren(link.connected ? note("good", "This console hears the broker.") : "");
 }
 
 async function load() {

@@ -1,7 +1,7 @@
 // Gates as they are, and decisions as they come. What is shown is forgotten with the page.
 
 import { api, may } from "./api.js";
-import { $, el, icon } from "./dom.js";
+import { $, el, icon, plain } from "./dom.js";
 import { listen } from "./events.js";
 import { gates, offer } from "./gates.js";
 import { forget, named } from "./names.js";
@@ -122,7 +122,7 @@ function say(words) {
   toSay.push(words);
   if (toSay.length > 1) return;
   setTimeout(() => {
-    $("said").textContent = toSay.length > 2 ? `${toSay.length} new decisions. The last: ${toSay.at(-1)}` : toSay.join(". ");
+    $("said").textContent = plain(toSay.length > 2 ? `${toSay.length} new decisions. The last: ${toSay.at(-1)}` : toSay.join(". "));
     toSay = [];
   }, SAY_MS);
 }

@@ -11,7 +11,10 @@ $("why").hidden = !asked.has("ended");
 form.addEventListener("submit", (event) => {
   event.preventDefault();
   const empty = [form.user, form.password].find((field) => !field.value);
-  if (empty) return void empty.focus();
+  if (empty) {
+    $("notices").replaceChildren(trouble({ message: empty === form.user ? "write your user name" : "write your password" }));
+    return empty.focus();
+  }
   busy(form.querySelector("button"), async () => {
     try {
       await api("POST", "/session", { user: form.user.value, password: form.password.value });

@@ -7,7 +7,7 @@ import { offer } from "./gates.js";
 import { open, refresh } from "./person.js";
 import { complain, tell } from "./shell.js";
 import { day, validity } from "./times.js";
-import { PEOPLE, known } from "./words.js";
+import { standing } from "./words.js";
 
 const PAGE = 50;
 
@@ -18,7 +18,7 @@ let nextAfter = null;
 let asking = null;
 
 function row(one) {
-  const state = known(PEOPLE, one.state);
+  const state = standing(one);
   const cell = (name, ...content) => el("td", { "data-name": name }, el("span", {}, ...content));
   return el(
     "tr",
@@ -69,6 +69,7 @@ async function load(isMore = false) {
     tell("silent", page.silent.length ? note("ask", `${listed(page.silent)} did not answer, so somebody may be missing here.`, "Look at the health page.") : null);
     draw();
   } catch (error) {
+    if (error.name !== "AbortError" && !people.length) $("count").textContent = "";
     complain(error);
   }
 }

@@ -6,7 +6,7 @@ import { $, busy, chip, el, icon, listed, mark, note, trouble } from "./dom.js";
 import { changes, choicesOf, fill, read } from "./record.js";
 import { revoke } from "./revoke.js";
 import { day, validity } from "./times.js";
-import { PEOPLE, known } from "./words.js";
+import { standing } from "./words.js";
 
 const said = el("div", { class: "said", "aria-live": "polite" });
 const place = el("div", {});
@@ -67,7 +67,7 @@ const top = (record, state = null) =>
 function draw(record) {
   const fact = (name, value, isWide) => el("div", { class: isWide ? "wide" : null }, el("dt", {}, name), el("dd", {}, value));
   put(
-    top(record, known(PEOPLE, record.state)),
+    top(record, standing(record)),
     said,
     record.differs ? note("ask", "The gates do not say the same about this person.", "See below what each has; save the record once more to make them agree.") : "",
     el(
@@ -93,7 +93,7 @@ function records(record) {
     "ul",
     { class: "at" },
     rows.map(([gate, one]) => {
-      const state = known(PEOPLE, one.state);
+      const state = standing(one);
       const pictures = `${one.templates} ${one.templates === 1 ? "picture" : "pictures"}`;
       return el("li", {}, el("b", {}, gate), chip(state.look, state.sign, state.words), el("span", { class: "muted" }, `${pictures}, ${validity(one.valid_from, one.valid_until)}`));
     }),

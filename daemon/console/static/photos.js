@@ -1,6 +1,6 @@
 // Photos that somebody chose: shrunk here, so that little travels, and shown as thumbnails.
 
-import { $, el, icon, sentence } from "./dom.js";
+import { $, el, icon, listed, sentence } from "./dom.js";
 
 const MOST = 10;
 const LONGEST_PX = 2400;
@@ -15,6 +15,7 @@ export function album(changed, complain) {
 
   async function add(files) {
     complain(null);
+    const wrong = [];
     for (const file of files) {
       if (photos.length >= MOST) {
         complain(Object.assign(new Error(`more than ${MOST} photos`), { hint: `a gate takes ${MOST} at a time; the first ones are kept` }));
@@ -23,10 +24,12 @@ export function album(changed, complain) {
       try {
         photos.push(await prepared(file));
       } catch (error) {
-        complain(error);
+        wrong.push([file, error]);
       }
       draw();
     }
+    if (wrong.length === 1) complain(wrong[0][1]);
+    else if (wrong.length) complain(several(wrong));
     changed();
   }
 
@@ -61,9 +64,17 @@ export function album(changed, complain) {
       photos.length = 0;
       draw();
     },
-    /** Show what the gate says about each: [{taken, words}] in the photos' order, or null while nothing is known. */
-    judge: (pictures) => photos.forEach((photo, at) => judged(photo, pictures?.[at])),
+    /** Show what is known about each: a Map of photo to {taken, words}. */
+    judge: (known = new Map()) => photos.forEach((photo) => judged(photo, known.get(photo))),
+    /** All but those that are refused. */
+    usable: () => photos.filter((photo) => photo.judgement?.taken !== false),
   };
+}
+
+/** One error about several files, [[file, error]]. */
+function several(wrong) {
+  const names = listed(wrong.map(([file]) => `“${file.name}”`));
+  return Object.assign(new Error(`${names} cannot be used`), { hint: [...new Set(wrong.map(([, error]) => error.hint))].join("; ") });
 }
 
 function thumb(photo, at, remove) {

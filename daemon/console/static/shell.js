@@ -20,6 +20,7 @@ export function tell(kind, made) {
 /** Show an error above the content, or with null take it away. A page that is left is not told what it missed. */
 export function complain(error) {
   if (!error) tell("error", null);
+  else if (error.status === 503 && document.querySelector("#notices [data-kind=link]")) tell("error", null); // the link says why
   else if (error.name !== "AbortError" && error.status !== 401) tell("error", trouble(error));
 }
 

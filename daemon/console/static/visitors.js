@@ -14,7 +14,7 @@ const path = (one) => `/visitors/${encodeURIComponent(one.id)}`;
 
 function left(one) {
   const seconds = Math.max(0, (Date.parse(one.gone_at) - now()) / 1000);
-  return seconds < 60 ? `gone in ${Math.ceil(seconds)} s` : `gone in ${Math.round(seconds / 60)} min`;
+  return seconds < 60 ? `the picture goes in ${Math.ceil(seconds)} s` : `the picture goes in ${Math.round(seconds / 60)} min`;
 }
 
 function card(one) {

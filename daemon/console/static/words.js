@@ -1,5 +1,7 @@
 // What the contract's words mean to people, with the sign and the look of each: nothing depends on a colour alone.
 
+import { now } from "./api.js";
+
 export const VERDICTS = {
   accept: { look: "good", sign: "check", words: "Accepted" },
   reject: { look: "bad", sign: "cross", words: "Rejected" },
@@ -32,13 +34,24 @@ export const STATES = {
   stale: { look: "bad", sign: "clock", words: "Silent" },
 };
 
-export const PEOPLE = {
+/** By state of a record; `standing` gives the entry of a record. */
+const PEOPLE = {
   active: { look: "good", sign: "check", words: "Active" },
   suspended: { look: "bad", sign: "pause", words: "Suspended" },
   unconfirmed: { look: "ask", sign: "ask", words: "Unconfirmed" },
+  expired: { look: "bad", sign: "clock", words: "Expired" },
+  early: { look: "ask", sign: "clock", words: "Not valid yet" },
 };
 
 export const CAMERAS = { up: "Camera works", down: "No picture", ended: "Recording is over" };
+
+/** How somebody's record stands now: its state, or that its validity is over or has not begun. */
+export function standing(record) {
+  const is = (state) => known(PEOPLE, state);
+  if (record.state === "suspended") return is("suspended");
+  if (Date.parse(record.valid_until) <= now()) return is("expired");
+  return is(Date.parse(record.valid_from) > now() ? "early" : record.state);
+}
 
 const plain = (word) => String(word ?? "unknown").replaceAll("_", " ");
 

@@ -74,10 +74,13 @@ def timed(person: Person) -> bool:
     return person.valid_from is not None or person.valid_until is not None or person.schedule is not None
 
 
-def forbids(person: Person, gate: str, now: float, schedules: Mapping[str, Schedule], clock_trusted: bool) -> Reason | None:
+def forbids(
+    person: Person, gate: str, now: float, schedules: Mapping[str, Schedule], clock_trusted: bool, whole: bool = False
+) -> Reason | None:
     """The reason why `person` may not pass `gate` at `now` (UTC seconds), or None. The first rule that forbids wins.
 
-    A rule of time forbids while the clock is not trusted. A schedule that does not exist forbids.
+    A rule of time forbids while the clock is not trusted. A schedule that does not exist forbids. Unless the box knows the `whole` roster,
+    nobody passes in whom another box has a say: they may have been revoked there.
     """
     if person.suspended:
         return Reason.SUSPENDED
@@ -85,6 +88,8 @@ def forbids(person: Person, gate: str, now: float, schedules: Mapping[str, Sched
         return Reason.UNCONFIRMED
     if person.gates is not None and gate not in person.gates:
         return Reason.NOT_PERMITTED_HERE
+    if person.shared and not whole:
+        return Reason.ROSTER_STALE
     if timed(person) and not clock_trusted:
         return Reason.CLOCK_UNTRUSTED
     if person.valid_from is not None and not now >= person.valid_from:

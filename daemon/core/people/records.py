@@ -63,6 +63,7 @@ def entry(person: Person, templates: int, whole: bool = False) -> PersonEntry:
         gates=list(person.gates) if person.gates is not None else None,
         schedule=person.schedule,
         consent=person.consent if whole else None,
+        disputed=person.disputed,
     )
 
 

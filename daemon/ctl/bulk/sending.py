@@ -11,7 +11,7 @@ from uuid import UUID
 
 from daemon.client.asked import Answer, NoAnswer
 from daemon.client.failures import NO_ANSWER, REFUSED, SAME_VERSION, USAGE, ClientError
-from daemon.client.link import LinkState
+from daemon.client.said import LinkState
 from daemon.client.seen import Seen
 from daemon.core import messages as m
 from daemon.core.people.enrol import PHOTO_REASONS

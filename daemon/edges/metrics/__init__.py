@@ -18,7 +18,8 @@ __all__ = ["METRICS", "Exporter", "Metric", "Metrics", "MetricsError", "MetricsS
 GraphWord = Literal["unneeded", "building", "serving", "failed"]
 
 GRAPH_STATES: tuple[GraphWord, ...] = ("unneeded", "building", "serving", "failed")
-OPS = frozenset({"enroll", "revoke", "suspend", "resume", "update", "verify", "list", "get", "reembed", "ping"})
+OPS = frozenset({"enroll", "revoke", "suspend", "resume", "update", "verify", "list", "get", "reembed", "resync", "ping"})
+ROSTER_REASONS = ("bad_signature", "malformed", "unknown_writer", "unknown_keeper", "unknown_key", "unreadable", "wrong_person", "replayed")
 OTHER = "other"
 """Replaces every unknown label value, so that no sender can create new time series."""
 
@@ -83,6 +84,11 @@ METRICS = (
     Metric("ostiary_recording_dropped_total", "counter", ("gate",), "Frames looked at that should be on a recording and are not."),
     Metric("ostiary_outbox_depth", "gauge", (), "Messages that wait for the broker."),
     Metric("ostiary_outbox_dropped_total", "counter", ("gate",), "Messages that waited for the broker and were dropped."),
+    Metric("ostiary_roster_complete", "gauge", ("box",), "1 while the box knows the whole roster; `box` is its name there."),
+    Metric("ostiary_roster_head_age_seconds", "gauge", ("box",), "Since the newest head of the roster was made; NaN if none was heard."),
+    Metric("ostiary_roster_records", "gauge", ("box",), "Records of the roster held."),
+    Metric("ostiary_roster_waiting", "gauge", ("box",), "Changes made here that the other boxes do not know yet."),
+    Metric("ostiary_roster_rejected_total", "counter", ("reason",), "Messages of the roster that count for nothing, by reason."),
     Metric("ostiary_info", "gauge", ("version", "model", "provider"), "Always 1; what runs here."),
     Metric("ostiary_engine_heartbeat_timestamp_seconds", "gauge", (), "When the engine last made a turn of its loop (Unix time)."),
 )
@@ -211,6 +217,22 @@ class Metrics:
 
     def outbox_dropped(self, gate: str, count: int) -> None:
         self._counters["ostiary_outbox_dropped_total"].labels(gate).inc(count)
+
+    def roster(self, box: str, *, complete: bool, head_age_s: float | None, records: int, waiting: int) -> None:
+        """What the box knows of the roster."""
+        self._gauges["ostiary_roster_complete"].labels(box).set(complete)
+        self._gauges["ostiary_roster_head_age_seconds"].labels(box).set(float("nan") if head_age_s is None else head_age_s)
+        self._gauges["ostiary_roster_records"].labels(box).set(records)
+        self._gauges["ostiary_roster_waiting"].labels(box).set(waiting)
+
+    def shares(self) -> None:
+        """The box shares a roster. Rare events begin at 0: an alert on an increase would miss the first one otherwise."""
+        for reason in ROSTER_REASONS:
+            self.roster_rejected(reason, 0)
+
+    def roster_rejected(self, reason: str, count: int = 1) -> None:
+        """Something of the roster counts for nothing."""
+        self._counters["ostiary_roster_rejected_total"].labels(self._word(reason)).inc(count)
 
     def info(self, version: str, model: str, provider: str) -> None:
         """What runs here. It replaces what was reported before."""

@@ -2,6 +2,7 @@
 
 import socket
 import ssl
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import paho.mqtt.client as paho
@@ -36,6 +37,14 @@ class Setup:
     """Topic and payload of the last will, which the broker retains."""
     tls: ssl.SSLContext | None
     name: LinkName = "out"
+    always: tuple[str, ...] = ()
+    """Topics whose retained messages are wanted with every connection."""
+    wide: tuple[str, ...] = ()
+    """Topics whose retained messages come when the engine asks for them (`replay`): they are more than a broker sends in one go."""
+
+    @property
+    def subscribed(self) -> tuple[str, ...]:
+        return (*self.topics, *self.always, *self.wide)
 
     @property
     def address(self) -> str:
@@ -92,11 +101,30 @@ def new_client(setup: Setup) -> paho.Client:
 
 
 def subscribe(client: paho.Client, setup: Setup) -> tuple[int, int | None]:
-    """Ask for the command topics at QoS 1. Returns paho's error code, and the packet number that the answer will have."""
+    """Ask for all topics at QoS 1. Returns paho's error code, and the packet number that the answer will have. (MQTT 3.1.1 always sends
+    what is retained.)"""
+    wanted = {
+        **dict.fromkeys((*setup.topics, *setup.wide), SubscribeOptions.RETAIN_DO_NOT_SEND),
+        **dict.fromkeys(setup.always, SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE),
+    }
+    return _subscribe(client, setup, wanted)
+
+
+def ask_for_retained(client: paho.Client, setup: Setup, topics: Sequence[str]) -> tuple[int, int | None]:
+    """Ask for what is retained on some of the topics. Returns the same."""
+    return _subscribe(client, setup, dict.fromkeys(topics, SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE))
+
+
+def _subscribe(client: paho.Client, setup: Setup, wanted: Mapping[str, int]) -> tuple[int, int | None]:
     if setup.is_v5:
-        options = SubscribeOptions(qos=1, retainAsPublished=True, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND)
-        return client.subscribe([(topic, options) for topic in setup.topics])
-    return client.subscribe([(topic, 1) for topic in setup.topics])
+        return client.subscribe(
+            [
+                # What is wanted with every connection says by its flag whether it is news, or was kept.
+                (topic, SubscribeOptions(qos=1, retainAsPublished=topic not in setup.always, retainHandling=handling))
+                for topic, handling in wanted.items()
+            ]
+        )
+    return client.subscribe([(topic, 1) for topic in wanted])
 
 
 def ask_for_an_answer(client: paho.Client) -> tuple[int, int | None]:

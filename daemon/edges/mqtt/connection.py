@@ -5,15 +5,16 @@ import ssl
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from enum import IntEnum
 
 import paho.mqtt.client as paho
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from daemon.core.values import Delivery, Link, Outgoing, Published
+from daemon.core.values import Delivery, Incident, Link, Outgoing, Published
 from daemon.edges.mqtt.bell import Bell, HasFileno
-from daemon.edges.mqtt.client import Setup, ask_for_an_answer, expiry, new_client, subscribe
+from daemon.edges.mqtt.client import Setup, ask_for_an_answer, ask_for_retained, expiry, new_client, subscribe
 from daemon.edges.mqtt.ending import Ending, refused_connection, refused_subscription
 from daemon.edges.mqtt.limits import Limits, limits
 from daemon.edges.mqtt.news import News
@@ -63,12 +64,13 @@ class Connection:
         """`generation` is this connection's own number. `resumes` says that the broker has had a session for this client."""
         self.generation, self._resumes = generation, resumes
         self._setup, self._news, self._bell = setup, news, bell
-        # Guards what other threads use, which are the seven below. The network thread reads the state without it, as others only stop it.
+        # Guards what other threads use, which are the eight below. The network thread reads the state without it, as others only stop it.
         self._lock = threading.Lock()
         self._state = State.CONNECTING
         self._first: deque[Outgoing] = deque()  # live decisions and statuses: they overtake the others
         self._waiting: deque[Outgoing] = deque()
         self._receipts: deque[tuple[int, int]] = deque()
+        self._replay: Sequence[str] = ()
         self._leave_by_s = 0.0
         self._farewell: Outgoing | None = None
         self._farewell_said = False
@@ -82,7 +84,7 @@ class Connection:
         self._stay_at_s = time.monotonic() + setup.config.keepalive_s / 2
         self._subscription: int | None = None
         self._saying_goodbye = False
-        self._reached = self._greeted = self._forgotten = False
+        self._reached = self._greeted = self._forgotten = self._begun = False
         self._why = self._said = ""
         self._up_since_s: float | None = None
         self._up_s: float | None = None
@@ -115,6 +117,14 @@ class Connection:
         with self._lock:
             if self._state is not State.STOPPED:
                 self._receipts.append((mid, qos))
+
+    def replay(self, topics: Sequence[str]) -> bool:
+        """Ask the broker for what it retains on these topics. False when the connection is not up."""
+        with self._lock:
+            if self._state is not State.UP:
+                return False
+            self._replay = topics
+            return True
 
     def farewell(self, message: Outgoing, timeout_s: float) -> bool:
         """Publish a last message and wait for the broker's answer. False when the broker did not take it in time."""
@@ -207,6 +217,7 @@ class Connection:
         """Send what other threads have left here. Returns in how many seconds there is more to do."""
         with self._lock:
             receipts, self._receipts = self._receipts, deque()
+            replay, self._replay = self._replay, ()
             stopped = self._state is State.STOPPED
         for mid, qos in receipts:
             self._client.ack(mid, qos)
@@ -215,6 +226,10 @@ class Connection:
                 self._saying_goodbye = True
                 self._client.disconnect()
             return math.inf
+        if replay:
+            code, _ = ask_for_retained(self._client, self._setup, replay)
+            if code != paho.MQTT_ERR_SUCCESS:
+                self.drop(f"cannot subscribe ({paho.error_string(code)})")
         while True:
             with self._lock:
                 queue = self._first or self._waiting
@@ -292,13 +307,14 @@ class Connection:
             self._why = refused_connection(str(reason), self._setup)
             return  # paho ends the connection
         self._limits = limits(properties)
-        self._forgotten = self._resumes and bool(self._setup.topics) and not flags.session_present
+        self._begun = bool(self._setup.wide) and not flags.session_present
+        self._forgotten = self._resumes and bool(self._setup.subscribed) and not flags.session_present
         obstacle = self._limits.obstacle()
         if obstacle is not None:
             self.drop(obstacle)
             return
         self._enter(State.SUBSCRIBING)
-        if not self._setup.topics:
+        if not self._setup.subscribed:
             self._subscribed()
             return
         code, self._subscription = subscribe(client, self._setup)
@@ -310,7 +326,7 @@ class Connection:
     ) -> None:
         if mid != self._subscription or self._state is not State.SUBSCRIBING:
             return
-        refused = [f"{t} ({r})" for t, r in zip(self._setup.topics, reasons, strict=True) if r.is_failure or r.value == 0]
+        refused = [f"{t} ({r})" for t, r in zip(self._setup.subscribed, reasons, strict=True) if r.is_failure or r.value == 0]
         if refused:
             self.drop(refused_subscription(refused, self._setup))
             return
@@ -318,7 +334,8 @@ class Connection:
 
     def _subscribed(self) -> None:
         detail = f"connected to {self._setup.address} as {self._setup.client_id}"
-        self._news.add(Link(self._setup.gate, True, detail, self._setup.name, "session_lost" if self._forgotten else None))
+        incident: Incident | None = "session_lost" if self._forgotten else None
+        self._news.add(Link(self._setup.gate, True, detail, self._setup.name, incident, self._begun))
         self._enter(State.SUBSCRIBED)
 
     def _on_unsubscribe(

@@ -4,7 +4,7 @@ import itertools
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from daemon.config import MqttConfig
 from daemon.core.messages import topic
@@ -42,11 +42,14 @@ class MqttLink:
         deliver: Deliver,
         name: LinkName = "out",
         topics: tuple[str, ...] = (),
+        always: tuple[str, ...] = (),
+        wide: tuple[str, ...] = (),
     ) -> None:
-        """`offline` is the last will, published retained on the gate's status topic; None leaves none. Commands come from `topics`. Raises
-        ConfigError for unusable TLS files."""
+        """`offline` is the last will, published retained on the gate's status topic; None leaves none. Commands come from `topics`; what is
+        retained on the topics `always` comes with every connection, on those of `wide` when `replay` asks for it. Raises ConfigError for
+        unusable TLS files."""
         will = None if offline is None else (topic(site, gate, "status"), offline)
-        self._setup = Setup(config, gate, client_id, password, topics, will, tls_context(config), name)
+        self._setup = Setup(config, gate, client_id, password, topics, will, tls_context(config), name, always, wide)
         self._news = News(gate, deliver)
         self._backoff = Backoff()
         self._stopping = threading.Event()
@@ -92,6 +95,13 @@ class MqttLink:
         if connection is not None and connection.generation == generation:
             connection.acknowledge(mid, qos)  # if it ends meanwhile, so does this acknowledgement
         self._ring()
+
+    def replay(self, topics: Sequence[str]) -> bool:
+        """Ask the broker for what it retains on some of the topics `wide`. False when the link is not up."""
+        connection = self._current()
+        asked = connection is not None and connection.replay(topics)
+        self._ring()
+        return asked
 
     def stop(self, farewell: Outgoing | None, timeout_s: float) -> None:
         """Publish the farewell, wait for its answer, disconnect. Takes at most `timeout_s` plus about a second.

@@ -11,6 +11,10 @@ from daemon.edges.store.database import Database, counter
 from daemon.edges.store.errors import VaultError
 from daemon.edges.store.records import Sealer
 
+SIGNING, EXCHANGE, SITE = "signing_key", "exchange_key", "site_keys"
+SECRETS = (SIGNING, EXCHANGE, SITE)
+"""What the box signs with, what keys of the site are sealed to, and the keys of the site's roster."""
+
 
 def new_tag() -> str:
     """A random word. It begins with a colon, as `client_id` expects of a box whose ids are told apart by colons."""
@@ -96,27 +100,37 @@ class MetaTable:
         value = msgspec.json.encode(topics).decode()
         self._database.execute("INSERT INTO meta VALUES ('discovered', ?) ON CONFLICT(key) DO UPDATE SET value = excluded.value", (value,))
 
-    def signing_key(self) -> bytes | None:
-        """The secret that the box signs with, 32 bytes; None where there is none that opens. Raises StoreError."""
-        row = self._database.row("SELECT value FROM meta WHERE key = 'signing_key'")
+    def secret(self, name: str) -> bytes | None:
+        """A secret of the box; None where there is none that opens. Raises StoreError."""
+        row = self._database.row("SELECT value FROM meta WHERE key = ?", (name,))
         try:
-            return self._database.sealer.open_signing_key(row[0]) if row is not None else None
+            return self._database.sealer.open_secret(row[0], name) if row is not None else None
         except VaultError:
             return None
 
-    def put_signing_key(self, secret: bytes, sealer: Sealer | None = None) -> None:
-        """The box signs with this secret from now on."""
-        sealed = (sealer or self._database.sealer).signing_key(secret)
-        self._database.execute(
-            "INSERT INTO meta VALUES ('signing_key', ?) ON CONFLICT(key) DO UPDATE SET value = excluded.value", (sealed,)
-        )
+    def put_secret(self, name: str, secret: bytes, sealer: Sealer | None = None) -> None:
+        """Keep a secret, one of SECRETS."""
+        sealed = (sealer or self._database.sealer).secret(secret, name)
+        self._database.execute("INSERT INTO meta VALUES (?, ?) ON CONFLICT(key) DO UPDATE SET value = excluded.value", (name, sealed))
+
+    def roster_place(self) -> tuple[int, bool]:
+        """The number of the newest head of the roster that was believed, and whether the box has once held the whole roster. Raises
+        StoreError."""
+        found = dict(self._database.rows("SELECT key, value FROM meta WHERE key IN ('roster_head', 'roster_whole')"))
+        number = found.get("roster_head")
+        return number if isinstance(number, int) else 0, found.get("roster_whole") == 1
+
+    def put_roster_place(self, number: int, whole: bool) -> None:
+        """Note it. Within a transaction."""
+        rows: list[tuple[object, ...]] = [("roster_head", number), ("roster_whole", int(whole))]
+        self._database.execute_each("INSERT INTO meta VALUES (?, ?) ON CONFLICT(key) DO UPDATE SET value = excluded.value", rows)
 
     def reseal(self, new: Sealer) -> None:
-        """The proof of another key takes the place of this one's. The box goes on to sign with the same secret."""
+        """The proof of another key takes the place of this one's. The secrets stay."""
         self._database.execute("UPDATE meta SET value = ? WHERE key = 'proof'", (new.proof(),))
-        secret = self.signing_key()
-        if secret is not None:
-            self.put_signing_key(secret, new)
+        for name in SECRETS:
+            if (secret := self.secret(name)) is not None:
+                self.put_secret(name, secret, new)
 
 
 def stored_proof(connection: sqlite3.Connection) -> object:

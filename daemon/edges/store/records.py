@@ -154,11 +154,11 @@ class Sealer:
     def open_audit_ends(self, sealed: object) -> AuditEnds:
         return _decoded(self.vault.open(sealed, FORMAT, "meta", "audit"), AuditEnds)
 
-    def signing_key(self, secret: bytes) -> bytes:
-        return self.vault.seal(secret, FORMAT, "meta", "signing_key")
+    def secret(self, secret: bytes, name: str) -> bytes:
+        return self.vault.seal(secret, FORMAT, "meta", name)
 
-    def open_signing_key(self, sealed: object) -> bytes:
-        return self.vault.open(sealed, FORMAT, "meta", "signing_key")
+    def open_secret(self, sealed: object, name: str) -> bytes:
+        return self.vault.open(sealed, FORMAT, "meta", name)
 
     def proof(self) -> bytes:
         """A sealed constant. The key that opens it is the key of this store."""

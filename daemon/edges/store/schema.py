@@ -8,6 +8,8 @@ from daemon.edges.store.errors import StoreError
 from daemon.edges.store.tables import tables_of
 
 SCHEMA = 2
+SHARED = 3
+"""The schema of a store that is, or once was, part of a roster."""
 
 # Names, vectors, crops, answers and messages are sealed. In the clear are only the keys of rows, counters, the time of an answer, and the
 # audit chain, which names nobody and can be followed without the key.
@@ -29,7 +31,16 @@ _TABLES = (
     "CREATE TABLE audit (number INTEGER PRIMARY KEY, record BLOB NOT NULL, digest BLOB NOT NULL)",
 )
 
-# All but crops and the audit chain.
+# Records of the roster are sealed and signed as they came; `ident` says nothing about a person.
+_ROSTER = (
+    "CREATE TABLE roster (\n"
+    "  row INTEGER PRIMARY KEY AUTOINCREMENT, ident TEXT NOT NULL, writer TEXT NOT NULL, digest BLOB NOT NULL,\n"
+    "  key INTEGER NOT NULL, due INTEGER NOT NULL, payload BLOB NOT NULL, UNIQUE (ident, writer))",
+    "CREATE INDEX roster_due ON roster(row) WHERE due",
+    "CREATE TABLE unwritten (person TEXT PRIMARY KEY) WITHOUT ROWID",
+)
+
+# All but crops, the audit chain, and the roster's records, which the heads of the roster prove.
 _CHECKED = ("meta", "people", "templates", "vectors", "orders", "results", "sequences", "outbox")
 
 
@@ -41,9 +52,9 @@ def version(connection: sqlite3.Connection) -> int:
 def need_version(connection: sqlite3.Connection, path: Path) -> None:
     """Raises StoreError for a file of another version of the daemon."""
     found = version(connection)
-    if found != SCHEMA:
+    if found not in (SCHEMA, SHARED):
         raise StoreError(
-            f"{path} has schema {found}, and this daemon knows only schema {SCHEMA}",
+            f"{path} has schema {found}, and this daemon knows only schemas {SCHEMA} and {SHARED}",
             "run the daemon version that wrote it, or move state_dir away and enrol again",
         )
 
@@ -64,13 +75,23 @@ def create(database: Database) -> None:
         database.execute(f"PRAGMA user_version = {SCHEMA}")
 
 
+def share(database: Database) -> None:
+    """Add the tables of the roster, once; everybody who is enrolled goes into the roster. Within a transaction. Raises StoreError."""
+    if version(database.connection) == SCHEMA:
+        for statement in _ROSTER:
+            database.execute(statement)
+        database.execute(f"PRAGMA user_version = {SHARED}")
+        roster = tables_of(database).roster
+        roster.note_all()
+
+
 def need_sound(connection: sqlite3.Connection, path: Path) -> None:
     """Raises StoreError unless SQLite's own check finds nothing in any table but crops and the audit chain.
 
     On a page that is out of order a deletion could miss its row, and a revoked person would be back at the next start. Crops and chain are
     most of the file and nobody is accepted by them, so a start does not wait for them; `ostiaryd check` reads everything.
     """
-    tables = [f"('{table}')" for table in _CHECKED] if version(connection) == SCHEMA else [""]
+    tables = [f"('{table}')" for table in _CHECKED] if version(connection) in (SCHEMA, SHARED) else [""]
     for table in tables:
         found = str(connection.execute(f"PRAGMA integrity_check{table}").fetchone()[0])
         if found != "ok":
@@ -81,12 +102,13 @@ def need_sound(connection: sqlite3.Connection, path: Path) -> None:
 def need_tables(connection: sqlite3.Connection, path: Path) -> None:
     """Raises StoreError unless the tables are exactly these."""
     look = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY name"
+    found = version(connection)
     model = sqlite3.connect(":memory:")
     try:
-        for statement in _TABLES:
+        for statement in (*_TABLES, *(_ROSTER if found == SHARED else ())):
             model.execute(statement)
         expected = model.execute(look).fetchall()
     finally:
         model.close()
     if connection.execute(look).fetchall() != expected:
-        raise StoreError(f"{path}: damaged: its tables are not those of schema {SCHEMA}", "restore a backup")
+        raise StoreError(f"{path}: damaged: its tables are not those of schema {found}", "restore a backup")

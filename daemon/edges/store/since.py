@@ -4,6 +4,7 @@ import math
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
+from daemon.edges.store.meta import SECRETS
 from daemon.edges.store.numbers import take_over_numbers
 from daemon.edges.store.store import Store
 
@@ -27,6 +28,7 @@ def distrust(restored: Store, made_at: float, now: float, active: bool) -> Count
     restored.tables.outbox.clear()
     restored.tables.sequences.skip(DECISIONS_A_SECOND * math.ceil(max(0.0, now - made_at)) + 1000)
     restored.next_revision()
+    _leave_roster(restored)
     return Counts(0 if active else _suspend(restored), 0)
 
 
@@ -52,8 +54,16 @@ def bring_over(restored: Store, before: Store, active: bool) -> Counts:
         elif person in ordered and person not in damaged:
             restored.remove_person(person)
             revoked += 1
+    _leave_roster(restored)
     _take_over(restored, before)
     return Counts(suspended + (0 if active else _suspend(restored, unchanged)), revoked)
+
+
+def _leave_roster(restored: Store) -> None:
+    """The roster has gone on since the backup: the box reads all of it anew before it writes or keeps anything."""
+    if restored.roster.exists():
+        restored.roster.clear()
+        restored.tables.meta.put_roster_place(0, whole=False)
 
 
 def _suspend(store: Store, trusted: Collection[str] = ()) -> int:
@@ -85,6 +95,7 @@ def _take_over(restored: Store, before: Store) -> None:
     new.meta.next_revision()
     new.outbox.take_over(old.outbox)
     new.audit.take_over(old.audit)
-    secret = old.meta.signing_key()
-    if secret is not None:
-        new.meta.put_signing_key(secret)
+    for name in SECRETS:
+        if (secret := old.meta.secret(name)) is not None:
+            new.meta.put_secret(name, secret)
+    new.roster.take_over(old.roster)

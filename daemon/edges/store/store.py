@@ -7,13 +7,17 @@ it; with a person's record that does not open go all their templates.
 
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import TextIO
 
 from daemon.core.values import Embedded, Person, Template, Vector
 from daemon.edges.store.audit import AuditTable
 from daemon.edges.store.database import Database
+from daemon.edges.store.meta import SIGNING
 from daemon.edges.store.outbox import Pending
 from daemon.edges.store.records import Damage
+from daemon.edges.store.roster import RosterTable
+from daemon.edges.store.schema import share
 from daemon.edges.store.tables import mend, tables_of
 from daemon.edges.store.templates import Page
 
@@ -45,6 +49,15 @@ class Store:
     def transaction(self) -> AbstractContextManager[None]:
         """All or nothing, durable when the block has ended. Raises StoreError when the disk does not take it."""
         return self.database.transaction()
+
+    def unhurried(self) -> AbstractContextManager[None]:
+        """All or nothing, durable with the next `transaction`, or when a thread aside has flushed the file (`flush`). Raises StoreError."""
+        return self.database.unhurried()
+
+    @property
+    def path(self) -> Path:
+        """The file of the database."""
+        return Path(self.database.row("PRAGMA database_list")[2])
 
     def settle_later(self) -> None:
         """From now on a transaction that changes the gallery leaves its change in SQLite's log. The owner calls `settle` before it says
@@ -87,6 +100,17 @@ class Store:
     def audit(self) -> AuditTable:
         """The audit chain."""
         return self.tables.audit
+
+    @property
+    def roster(self) -> RosterTable:
+        """The records of the roster, where this box is part of one."""
+        return self.tables.roster
+
+    def share(self) -> None:
+        """From now on this store is part of a roster. An earlier daemon does not open it any more."""
+        with self.transaction():
+            share(self.database)
+        self.tables.roster.made()
 
     # ---- people
 
@@ -144,6 +168,10 @@ class Store:
     def add_template(self, person: str, model: str, vector: Vector, crop: bytes, now: float) -> int:
         """Enter a template with the vector that `model` made of it; returns its number. Raises StoreError for a person not enrolled."""
         return self.tables.templates.add(person, model, vector, crop, now)
+
+    def add_face(self, person: str, vectors: Mapping[str, Vector], crop: bytes, now: float) -> int:
+        """The same with what several models made of it, or none."""
+        return self.tables.templates.add_face(person, vectors, crop, now)
 
     def put_vector(self, number: int, person: str, model: str, vector: Vector) -> bool:
         """Store what a model made of a template; False where the template or its person is gone."""
@@ -233,11 +261,33 @@ class Store:
 
     def signing_key(self) -> bytes | None:
         """The secret that the box signs with, where there is one that opens."""
-        return self.tables.meta.signing_key()
+        return self.secret(SIGNING)
 
     def put_signing_key(self, secret: bytes) -> None:
         """The box signs with this secret from now on."""
-        self.tables.meta.put_signing_key(secret)
+        self.put_secret(SIGNING, secret)
+
+    def secret(self, name: str) -> bytes | None:
+        """A secret of the box, where there is one of this name that opens."""
+        return self.tables.meta.secret(name)
+
+    def put_secret(self, name: str, secret: bytes) -> None:
+        """Keep a secret of the box."""
+        self.tables.meta.put_secret(name, secret)
+
+    def roster_place(self) -> tuple[int, bool]:
+        """The number of the newest head of the roster that was believed, and whether the box has once held the whole roster."""
+        return self.tables.meta.roster_place()
+
+    def put_roster_place(self, number: int, whole: bool) -> None:
+        """Note it. A power failure may set it back."""
+        with self.database.unhurried():
+            self.tables.meta.put_roster_place(number, whole)
+
+    def roster_sent(self, records: Collection[tuple[int, bytes]]) -> None:
+        """The fleet has these records: rows with digests. A power failure may undo it: they are sent again then."""
+        with self.database.unhurried():
+            self.tables.roster.settle(records)
 
     # ---- outbox
 

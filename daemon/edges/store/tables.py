@@ -10,6 +10,7 @@ from daemon.edges.store.outbox import OutboxTable
 from daemon.edges.store.people import PeopleTable
 from daemon.edges.store.records import Sealer
 from daemon.edges.store.results import ResultsTable
+from daemon.edges.store.roster import RosterTable
 from daemon.edges.store.sequences import SequencesTable
 from daemon.edges.store.templates import TemplatesTable
 
@@ -27,6 +28,7 @@ class Tables:
     sequences: SequencesTable
     meta: MetaTable
     audit: AuditTable
+    roster: RosterTable
 
 
 def tables_of(database: Database) -> Tables:
@@ -42,6 +44,7 @@ def tables_of(database: Database) -> Tables:
         sequences=SequencesTable(database),
         meta=MetaTable(database),
         audit=AuditTable(database),
+        roster=RosterTable(database),
     )
 
 

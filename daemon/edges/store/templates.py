@@ -4,7 +4,7 @@ All three rows are bound to the template's number, its person and the enrolment 
 well. What does not open, or belongs to nobody, is left out and named as damaged.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -42,6 +42,10 @@ class TemplatesTable:
 
         Raises StoreError for a person who is not enrolled.
         """
+        return self.add_face(person, {model: vector}, crop, now)
+
+    def add_face(self, person: str, vectors: Mapping[str, Vector], crop: bytes, now: float) -> int:
+        """Enter a template with what several models made of it, or none. Otherwise as `add`."""
         self._database.gallery_changes()
         known = self._people.record(person)
         if known is None:
@@ -50,7 +54,8 @@ class TemplatesTable:
         place = (number, person, known.enrolment)
         self._database.execute("INSERT INTO templates VALUES (?,?,?)", (number, person, sealer.template(TemplateRecord(now), *place)))
         self._database.execute("INSERT INTO crops VALUES (?,?)", (number, sealer.crop(crop, *place)))
-        self._put_vector(number, model, sealer.vector(vector, number, person, model, known.enrolment))
+        for model, vector in vectors.items():
+            self._put_vector(number, model, sealer.vector(vector, number, person, model, known.enrolment))
         return number
 
     def put_vector(self, number: int, person: str, model: str, vector: Vector) -> bool:

@@ -85,6 +85,38 @@ def test_a_refusal_is_told_per_picture_and_in_plain_words(at: At, gate: PeopledG
     assert "E1042" not in gate.people, "a dry run changes nothing"
 
 
+def test_every_photo_is_judged_and_the_good_ones_are_enrolled(at: At, gate: PeopledGate, photo: Path, tmp_path: Path) -> None:
+    walls = [tmp_path / "wall.png", tmp_path / "door.png"]
+    for wall in walls:
+        Image.new("RGB", (100, 100), "grey").save(wall)
+
+    def as_a_gate(command: m.Enroll) -> tuple[str, str] | None:
+        """Refuses the first picture of a wall and says nothing of the others."""
+        for number, jpeg in enumerate(command.images or (), 1):
+            if cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR).shape[0] == 100:  # type: ignore[union-attr]
+                return "no_face", f"image {number}: no face was found; use an upright frontal photo"
+        return None
+
+    gate.refuse = as_a_gate
+    page = at.login("desk", "/enrol")
+    page.choose([walls[0], photo, walls[1]])
+    page.write("[name=person]", "E1042")
+    page.reads("Left out: wall.jpg and door.jpg.", "#answer")
+    assert [len(page.all(f".thumb.{look}")) for look in ("refused", "taken")] == [2, 1]
+    page.press("Enrol", ".answer")
+    page.reads("E1042 is enrolled at north", "#done-title")
+    asked = [one for one in gate.commands if isinstance(one, m.Enroll) and not one.dry_run]
+    assert [len(one.images or ()) for one in asked] == [1]
+
+    (tmp_path / "a.pdf").write_text("%PDF-1.4")
+    page = at.login("desk", "/enrol")
+    page.choose([tmp_path / "a.pdf", walls[0], walls[1]])
+    page.write("[name=person]", "E1043")
+    page.reads("No face was found.", "#answer")
+    page.until(lambda: len(page.all(".thumb.refused")) == 2, "each says why")
+    assert not page.find("#go").is_enabled() and "“a.pdf” is not a photo" in page.text("#notices")
+
+
 def test_photos_of_phones_are_shrunk_and_turned_upright(at: At, gate: PeopledGate, photo: Path, tmp_path: Path) -> None:
     big, phone = tmp_path / "big.jpg", tmp_path / "phone.heic"
     exif = Image.Exif()

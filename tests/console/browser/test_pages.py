@@ -92,6 +92,30 @@ def test_what_others_wrote_is_text(at: At, gate: PeopledGate, photo: Path) -> No
     unbroken(page)
 
 
+def test_no_sign_turns_a_name_round(at: At, gate: PeopledGate) -> None:
+    """With U+202E, "tpecca" would read as "accept"."""
+    gate.add("E1004", "Eve \u202etpecca\u202c\u2066\u0007")
+    gate.tell(reasons=["odd: \u202eenif si lla"], model="\u2067faces")
+    page = at.login("guard")
+    gate.decide([decision(event_id="turned", decision="reject", reason="\u202edehctam", person="E1004")])
+    page.reads("Eve \ufffdtpecca", "#feed")
+    page.reads("\ufffdenif si lla", "#gates")
+    page.open("/people").press("Eve \ufffdtpecca")
+    page.reads("E1004", "dialog")
+    turning = "return /[\u202a-\u202e\u2066-\u2069]/.test(document.body.innerText + document.body.innerHTML)"
+    assert page.script(turning) is False
+    page.open("/health").reads("\ufffdfaces", "#gates")
+    assert page.script(turning) is False
+
+
+@pytest.mark.parametrize("where", ["//evil.example", "https://evil.example/", "javascript:window.broken=1", "/\\evil.example", "/../evil"])
+def test_the_login_leads_to_the_consoles_own_pages_alone(at: At, where: str) -> None:
+    page = at.login("viewer", where)
+    page.reads("Live", "nav")
+    assert page.script("return location.origin + location.pathname") == page.address + "/"
+    unbroken(page)
+
+
 def test_two_consoles_agree(at: At, gate: PeopledGate, site: Running, folder: Path) -> None:
     settings = folder / "second.toml"
     settings.write_text((folder / "console.toml").read_text())
@@ -147,6 +171,15 @@ def test_nothing_is_wider_than_a_phone(at: At, gate: PeopledGate) -> None:
             assert page.script(WIDER) == [], path
     finally:
         page.look()
+
+
+def test_a_validity_that_is_over_or_has_not_begun_is_not_called_active(at: At, gate: PeopledGate) -> None:
+    gate.add("E1010", "Annie Easley", valid_until="2026-01-01T00:00:00Z")
+    gate.add("E1011", "Katherine Johnson", valid_from="2999-01-01T00:00:00Z")
+    gate.add("E1012", "Mary Jackson", state="suspended", valid_until="2026-01-01T00:00:00Z")
+    page = at.login("guard", "/people")
+    for person, word in (("E1010", "Expired"), ("E1011", "Not valid yet"), ("E1012", "Suspended"), ("E1001", "Active")):
+        page.reads(word, f"[data-person={person}]")
 
 
 def test_colours_follow_the_system_or_the_button_and_are_told_apart(at: At, gate: PeopledGate) -> None:

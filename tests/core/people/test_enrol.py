@@ -117,8 +117,14 @@ def test_a_new_picture_of_a_known_person_is_welcome() -> None:
         (NAN, turned(0)),
     ],
     ids=[
-        "stranger", "alike, but less than known", "one of two a stranger", "like the newest only", "like one of two",
-        "like all but the first", "nothing to compare with", "no number",
+        "stranger",
+        "alike, but less than known",
+        "one of two a stranger",
+        "like the newest only",
+        "like one of two",
+        "like all but the first",
+        "nothing to compare with",
+        "no number",
     ],
 )
 def test_nobodys_face_is_added_to_somebody_elses_record(new: np.ndarray, there: np.ndarray) -> None:

@@ -1,0 +1,1 @@
+"""ostiaryctl roster: the administrator of a fleet."""
