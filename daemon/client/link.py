@@ -76,6 +76,7 @@ class Link:
         self._waiting: list[_Waiting] = []
         self._published: dict[int, _Waiting | _Publish] = {}
         self._statuses: dict[str, Seen] = {}
+        self._is_over = False
         self._state = LinkState(False, "the broker has not answered yet", "wait a moment")
         self._step: Literal["begun", "refused", "up"] = "begun"  # how far this connection has come; the network thread's alone
         self._client = paho_client(target.address, program)
@@ -130,14 +131,20 @@ class Link:
         except ClientError as error:
             future.set_exception(error)
             return future
-        self._events.put(_Waiting(asked, messages, future, timeout_s + asked.capture_s, time.monotonic()))
+        self._put(_Waiting(asked, messages, future, timeout_s + asked.capture_s, time.monotonic()))
         return future
 
     def publish(self, topic: str, payload: bytes, *, retain: bool = False, expiry_s: int | None = None) -> "Future[None]":
         """Publish at QoS 1. The future is done when the broker has it; it has a ClientError if the broker refuses it or is not there."""
         one = _Publish(topic, payload, retain, expiry_s, Future())
-        self._events.put(one)
+        self._put(one)
         return one.future
+
+    def _put(self, one: "_Waiting | _Publish") -> None:
+        """Hand it to the link's thread. Whoever asks while it ends is answered by it or here."""
+        self._events.put(one)
+        if self._is_over:
+            _fail(one.future, _closed())
 
     # ---- on the link's thread
 
@@ -163,9 +170,13 @@ class Link:
                 case (int(mid), ReasonCode() as reason):
                     self._on_answered(self._published.pop(mid, None), reason)
             self._tend(time.monotonic())
-        gone = ClientError(NO_ANSWER, "the connection was closed", "ask again")
-        for one in (*self._waiting, *self._published.values()):
-            _fail(one.future, gone)
+        self._is_over = True
+        late = []
+        while not self._events.empty():
+            late.append(self._events.get())
+        for one in (*self._waiting, *self._published.values(), *late):
+            if isinstance(one, _Waiting | _Publish):
+                _fail(one.future, _closed())
 
     def _now(self, state: LinkState) -> None:
         self._state = state
@@ -325,6 +336,10 @@ def _lost(reason: ReasonCode, flags: Any) -> LinkState:
 
 def _unsent(state: LinkState) -> ClientError:
     return ClientError(NO_ANSWER, state.trouble or "the broker is not there", state.hint or "try again")
+
+
+def _closed() -> ClientError:
+    return ClientError(NO_ANSWER, "the connection was closed", "ask again")
 
 
 def _settle(future: "Future[Any]", value: object) -> None:

@@ -36,6 +36,8 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     claim_threshold: float | None = None
     commands: str | None = None
     public_key: str | None = None
+    calibration: str | None = None
+    calibrated_at: str | None = None
     roster: RosterStatus | None = None
     odd: tuple[str, ...] = ()
     said: dict[str, Any] = {}

@@ -12,13 +12,14 @@ from pathlib import Path
 
 from daemon.client.failures import ClientError
 from daemon.config import ConfigError
-from daemon.console import users
 from daemon.console.config import read_settings
 from daemon.console.roles import WORDS
 from daemon.core.plain import printable, show_anywhere
 
 CONFIG = 78
 """EX_CONFIG of sysexits.h: a restart would not help."""
+EXTRA = "pip install '.[console]'"
+"""What an installation without the extra lacks. So nothing of it is imported before a command runs."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,6 +30,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         code: int = args.run(args)
     except (ClientError, ConfigError) as error:
         sys.stderr.write(printable(f"ostiary-console: {error.message}") + "\n" + printable(f"  hint: {error.hint}") + "\n")
+        return CONFIG
+    except ModuleNotFoundError as error:
+        sys.stderr.write(f"ostiary-console: {error.name} is not installed\n  hint: run `{EXTRA}` in the folder of Ostiary's source\n")
         return CONFIG
     except KeyboardInterrupt:
         return 130
@@ -63,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _serve(args: argparse.Namespace) -> int:
+    from daemon.console import users
     from daemon.console.server import Served, take_files  # who changes a user need not wait for the web server
 
     settings = read_settings(_place(args))
@@ -78,26 +83,36 @@ def _serve(args: argparse.Namespace) -> int:
 
 
 def _add(args: argparse.Namespace) -> int:
+    from daemon.console import users
+
     users.add(_users(args), args.name, args.role, _secret(args.name))
     return 0
 
 
 def _password(args: argparse.Namespace) -> int:
+    from daemon.console import users
+
     users.change(_users(args), args.name, password=_secret(args.name))
     return 0
 
 
 def _role(args: argparse.Namespace) -> int:
+    from daemon.console import users
+
     users.change(_users(args), args.name, word=args.role)
     return 0
 
 
 def _remove(args: argparse.Namespace) -> int:
+    from daemon.console import users
+
     users.remove(_users(args), args.name)
     return 0
 
 
 def _list(args: argparse.Namespace) -> int:
+    from daemon.console import users
+
     for name, user in users.read_users(_users(args)).items():
         sys.stdout.write(printable(f"{name:<24}{user.role}") + "\n")
     return 0

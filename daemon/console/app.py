@@ -144,15 +144,21 @@ def _warn(console: Console, topic: str, why: str) -> None:
 async def _tick(console: Console, stopping: Callable[[], bool]) -> None:
     """What happens without a message: sessions end, statuses become stale, the server is to stop."""
     while True:
-        now_s = time.monotonic()
-        for one in console.streams.watching():
-            one.used_s = now_s
-        console.sessions.sweep(now_s)
-        console.state.tick(console.line.state)
-        console.visitors.tick()
+        try:
+            _tend(console, time.monotonic())
+        except Exception:  # sessions must end whatever happens to one of these steps
+            log.exception("the console has failed at its regular work; it is tried again")
         if stopping():
             console.streams.close()
         await asyncio.sleep(TICK_S)
+
+
+def _tend(console: Console, now_s: float) -> None:
+    for one in console.streams.watching():
+        one.used_s = now_s
+    console.sessions.sweep(now_s)
+    console.state.tick(console.line.state)
+    console.visitors.tick()
 
 
 async def _problem(request: Request, error: Exception) -> Response:

@@ -2,9 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from typing import Any
-from uuid import uuid4
+from contextlib import suppress
 
 from daemon.client.asked import Answer, NoAnswer
 from daemon.client.failures import REFUSED, USAGE, ClientError
@@ -14,8 +12,6 @@ from daemon.client.said import LinkState, Said
 from daemon.console.problem import Problem
 from daemon.core import messages as m
 
-LIFETIME_S, CAPTURE_LIFETIME_S = 60, 15
-"""How long a command may wait for its gate. A capture waits less: later, somebody else may stand there."""
 MOST_ASKED = 256
 """Commands that wait for their answers at a time."""
 WAITING = 100
@@ -71,13 +67,7 @@ def hears(loop: asyncio.AbstractEventLoop, heard: Callable[[Said], None], room: 
 
     def call(said: Said) -> None:
         room.take(1)
-        if not loop.is_closed():
+        with suppress(RuntimeError):  # the loop has ended
             loop.call_soon_threadsafe(now, said)
 
     return call
-
-
-def times(lifetime_s: float = LIFETIME_S) -> dict[str, Any]:
-    """The fields that every command has: a new id, issued now."""
-    now = datetime.now(UTC)
-    return {"command_id": uuid4(), "issued_at": now, "expires_at": now + timedelta(seconds=lifetime_s)}

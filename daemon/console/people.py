@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 
 from daemon.client.asked import NoAnswer
-from daemon.console.line import Line, times
+from daemon.client.times import times
+from daemon.console.line import Line
 from daemon.console.problem import Problem
 from daemon.console.state import State
 from daemon.core import messages as m

@@ -66,6 +66,10 @@ TABLE: Mapping[str, Words] = {
     "unknown_schedule": Words("this gate has no schedule of that name", "choose one of the gate's schedules"),
     "unknown_gate": Words("this gate does not know all of these gates", "check the names of the gates"),
     "nobody_enrolled": Words("nobody was enrolled under this id", "check that it is the right id"),
+    "dry_run": Words("nothing was changed: the gate has only judged the pictures", "ask again without dry_run to enrol"),
+    "no_roster": Words("this box shares nobody with other boxes", "ask a box of the fleet"),
+    "no_key": Words("this box has no keys of the site yet", "admit the box: `ostiaryctl roster admit`"),
+    "keeper": Words("this box is the keeper, so there is no roster that it could read anew", "ask another box of the fleet"),
     "not_durable": Words("the gate's disk takes no writes now", "it is carried out when the disk works again; see the gate's status"),
     "internal": Words("the gate has failed at this", "see the log of the gate, then send it again"),
 }

@@ -18,7 +18,6 @@ from daemon.config import ConfigError
 from daemon.core.plain import printable, show_anywhere
 from daemon.ctl.arguments import Run, parser
 from daemon.ctl.bulk.rows import ListedError
-from daemon.ctl.bulk.sync import sync
 from daemon.ctl.enroll import enroll
 from daemon.ctl.keys import make_key
 from daemon.ctl.people import show_one, show_people
@@ -28,9 +27,16 @@ from daemon.ctl.schema import show_schema
 from daemon.ctl.status import show_status
 from daemon.ctl.watch import watch
 
+
+def _sync(args: argparse.Namespace, out: Console) -> int:
+    from daemon.ctl.bulk.sync import sync  # nobody else waits for the imports of many
+
+    return sync(args, out)
+
+
 RUNS: dict[str, Run] = {
     "enroll": enroll,
-    "sync": sync,
+    "sync": _sync,
     **dict.fromkeys(("update", "revoke", "suspend", "resume", "verify", "ping"), send),
     "reembed": change_model,
     "get": show_one,

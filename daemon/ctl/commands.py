@@ -1,61 +1,50 @@
 """Arguments to commands: what ostiaryctl sends."""
 
 import argparse
-from datetime import UTC, datetime, timedelta
-from uuid import UUID, uuid4
+from typing import Any
 
 from daemon.client.failures import USAGE, ClientError
 from daemon.client.pictures import photos
+from daemon.client.times import CAPTURE_LIFETIME_S, LIFETIME_S, times
 from daemon.core import messages as m
 from daemon.core.passages.claims import LONGEST_S
-
-LIFETIME_S = 60
-"""How long a command may wait for its gate."""
 
 CHANGE_LIFETIME_S = 600
 """How long a change of model may wait to begin. It is long because a daemon that is restarted meanwhile begins the change again."""
 
-CAPTURE_LIFETIME_S = 15
-"""How long a capture may wait to begin. Later, somebody else may be in front of the camera."""
-
 
 def build(args: argparse.Namespace) -> m.Command:
     """The command that was asked for, with a new id and valid from now on. Raises ClientError for arguments that cannot be sent."""
-    now = datetime.now(UTC)
-    ident, end = uuid4(), now + timedelta(seconds=LIFETIME_S)
     match args.op:
         case "enroll":
-            return _enroll(args, ident, now)
+            return _enroll(args)
         case "update":
-            return _update(args, ident, now)
+            return _update(args)
         case "revoke":
-            return m.Revoke(command_id=ident, issued_at=now, expires_at=end, person=args.person)
+            return m.Revoke(**times(), person=args.person)
         case "suspend":
-            return m.Suspend(command_id=ident, issued_at=now, expires_at=end, person=args.person)
+            return m.Suspend(**times(), person=args.person)
         case "resume":
-            return m.Resume(command_id=ident, issued_at=now, expires_at=end, person=args.person)
+            return m.Resume(**times(), person=args.person)
         case "get":
-            return m.Get(command_id=ident, issued_at=now, expires_at=end, person=args.person)
+            return m.Get(**times(), person=args.person)
         case "verify":
             if not 1 <= args.seconds <= LONGEST_S:
                 hint = f"give 1 to {LONGEST_S:g} s; 10 s is usual"
                 raise ClientError(USAGE, f"{args.seconds:g} s is not a valid length for a claim", hint)
-            end = now + timedelta(seconds=args.seconds)
-            return m.Verify(command_id=ident, issued_at=now, expires_at=end, person=args.person, seconds=args.seconds)
+            return m.Verify(**times(args.seconds), person=args.person, seconds=args.seconds)
         case "reembed":
-            end = now + timedelta(seconds=CHANGE_LIFETIME_S)
-            return m.Reembed(command_id=ident, issued_at=now, expires_at=end, model=args.model, force=args.force)
+            return m.Reembed(**times(CHANGE_LIFETIME_S), model=args.model, force=args.force)
         case _:
-            return m.Ping(command_id=ident, issued_at=now, expires_at=end)
+            return m.Ping(**times())
 
 
 def list_page(after: str | None, limit: int) -> m.List:
     """The command for one page of people: `limit` of them at most, behind the id `after`."""
-    now = datetime.now(UTC)
-    return m.List(command_id=uuid4(), issued_at=now, expires_at=now + timedelta(seconds=LIFETIME_S), after=after, limit=limit)
+    return m.List(**times(), after=after, limit=limit)
 
 
-def _update(args: argparse.Namespace, ident: UUID, now: datetime) -> m.Update:
+def _update(args: argparse.Namespace) -> m.Update:
     given = {k: v for k in ("name", "valid_from", "valid_until", "schedule", "consent") if (v := getattr(args, k)) is not None}
     given |= {"gates": args.gate_allowed} if args.gate_allowed else {}
     cleared = {what.replace("-", "_"): None for what in args.clear}
@@ -63,11 +52,11 @@ def _update(args: argparse.Namespace, ident: UUID, now: datetime) -> m.Update:
     if both or not given | cleared:
         message = f"{both[0]} is both given and cleared" if both else "no change is given"
         raise ClientError(USAGE, message, "give what is to change, for instance --valid-until 2026-12-31 or --clear valid-until")
-    end = now + timedelta(seconds=LIFETIME_S)
-    return m.Update(command_id=ident, issued_at=now, expires_at=end, person=args.person, **given, **cleared)
+    changes: dict[str, Any] = given | cleared
+    return m.Update(**times(), person=args.person, **changes)
 
 
-def _enroll(args: argparse.Namespace, ident: UUID, now: datetime) -> m.Enroll:
+def _enroll(args: argparse.Namespace) -> m.Enroll:
     images, capture, lifetime_s = None, None, LIFETIME_S
     if args.capture is not None:
         if not 1 <= args.capture <= m.MAX_CAPTURE_S:
@@ -79,9 +68,7 @@ def _enroll(args: argparse.Namespace, ident: UUID, now: datetime) -> m.Enroll:
             raise ClientError(USAGE, f"{len(args.image)} images are too many", f"send the best {m.MAX_IMAGES} at most")
         images = photos(args.image)
     return m.Enroll(
-        command_id=ident,
-        issued_at=now,
-        expires_at=now + timedelta(seconds=lifetime_s),
+        **times(lifetime_s),
         person=args.person,
         images=images,
         capture=capture,

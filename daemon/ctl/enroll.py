@@ -5,7 +5,6 @@ import argparse
 from rich.console import Console
 
 from daemon.client.failures import USAGE, ClientError
-from daemon.ctl.bulk.enroll import enroll_many
 from daemon.ctl.requests import send
 
 _ONLY_MANY = (("report", "--report"), ("journal", "--journal"))
@@ -23,4 +22,8 @@ def enroll(args: argparse.Namespace, out: Console) -> int:
     for name, option in _ONLY_MANY if not is_many else ():
         if getattr(args, name) is not None:
             raise ClientError(USAGE, f"{option} is for many people", "give it with --csv or --folder")
-    return enroll_many(args, out) if is_many else send(args, out)
+    if not is_many:
+        return send(args, out)
+    from daemon.ctl.bulk.enroll import enroll_many  # nobody else waits for the imports of many
+
+    return enroll_many(args, out)

@@ -22,6 +22,7 @@ from daemon.ctl.text import brief, safe, table, to_json
 EVERY_GATE_S, NEXT_GATE_S = 1.0, 0.3
 """How long to wait for the first of all gates, unless --timeout says otherwise, and for the next one when one has come."""
 
+_CALIBRATION = {"gate": "calibrated at the gate", "photos": "calibrated by photos only", "fixed": "threshold set by hand"}
 _STYLES = {"serving": "green", "degraded": "yellow"}
 
 
@@ -123,6 +124,12 @@ def _under_way(one: Seen) -> list[str]:
     return [] if change is None else [f"reembedding: {change.done} of {change.of} with {change.model}"]
 
 
+def _calibration(one: Seen) -> str:
+    """Where the threshold comes from; a word of a later version stands as it is."""
+    word = _CALIBRATION.get(one.calibration or "", f"calibration {one.calibration}")
+    return f"{word} on {one.calibrated_at[:10]}" if one.calibrated_at is not None else word
+
+
 def _daemons(found: Mapping[str, Seen]) -> list[Text]:
     """What the gates of one daemon share. Gates that say the same have one line together."""
     said: dict[str, list[str]] = {}
@@ -133,6 +140,7 @@ def _daemons(found: Mapping[str, Seen]) -> list[Text]:
         audit = "no audit" if one.audit is None else f"audit {one.audit.number}: {one.audit.head[:12]}…"
         gallery = f"{persons(one.people)}, {counted(one.templates, 'template')}, revision {one.gallery_revision}"
         parts = [model, gallery, f"{one.outbox_depth} in the outbox", audit, f"ostiary {one.version}"]
+        parts += [_calibration(one)] if one.calibration is not None else []
         parts += [f"commands {one.commands}"] if one.commands is not None else []
         parts += [f"signs with {one.public_key}"] if one.public_key is not None else []
         said.setdefault("; ".join(parts), []).append(name)

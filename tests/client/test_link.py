@@ -187,6 +187,21 @@ def test_what_waits_at_the_end_is_told(broker: int) -> None:
         waiting.result(10)
 
 
+def test_who_asks_at_the_end_or_later_is_told(broker: int) -> None:
+    waiting: list[Any] = []
+    with link(broker) as site:
+        until(lambda: site.state.connected)
+        asking = threading.Thread(target=lambda: waiting.extend(site.ask(command(), "north", 60) for _ in range(2000)))
+        asking.start()
+        until(lambda: len(waiting) > 20)
+    asking.join()
+    waiting.append(site.publish("ostiary/v1/acme/north/visitor/v1", b""))
+    assert len(waiting) == 2001
+    for one in waiting:
+        with pytest.raises(ClientError, match="closed"):
+            one.result(10)
+
+
 def test_a_retained_message_is_cleared(broker: int, north: FakeGate) -> None:
     north.say("visitor/v1", b"sealed", retain=True).wait_for_publish(5)
     heard: list[Said] = []

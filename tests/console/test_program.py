@@ -117,6 +117,17 @@ def test_settings_that_cannot_be_used_are_said_with_a_hint(
     assert what in said and "hint: " in said and "Traceback" not in said
 
 
+@pytest.mark.parametrize("words", [(), ("user", "list")])
+def test_without_its_extra_it_says_what_to_install(settings: Path, words: tuple[str, ...]) -> None:
+    lacks = "import sys; sys.modules['argon2'] = None; from daemon.console.__main__ import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", lacks, *words, "--settings", str(settings)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert done.returncode == 78
+    assert done.stderr.splitlines() == [
+        "ostiary-console: argon2 is not installed", "  hint: run `pip install '.[console]'` in the folder of Ostiary's source",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("content", [None, "", "{", '{"users": {}}', '{"users": {"a": {"role": "boss", "password": "x"}}}'])
 def test_without_a_user_the_console_says_how_to_make_the_first_one(
     settings: Path, content: str | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -37,6 +37,23 @@ def test_status_shows_every_gate_and_tells_by_its_code(broker: int, gate: FakeGa
     assert "offline" in capsys.readouterr().out
 
 
+@pytest.mark.broker
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ({"calibration": "gate", "calibrated_at": "2026-11-30T08:15:00.000Z"}, "calibrated at the gate on 2026-11-30"),
+        ({"calibration": "photos"}, "calibrated by photos only;"),
+        ({"calibration": "fixed"}, "threshold set by hand;"),
+    ],
+)
+def test_status_says_where_the_threshold_comes_from(
+    broker: int, gate: FakeGate, said: dict[str, str], shown: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gate.status(commands="signed", **said)
+    assert ctl.main(["--site", "acme", "--port", str(broker), "status"]) == 0
+    assert shown in capsys.readouterr().out
+
+
 GOOD: dict[str, object] = {
     "online": True, "state": "serving", "reasons": [], "boot_id": "b", "camera": "up", "model": "faces", "provider": "cpu", "people": 3,
     "templates": 7, "gallery_revision": 94, "threshold": 0.42, "outbox_depth": 0, "version": "2.0.0",

@@ -5,13 +5,13 @@ from typing import Any
 from fastapi import APIRouter, Request
 from pydantic import ValidationError
 
+from daemon.client.times import CAPTURE_LIFETIME_S, times
 from daemon.console import pictures
 from daemon.console.api.access import Desk, Here, errors
 from daemon.console.api.models import Assign, Capture, Enrolled, Record, Upload
 from daemon.console.api.people import Whom
 from daemon.console.changes import carried_out
 from daemon.console.console import Console
-from daemon.console.line import CAPTURE_LIFETIME_S, times
 from daemon.console.multipart import Form, read_form
 from daemon.console.problem import Problem, forbidden, invalid
 from daemon.console.roles import Role

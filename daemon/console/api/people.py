@@ -4,10 +4,10 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
 
+from daemon.client.times import times
 from daemon.console.api.access import Desk, Guard, Here, errors
 from daemon.console.api.models import PERSON, Answers, Change, GateName, OnePerson, PeoplePage, PersonId
 from daemon.console.changes import carried_out
-from daemon.console.line import times
 from daemon.core import messages as m
 
 router = APIRouter(tags=["people"], prefix="/people")

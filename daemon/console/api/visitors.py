@@ -5,11 +5,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path
 from fastapi.responses import Response
 
+from daemon.client.times import times
 from daemon.console.api.access import Desk, Here, errors
 from daemon.console.api.enrol import grants, need_grants, record
 from daemon.console.api.models import SEGMENT, Answers, Assign, Visitors
 from daemon.console.changes import carried_out, note
-from daemon.console.line import times
 from daemon.core import messages as m
 
 router = APIRouter(tags=["visitors"], prefix="/visitors")

@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from typing import Literal
 from uuid import UUID, uuid5
 
+from daemon.client.times import times
 from daemon.core import messages as m
 from daemon.ctl.bulk.outcomes import LeftOut
 from daemon.ctl.bulk.rows import Row, Value
-from daemon.ctl.commands import LIFETIME_S
 
 Op = Literal["enroll", "update", "revoke"]
 
@@ -51,18 +50,15 @@ class Ask:
 
     def command(self, namespace: UUID, options: Options) -> m.Command:
         """The command. Its id is the same whenever the same is asked in the same attempt; it is valid from now on."""
-        now = datetime.now(UTC)
-        end = now + timedelta(seconds=LIFETIME_S)
         ident = uuid5(namespace, f"{self.op} {self.key} {self.attempt} {self.kept()}")
+        given = {**times(), "command_id": ident}
         person = self.row.person
         if self.op == "revoke":
-            return m.Revoke(command_id=ident, issued_at=now, expires_at=end, person=person)
+            return m.Revoke(**given, person=person)
         if self.op == "update":
-            return m.Update(command_id=ident, issued_at=now, expires_at=end, person=person, **self.fields)  # type: ignore[arg-type]
+            return m.Update(**given, person=person, **self.fields)  # type: ignore[arg-type]
         return m.Enroll(
-            command_id=ident,
-            issued_at=now,
-            expires_at=end,
+            **given,
             person=person,
             images=[self.jpegs[number] for number in self.kept()],
             force=options.force,
