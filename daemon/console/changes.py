@@ -19,6 +19,8 @@ AGAIN = "Send it again until it is answered; until then watch the door, or stop 
 
 async def carried_out(console: Console, session: Session, command: m.Command, gate: str | None = None) -> dict[str, Any]:
     """What the gates answer, as the API tells it. Raises Problem, which has the answers that have come."""
+    if gate is None and isinstance(command, m.Enroll):
+        gate = console.state.sharing_gate()
     try:
         answers = await console.line.ask(command, gate)
     except NoAnswer as error:

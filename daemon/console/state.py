@@ -69,6 +69,16 @@ class State:
         self._gaps.append(message)
         self._streams.tell("gap", message)
 
+    def sharing_gate(self) -> str | None:
+        """The gate that enrols for all gates, because its box shares people with the others; None where all have to be asked.
+
+        Each box would make templates of its own from the same pictures, so boxes that share a roster refuse an enrolment for all.
+        """
+        online = {gate: seen for gate, seen in self._statuses.items() if seen.online}
+        if not online or any(seen.roster is None for seen in online.values()):
+            return None
+        return min(online, key=lambda gate: (not _is_complete(online[gate]), gate))
+
     def said(self, gate: str, seen: Seen | None) -> None:
         """A gate's status, or None for a gate whose status was cleared."""
         if seen is None:
@@ -131,3 +141,7 @@ def advice(reason: str) -> dict[str, str]:
     step = _STEPS.get(word, "")
     told = line.removesuffix(f"; {step}") if step else line
     return {"word": word, "line": told or word.replace("_", " "), "next": step}
+
+
+def _is_complete(seen: Seen) -> bool:
+    return seen.roster is not None and seen.roster.standing == "complete"

@@ -31,7 +31,7 @@ TABLE: Mapping[str, Words] = {
     "timeout": Words("the gate's camera has seen too little of the person", "look straight at the camera and stay until the gate answers"),
     "no_camera": Words("the gate's camera gives no pictures now", "see the gate's status; use photos meanwhile"),
     "busy": Words("the gate is already looking at somebody", "wait until that has ended, and start again"),
-    "not_for_all": Words("this works at one gate only", "choose the gate at which the person stands"),
+    "not_for_all": Words("this works at one gate only", "choose one gate; for a capture or a claim, the one at which the person stands"),
     "no_claims": Words("this gate only recognises faces and takes no badges", "the gate's administrator can set its mode to both"),
     "unknown_model": Words("the gate has no such model", "see the gate's status for the model that it has"),
     "model_failed": Words("the other model cannot be used", "nothing was changed; " + _ADMIN),

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from daemon.core import messages as m
-from tests.console.conftest import Rig
+from tests.console.conftest import Rig, until
 from tests.fixtures import bombs
 from tests.fixtures.fake_gate import FakeGate
 
@@ -192,3 +192,15 @@ def test_a_process_for_pictures_reaches_nothing_else() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["refused"] * 4
+
+
+def test_where_boxes_share_their_people_one_gate_enrols_for_all(rig: Rig, client: httpx.Client, gate: FakeGate, broker: int) -> None:
+    numbers = dict.fromkeys(("records", "people", "disputed", "waiting", "old_key"), 0)
+    shared: dict[str, Any] = {**numbers, "name": "n", "sum": "0" * 64, "head": 1, "head_age_s": 1.0, "exchange_key": "k"}
+    with FakeGate(broker, "south") as south:
+        south.status(roster=m.RosterStatus(**shared, standing="complete"))
+        until(lambda: len(rig.console.state.statuses) == 2)
+        assert {one["gate"] for one in upload(client, ("a.jpg", picture())).json()["answers"]} == {"north", "south"}
+        gate.status(roster=m.RosterStatus(**shared, standing="stale"))
+        until(lambda: rig.console.state.statuses["north"].roster is not None)
+        assert [one["gate"] for one in upload(client, ("b.jpg", picture())).json()["answers"]] == ["south"]
