@@ -713,7 +713,7 @@ BREAKAGES = (
     ),
     Breakage(
         "a key file that others can read is used",
-        "daemon/client/keys.py",
+        "daemon/client/secret_files.py",
         " and seen.st_mode & 0o077:",
         " and False:",
         "tests/ctl/test_keys.py",
