@@ -1,5 +1,6 @@
 """Everything that the console has while it runs, in one value that the API's functions get."""
 
+import asyncio
 import time
 from dataclasses import dataclass, field
 
@@ -43,6 +44,8 @@ class Console:
     visitors: Visitors
     uploads: Places = field(default_factory=lambda: Places(2, 6))
     """Requests with pictures: each may take 200 MiB."""
+    decoders: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
+    """Processes for pictures, of all uploads together: each may take 1 GiB."""
     passwords: Places = field(default_factory=lambda: Places(2, 16))
     """Passwords that are checked: each takes 64 MiB."""
     odd: Odd = field(default_factory=Odd)

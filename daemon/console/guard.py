@@ -132,7 +132,7 @@ class Guard:
         has = role(words[0]) if len(words) == 1 else None
         if has is None:
             where = self._config.role_header or "console.proxy_roles"
-            raise Problem(403, "role", f"{user} has no role here", f"give one in {where}: viewer, guard, desk or admin")
+            raise Problem(403, "role", f"the user {user} has no role here", f"give one in {where}: viewer, guard, desk or admin")
         return user, has
 
 

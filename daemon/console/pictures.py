@@ -12,7 +12,6 @@ from daemon.console.multipart import File
 from daemon.core.faces.photo import PhotoError, jpeg_header
 
 DEADLINE_S = 20.0
-AT_ONCE = 2
 WORKER = "daemon.console.picture_worker"
 HARMLESS = "it takes too long or too much memory to decode; save it again as a usual photo"
 
@@ -26,9 +25,9 @@ class Made:
     words: str
 
 
-async def made(files: Sequence[File]) -> list[Made]:
-    """The pictures in the same order, small enough to be sent together."""
-    room, places = BUDGET_BYTES // max(1, len(files)), asyncio.Semaphore(AT_ONCE)
+async def made(files: Sequence[File], places: asyncio.Semaphore) -> list[Made]:
+    """The pictures in the same order, small enough to be sent together. As many are decoded at once as there are `places`."""
+    room = BUDGET_BYTES // max(1, len(files))
 
     async def one(file: File) -> Made:
         async with places:

@@ -69,7 +69,7 @@ HEAD = b"Host: 127.0.0.1\r\nConnection: close\r\n"
         (b"POST /api/session HTTP/1.1\r\nContent-Length: 99999999999999999999\r\n" + HEAD + b"\r\n", 413),
         (b"POST /api/session HTTP/1.1\r\nContent-Length: -1\r\n" + HEAD + b"\r\n", 400),
         (b"POST /api/people/E1/pictures HTTP/1.1\r\nContent-Length: 1000\r\n" + HEAD + b"\r\n", 401),
-        (b"POST /api/session HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n" + HEAD + b"\r\n0\r\n\r\n", 422),
+        (b"POST /api/session HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n" + HEAD + b"\r\n0\r\n\r\n", 400),
     ],
 )
 def test_a_request_that_is_none_has_its_answer(served: Rig, request_: bytes, status: int) -> None:

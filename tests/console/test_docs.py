@@ -46,6 +46,14 @@ def test_files_that_are_named_exist() -> None:
         assert (ROOT / "tests/console" / name).exists(), name
 
 
+def test_tests_that_are_named_exist() -> None:
+    named = re.findall(r"`((?:tests/|browser/)?[\w/]*test_\w+\.py)(?:::(test_\w+))?`", README)
+    assert len(named) > 40
+    for name, test in named:
+        path = ROOT / name if name.startswith("tests/") else ROOT / "tests/console" / name
+        assert path.exists() and f"def {test}" in path.read_text("utf-8"), (name, test)
+
+
 def test_the_example_is_read(tmp_path: Path) -> None:
     shutil.copy(ROOT / "deploy/console/console.toml", tmp_path)
     settings = read_settings(tmp_path / "console.toml")

@@ -8,10 +8,11 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Literal
 
 import httpx
 import pytest
-from argon2 import PasswordHasher
+from argon2 import PasswordHasher, extract_parameters
 
 from daemon.config import ConfigError
 from daemon.console import users
@@ -69,6 +70,23 @@ def test_many_who_change_the_file_at_once_lose_nothing(settings: Path) -> None:
     for thread in threads:
         thread.join()
     assert len(users.read_users(path)) == 12
+
+
+@pytest.mark.parametrize("name", ["anna", "nobody", "", "\x00", "ü" * 200])
+def test_a_password_is_looked_at_also_for_names_that_nobody_has(settings: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So nobody can tell from the time of an answer who has a login."""
+    users.add(settings.with_name("users.json"), "anna", "viewer", PASSWORD)
+    looked = []
+
+    class Watched(PasswordHasher):
+        def verify(self, hash: str | bytes, password: str | bytes) -> Literal[True]:
+            looked.append(extract_parameters(hash.decode() if isinstance(hash, bytes) else hash))
+            return super().verify(hash, password)
+
+    monkeypatch.setattr(users, "_hasher", Watched())
+    assert users.Users(settings.with_name("users.json")).checked(name, "wrong") is None
+    own = users.read_users(settings.with_name("users.json"))["anna"].password
+    assert looked == [extract_parameters(own)], "once, with the same work"
 
 
 def test_new_hashes_are_argon2id_with_the_usual_work() -> None:

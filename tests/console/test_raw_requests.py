@@ -9,9 +9,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
+from tests.conftest import ROOT
 from tests.console.conftest import until
+from tests.fixtures import bombs
 from tests.fixtures.console_program import PASSWORD, Program, quick_users
 from tests.fixtures.fake_gate import FakeGate
 from tests.fixtures.mosquitto import Mosquitto, make_certificates
@@ -170,3 +173,63 @@ def test_connections_that_begin_tls_and_go_no_further_are_closed(program: Progra
         assert all(connection.recv(1) == b"" for connection in slow)
         assert time.monotonic() - begun_s < 40, "usually a minute"
     until(lambda: program.logged_in("viewer").get("/api/gates").status_code == 200)
+
+
+def test_a_change_needs_its_token_its_page_and_its_role(program: Program) -> None:
+    for name in ("viewer", "guard", "desk"):
+        client = program.logged_in(name)
+        token = client.headers.pop("X-CSRF-Token")
+        for headers in (
+            {},
+            {"X-CSRF-Token": ""},
+            {"X-CSRF-Token": token[:-1]},
+            {"X-CSRF-Token": program.logged_in(name).headers["X-CSRF-Token"]},
+        ):
+            assert client.post("/api/people/E1/suspend", headers=headers).json()["code"] == "csrf"
+        for headers in (
+            {"Origin": "https://evil.example"},
+            {"Origin": "null"},
+            {"Sec-Fetch-Site": "cross-site"},
+            {"Sec-Fetch-Site": "same-site"},
+        ):
+            answer = client.post("/api/people/E1/suspend", headers={"X-CSRF-Token": token} | headers)
+            assert (answer.status_code, answer.json()["code"]) == (403, "source")
+        client.headers["X-CSRF-Token"] = token
+        assert client.post("/api/people/E1/suspend").status_code == (403 if name == "viewer" else 200)
+        assert client.delete("/api/people/E1").status_code == (200 if name == "desk" else 403)
+        for path, need in (("/people", "guard"), ("/enrol", "desk"), ("/api/people", "guard"), ("/api/visitors", "desk")):
+            may = ("viewer", "guard", "desk").index(name) >= ("viewer", "guard", "desk").index(need)
+            assert (client.get(path).status_code != 403) == may, (name, path)
+
+
+def test_bombs_in_an_upload_are_refused_with_words(program: Program) -> None:
+    client = program.logged_in("desk")
+    files = {
+        "scans.jpg": bombs.scan_bomb(5_000),
+        "pixels.png": bombs.png_bomb(),
+        "claims.jpg": bombs.claiming(bombs.jpeg(), width=65_535, height=65_535),
+    }
+    begun_s = time.monotonic()
+    answer = client.post("/api/people/E1/pictures", files=[("pictures", one) for one in files.items()])
+    assert answer.status_code == 422 and [one["taken"] for one in answer.json()["pictures"]] == [False] * 3
+    assert all(one["words"] for one in answer.json()["pictures"]) and time.monotonic() - begun_s < 60
+
+
+def test_guessing_is_slowed_down(program: Program) -> None:
+    """From an address of its own, so that the other tests can log in."""
+    transport = httpx.HTTPTransport(local_address="127.0.0.77", verify=program.trust)
+    with httpx.Client(base_url=program.address, transport=transport, trust_env=False) as client:
+        told = [client.post("/api/session", json={"user": "admin", "password": f"guess {number}"}) for number in range(14)]
+    assert {answer.status_code for answer in told} == {401, 429} and told[-1].status_code == 429
+    assert int(told[-1].headers["Retry-After"]) > 0 and len({answer.text for answer in told if answer.status_code == 401}) == 1
+
+
+def test_the_console_asks_no_web_server_and_unpacks_nothing_that_can_run() -> None:
+    """No address that somebody sends is ever fetched, and no text becomes an object of a class."""
+    harmful = re.compile(
+        r"^\s*(?:import|from) (urllib\.request|http\.client|httpx|requests|aiohttp|ftplib|pickle|marshal|shelve|dill|yaml)\b", re.M
+    )
+    for room in ("console", "client"):
+        for path in (ROOT / "daemon" / room).rglob("*.py"):
+            text = path.read_text("utf-8")
+            assert harmful.search(text) is None and not re.search(r"\b(eval|exec|__import__)\(", text), path

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from daemon.console import visitors
 from daemon.core import messages as m
 from daemon.core import sealed_box
 from tests.console.conftest import Rig, Rigs, until
@@ -73,6 +74,31 @@ def test_what_is_sealed_for_others_or_of_another_gate_is_not_shown(desk: Rig, ga
     assert [one["id"] for one in client.get("/api/visitors").json()["visitors"]] == ["z"]
     assert client.get("/api/visitors/z/picture").json()["code"] == "sealed"
     assert "another console" in caplog.text
+
+
+def test_a_picture_opens_on_its_own_topic_alone_and_stays_a_day_at_most(desk: Rig, gate: FakeGate) -> None:
+    share(gate, "own", jpeg())
+    other = m.topic("acme", gate.name, "visitor/own")
+    share(gate, "moved", jpeg(), sealed=sealed_box.seal(KEY.public_key(), other, jpeg(), bytes(32)))
+    share(gate, "long", jpeg(), gone_at="9999-12-31T23:59:59Z")
+    for number, gone_at in enumerate(("soon", "9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00+14:00", "x\n" * 9_000)):
+        share(gate, f"odd-{number}", jpeg(), gone_at=gone_at)
+    client = desk.logged_in("desk")
+    until(lambda: len(client.get("/api/visitors").json()["visitors"]) == 3)
+    assert client.get("/api/visitors/own/picture").content == jpeg()
+    assert client.get("/api/visitors/moved/picture").json()["code"] == "sealed"
+    assert client.post("/api/visitors/moved/assign", json={"person": "E7"}).json()["code"] == "sealed"
+    (long,) = (one for one in client.get("/api/visitors").json()["visitors"] if one["id"] == "long")
+    assert long["gone_at"] < m.utc(time.time() + 86_460)
+
+
+def test_of_very_many_the_newest_are_kept(desk: Rig, gate: FakeGate, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(visitors, "MOST", 20)
+    for number in range(60):
+        share(gate, f"v{number}", jpeg())
+    client = desk.logged_in("desk")
+    until(lambda: client.get("/api/visitors/v59/picture").status_code == 200)
+    assert len(client.get("/api/visitors").json()["visitors"]) == 20
 
 
 def test_without_a_key_there_are_no_visitors(rig: Rig) -> None:

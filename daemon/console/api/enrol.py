@@ -46,7 +46,7 @@ async def upload(person: Whom, request: Request, session: Desk, console: Here) -
             _need_gate(console, asked.at)
         if not form.files:
             raise Problem(422, "no_pictures", "no picture was sent", f"give 1 to {m.MAX_IMAGES} in `pictures`")
-        done = await pictures.made(form.files)
+        done = await pictures.made(form.files, console.decoders)
         told = [{"file": one.file, "taken": one.jpeg is not None, "words": one.words} for one in done]
         images = [one.jpeg for one in done if one.jpeg is not None]
         if not images:

@@ -38,6 +38,19 @@ const calibration = (status) => {
   return status.calibrated_at ? `${words}, ${day(status.calibrated_at)}` : words;
 };
 
+const STANDINGS = { complete: "has everybody", no_key: "has no key of the site", no_head: "has not heard the keeper", stale: "has not heard the keeper for long", incomplete: "misses records" };
+
+/** What the gate's box shares with the other boxes of the site. */
+function roster(status) {
+  const { roster: shared } = status;
+  if (!shared) return [];
+  const head = shared.head_age_s === null ? "none heard" : `${shared.head_age_s < 90 ? Math.round(shared.head_age_s) + " s" : Math.round(shared.head_age_s / 60) + " min"} old when said`;
+  return [
+    el("h3", {}, "What it shares with other boxes"),
+    facts(["This box", `${shared.name}${shared.keeper ? ", the keeper" : ""}`], ["Roster", STANDINGS[shared.standing] ?? shared.standing], ["Records", count(shared.records)], ["Of other boxes", `${count(shared.people)} people`], ["Newest head", head], ["Changes to send", count(shared.waiting)], ["Desks disagree about", shared.disputed ? `${count(shared.disputed)} people` : null], ["Under an old key", shared.old_key ? count(shared.old_key) : null], ["Sum", `${shared.sum.slice(0, 16)}…`]),
+  ];
+}
+
 function card(entry) {
   const { gate, status } = entry;
   const state = stateOf(entry);
@@ -50,6 +63,7 @@ function card(entry) {
       facts(["Threshold", number(status.threshold)], ["Threshold for badges", status.mode && status.mode !== "identify" ? number(status.claim_threshold) : null], ["Calibration", calibration(status)], ["Model", status.model], ["Runs on", status.provider?.toUpperCase()]),
       el("h3", {}, "Whom it knows"),
       facts(["People", count(status.people)], ["Templates", count(status.templates)], ["Revision", count(status.gallery_revision)], ["Change of model", status.reembedding && `${status.reembedding.done} of ${status.reembedding.of} with ${status.reembedding.model}`]),
+      ...roster(status),
       el("h3", {}, "What it says and hears"),
       facts(
         ["Messages that wait", count(status.outbox_depth)],

@@ -14,8 +14,12 @@ const PAGE = 50;
 const form = $("filter");
 const body = $("people").tBodies[0];
 let people = [];
+let gates = []; // that are online
 let nextAfter = null;
 let asking = null;
+
+/** Whether a gate where this person may pass does not know them. */
+const unknownAt = (one) => one.at?.length && (one.gates ?? gates).some((gate) => gates.includes(gate) && !one.at.includes(gate));
 
 function row(one) {
   const state = standing(one);
@@ -36,7 +40,7 @@ function row(one) {
     cell("State", chip(state.look, state.sign, state.words), one.differs ? [" ", chip("ask", "warn", "Gates differ")] : null),
     cell("May pass", validity(one.valid_from, one.valid_until)),
     cell("Schedule", one.schedule ?? "any time"),
-    cell("Gates", one.gates ? listed(one.gates) : "all"),
+    cell("Gates", one.gates ? listed(one.gates) : "all", unknownAt(one) && el("small", {}, `known at ${listed(one.at)} only`)),
     cell("Enrolled", day(one.enrolled_at)),
   );
 }
@@ -89,9 +93,10 @@ $("more").addEventListener("click", async () => {
 });
 listen({
   hello: async () => {
-    load();
     const state = await api("GET", "/gates").catch(() => ({ gates: [] }));
     offer(form.gate, state.gates.map((one) => one.gate));
+    gates = state.gates.filter((one) => one.status.online && !one.stale).map((one) => one.gate);
+    load();
   },
   people: ({ person }) => {
     loadSoon();

@@ -9,6 +9,7 @@ const SHORT = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-dig
 
 const valid = (text) => typeof text === "string" && !Number.isNaN(Date.parse(text));
 const isMidnight = (at) => at.getHours() + at.getMinutes() + at.getSeconds() + at.getMilliseconds() === 0;
+const isDaysEnd = (at) => isMidnight(new Date(at.getTime() + 1)); // as ostiaryctl writes it
 
 export const clock = (text) => (valid(text) ? CLOCK.format(new Date(text)) : "–");
 export const day = (text) => (valid(text) ? DAY.format(new Date(text)) : "–");
@@ -40,7 +41,7 @@ export function validity(from, until) {
   let ends = "";
   if (valid(until)) {
     const at = new Date(until);
-    ends = `until ${isMidnight(at) ? DAY.format(dayBefore(at)) : moment(at)}`;
+    ends = `until ${isMidnight(at) ? DAY.format(dayBefore(at)) : isDaysEnd(at) ? DAY.format(at) : moment(at)}`;
   }
   return [begins, ends].filter(Boolean).join(" ") || "at any time";
 }

@@ -2,7 +2,8 @@
 
 import re
 
-_FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
+# The last four are the wide signs of Japanese and Chinese keyboards, which some spreadsheets take for the others.
+_FORMULA = re.compile("'*[-=+@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 
 
 def cell(text: str) -> str:

@@ -37,6 +37,7 @@ _ROSTER = (
     "  row INTEGER PRIMARY KEY AUTOINCREMENT, ident TEXT NOT NULL, writer TEXT NOT NULL, digest BLOB NOT NULL,\n"
     "  key INTEGER NOT NULL, due INTEGER NOT NULL, payload BLOB NOT NULL, UNIQUE (ident, writer))",
     "CREATE INDEX roster_due ON roster(row) WHERE due",
+    "CREATE INDEX roster_by_key ON roster(key, writer)",
     "CREATE TABLE unwritten (person TEXT PRIMARY KEY) WITHOUT ROWID",
 )
 

@@ -108,6 +108,17 @@ def test_no_sign_turns_a_name_round(at: At, gate: PeopledGate) -> None:
     assert page.script(turning) is False
 
 
+def test_the_health_page_shows_what_boxes_share(at: At, gate: PeopledGate) -> None:
+    shared = {"name": "box-north", "standing": "incomplete", "records": 1234, "sum": "ab" * 32, "people": 56, "disputed": 2, "head": 7,
+              "head_age_s": 120.0, "waiting": 0, "old_key": 0, "exchange_key": "k", "keeper": True}  # fmt: skip
+    gate.tell(roster=shared)
+    page = at.login("viewer", "/health")
+    for words in ("box-north, the keeper", "misses records", "1,234", "56 people", "2 min old when said", "2 people", "abababab"):
+        page.reads(words, "#gates")
+    gate.tell()
+    page.until(lambda: "other boxes" not in page.text("#gates"), "a box that shares nothing says nothing of it")
+
+
 @pytest.mark.parametrize("where", ["//evil.example", "https://evil.example/", "javascript:window.broken=1", "/\\evil.example", "/../evil"])
 def test_the_login_leads_to_the_consoles_own_pages_alone(at: At, where: str) -> None:
     page = at.login("viewer", where)

@@ -73,7 +73,7 @@ def test_all_errors_are_told_at_once(tmp_path: Path) -> None:
         ",nobody,,,",
         "E1,a,2027-02-01,2027-01-01,",
         f"E2,{'x' * 201},,,",
-        "E3,a,31.12.2027,,",
+        "E3,a,12/31/2027,,",
         "E3,a,,,",
         f"E4,a,,,{'y' * 65}",
         "E5,a,,",
@@ -81,10 +81,17 @@ def test_all_errors_are_told_at_once(tmp_path: Path) -> None:
         "E7,Doe, John,,,",
     ]
     said = errors(tmp_path, "\n".join(lines))
-    words = ("no employee number", "not after", "200", "31.12.2027", "line 5", "64", "4 cells", "years", "6 cells")
+    words = ("no employee number", "not after", "200", "12/31/2027", "line 5", "64", "4 cells", "years", "6 cells")
     for number, word in enumerate(words, 2):
         assert any(line.startswith(f"line {number}: ") and word in line for line in said), (number, said)
     assert len(said) == 9
+
+
+def test_days_are_read_as_europeans_write_them_too(tmp_path: Path) -> None:
+    one, other = rows(tmp_path, "person;valid_from;valid_until\nE1;1.12.2026;31.03.2027\nE2;2026-12-01;2027-03-31\n")
+    assert one.fields == other.fields
+    for wrong in ("31.02.2027", "3/31/2027", "31.03.27", "31.03.2027 08:00"):
+        assert wrong in errors(tmp_path, f"person;valid_until\nE1;{wrong}\n")[0]
 
 
 @pytest.mark.parametrize(
@@ -133,10 +140,10 @@ def test_a_large_file_is_read_within_little_memory(tmp_path: Path) -> None:
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
 
 
-@given(st.text(max_size=20) | st.sampled_from(["=1+1", "'=1", "''-2", "@a", "+4", "-", "'", "\t=1", "'a"]))
+@given(st.text(max_size=20) | st.sampled_from(["=1+1", "'=1", "''-2", "@a", "+4", "-", "'", "\t=1", "'a", "\uff1d1", "'\uff20a"]))
 def test_cells_come_back_and_no_spreadsheet_carries_them_out(text: str) -> None:
     assert plain(cell(text)) == text
-    assert not cell(text).startswith(("=", "+", "-", "@", "\t", "\r", "\n"))
+    assert not cell(text).startswith((*"=+-@\t\r\n", "\uff1d", "\uff0b", "\uff0d", "\uff20"))
 
 
 @given(TEXTS | st.sampled_from(["=HYPERLINK(1)", "'=1", "a\nb", "a\r\nb", ' "x" ', "a;b,c\td", "\x1b[31m", "\u202eabc", "\x85", "\u2028"]))
