@@ -721,8 +721,8 @@ BREAKAGES = (
     Breakage(
         "the box signs with another key after its store is sealed anew",
         "daemon/edges/store/meta.py",
-        "            self.put_signing_key(secret, new)",
-        "            pass",
+        "                self.put_secret(name, secret, new)",
+        "                pass",
         "tests/serving/test_signature.py",
     ),
     Breakage(
