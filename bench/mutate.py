@@ -713,7 +713,7 @@ BREAKAGES = (
     ),
     Breakage(
         "a key file that others can read is used",
-        "daemon/client/keys.py",
+        "daemon/client/secret_files.py",
         " and seen.st_mode & 0o077:",
         " and False:",
         "tests/ctl/test_keys.py",
@@ -721,8 +721,8 @@ BREAKAGES = (
     Breakage(
         "the box signs with another key after its store is sealed anew",
         "daemon/edges/store/meta.py",
-        "            self.put_signing_key(secret, new)",
-        "            pass",
+        "                self.put_secret(name, secret, new)",
+        "                pass",
         "tests/serving/test_signature.py",
     ),
     Breakage(
