@@ -41,6 +41,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "installing; the first time this takes some minutes"
 	$(INSTALL) --editable '.[demo]'
 	deploy/mend-opencv.sh $(BIN)/python constraints.txt
 	@touch $@
@@ -51,6 +52,7 @@ $(VENV)/.console-demo: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "installing; the first time this takes some minutes"
 	$(INSTALL) --editable '.[trainer,dlib,demo,dev]'
 	deploy/mend-opencv.sh $(BIN)/python constraints.txt
 	@touch $@
