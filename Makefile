@@ -47,6 +47,7 @@ $(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.console-demo: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "installing; the first time this takes some minutes"
 	$(INSTALL) --editable '.[demo,console]'
 	deploy/mend-opencv.sh $(BIN)/python constraints.txt
 	@touch $@
