@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 KEY_BYTES = 32
-PURPOSE = b"ostiary visitor 1"
+PURPOSE = b"ostiary box 1"
 _NONCE_BYTES, _TAG_BYTES = 12, 16
 _ANY = X25519PrivateKey.from_private_bytes(bytes(range(KEY_BYTES)))
 
