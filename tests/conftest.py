@@ -1,5 +1,6 @@
 """Fixtures shared by all tests: where the test data lies, and a broker."""
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
@@ -10,6 +11,7 @@ import hypothesis
 import pytest
 
 import daemon  # noqa: F401  sets the environment that onnxruntime and OpenCV read at import
+from daemon.edges.journal import Journal
 from daemon.edges.store import Store, open_store
 from tests.fixtures.home_assistant import INSTALLED, HomeAssistant
 from tests.fixtures.mosquitto import Mosquitto, binary
@@ -37,6 +39,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     place = {ROOT / "tests" / name: number for number, name in enumerate(LONG)}
     assert all(path.is_file() for path in place), "a file of LONG was renamed"
     items.sort(key=lambda item: place.get(item.path, len(LONG)))
+
+
+@pytest.fixture(autouse=True)
+def no_journal_left() -> Iterator[None]:
+    """A command that a test has run writes no journal for the tests after it."""
+    yield
+    root = logging.getLogger()
+    for handler in [each for each in root.handlers if isinstance(each, Journal)]:
+        root.removeHandler(handler)
 
 
 def _missing(reason: str) -> None:

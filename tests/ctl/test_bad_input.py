@@ -21,7 +21,7 @@ from tests.fixtures.mosquitto import free_port
         (["enroll", "E1042", "--image", "phone.heic"], "phone.heic is an HEIC picture"),
         (["enroll", "E1042", *(["--image", "small.jpg"] * 11)], "11 images are too many"),
         (["enroll", "Ada Lovelace", "--image", "small.jpg"], "not an employee number"),
-        (["enroll", "E1042", "--image", "small.jpg", "--valid-from", "soon"], "is not a time such as"),
+        (["enroll", "E1042", "--image", "small.jpg", "--valid-from", "soon"], "is not a day such as 2026-12-01"),
         (["enroll", "E1042"], "--image"),
         (["enroll", "E1042", "--image", "small.jpg", "--capture", "5"], "not allowed with"),
         (["enroll", "E1042", "--capture", "31"], "not a valid length for a capture"),

@@ -44,4 +44,6 @@ def test_a_page_holds_its_style_as_it_stands_in_the_files() -> None:
 def test_no_template_undoes_the_escaping(path: Path) -> None:
     text = path.read_text("utf-8")
     assert not re.search(r"\|\s*safe|autoescape|Markup", text)
-    assert not re.search(r"https?:|//|@import|<link|srcset|\son\w+=", text), "a page loads nothing"
+    if path.is_relative_to(ROOT / "daemon/console"):  # served by the console, which serves its style and scripts too
+        text = re.sub(r'<link rel="(stylesheet|icon)" href="/static/[^"]*"|<script (type="module" )?src="/static/[^"]*"', "", text)
+    assert not re.search(r"https?:|//|@import|<link|<script src|srcset|\son\w+=", text), "a page loads nothing"
