@@ -13,7 +13,7 @@ from daemon.core.counts import counted
 from daemon.core.messages import DecisionMessage, encode, topic
 from daemon.core.values import Outgoing
 from daemon.edges.journal import fields
-from daemon.edges.mqtt import VisitError, take_leave
+from daemon.edges.mqtt import VisitError, aside, take_leave
 from daemon.edges.store import Store, StoreError
 from daemon.serving.signature import Sign
 
@@ -73,16 +73,10 @@ class FormerGates:
         mqtt, site, client_id = self._config.mqtt.of(gate), self._config.site, self._client_id(gate)
 
         def leave() -> None:
-            try:
-                tried.taken = take_leave(mqtt, client_id, topic(site, gate, "status"), [one for one in messages if one is not None])
-            except VisitError as error:
-                tried.error = error
-            except Exception as error:  # noqa: BLE001  a thread's mouth: the gates go on
-                tried.error = VisitError(f"{type(error).__name__}: {error}", "it is tried again")
+            tried.taken = take_leave(mqtt, client_id, topic(site, gate, "status"), [one for one in messages if one is not None])
 
         self._tried = tried
-        self._thread = threading.Thread(target=leave, name=f"former-{gate}", daemon=True)
-        self._thread.start()
+        self._thread = aside(f"former-{gate}", leave, tried)
 
     def _outgoing(self, row: int, gate: str) -> Outgoing | None:
         """A message of the outbox as it is sent late; None for one that does not open."""

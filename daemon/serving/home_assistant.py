@@ -12,7 +12,7 @@ import msgspec
 from daemon.config import Config
 from daemon.core.home_assistant import Options, discovery, node
 from daemon.edges.journal import fields
-from daemon.edges.mqtt import Visit, VisitError
+from daemon.edges.mqtt import Visit, VisitError, aside
 from daemon.edges.store import Store, StoreError
 
 log = logging.getLogger("ostiary")
@@ -91,18 +91,12 @@ class HomeAssistant:
         hint = f"allow the gate's login to write {self._config.home_assistant.prefix}/+/{here}/+/config in the broker's ACL"
 
         def speak() -> None:
-            try:
-                with Visit(mqtt, ident, hint) as visit:
-                    for topic, payload in messages.items():
-                        visit.publish(topic, payload, retain=True)
-            except VisitError as error:
-                tried.error = error
-            except Exception as error:  # noqa: BLE001  a thread's mouth: the gates go on
-                tried.error = VisitError(f"{type(error).__name__}: {error}", "it is tried again")
+            with Visit(mqtt, ident, hint) as visit:
+                for topic, payload in messages.items():
+                    visit.publish(topic, payload, retain=True)
 
         self._tried = tried
-        self._thread = threading.Thread(target=speak, name=f"home-{tried.gate}", daemon=True)
-        self._thread.start()
+        self._thread = aside(f"home-{tried.gate}", speak, tried)
 
     def _ended(self, tried: _Try) -> None:
         gate, error, task = tried.gate, tried.error, self._tasks[tried.gate]

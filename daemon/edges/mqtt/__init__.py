@@ -12,6 +12,6 @@ mailbox never calls back.
 from daemon.edges.mqtt.lanes import Lanes, client_id
 from daemon.edges.mqtt.leaving import take_leave
 from daemon.edges.mqtt.link import MqttLink
-from daemon.edges.mqtt.visit import Visit, VisitError
+from daemon.edges.mqtt.visit import Visit, VisitError, aside
 
-__all__ = ["Lanes", "MqttLink", "Visit", "VisitError", "client_id", "take_leave"]
+__all__ = ["Lanes", "MqttLink", "Visit", "VisitError", "aside", "client_id", "take_leave"]

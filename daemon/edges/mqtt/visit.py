@@ -1,6 +1,9 @@
 """A short visit to the broker with a gate's login: for what is said once and must be answered for."""
 
 import queue
+import threading
+from collections.abc import Callable
+from typing import Protocol
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
@@ -17,6 +20,28 @@ ANSWER_S = 5.0
 
 class VisitError(Fault):
     """The broker cannot be reached, or does not take something. `hint` says what to do about it."""
+
+
+class Failing(Protocol):
+    """Where the error of what goes on aside is put."""
+
+    error: VisitError | None
+
+
+def aside(name: str, speak: Callable[[], None], to: Failing) -> threading.Thread:
+    """Begin `speak`, a visit, in a thread of this name; whatever ends it becomes the error of `to`, and the gates go on."""
+
+    def run() -> None:
+        try:
+            speak()
+        except VisitError as error:
+            to.error = error
+        except Exception as error:  # noqa: BLE001  a thread's mouth
+            to.error = VisitError(f"{type(error).__name__}: {error}", "it is tried again")
+
+    thread = threading.Thread(target=run, name=name, daemon=True)
+    thread.start()
+    return thread
 
 
 class Visit:
